@@ -1,0 +1,160 @@
+"""The contract of every prior: score the codes of an image, and draw the codes of a new one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from voxlex.errors import CodesError
+from voxlex.priors.draw import Draw
+from voxlex.types import Codes, Logits
+
+UNKNOWN = -1
+"""The class of an image whose class is not known; any entry of a condition may be it."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of cells drawn so far and the number there are."""
+
+
+class Prior(nn.Module, ABC):
+    """A probability distribution p(codes | condition) over code grids, with exact likelihood and sampling.
+
+    It is the generative component of the VQ-VAE (van den Oord et al., 1711.00937, section 3.3): trained on the codes of
+    a frozen autoencoder, its samples are decoded into new images. A subclass gives `forward`, the conditionals, and
+    `_sample`, which must draw from those very conditionals.
+
+    Attributes:
+        num_embeddings: Size K of each codebook; codes lie in [0, K).
+        num_codebooks: Codes q in each cell.
+        grid: The code grid it was made for, coarsest axis first.
+        classes: Number of condition classes; 0 for an unconditional prior.
+        condition_dropout: Share of training images, in [0, 1), whose class is hidden, so that a conditional prior also
+            learns the distribution of all images together.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_embeddings: int,
+        grid: Sequence[int],
+        num_codebooks: int = 1,
+        classes: int = 0,
+        condition_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if num_embeddings < 1 or num_codebooks < 1 or classes < 0:
+            raise ValueError(
+                "a prior needs num_embeddings >= 1, num_codebooks >= 1 and classes >= 0, "
+                f"not {num_embeddings}, {num_codebooks} and {classes}"
+            )
+        if not grid or min(grid) < 1:
+            raise ValueError(f"grid must have at least one axis and one cell along each, not {tuple(grid)}")
+        if not 0 <= condition_dropout < 1:
+            raise ValueError(f"condition_dropout must lie in [0, 1), not {condition_dropout}")
+        self.num_embeddings = num_embeddings
+        self.num_codebooks = num_codebooks
+        self.grid = tuple(grid)
+        self.classes = classes
+        self.condition_dropout = condition_dropout
+
+    @abstractmethod
+    def forward(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Logits:
+        """Teacher-forced logits: those of a cell depend on the true codes of the cells before it, never on its own.
+
+        Args:
+            codes: Codes in [0, K) on this prior's grid.
+            condition: A class in [0, classes) for each image, or `UNKNOWN`; None means that all are unknown.
+
+        Raises:
+            CodesError: The codes are out of range, or not of this prior's grid.
+            ValueError: The condition is out of range, or given to an unconditional prior.
+        """
+
+    @abstractmethod
+    def _sample(
+        self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Draw `n` code grids cell by cell, each code chosen by `draw` from the logits that `forward` would give it."""
+
+    def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
+        """Log-probability of each code given the codes before it, in nats: where an image is surprising."""
+        log_probs = self(codes, condition).float().log_softmax(dim=1)
+        return log_probs.gather(1, codes.unsqueeze(1)).squeeze(1)
+
+    def log_prob(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b"]:
+        """Exact log-likelihood log p(codes | condition) of each image, in nats."""
+        return self.code_log_probs(codes, condition).flatten(1).sum(dim=1)
+
+    def loss(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, ""]:
+        """Mean negative log-likelihood in nats per code, over every code of every image; divide by ln 2 for bits."""
+        return -self.code_log_probs(codes, condition).mean()
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Int64[Tensor, "n"] | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Draw new code grids; the same generator state gives the same codes on the same machine.
+
+        Args:
+            n: How many, at least 1.
+            condition: The class wanted of each, in [0, classes), or `UNKNOWN`; None means that any will do.
+            temperature: Divides the logits: 1 samples the prior itself, towards 0 takes the likeliest code each time.
+            generator: Source of randomness, on this prior's device; None uses torch's own.
+            progress: Called with the number of cells drawn so far and the number there are.
+
+        Raises:
+            ValueError: `n` or the temperature is not positive, or the condition does not fit.
+        """
+        if n < 1:
+            raise ValueError(f"the number of samples must be at least 1, not {n}")
+        draw = Draw(temperature=temperature, generator=generator)
+        was_training = self.training
+        self.eval()
+        try:
+            # Autocast would round the conditionals, and the samples would no longer be those that log_prob scores.
+            with torch.autocast(self._device.type, enabled=False):
+                return self._sample(n, condition, draw, progress)
+        finally:
+            self.train(was_training)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def _check_codes(self, codes: Tensor) -> None:
+        """Refuse codes that this prior cannot have seen."""
+        expected = (self.num_codebooks, *self.grid)
+        if tuple(codes.shape[1:]) != expected:
+            raise CodesError(f"expected codes of shape (b, q, *grid) = (b, {expected}), got {tuple(codes.shape)}")
+        if codes.dtype != torch.int64:
+            raise CodesError(f"expected int64 codes, got {codes.dtype}")
+        if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.num_embeddings):
+            raise CodesError(
+                f"expected codes in [0, {self.num_embeddings}), got {int(codes.min())} to {int(codes.max())}"
+            )
+
+    def _resolve_condition(self, condition: Tensor | None, n: int) -> Int64[Tensor, "n"]:
+        """Row of the class table for each image: its class, or `classes` where it is unknown or hidden."""
+        if condition is None:
+            return torch.full((n,), self.classes, device=self._device)
+        if self.classes == 0:
+            raise ValueError("this prior is unconditional (classes=0), but a condition was given")
+        if condition.shape != (n,):
+            raise ValueError(f"expected one class for each of {n} images, got a condition {tuple(condition.shape)}")
+        if n and (int(condition.min()) < UNKNOWN or int(condition.max()) >= self.classes):
+            raise ValueError(
+                f"expected classes in [0, {self.classes}) or {UNKNOWN} for unknown, "
+                f"got {int(condition.min())} to {int(condition.max())}"
+            )
+        hidden = condition == UNKNOWN
+        if self.training and self.condition_dropout:
+            hidden = hidden | (torch.rand(n, device=condition.device) < self.condition_dropout)
+        return condition.masked_fill(hidden, self.classes)
