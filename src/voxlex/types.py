@@ -1,0 +1,16 @@
+"""Names for the tensors that travel through voxlex; jaxtyping checks their shapes in the tests."""
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+Image = Float[Tensor, "b c *space"]
+"""An image tensor: float32, values in [0, 1], two or three spatial dimensions."""
+
+Latents = Float[Tensor, "b d *grid"]
+"""Latent vectors before (`z_e`) or after (`z_q`) quantisation, one of size `d` in each cell of the grid."""
+
+Codes = Int64[Tensor, "b q *grid"]
+"""Codeword indices; `q` is the number of codebooks in each cell (1 for plain vector quantisation)."""
+
+Logits = Float[Tensor, "b k q *grid"]
+"""Unnormalised log-probabilities of the `k` possible codes of each codebook in each cell."""
