@@ -1,0 +1,66 @@
+"""Files and folders that appear whole or not at all."""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from voxlex.errors import DataError
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and put it in its place when the block ends well.
+
+    An existing file is replaced; if the block fails, it stays as it was and nothing else is left behind.
+
+    Args:
+        path: The file to write; missing parent folders are made.
+
+    Raises:
+        DataError: The file cannot be written (no space, no permission, ...); names `path` and the cause.
+    """
+    path = Path(path)
+    building = _sibling(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield building
+        building.replace(path)
+    except OSError as cause:
+        raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
+    finally:
+        building.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`, and rename it to `path` when the block ends well.
+
+    Args:
+        path: The folder to make; it must not exist yet, except as an empty folder.
+
+    Raises:
+        DataError: `path` exists and holds something, or cannot be written; names `path` and the cause.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path}: already exists; remove it or choose another place")
+    building = _sibling(path)
+    try:
+        building.mkdir(parents=True)
+        yield building
+        building.replace(path)
+    except OSError as cause:
+        raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _sibling(path: Path) -> Path:
+    # Hidden, so that indexing a folder never sees it; on the same file system, so that the rename is atomic.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _reason(cause: OSError) -> str:
+    return cause.strerror or str(cause)
