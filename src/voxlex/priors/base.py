@@ -91,7 +91,6 @@ class Prior(nn.Module, ABC):
         """Mean negative log-likelihood in nats per code, over every code of every image; divide by ln 2 for bits."""
         return -self.code_log_probs(codes, condition).mean()
 
-    @torch.inference_mode()
     def sample(
         self,
         n: int,
@@ -120,10 +119,12 @@ class Prior(nn.Module, ABC):
         self.eval()
         try:
             # Autocast would round the conditionals, and the samples would no longer be those that log_prob scores.
-            with torch.autocast(self._device.type, enabled=False):
-                return self._sample(n, condition, draw, progress)
+            with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
+                codes = self._sample(n, condition, draw, progress)
         finally:
             self.train(was_training)
+        # Tensors of inference mode cannot be scored with gradients; a clone can.
+        return codes.clone()
 
     @property
     def _device(self) -> torch.device:

@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from voxlex.priors.draw import Draw
+
+
+class Recorder(Draw):
+    """Draws as usual and keeps the logits of every cell."""
+
+    def __call__(self, logits):
+        self.__dict__.setdefault("seen", []).append(logits)
+        return super().__call__(logits)
+
+
+def sample_naively(prior, n, condition, draw):
+    """The definition: run the whole network once for every cell, and use one cell of its answer."""
+    codes = torch.zeros(n, 1, *prior.grid, dtype=torch.int64)
+    for i in range(prior.grid[0]):
+        for j in range(prior.grid[1]):
+            codes[:, 0, i, j] = draw(prior(codes, condition)[:, :, 0, i, j])
+    return codes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"kernel_size": 5, "layers": 3},
+        {"grid": (9, 4)},
+        {"grid": (1, 7)},
+        {"grid": (7, 1)},
+        {"grid": (1, 1)},
+    ],
+)
+def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, changes):
+    prior = make_pixelcnn(classes=2, **changes)
+    condition = torch.tensor([0, 1, -1])
+    recorder = Recorder(generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        codes = prior._sample(3, condition, recorder, None)
+        cached = torch.stack(recorder.seen, dim=-1).unflatten(-1, prior.grid).unsqueeze(2)
+        torch.testing.assert_close(cached, prior(codes, condition), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(make_pixelcnn, temperature):
+    prior = make_pixelcnn(classes=2)
+    condition = torch.tensor([1, 0, -1, 1])
+    draw = Draw(temperature=temperature, generator=torch.Generator().manual_seed(7))
+    with torch.inference_mode():
+        naive = sample_naively(prior, 4, condition, draw)
+    generator = torch.Generator().manual_seed(7)
+    assert torch.equal(prior.sample(4, condition=condition, temperature=temperature, generator=generator), naive)
+
+
+def test_the_same_generator_state_gives_the_same_codes(make_pixelcnn):
+    prior = make_pixelcnn().float()
+    first, second, other = (prior.sample(3, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_towards_zero_temperature_each_code_is_the_likeliest(make_pixelcnn):
+    prior = make_pixelcnn()
+    codes = prior.sample(2, temperature=1e-6)
+    assert torch.equal(codes, prior(codes).argmax(dim=1))
+
+
+def test_samples_follow_log_prob(make_pixelcnn):
+    prior = make_pixelcnn(num_embeddings=3, grid=(2, 2))
+    every = torch.cartesian_prod(*[torch.arange(3)] * 4).view(-1, 1, 2, 2)
+    expected = prior.log_prob(every).exp()
+
+    n = 40_000
+    codes = prior.sample(n, generator=torch.Generator().manual_seed(0)).flatten(1)
+    index = (codes * torch.tensor([27, 9, 3, 1])).sum(dim=1)
+    counts = torch.bincount(index, minlength=81)
+
+    # Pearson's statistic has mean 80 and standard deviation 12.6 where the samples follow the distribution.
+    likely = n * expected > 5
+    statistic = ((counts - n * expected) ** 2 / (n * expected))[likely].sum().item()
+    assert statistic < likely.sum().item() + 5 * (2 * likely.sum().item()) ** 0.5
+
+
+def test_autocast_does_not_touch_the_conditionals(make_pixelcnn):
+    prior = make_pixelcnn().float()
+    plain = prior.sample(4, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(prior.sample(4, generator=torch.Generator().manual_seed(0)), plain)

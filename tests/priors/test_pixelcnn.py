@@ -1,0 +1,142 @@
+import math
+
+import pytest
+import torch
+
+from voxlex.priors import GatedPixelCNN
+
+
+def influence(prior, codes, cell):
+    """Size of the gradient of one cell's logits with respect to the embedded code of every cell."""
+    embedded = []
+
+    def keep(module, args, output):
+        output.retain_grad()
+        embedded.append(output)
+
+    hook = prior.embedding.register_forward_hook(keep)
+    logits = prior(codes)[0, :, 0, *cell]
+    hook.remove()
+    (logits * torch.randn(len(logits), dtype=logits.dtype)).sum().backward()
+    return embedded[0].grad[0].abs().sum(dim=-1)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_a_cell_depends_on_every_earlier_cell_and_on_no_other(make_pixelcnn, random_codes, kernel_size):
+    # Deep enough for the first cell's code to reach the last row: a blind spot would show as a zero.
+    prior = make_pixelcnn(layers=6, kernel_size=kernel_size)
+    codes = random_codes(prior, 1)
+    height, width = prior.grid
+    order = torch.arange(height * width).view(height, width)
+    for cell in [(0, 0), (0, 5), (1, 0), (2, 3), (3, 5), (4, 0), (4, 5)]:
+        gradient = influence(prior, codes, cell)
+        earlier = order < order[cell]
+        assert (gradient[~earlier] == 0).all()
+        assert (gradient[earlier] > 0).all()
+
+
+def test_one_layer_already_sees_what_the_masked_pixelcnn_is_blind_to(make_pixelcnn, random_codes):
+    prior = make_pixelcnn(layers=1, grid=(6, 12))
+    gradient = influence(prior, random_codes(prior, 1), (3, 2))
+    # Up and far to the right: the cells that stacked masked convolutions never reach.
+    assert (gradient[2, :6] > 0).all()
+    assert (gradient[1, :7] > 0).all()
+
+
+def test_probabilities_of_all_grids_sum_to_one(make_pixelcnn):
+    prior = make_pixelcnn(num_embeddings=3, grid=(2, 3), classes=2)
+    every = torch.cartesian_prod(*[torch.arange(3)] * 6).view(-1, 1, 2, 3)
+    for condition in (None, torch.zeros(len(every), dtype=torch.int64)):
+        total = prior.log_prob(every, condition).exp().sum()
+        assert total.item() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_log_prob_is_the_sum_of_teacher_forced_log_softmax(make_pixelcnn, random_codes):
+    prior = make_pixelcnn(classes=2)
+    codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
+    logits = prior(codes, condition)
+    assert logits.shape == (3, 5, 1, 5, 6)
+    expected = torch.zeros(3, dtype=torch.float64)
+    for image in range(3):
+        for i in range(5):
+            for j in range(6):
+                scores = logits[image, :, 0, i, j]
+                expected[image] += scores[codes[image, 0, i, j]] - scores.exp().sum().log()
+    torch.testing.assert_close(prior.log_prob(codes, condition), expected)
+
+
+def test_images_of_a_batch_do_not_see_each_other(make_pixelcnn, random_codes):
+    prior = make_pixelcnn(classes=2)
+    codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
+    alone = torch.cat([prior.log_prob(codes[i : i + 1], condition[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(prior.log_prob(codes, condition), alone)
+
+
+def test_a_class_changes_the_distribution(make_pixelcnn, random_codes):
+    prior = make_pixelcnn(classes=2)
+    codes = random_codes(prior, 1)
+    scores = [prior.log_prob(codes, torch.tensor([c])).item() for c in (0, 1, -1)]
+    assert len({round(score, 6) for score in scores}) == 3
+
+
+def test_it_learns_the_pattern_of_each_class():
+    # Rows of one class repeat along the row, those of the other down the columns; each code alone is uniform.
+    torch.manual_seed(0)
+    prior = GatedPixelCNN(
+        num_embeddings=8, grid=(6, 6), classes=2, width=16, layers=2, embedding_dim=8, condition_dropout=0.1
+    )
+    optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
+    for _ in range(150):
+        condition = torch.randint(2, (32,))
+        line = torch.randint(8, (32, 6))
+        along, down = line[:, :, None].expand(-1, -1, 6), line[:, None, :].expand(-1, 6, -1)
+        codes = torch.where(condition[:, None, None] == 0, along, down).unsqueeze(1)
+        optimizer.zero_grad()
+        loss = prior.loss(codes, condition)
+        loss.backward()
+        optimizer.step()
+    # Six free codes among the 36 of each image: 0.35 nats per code is all that is left to learn.
+    assert loss.item() < 0.3 * math.log(8)
+    samples = prior.sample(8, condition=torch.tensor([0] * 4 + [1] * 4), generator=torch.Generator().manual_seed(0))
+    along, down = (samples.diff(dim=axis).eq(0).double().mean(dim=(1, 2, 3)) for axis in (3, 2))
+    assert (along[:4] > 0.8).all()
+    assert (down[4:] > 0.8).all()
+
+
+def test_weights_travel_by_state_dict(make_pixelcnn, random_codes):
+    prior = make_pixelcnn(classes=2)
+    other = GatedPixelCNN(
+        num_embeddings=5, grid=(5, 6), classes=2, width=6, layers=2, kernel_size=3, embedding_dim=3
+    ).double()
+    other.load_state_dict(prior.state_dict())
+    other.eval()
+    codes = random_codes(prior, 2)
+    assert torch.equal(other.log_prob(codes), prior.log_prob(codes))
+    draws = [p.sample(2, generator=torch.Generator().manual_seed(0)) for p in (prior, other)]
+    assert torch.equal(*draws)
+
+
+def test_dropout_acts_in_training_only(make_pixelcnn, random_codes):
+    prior = make_pixelcnn(dropout=0.5)
+    codes = random_codes(prior, 1)
+    assert prior.loss(codes).item() == prior.loss(codes).item()
+    prior.train()
+    assert prior.loss(codes).item() != prior.loss(codes).item()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"grid": (4,)},
+        {"grid": (4, 4, 4)},
+        {"num_codebooks": 2},
+        {"kernel_size": 4},
+        {"kernel_size": 1},
+        {"width": 0},
+        {"layers": 0},
+        {"embedding_dim": 0},
+    ],
+)
+def test_options_out_of_range_are_refused(make_pixelcnn, changes):
+    with pytest.raises(ValueError, match="not"):
+        make_pixelcnn(**changes)
