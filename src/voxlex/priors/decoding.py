@@ -25,7 +25,7 @@ class RowCache:
         self.conv = conv
         self.seen = conv.weight.new_zeros(n, conv.in_channels, conv.rows, width)
 
-    def push(self, row: Row) -> Row:
+    def push(self, row: Float[Tensor, "n i w"]) -> Row:
         """The convolution's output for the newest row it may see."""
         self.seen = torch.cat([self.seen[:, :, 1:], row.unsqueeze(2)], dim=2)
         padding = (0, self.conv.side)
@@ -42,7 +42,7 @@ class CellCache:
         self.bias = conv.bias
         self.seen = conv.weight.new_zeros(n, self.cells - 1 + width, conv.in_channels)
 
-    def push(self, cell: Cell, j: int) -> Cell:
+    def push(self, cell: Float[Tensor, "n i"], j: int) -> Cell:
         """The convolution's output once cell `j` of the row is the newest it may see."""
         self.seen[:, self.cells - 1 + j] = cell
         return functional.linear(self.seen[:, j : j + self.cells].flatten(1), self.weight, self.bias)
@@ -89,7 +89,7 @@ class StacksCache:
         self.horizontal = CellCache(stacks.horizontal, n, width)
         self.layers = [LayerCache(cast(GatedLayer, layer), n, width, rows) for layer in stacks.layers]
 
-    def push_row(self, above: Row, i: int) -> None:
+    def push_row(self, above: Float[Tensor, "n e w"], i: int) -> None:
         """Advance the vertical stack to row `i`, given the embedded codes of the row above it."""
         vertical = self.vertical.push(above) + self.stacks.vertical_position[:, i]
         down = functional.conv1d(vertical, self.stacks.down.weight.squeeze(3), self.stacks.down.bias)
@@ -97,7 +97,7 @@ class StacksCache:
         for layer in self.layers:
             vertical = layer.push_row(vertical)
 
-    def push_cell(self, left: Cell, j: int) -> Cell:
+    def push_cell(self, left: Float[Tensor, "n e"], j: int) -> Cell:
         """What the stacks know of cell `j`, given the embedded code of the cell to its left."""
         horizontal = self.horizontal.push(left, j) + self.from_above[j]
         to_output = horizontal

@@ -26,7 +26,7 @@ class VerticalConv(nn.Conv2d):
         self.side = kernel_size // 2
         self.strict = strict
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features) -> Float[Tensor, "b o h w"]:
         """Features of the same grid."""
         if self.strict:
             return super().forward(functional.pad(x[:, :, :-1], (self.side, self.side, self.rows, 0)))
@@ -41,7 +41,7 @@ class HorizontalConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, (1, self.cells))
         self.strict = strict
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features) -> Float[Tensor, "b o h w"]:
         """Features of the same grid."""
         if self.strict:
             return super().forward(functional.pad(x[..., :-1], (self.cells, 0)))

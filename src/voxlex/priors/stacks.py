@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from voxlex.priors.gated import Features, GatedLayer, HorizontalConv, VerticalConv
@@ -45,7 +45,7 @@ class GatedStacks(nn.Module):
             GatedLayer(width=width, kernel_size=kernel_size, rows=rows, dropout=dropout) for _ in range(layers)
         )
 
-    def forward(self, embedded: Features, rows: Int64[Tensor, "b"]) -> Features:
+    def forward(self, embedded: Float[Tensor, "b e h w"], rows: Int64[Tensor, "b"]) -> Features:
         """Features of each cell that depend on the cells before it alone; `rows` are the images' classes."""
         vertical = self.vertical(embedded) + self.vertical_position
         horizontal = self.horizontal(embedded) + self.down(vertical) + self.horizontal_position
