@@ -15,10 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from voxlex.data.anatomy import CENTRE_MM, Anatomy
-from voxlex.data.prepare import Progress, split_groups
+from voxlex.data.prepare import Progress
 from voxlex.data.prepared import COLUMNS, PreparedDataset, fingerprint_of, split_order
 from voxlex.data.scanner import Contrast, Scanner
 from voxlex.data.scans import Scan, write_scan
+from voxlex.data.splits import split_or_test
 from voxlex.data.template import load_template
 from voxlex.errors import ConfigError
 
@@ -26,6 +27,9 @@ PHANTOM_VERSION = 1
 """Changes whenever the same options would give other images, so that nothing stale is taken from a cache."""
 
 _FINEST_MM = 1.7  # the template is smooth: sampling it more finely than this shows nothing new
+_WARP_STEP_MM = (
+    3.3  # anatomies differ smoothly: between points this far apart, their displacement is interpolated
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,11 @@ def generate_subject(
     anatomy = Anatomy.draw(rng, variety=options.variety)
     scanner = Scanner.draw(rng, contrast=options.contrast, variety=options.variety, noise=options.noise)
     oversampling = ceil(options.field_of_view_mm / size / _FINEST_MM)
-    points_mm = _slice_points(options, pixels=size * oversampling, shift_mm=float(rng.normal(0, 2.0 * options.variety)))
-    signal = scanner.signal(load_template().sample(anatomy.to_template(points_mm)), points_mm)
+    shift_mm = float(rng.normal(0, 2.0 * options.variety))
+    points_mm = _slice_points(options, pixels=size * oversampling, shift_mm=shift_mm)
+    coarse_mm = _slice_points(options, pixels=ceil(options.field_of_view_mm / _WARP_STEP_MM), shift_mm=shift_mm)
+    warp_mm = _refine(anatomy.to_template(coarse_mm) - coarse_mm, pixels=size * oversampling)
+    signal = scanner.signal(load_template().sample(points_mm + warp_mm), points_mm)
     pixels = torch.nn.functional.avg_pool2d(signal[:, None], oversampling)[:, 0]
     return scanner.detect(pixels, rng)[:, None]
 
@@ -119,7 +126,7 @@ def prepare_phantom(
         if progress is not None:
             progress((subject + 1) * options.slices, total)
     manifest = _manifest(options, size=size)
-    manifest["split"] = split_groups(list(manifest["group"]), seed=seed)
+    manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
     order = split_order(list(manifest["split"]))
     images, manifest = images[order], manifest.iloc[order].reset_index(drop=True)[list(COLUMNS)]
     facts = {"size": size, "seed": seed, "phantom": asdict(options)}
@@ -154,6 +161,13 @@ def _slice_points(options: PhantomOptions, *, pixels: int, shift_mm: float) -> F
     heights = torch.linspace(options.lowest_mm, options.highest_mm, options.slices) + shift_mm
     z, y, x = torch.meshgrid(heights, middle[1] - across, middle[0] - across, indexing="ij")
     return torch.stack([x, y, z], dim=-1)
+
+
+def _refine(field: Float[Tensor, "n h w 3"], *, pixels: int) -> Float[Tensor, "n {pixels} {pixels} 3"]:
+    """Interpolate a field on the pixels of a slice to a grid of `pixels × pixels` over the same slice."""
+    planes = field.movedim(-1, 1).contiguous()
+    fine = torch.nn.functional.interpolate(planes, size=(pixels, pixels), mode="bilinear", align_corners=False)
+    return fine.movedim(1, -1)
 
 
 def _to_bytes(images: Tensor) -> np.ndarray:

@@ -3,20 +3,18 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from voxlex.data.atomic import atomic_folder
-from voxlex.data.canvas import fit_to_canvas
-from voxlex.data.intensity import ConstantImageError, IntensityMap
+from voxlex.data.fitting import CanvasImage, load_on_canvas
+from voxlex.data.intensity import ConstantImageError
 from voxlex.data.manifest import index_folder
-from voxlex.data.pictures import MIN_SIDE, read_picture
+from voxlex.data.pictures import MIN_SIDE
 from voxlex.data.prepared import COLUMNS, IMAGES_FILE, PreparedDataset, fingerprint_of, split_order, write_tables
-from voxlex.data.splits import SPLITS, assign_splits
+from voxlex.data.splits import split_or_test
 from voxlex.data.spool import Spool
 from voxlex.errors import DataError
 
@@ -24,34 +22,6 @@ Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of images in all."""
 
 _TOLERATED = 0.1  # share of unreadable images above which something other than a few bad files is wrong
-
-
-class CanvasImage(NamedTuple):
-    """An image on its canvas, `(size, size)` of `uint8` or `uint16`, and what is needed to take it off again."""
-
-    pixels: np.ndarray
-    height: int
-    width: int
-    intensity: IntensityMap
-
-
-def load_on_canvas(path: Path, *, size: int) -> CanvasImage:
-    """Read one image, map its intensities and fit it to a canvas of `size × size` pixels.
-
-    Raises:
-        DataError: The image cannot be used; `ConstantImageError` if it has a single grey value.
-    """
-    picture = read_picture(path, reduce_to=size)
-    try:
-        intensity = IntensityMap.of(picture.pixels)
-    except ConstantImageError as cause:
-        raise ConstantImageError(f"{path}: {cause}") from cause
-    fit = partial(fit_to_canvas, size=size, height=picture.height, width=picture.width)
-    if intensity.bit_depth == 8:  # the map is the identity: staying in 8 bits is the fast road
-        pixels = fit(picture.pixels)
-    else:
-        pixels = np.rint(fit(intensity.to_unit(picture.pixels)) * 65535).astype(np.uint16)
-    return CanvasImage(pixels, picture.height, picture.width, intensity)
 
 
 def prepare_folder(
@@ -86,7 +56,7 @@ def prepare_folder(
         with scratch.open("w+b") as file:
             spool = Spool(file, size=size)
             manifest, skips = _decode_all(source, table, spool=spool, size=size, progress=progress)
-            manifest["split"] = split_groups(list(manifest["group"]), seed=seed)
+            manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
             order = split_order(list(manifest["split"]))
             spool.write_array(building / IMAGES_FILE, order=order)
         scratch.unlink()
@@ -103,13 +73,6 @@ def prepare_folder(
         )
         write_tables(dataset, building)
     return PreparedDataset.open(folder)
-
-
-def split_groups(groups: list[str], *, seed: int) -> np.ndarray:
-    """Divide groups 80/10/10; fewer than three groups, which cannot be divided, are all for testing."""
-    if len(set(groups)) < len(SPLITS):
-        return np.full(len(groups), "test")
-    return assign_splits(groups, seed=seed)
 
 
 def _decode_all(

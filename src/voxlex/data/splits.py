@@ -42,6 +42,16 @@ def assign_splits(
     return of_group[members]
 
 
+def split_or_test(groups: Sequence[str], *, seed: int) -> np.ndarray:
+    """Divide 80/10/10, or, where fewer than three groups cannot be divided, give everything to the test split.
+
+    One or two images can then still be reconstructed and evaluated, and training on them says what is missing.
+    """
+    if len(set(groups)) < len(SPLITS):
+        return np.full(len(groups), "test")
+    return assign_splits(groups, seed=seed)
+
+
 def _counts(total: int, fractions: tuple[float, ...]) -> list[int]:
     counts = [max(round(total * fraction), int(fraction > 0)) for fraction in fractions]
     # Rounding and the minimum of one leave a few groups too many or too few; the largest split can bear the difference.

@@ -46,7 +46,9 @@ def load_template() -> Template:
     brain = t1 > 0
     grey = load_mni152_gm_template(resolution=1).get_fdata(dtype=np.float32) * brain
     white = load_mni152_wm_template(resolution=1).get_fdata(dtype=np.float32) * brain
-    tissues = np.stack([np.clip(brain - grey - white, 0, 1), grey, white])
+    # The cut of the skull stripping is hard; without softening, fluid would outline the brain in steps.
+    soft = torch.nn.functional.avg_pool3d(torch.from_numpy(brain).float()[None], 3, stride=1, padding=1)[0].numpy()
+    tissues = np.stack([np.clip(soft - grey - white, 0, 1), grey, white])
     means = _tissue_means(t1, tissues)
     texture = (t1 - np.tensordot(means, tissues, axes=1)) * brain
 
