@@ -3,7 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from voxlex.errors import DataError
@@ -30,7 +30,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     except OSError as cause:
         raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
     finally:
-        building.unlink(missing_ok=True)
+        with suppress(OSError):  # most often it is gone already; and the first error is the one to report
+            building.unlink()
 
 
 @contextmanager

@@ -27,9 +27,7 @@ PHANTOM_VERSION = 1
 """Changes whenever the same options would give other images, so that nothing stale is taken from a cache."""
 
 _FINEST_MM = 1.7  # the template is smooth: sampling it more finely than this shows nothing new
-_WARP_STEP_MM = (
-    3.3  # anatomies differ smoothly: between points this far apart, their displacement is interpolated
-)
+_WARP_STEP_MM = 3.3  # anatomies differ smoothly: between points this far apart, their displacement is interpolated
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from voxlex.data.prepare import prepare_folder
+from voxlex.data.spool import Spool
+from voxlex.errors import DataError
+
+from .conftest import picture
+
+
+def test_each_row_is_its_picture(make_folder: Callable[..., Path], tmp_path: Path):
+    source = make_folder(12)
+    dataset = prepare_folder(source, folder=tmp_path / "out", size=24)
+    for row, path in enumerate(dataset.manifest["path"]):
+        np.testing.assert_array_equal(dataset.images[row, 0], picture(int(Path(path).stem)))
+    assert dataset.name == "source"
+    assert dataset.skipped == []
+    assert dataset.size == 24
+
+
+def test_subjects_stay_together(make_folder: Callable[..., Path], tmp_path: Path):
+    source = make_folder(10, pattern="case_001_slice_{}.png")
+    for case in range(2, 8):
+        make_folder(5, pattern=f"case_{case:03d}_slice_{{}}.png")
+    dataset = prepare_folder(source, folder=tmp_path / "out", size=16)
+    assert dataset.manifest.groupby("subject")["split"].nunique().eq(1).all()
+    assert set(dataset.manifest["split"]) == {"train", "validation", "test"}
+
+
+def test_labels(make_folder: Callable[..., Path], tmp_path: Path):
+    make_folder(3, pattern="glioma/{}.png")
+    dataset = prepare_folder(make_folder(3, pattern="healthy/{}.png"), folder=tmp_path / "out", size=16)
+    assert dataset.labels == ["glioma", "healthy"]
+
+
+def test_mixed_depths_share_one_scale(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture(height=30, width=20)).save(tmp_path / "in" / "eight.png")
+    deep = picture(1).astype(np.uint16) * 8
+    Image.fromarray(deep).save(tmp_path / "in" / "sixteen.png")
+    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=30)
+    assert dataset.images.dtype == np.uint16
+    rows = dataset.manifest.set_index("path")
+    assert rows.loc["eight.png", ["height", "width", "bit_depth"]].tolist() == [30, 20, 8]
+    assert rows.loc["sixteen.png", "bit_depth"] == 16
+    assert rows.loc["sixteen.png", "intensity_high"] == deep.max()
+    eight = dataset.tensor([list(dataset.manifest["path"]).index("eight.png")])[0, 0, :, 5:25]
+    np.testing.assert_array_equal((eight * 255).round().numpy(), picture(height=30, width=20))
+
+
+def test_a_few_bad_images_are_skipped_and_listed(make_folder: Callable[..., Path], tmp_path: Path):
+    source = make_folder(30)
+    (source / "empty.jpg").touch()
+    (source / "text.png").write_text("Dear Sir,")
+    Image.fromarray(np.full((20, 20), 9, np.uint8)).save(source / "flat.png")
+    dataset = prepare_folder(source, folder=tmp_path / "out", size=16)
+    assert len(dataset) == 30
+    assert dataset.skipped == [
+        ("empty.jpg", "the file is empty (zero bytes)"),
+        ("flat.png", "constant image (every pixel is 9)"),
+        ("text.png", "not a PNG, JPEG or TIFF image"),
+    ]
+
+
+def test_over_a_tenth_unreadable_is_an_error(make_folder: Callable[..., Path], tmp_path: Path):
+    source = make_folder(30)
+    for number in range(5):
+        (source / f"x{number}.png").touch()
+    with pytest.raises(DataError, match=r"5 of 35 images are unreadable: .*x0\.png: .*x2\.png: .*; and 2 more"):
+        prepare_folder(source, folder=tmp_path / "out", size=16)
+    assert not (tmp_path / "out").exists()
+
+
+def test_empty_slices_are_no_reason_to_stop_unless_there_is_nothing_else(
+    make_folder: Callable[..., Path], tmp_path: Path
+):
+    source = make_folder(5)
+    for number in range(5):
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(source / f"black{number}.png")
+    assert len(prepare_folder(source, folder=tmp_path / "out", size=16)) == 5
+    for path in source.glob("0*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"none of 5 images can be used: black0\.png: constant image"):
+        prepare_folder(source, folder=tmp_path / "nothing", size=16)
+
+
+def test_a_full_disk_leaves_nothing(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_space(spool: Spool, pixels: np.ndarray) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source = make_folder(3)
+    monkeypatch.setattr(Spool, "append", no_space)
+    with pytest.raises(DataError, match="out: cannot be written: No space left on device"):
+        prepare_folder(source, folder=tmp_path / "out", size=16)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_the_fingerprint_knows_content_and_options_but_not_the_place(make_folder: Callable[..., Path], tmp_path: Path):
+    first = prepare_folder(make_folder(6), folder=tmp_path / "a", size=16).fingerprint
+    same = prepare_folder(make_folder(6, name="elsewhere"), folder=tmp_path / "b", size=16).fingerprint
+    larger = prepare_folder(make_folder(6), folder=tmp_path / "c", size=17).fingerprint
+    Image.fromarray(picture(99)).save(tmp_path / "source" / "003.png")
+    changed = prepare_folder(tmp_path / "source", folder=tmp_path / "d", size=16).fingerprint
+    assert first == same
+    assert len({first, larger, changed}) == 3
+
+
+def test_progress_counts_to_the_end(make_folder: Callable[..., Path], tmp_path: Path):
+    calls: list[tuple[int, int]] = []
+    prepare_folder(
+        make_folder(4), folder=tmp_path / "out", size=16, progress=lambda done, total: calls.append((done, total))
+    )
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_size_too_small(make_folder: Callable[..., Path], tmp_path: Path):
+    with pytest.raises(ValueError, match="at least 8 pixels, found 4"):
+        prepare_folder(make_folder(3), folder=tmp_path / "out", size=4)

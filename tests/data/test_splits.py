@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from voxlex.data.splits import SPLITS, assign_splits, split_or_test
+from voxlex.errors import DataError
+
+
+def _random_groups(rng: np.random.Generator) -> list[str]:
+    names = [f"g{number}" for number in range(rng.integers(3, 60))]
+    extra = rng.choice(names, size=rng.integers(0, 300)).tolist()
+    return rng.permutation(names + extra).tolist()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_group_crosses_a_split_and_none_is_empty(seed: int):
+    rng = np.random.default_rng(seed)
+    groups = _random_groups(rng)
+    fractions = rng.dirichlet([4, 1, 1])
+    fractions = (float(fractions[0]), float(fractions[1]), float(1 - fractions[0] - fractions[1]))
+    splits = assign_splits(groups, seed=seed, fractions=fractions)
+    assert set(splits) == set(SPLITS)
+    for group in set(groups):
+        assert len({split for split, owner in zip(splits, groups, strict=True) if owner == group}) == 1
+
+
+def test_shares_are_80_10_10():
+    splits = assign_splits([str(number) for number in range(1000)], seed=0)
+    assert [int((splits == name).sum()) for name in SPLITS] == [800, 100, 100]
+
+
+def test_the_order_of_the_images_does_not_matter():
+    groups = [f"g{number % 23}" for number in range(200)]
+    order = np.random.default_rng(0).permutation(200)
+    shuffled = assign_splits([groups[index] for index in order], seed=5)
+    np.testing.assert_array_equal(shuffled, assign_splits(groups, seed=5)[order])
+
+
+def test_the_seed_decides():
+    groups = [str(number) for number in range(50)]
+    np.testing.assert_array_equal(assign_splits(groups, seed=1), assign_splits(groups, seed=1))
+    assert (assign_splits(groups, seed=1) != assign_splits(groups, seed=2)).any()
+
+
+def test_a_split_of_no_share_stays_empty():
+    assert set(assign_splits(["a", "b", "c", "d"], seed=0, fractions=(0.5, 0.0, 0.5))) == {"train", "test"}
+
+
+def test_fewer_groups_than_splits():
+    with pytest.raises(DataError, match=r"2 groups .* cannot be divided into 3 splits"):
+        assign_splits(["a", "b", "a"], seed=0)
+    assert split_or_test(["a", "b", "a"], seed=0).tolist() == ["test"] * 3
+
+
+@pytest.mark.parametrize("fractions", [(0.8, 0.1, 0.2), (1.2, -0.1, -0.1)])
+def test_fractions_that_are_none(fractions: tuple[float, float, float]):
+    with pytest.raises(ValueError, match="sum to 1"):
+        assign_splits(["a", "b", "c"], seed=0, fractions=fractions)
