@@ -80,9 +80,9 @@ class GatedLayer(nn.Module):
         self, vertical: Features, horizontal: Features, condition: Int64[Tensor, "b"]
     ) -> tuple[Features, Features, Features]:
         """The two stacks one layer on, and what goes straight to the output."""
-        class_bias = self.class_bias(condition)[:, :, None, None]
-        vertical_bias, horizontal_bias = class_bias.chunk(2, dim=1)
         above = self.vertical(vertical)
+        class_bias = self.class_bias(condition)[:, :, None, None].type_as(above)
+        vertical_bias, horizontal_bias = class_bias.chunk(2, dim=1)
         left = self.horizontal(horizontal) + self.down(above) + horizontal_bias
         residual, skip = self.out(self.dropout(gate(left))).chunk(2, dim=1)
         return gate(above + vertical_bias), horizontal + residual, skip

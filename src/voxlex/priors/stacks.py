@@ -47,8 +47,11 @@ class GatedStacks(nn.Module):
 
     def forward(self, embedded: Float[Tensor, "b e h w"], rows: Int64[Tensor, "b"]) -> Features:
         """Features of each cell that depend on the cells before it alone; `rows` are the images' classes."""
-        vertical = self.vertical(embedded) + self.vertical_position
-        horizontal = self.horizontal(embedded) + self.down(vertical) + self.horizontal_position
+        vertical = self.vertical(embedded)
+        # Under autocast a float32 bias would make float32 of all that follows.
+        vertical = vertical + self.vertical_position.type_as(vertical)
+        horizontal = self.horizontal(embedded) + self.down(vertical)
+        horizontal = horizontal + self.horizontal_position.type_as(horizontal)
         to_output = horizontal
         for layer in self.layers:
             vertical, horizontal, skip = layer(vertical, horizontal, rows)
