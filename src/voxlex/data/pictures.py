@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -59,26 +59,14 @@ def read_picture(path: Path, *, reduce_to: int | None = None) -> Picture:
     """
     try:
         with path.open("rb") as file, _open(file) as image:
-            width, height = image.size
-            _check_size(height, width, pages=getattr(image, "n_frames", 1))
-            if isinstance(image, JpegImageFile):
-                # Asking for "L" makes the decoder hand out its luminance channel and skip the colour.
-                image.draft("L", image.size if reduce_to is None else (2 * reduce_to, 2 * reduce_to))
-            image.load()
-            if image.getexif().get(0x0112, 1) >= 5:  # orientations 5 to 8 lie on their side
-                height, width = width, height
-            ImageOps.exif_transpose(image, in_place=True)
-            pixels = _grey(image)
+            return _decode(image, reduce_to=reduce_to)
     except DataError as cause:
         raise DataError(f"{path}: {cause}") from cause
     except FileNotFoundError as cause:
         raise DataError(f"{path}: no such file") from cause
     except Exception as cause:  # a damaged file makes decoders raise nearly anything
-        raise DataError(f"{path}: cannot be decoded: {cause}") from cause
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        count = np.count_nonzero(~np.isfinite(pixels))
-        raise DataError(f"{path}: {count} of {pixels.size} pixels are not finite numbers")
-    return Picture(pixels, height, width)
+        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        raise DataError(f"{path}: cannot be decoded: {reason}") from cause
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
@@ -115,6 +103,23 @@ def _open(file: BinaryIO) -> ImageFile:
     raise DataError("not a PNG, JPEG or TIFF image")
 
 
+def _decode(image: ImageFile, *, reduce_to: int | None) -> Picture:
+    width, height = image.size
+    _check_size(height, width, pages=getattr(image, "n_frames", 1))
+    if isinstance(image, JpegImageFile):
+        # Asking for "L" makes the decoder hand out its luminance channel and skip the colour.
+        image.draft("L", image.size if reduce_to is None else (2 * reduce_to, 2 * reduce_to))
+    image.load()
+    if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # 5 to 8: lying on its side
+        height, width = width, height
+    ImageOps.exif_transpose(image, in_place=True)
+    pixels = _grey(image)
+    bad = np.count_nonzero(~np.isfinite(pixels)) if pixels.dtype.kind == "f" else 0
+    if bad:
+        raise DataError(f"{bad} of {pixels.size} pixels are not finite numbers")
+    return Picture(pixels, height, width)
+
+
 def _check_size(height: int, width: int, *, pages: int) -> None:
     if height * width > MAX_PIXELS:
         raise DataError(f"{height}×{width} pixels are more than {MAX_PIXELS:,}: taken for a decompression bomb")
@@ -126,10 +131,18 @@ def _check_size(height: int, width: int, *, pages: int) -> None:
 
 def _grey(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
+        pixels = np.asarray(image).astype(np.uint16)
+        return pixels if _white_is_high(image) else np.uint16(65535) - pixels
     if image.mode in ("I", "F"):
         return np.array(image)
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
     return np.array(image.convert("L"))
+
+
+def _white_is_high(image: Image.Image) -> bool:
+    # Pillow turns 8-bit TIFF pictures stored as "white is zero" the usual way round, but not those of 16 bits.
+    if not isinstance(image, TiffImageFile):
+        return True
+    return image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) != 0
