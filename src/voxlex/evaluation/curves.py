@@ -1,0 +1,248 @@
+"""Curves of a training and of codebook use, as small SVG pictures that suit a light page and a dark one."""
+
+import base64
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+from jaxtyping import Int64
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from torch import Tensor
+
+Journal = Sequence[Mapping[str, str]]
+"""Rows of `metrics.csv`: stage, step, elapsed_s, name, value."""
+
+_MEASURES = {"loss", "psnr_db", "codes_in_use"}  # all else that is noted under train/ is a term of the loss
+_COLOURS = ("#3f7fd6", "#e0762b", "#3f9a5f", "#b05fc0", "#c05050", "#8a8a3a")  # legible on white and on black
+_INK = "#010203"  # stands for the colour of the text around the picture, which only the page knows
+_SIZE_INCHES = (5.4, 3.2)  # at 72 points an inch, 389×230 CSS pixels
+_MOST_POINTS = 150  # as many as so small a picture can show
+
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: smaller, sharper, and searchable
+    "svg.hashsalt": "voxlex",  # the same curves give the same file
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture of curves.
+
+    Attributes:
+        svg: The picture, one `<svg>` element.
+        alt: What it shows, in words.
+        caption: How to read it.
+    """
+
+    svg: str
+    alt: str
+    caption: str
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as an address that holds it."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: seconds since the stage began, and a value at each."""
+
+    label: str
+    seconds: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, journal: Journal, *, stage: str, name: str, label: str) -> "Series":
+        """Take the finite values of one name out of a journal, in order of time."""
+        rows = [row for row in journal if row["stage"] == stage and row["name"] == name]
+        points = sorted((float(row["elapsed_s"]), float(row["value"])) for row in rows)
+        finite = [point for point in points if math.isfinite(point[1])]
+        seconds, values = np.array(finite, float).reshape(-1, 2).T
+        return cls(label, seconds, values)
+
+    def thinned(self) -> "Series":
+        """Average neighbours, so that no more points remain than can be seen."""
+        if len(self.values) <= _MOST_POINTS:
+            return self
+        parts = np.array_split(np.arange(len(self.values)), _MOST_POINTS)
+        return Series(
+            self.label,
+            np.array([self.seconds[part].mean() for part in parts]),
+            np.array([self.values[part].mean() for part in parts]),
+        )
+
+
+def training_curves(journal: Journal, *, references: Mapping[str, float] | None = None) -> list[Plot]:
+    """Draw what a journal holds: loss terms, SSIM, PSNR, codebook use, bits per code of the prior.
+
+    Args:
+        journal: Rows of `metrics.csv`; figures that were never noted have no picture.
+        references: Bits per code to compare the prior with, by what needs them, such as "uniform".
+    """
+    plots = (
+        _losses(journal),
+        _ssim(journal),
+        _psnr(journal),
+        _codebook(journal),
+        _prior(journal, references or {}),
+    )
+    return [plot for plot in plots if plot is not None]
+
+
+def usage_plot(counts: Int64[Tensor, "q k"]) -> Plot:
+    """Draw how often each codeword is used, most frequent first, one curve a codebook."""
+    with rc_context(_STYLE):
+        figure, axes = _axes(xlabel="Codewords, most used first", ylabel="Share of all codes (%)")
+        for number, row in enumerate(counts.cpu().double()):
+            shares = 100 * (row / row.sum().clamp_min(1)).sort(descending=True).values.numpy()
+            used = shares[shares > 0]
+            axes.step(np.arange(1, len(used) + 1), used, where="mid", color=_COLOURS[number % len(_COLOURS)])
+        k = counts.shape[1]
+        axes.axhline(100 / k, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.annotate("all used alike", (0.995 * k, 100 / k), ha="right", va="bottom", fontsize=9)
+        axes.set_yscale("log")
+        axes.set_xlim(0, k)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _plain_log_ticks(axes)
+        in_use = int((counts > 0).sum())
+        return Plot(
+            _svg(figure),
+            f"Codewords sorted by use: {in_use:,} of {counts.numel():,} are used at least once.",
+            "How often each codeword is used. A flat curve near the dashed line is a vocabulary that is fully used; "
+            "a curve that ends early leaves words unused.",
+        )
+
+
+def _losses(journal: Journal) -> Plot | None:
+    noted = dict.fromkeys(row["name"] for row in journal if row["stage"] == "autoencoder")
+    terms = [name for name in noted if name.startswith("train/") and name.removeprefix("train/") not in _MEASURES]
+    labels = {"train/loss": "sum"} | {name: _term_label(name) for name in terms}
+    curves = [Series.of(journal, stage="autoencoder", name=name, label=label) for name, label in labels.items()]
+    positive = [curve for curve in curves if len(curve.values) and curve.values.min() > 0]
+    return _plot(
+        positive, ylabel="Loss (weighted terms)", caption="What training minimises: lower is better.", log=True
+    )
+
+
+def _ssim(journal: Journal) -> Plot | None:
+    curve = Series.of(journal, stage="autoencoder", name="validation/ssim", label="held-out images")
+    return _plot(
+        [curve],
+        ylabel="SSIM of held-out images",
+        caption="Structural similarity of reconstructions: higher is better, 1 is equal.",
+    )
+
+
+def _psnr(journal: Journal) -> Plot | None:
+    curves = [
+        Series.of(journal, stage="autoencoder", name=f"{split}/psnr_db", label=label)
+        for split, label in (("validation", "held-out images"), ("train", "training images"))
+    ]
+    caption = "Peak signal-to-noise ratio of reconstructions: higher is better. A gap between the two is overfitting."
+    return _plot(curves, ylabel="PSNR (dB)", caption=caption)
+
+
+def _codebook(journal: Journal) -> Plot | None:
+    curve = Series.of(journal, stage="autoencoder", name="validation/perplexity", label="held-out images")
+    caption = "Perplexity: how many codewords would carry the same information if all were used alike."
+    return _plot([curve], ylabel="Perplexity (codewords)", caption=caption)
+
+
+def _prior(journal: Journal, references: Mapping[str, float]) -> Plot | None:
+    curves = [
+        Series.of(journal, stage="prior", name=f"{split}/bits_per_code", label=label)
+        for split, label in (("validation", "held-out images"), ("train", "training images"))
+    ]
+    caption = "What the prior has learned: lower is better. The level lines are what codes cost without it."
+    return _plot(curves, ylabel="Prior (bits per code)", caption=caption, references=references)
+
+
+def _plot(
+    curves: Sequence[Series],
+    *,
+    ylabel: str,
+    caption: str,
+    log: bool = False,
+    references: Mapping[str, float] | None = None,
+) -> Plot | None:
+    curves = [curve for curve in curves if len(curve.values)]
+    if not curves:
+        return None
+    unit, seconds_each = _time_unit(max(curve.seconds[-1] for curve in curves))
+    with rc_context(_STYLE):
+        figure, axes = _axes(xlabel=f"Training time ({unit})", ylabel=ylabel)
+        for curve, colour in zip(curves, cycle(_COLOURS)):  # noqa: B905 - the colours never end
+            thin = curve.thinned()
+            marker = "o" if len(thin.values) < 25 else None
+            axes.plot(
+                thin.seconds / seconds_each, thin.values, color=colour, label=thin.label, marker=marker, markersize=3
+            )
+        for (label, value), dashes in zip((references or {}).items(), cycle(((4, 3), (1, 2)))):  # noqa: B905
+            axes.axhline(value, color=_INK, linewidth=1, linestyle=(0, dashes), label=label)
+        axes.set_xlim(left=0)
+        if log:
+            axes.set_yscale("log")
+            _plain_log_ticks(axes)
+        if len(curves) > 1 or references:
+            axes.legend()
+        last = "; ".join(f"{curve.label} {curve.values[-1]:.4g}" for curve in curves)
+        return Plot(_svg(figure), f"{ylabel} against training time, at the end: {last}.", caption)
+
+
+def _time_unit(seconds: float) -> tuple[str, float]:
+    for unit, length in (("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length:
+            return unit, length
+    return "seconds", 1.0
+
+
+def _term_label(name: str) -> str:
+    term = name.removeprefix("train/")
+    return {"l1": "L1", "l2": "L2", "ssim": "1 − SSIM"}.get(term, term.replace("_", " "))
+
+
+def _axes(*, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(axis="y", color=_INK, alpha=0.12, linewidth=0.8)
+    return figure, axes
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    element = buffer.getvalue()[buffer.getvalue().index("<svg") :]  # the prolog names a document type on another server
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL).replace(_INK, "currentColor")
+    element = re.sub(r"font-family: [^;]+", "font-family: system-ui, sans-serif", element)  # the page's own font
+    style = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#ddd}}</style>"
+    return element.replace(">", f">{style}", 1)
