@@ -103,6 +103,21 @@ def test_it_learns_the_pattern_of_each_class():
     assert (down[4:] > 0.8).all()
 
 
+def test_it_starts_from_the_marginal_and_the_codebook(random_codes):
+    prior = GatedPixelCNN(num_embeddings=8, grid=(6, 6), width=16, layers=2)
+    codes = random_codes(prior, 50).clamp(max=5)
+    codebook = torch.randn(1, 8, 4)
+    codebook[0, 1] = codebook[0, 0] + 0.01
+    prior.start(codes, codebook)
+
+    frequencies = torch.bincount(codes.flatten(), minlength=8) / codes.numel()
+    entropy = torch.special.entr(frequencies).sum().item()
+    assert prior.loss(codes).item() == pytest.approx(entropy, rel=0.1)
+    for vectors in (prior.embedding.weight, prior.head.weight):
+        distances = torch.cdist(vectors, vectors)
+        assert distances[0, 1] < 0.1 * distances[0, 2:].min()
+
+
 def test_weights_travel_by_state_dict(make_pixelcnn, random_codes):
     prior = make_pixelcnn(classes=2)
     other = GatedPixelCNN(

@@ -83,33 +83,32 @@ class GatedPixelCNN(Prior):
             rows=classes + 1,
             dropout=dropout,
         )
-        self.mix = nn.Linear(width, embedding_dim)
-        self.output_bias = nn.Parameter(torch.zeros(num_embeddings))
+        self.mix = nn.Linear(width, width)
+        self.head = nn.Linear(width, num_embeddings)
 
     @torch.no_grad()
     def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
-        """Before training, make the output the empirical marginal, and the embeddings of like codes alike.
+        """Before training, make the output the empirical marginal, and let codes with like vectors begin alike.
 
-        The codebook's vectors, standardised and turned at random, become the embeddings; training moves on from there.
+        The codebook's standardised vectors, turned at random, become the embeddings and, small, the rows of the output
+        layer; training moves both on from there.
         """
         self._check_codes(codes)
         counts = torch.bincount(codes.flatten(), minlength=self.num_embeddings)
         # Half a count each keeps codes that these images happen to lack possible.
-        self.output_bias.copy_((counts + 0.5).log().log_softmax(dim=0))
+        self.head.bias.copy_((counts + 0.5).log().log_softmax(dim=0))
         if codebook is not None:
-            vectors = codebook[0]
-            standard = (vectors - vectors.mean(dim=0)) / vectors.std(dim=0).clamp_min(1e-6)
-            projection = torch.randn(vectors.shape[1], self.embedding.embedding_dim, device=vectors.device)
-            self.embedding.weight.copy_(standard @ projection / vectors.shape[1] ** 0.5)
+            self.embedding.weight.copy_(_turned(codebook[0], self.embedding.embedding_dim))
+            self.head.weight.copy_(0.1 * _turned(codebook[0], self.head.in_features))
 
     def forward(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Logits:
         """Teacher-forced logits; see `Prior.forward`."""
-        return self._head(self._features(codes, condition)).movedim(-1, 1).unsqueeze(2)
+        return self._to_logits(self._features(codes, condition)).movedim(-1, 1).unsqueeze(2)
 
     def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
         """Log-probability of each code given the codes before it, in nats, holding few logits at a time."""
         features = self._features(codes, condition)
-        return chunked_log_probs(self._head, features.flatten(0, 2), codes.flatten()).view(codes.shape)
+        return chunked_log_probs(self._to_logits, features.flatten(0, 2), codes.flatten()).view(codes.shape)
 
     def _features(self, codes: Codes, condition: Int64[Tensor, "b"] | None) -> Float[Tensor, "b h w d"]:
         """What the output layer sees of each cell."""
@@ -118,13 +117,9 @@ class GatedPixelCNN(Prior):
         embedded = self.embedding(codes.squeeze(1)).movedim(-1, 1)
         return self.stacks(embedded, rows).movedim(1, -1)
 
-    def _head(self, to_output: Float[Tensor, "*cells c"]) -> Float[Tensor, "*cells k"]:
-        """Logits from the sum of all skip connections; the output shares its vectors with the embedding.
-
-        Codes with like vectors get like logits from the first step on, which a matrix of its own would have to learn.
-        """
-        hidden = self.mix(functional.silu(to_output))
-        return functional.linear(hidden, self.embedding.weight, self.output_bias)
+    def _to_logits(self, to_output: Float[Tensor, "*cells c"]) -> Float[Tensor, "*cells k"]:
+        """Logits from the sum of all skip connections."""
+        return self.head(functional.silu(self.mix(functional.silu(to_output))))
 
     def _sample(
         self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
@@ -138,9 +133,16 @@ class GatedPixelCNN(Prior):
             cache.push_row(above, i)
             left = nothing
             for j in range(width):
-                codes[:, i, j] = draw(self._head(cache.push_cell(left, j)))
+                codes[:, i, j] = draw(self._to_logits(cache.push_cell(left, j)))
                 left = self.embedding(codes[:, i, j])
             above = self.embedding(codes[:, i]).movedim(-1, 1)
             if progress is not None:
                 progress((i + 1) * width, height * width)
         return codes.unsqueeze(1)
+
+
+def _turned(vectors: Float[Tensor, "k d"], size: int) -> Float[Tensor, "k s"]:
+    """Random projection of standardised vectors to another size; distances keep their order, roughly."""
+    standard = (vectors - vectors.mean(dim=0)) / vectors.std(dim=0).clamp_min(1e-6)
+    projection = torch.randn(vectors.shape[1], size, dtype=vectors.dtype, device=vectors.device)
+    return standard @ projection / vectors.shape[1] ** 0.5
