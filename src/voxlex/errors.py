@@ -21,5 +21,9 @@ class CodesError(VoxlexError, ValueError):
     """Codes out of range, of the wrong grid, or made by another vocabulary."""
 
 
+class TrainingError(VoxlexError):
+    """Training that cannot go on, such as a loss that is no longer a number."""
+
+
 class Interrupted(VoxlexError):
     """Training was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""

@@ -4,7 +4,7 @@ Each subject is the template seen through a smooth random map and an imagined sc
 the points of the slices asked for, where transforms of whole volumes would take seconds a subject.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 
@@ -15,54 +15,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from voxlex.data.anatomy import CENTRE_MM, Anatomy
-from voxlex.data.prepare import Progress
-from voxlex.data.prepared import COLUMNS, PreparedDataset, fingerprint_of, split_order
-from voxlex.data.scanner import Contrast, Scanner
+from voxlex.data.assemble import Progress, Skipped, assemble
+from voxlex.data.options import PhantomOptions
+from voxlex.data.prepared import PreparedDataset
+from voxlex.data.scanner import Scanner
 from voxlex.data.scans import Scan, write_scan
-from voxlex.data.splits import split_or_test
+from voxlex.data.spool import Spool
 from voxlex.data.template import load_template
-from voxlex.errors import ConfigError
 
 PHANTOM_VERSION = 1
 """Changes whenever the same options would give other images, so that nothing stale is taken from a cache."""
 
 _FINEST_MM = 1.7  # the template is smooth: sampling it more finely than this shows nothing new
 _WARP_STEP_MM = 3.3  # anatomies differ smoothly: between points this far apart, their displacement is interpolated
-
-
-@dataclass(frozen=True)
-class PhantomOptions:
-    """What the phantom should be like.
-
-    Attributes:
-        subjects: Number of pseudo-subjects.
-        slices: Number of axial slices of each, evenly spaced from `lowest_mm` to `highest_mm`.
-        contrast: "t1" (white matter brightest), "t2" (fluid brightest) or "pd" (grey matter brightest).
-        variety: Scales the differences between subjects and scans; 0 shows the template itself.
-        noise: Scales the noise; 0 leaves it out.
-        field_of_view_mm: Side of the square slice.
-        lowest_mm: Height of the lowest slice above the anterior commissure.
-        highest_mm: Height of the highest slice.
-    """
-
-    subjects: int = 160
-    slices: int = 12
-    contrast: Contrast = "t1"
-    variety: float = 1.0
-    noise: float = 1.0
-    field_of_view_mm: float = 208.0
-    lowest_mm: float = -32.0
-    highest_mm: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.contrast not in ("t1", "t2", "pd"):
-            raise ConfigError(f"phantom contrast must be t1, t2 or pd, found {self.contrast!r}")
-        if self.subjects < 1 or self.slices < 1:
-            raise ConfigError(
-                f"a phantom needs at least 1 subject and 1 slice, found {self.subjects} and {self.slices}"
-            )
-        if min(self.variety, self.noise) < 0 or self.field_of_view_mm <= 0:
-            raise ConfigError("phantom variety and noise must be at least 0, and field_of_view_mm above 0")
 
 
 def generate_subject(
@@ -96,7 +61,7 @@ def generate_subject(
 
 
 def prepare_phantom(
-    options: PhantomOptions | None = None,
+    options: PhantomOptions,
     *,
     folder: str | Path,
     size: int = 128,
@@ -115,24 +80,17 @@ def prepare_phantom(
     Raises:
         DataError: `folder` exists or cannot be written.
     """
-    options = options or PhantomOptions()
     total = options.subjects * options.slices
-    images = np.empty((total, 1, size, size), np.uint8)
-    for subject in range(options.subjects):
-        slices = generate_subject(subject, size=size, seed=seed, options=options)
-        images[subject * options.slices : (subject + 1) * options.slices] = _to_bytes(slices)
-        if progress is not None:
-            progress((subject + 1) * options.slices, total)
-    manifest = _manifest(options, size=size)
-    manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
-    order = split_order(list(manifest["split"]))
-    images, manifest = images[order], manifest.iloc[order].reset_index(drop=True)[list(COLUMNS)]
-    facts = {"size": size, "seed": seed, "phantom": asdict(options)}
-    fingerprint = fingerprint_of(images, manifest, facts)
-    PreparedDataset(images=images, manifest=manifest, name="phantom", fingerprint=fingerprint, options=facts).write(
-        folder
-    )
-    return PreparedDataset.open(folder)
+
+    def fill(spool: Spool) -> tuple[pd.DataFrame, Skipped]:
+        for subject in range(options.subjects):
+            for pixels in _to_bytes(generate_subject(subject, size=size, seed=seed, options=options)):
+                spool.append(pixels[0])
+            if progress is not None:
+                progress((subject + 1) * options.slices, total)
+        return _manifest(options, size=size), []
+
+    return assemble(folder, fill=fill, size=size, seed=seed, name="phantom", options={"phantom": asdict(options)})
 
 
 def write_phantom(

@@ -1,16 +1,14 @@
 """From tissue to grey values: contrast, coil shading, blur and noise of one pseudo-scan."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxlex.data.anatomy import SmoothField
-
-Contrast = Literal["t1", "t2", "pd"]
+from voxlex.data.anatomy import CENTRE_MM, SmoothField
+from voxlex.data.options import Contrast
 
 _LEVELS: dict[str, tuple[float, float, float, float]] = {
     # Mean of cerebrospinal fluid, grey and white matter, and the sign and strength of the T1 texture.
@@ -54,7 +52,9 @@ class Scanner:
     def signal(self, maps: Float[Tensor, "4 *shape"], points_mm: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape"]:
         """Signal of the tissue `maps` of a template at a subject's points, before noise."""
         tissue = torch.tensordot(self.levels, maps, dims=1).clamp_min(0)
-        return tissue * torch.exp(self.bias(points_mm).squeeze(-1))
+        # Taken relative to the middle, shading makes one side brighter than the other and not the whole scan.
+        shading = self.bias(points_mm) - self.bias(torch.tensor(CENTRE_MM))
+        return tissue * torch.exp(shading.squeeze(-1))
 
     def detect(self, slices: Float[Tensor, "n h w"], rng: np.random.Generator) -> Float[Tensor, "n h w"]:
         """Blur, add Rician noise (the magnitude of a complex signal with normal noise) and clip to [0, 1]."""

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import platformdirs
 
+from voxlex.data.assemble import Progress
 from voxlex.data.manifest import index_folder
-from voxlex.data.phantom import PHANTOM_VERSION, PhantomOptions, prepare_phantom
-from voxlex.data.prepare import Progress, prepare_folder
+from voxlex.data.options import PhantomOptions
+from voxlex.data.phantom import PHANTOM_VERSION, prepare_phantom
+from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import FORMAT_VERSION, PreparedDataset, is_prepared
 from voxlex.errors import DataError
 
@@ -86,7 +88,7 @@ def _state(source: Path) -> list[tuple[str, int, int]]:
     return state
 
 
-def _key(content: list) -> str:
+def _key(content: list[object]) -> str:
     text = json.dumps([FORMAT_VERSION, *content], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

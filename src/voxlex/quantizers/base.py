@@ -72,6 +72,10 @@ class Quantizer(nn.Module, ABC):
             CodesError: If a code lies outside `[0, num_embeddings)` or there are not `num_codebooks` of them a cell.
         """
 
+    @abstractmethod
+    def codewords(self) -> Float[Tensor, "q k d"]:
+        """Return the vectors that the codes of each codebook stand for."""
+
     def check_latents(self, z_e: Tensor) -> None:
         """Raise ValueError unless `z_e` is `(b, embedding_dim, *grid)`."""
         if z_e.ndim < 3 or z_e.shape[1] != self.embedding_dim:

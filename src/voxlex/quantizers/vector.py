@@ -85,6 +85,10 @@ class VectorQuantizer(Quantizer):
         self.check_codes(codes)
         return self._look_up(codes)
 
+    def codewords(self) -> Float[Tensor, "1 k d"]:
+        """Return the codebook."""
+        return self.codebook.embeddings.detach().unsqueeze(0)
+
     def _look_up(self, codes: Codes) -> Latents:
         return F.embedding(codes[:, 0], self.codebook.embeddings).movedim(-1, 1)
 

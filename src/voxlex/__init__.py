@@ -1,0 +1,43 @@
+"""voxlex: a discrete vocabulary for brain images.
+
+```
+import voxlex
+
+vocabulary = voxlex.load("runs/demo")
+codes = vocabulary.encode(images)            # (b, h, w) NumPy or (b, 1, h, w) tensors to int64 (b, q, *grid)
+x_hat = vocabulary.decode(codes)             # back to float32 (b, 1, h, w) in [0, 1]
+new = vocabulary.sample(16, seed=0)          # images that never were
+```
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from voxlex.data.sources import open_source
+    from voxlex.models import VQVAE
+    from voxlex.priors import GatedPixelCNN
+    from voxlex.quantizers import VectorQuantizer
+    from voxlex.vocabulary import Vocabulary, load
+
+_HOMES = {
+    "VQVAE": "voxlex.models",
+    "GatedPixelCNN": "voxlex.priors",
+    "VectorQuantizer": "voxlex.quantizers",
+    "Vocabulary": "voxlex.vocabulary",
+    "load": "voxlex.vocabulary",
+    "open_source": "voxlex.data.sources",
+}
+
+__all__ = ["VQVAE", "GatedPixelCNN", "VectorQuantizer", "Vocabulary", "load", "open_source"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import voxlex` and `voxlex --help` are quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'voxlex' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

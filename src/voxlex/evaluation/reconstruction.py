@@ -1,0 +1,72 @@
+"""How well a vocabulary says images it has not seen, and how many bits that takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import log2, prod
+
+import torch
+from torch import Tensor
+
+from voxlex import metrics
+from voxlex.data.prepared import PreparedDataset
+from voxlex.models import VQVAE
+from voxlex.types import Codes, Image
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class ReconstructionFigures:
+    """Figures of a set of images, and the codes they were stored as.
+
+    Attributes:
+        figures: `reconstruction.l1`, `.psnr_db`, `.ssim` (means over images), `codebook.perplexity` and `.usage` (over
+            the whole set), `rate_bpp` (log₂K bits a code) and `n_images`.
+        codes: Of every image, on the CPU.
+        per_image: SSIM and PSNR in dB of every image, `(n, 2)`.
+    """
+
+    figures: dict[str, float]
+    codes: Codes
+    per_image: Tensor
+
+
+def reconstruct_in_batches(autoencoder: VQVAE, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes, Image]]:
+    """Yield images, their codes and their reconstructions in [0, 1], on the CPU, a batch at a time."""
+    for start in range(0, len(dataset), BATCH_SIZE):
+        x = dataset.tensor(slice(start, start + BATCH_SIZE))
+        codes = autoencoder.encode(x)
+        yield x, codes.cpu(), autoencoder.decode(codes).cpu()
+
+
+def encode_dataset(autoencoder: VQVAE, dataset: PreparedDataset) -> Codes:
+    """Return the codes of every image, on the CPU."""
+    starts = range(0, len(dataset), BATCH_SIZE)
+    return torch.cat([autoencoder.encode(dataset.tensor(slice(i, i + BATCH_SIZE))).cpu() for i in starts])
+
+
+def evaluate_reconstruction(autoencoder: VQVAE, dataset: PreparedDataset) -> ReconstructionFigures:
+    """Reconstruct every image and measure."""
+    per_image: list[Tensor] = []
+    codes: list[Codes] = []
+    for x, batch_codes, x_hat in reconstruct_in_batches(autoencoder, dataset):
+        measures = [metrics.ssim(x_hat, x), metrics.psnr_db(x_hat, x), metrics.l1(x_hat, x)]
+        per_image.append(torch.stack(measures, dim=1))
+        codes.append(batch_codes)
+    table, all_codes = torch.cat(per_image), torch.cat(codes)
+    counts = metrics.code_counts(all_codes, autoencoder.quantizer.num_embeddings)
+    ssim, psnr_db, l1 = table.double().mean(dim=0).tolist()
+    figures = {
+        "reconstruction.ssim": ssim,
+        "reconstruction.psnr_db": psnr_db,
+        "reconstruction.l1": l1,
+        "codebook.perplexity": metrics.perplexity(counts),
+        "codebook.usage": metrics.usage(counts),
+        "rate_bpp": metrics.rate_bpp(
+            codes_per_image=prod(all_codes.shape[1:]),
+            bits_per_code=log2(autoencoder.quantizer.num_embeddings),
+            pixels_per_image=prod(dataset.images.shape[2:]),
+        ),
+        "n_images": len(dataset),
+    }
+    return ReconstructionFigures(figures=figures, codes=all_codes, per_image=table[:, :2])

@@ -1,0 +1,119 @@
+"""The run folder: everything one experiment leaves behind, under fixed names."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from voxlex.config import Config, dump_config, read_config
+from voxlex.data.atomic import atomic_file
+from voxlex.errors import RunError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths in a run folder, and its two descriptions: `config.yaml` and `metadata.json`."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The complete configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metadata_file(self) -> Path:
+        """Versions, data, and what each stage took."""
+        return self.path / "metadata.json"
+
+    @property
+    def autoencoder_file(self) -> Path:
+        """Weights of the first stage."""
+        return self.path / "autoencoder.safetensors"
+
+    @property
+    def prior_file(self) -> Path:
+        """Weights of the second stage."""
+        return self.path / "prior.safetensors"
+
+    @property
+    def journal_file(self) -> Path:
+        """Figures of the training as they came."""
+        return self.path / "metrics.csv"
+
+    @property
+    def report_file(self) -> Path:
+        """The report for a person to open."""
+        return self.path / "report.html"
+
+    @classmethod
+    def create(cls, path: Path, config: Config, *, overwrite: bool = False) -> "RunFolder":
+        """Make a new run folder.
+
+        Raises:
+            RunError: If something is in the way, or the place cannot be written.
+        """
+        run = cls(path)
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path}: is a file, expected a place for a run folder")
+        if path.exists() and any(path.iterdir()):
+            if not overwrite:
+                raise RunError(f"{path}: exists already; --resume goes on with it, --overwrite starts anew")
+            if not run.config_file.exists():
+                raise RunError(f"{path}: holds other things than a run; not overwriting them")
+            shutil.rmtree(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as cause:
+            raise RunError(f"{path}: cannot be made: {cause.strerror}") from cause
+        run.write_config(config)
+        run.update_metadata({"format_version": FORMAT_VERSION, "versions": versions()})
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open an existing run folder.
+
+        Raises:
+            RunError: If it is none, is damaged, or was made by a version that stores runs in another way.
+        """
+        run = cls(path)
+        if not run.config_file.is_file():
+            raise RunError(f"{path}: not a run folder: there is no {run.config_file.name} in it")
+        found = run.metadata().get("format_version")
+        if found != FORMAT_VERSION:
+            raise RunError(f"{path}: made by another version of voxlex: format {found}, expected {FORMAT_VERSION}")
+        return run
+
+    def config(self) -> Config:
+        """Read the configuration."""
+        return read_config(self.config_file)
+
+    def write_config(self, config: Config) -> None:
+        """Write the configuration."""
+        with atomic_file(self.config_file) as building:
+            building.write_text(dump_config(config), encoding="utf-8")
+
+    def metadata(self) -> dict[str, Any]:
+        """Read the metadata."""
+        try:
+            return json.loads(self.metadata_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as cause:
+            raise RunError(f"{self.metadata_file}: cannot be read: {cause}") from cause
+
+    def update_metadata(self, additions: Mapping[str, Any]) -> None:
+        """Add to the metadata, or replace some of it."""
+        before = self.metadata() if self.metadata_file.exists() else {}
+        with atomic_file(self.metadata_file) as building:
+            building.write_text(json.dumps(before | dict(additions), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of voxlex and of what its results depend on most."""
+    names = ("voxlex", "torch", "lightning-fabric", "torchmetrics", "numpy")
+    return {name: metadata.version(name) for name in names}

@@ -1,0 +1,77 @@
+"""Weights as safetensors, and the state that training resumes from; each file is written whole or not at all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from voxlex.data.atomic import atomic_file
+from voxlex.errors import RunError
+
+
+def save_weights(path: Path, module: nn.Module, *, about: Mapping[str, str]) -> None:
+    """Write a module's parameters and buffers, with a few words about them in the header."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with atomic_file(path) as building:
+        save_file(tensors, building, metadata=dict(about))
+
+
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Read the weights of a module of the same configuration.
+
+    Raises:
+        RunError: If the file is missing, damaged, or holds the weights of another configuration.
+    """
+    if not path.is_file():
+        raise RunError(f"{path}: no such file; was this stage trained?")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as cause:
+        raise RunError(f"{path}: damaged weights: {cause}") from cause
+    expected = module.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        shapes = [tuple(side[name].shape) if name in side else "nothing" for side in (expected, tensors)]
+        if shapes[0] != shapes[1]:
+            raise RunError(f"{path}: does not fit config.yaml: {name}: expected {shapes[0]}, found {shapes[1]}")
+    module.load_state_dict(tensors)
+
+
+def state_file(folder: Path, stage: str) -> Path:
+    """Return the file in a run folder that a stage resumes from."""
+    return folder / f"{stage}.state.pt"
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write what an interrupted stage needs to go on."""
+    with atomic_file(path) as building:
+        torch.save(dict(state), building)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote; only tensors and plain values are accepted, never code.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as cause:  # torch raises errors of many kinds for a damaged file
+        raise RunError(f"{path}: cannot resume from it: {str(cause).splitlines()[0]}") from cause
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of torch's random generators."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "gpus": gpus}
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put torch's random generators back into a state that `random_state` returned."""
+    torch.set_rng_state(state["cpu"])
+    if len(state["gpus"]) == torch.cuda.device_count() and state["gpus"]:
+        torch.cuda.set_rng_state_all(state["gpus"])

@@ -1,0 +1,62 @@
+"""The figures of a run as they come: `metrics.csv` for people and scripts, TensorBoard for curves."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch.utils.tensorboard import SummaryWriter
+
+COLUMNS = ("stage", "step", "elapsed_s", "name", "value")
+
+
+class Journal:
+    """Appends figures to a run folder, one row a figure.
+
+    Args:
+        folder: The run folder.
+        stage: Name of the stage; rows of other stages stay as they are.
+        resumed_step: Rows of this stage after that step are dropped: they were not saved with the weights.
+        active: Write at all; of several processes only the first does.
+    """
+
+    def __init__(self, folder: Path, *, stage: str, resumed_step: int = 0, active: bool = True) -> None:
+        self._active = active
+        if not active:
+            return
+        path = folder / "metrics.csv"
+        kept = [row for row in read_journal(path) if row["stage"] != stage or int(row["step"]) <= resumed_step]
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._file, COLUMNS)
+        self._rows.writeheader()
+        self._rows.writerows(kept)
+        self._stage = stage
+        self._curves = SummaryWriter(folder / "tensorboard", purge_step=resumed_step or None)
+
+    def write(self, figures: Mapping[str, float], *, step: int, elapsed_s: float) -> None:
+        """Append figures of one step; names look like `train/loss` or `validation/ssim`."""
+        if not self._active:
+            return
+        for name, value in figures.items():
+            row = (self._stage, step, f"{elapsed_s:.2f}", name, f"{value:.6g}")
+            self._rows.writerow(dict(zip(COLUMNS, row, strict=True)))
+            self._curves.add_scalar(f"{self._stage}/{name}", value, step)
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if not self._active:
+            return
+        self._file.close()
+        self._curves.close()
+
+
+def read_journal(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a `metrics.csv`; none, if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,191 @@
+"""What each stage of training optimises, and how it is validated."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from voxlex import metrics
+from voxlex.data.prepared import PreparedDataset
+from voxlex.data.selection import evenly_spaced
+from voxlex.losses import reconstruction_losses
+from voxlex.models import VQVAE
+from voxlex.priors.base import Prior
+from voxlex.types import Codes
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step: the loss terms to be summed, and figures that are only worked out when they are shown."""
+
+    losses: Mapping[str, Float[Tensor, ""]]
+    measure: Callable[[], dict[str, float]]
+
+
+class Objective(ABC):
+    """A module to train, the rows to train it on, and the loss that says how well it does.
+
+    Attributes:
+        name: Of the stage, as the run folder's files are called.
+        module: What is trained.
+        rows: Number of training rows.
+        forward_methods: Methods of the module, other than `forward`, that `step` calls.
+    """
+
+    name: str
+    module: nn.Module
+    rows: int
+    forward_methods: tuple[str, ...] = ()
+
+    @abstractmethod
+    def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
+        """Return a batch on the CPU."""
+
+    @abstractmethod
+    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
+        """Return the losses of a batch; `module` is the trained module as the devices hold it."""
+
+    @abstractmethod
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Return the figures of held-out rows; `module` is in eval mode."""
+
+    def alarm(self, figures: Mapping[str, float]) -> str | None:
+        """Return a warning, if the figures of a validation call for one."""
+        return None
+
+
+class AutoencoderObjective(Objective):
+    """Stage one: reconstruct images through the codebook (1711.00937, equation 3).
+
+    Args:
+        autoencoder: The model to train.
+        training: Its images.
+        validation: Held-out images; at most `validation_images` of them are used.
+        loss_weights: Weight of each reconstruction term, by its name in `losses.RECONSTRUCTION_LOSSES`.
+        validation_images: Enough for a steady curve, few enough to cost little.
+    """
+
+    name = "autoencoder"
+
+    def __init__(
+        self,
+        *,
+        autoencoder: VQVAE,
+        training: PreparedDataset,
+        validation: PreparedDataset,
+        loss_weights: Mapping[str, float],
+        validation_images: int = 64,
+    ) -> None:
+        self.module = self.autoencoder = autoencoder
+        self.training = training
+        self.rows = len(training)
+        self.loss_weights = dict(loss_weights)
+        self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(32)
+
+    def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
+        """Return images."""
+        return (self.training.tensor(rows),)
+
+    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
+        """Return the reconstruction and quantiser terms of a batch of images."""
+        (x,) = batch
+        assert x is not None
+        outputs = module(x)
+        losses = reconstruction_losses(outputs.x_hat, x, self.loss_weights) | dict(outputs.losses)
+
+        def measure() -> dict[str, float]:
+            x_hat = outputs.x_hat.detach().float().clamp(0, 1)
+            return {
+                "psnr_db": float(metrics.psnr_db(x_hat, x).mean()),
+                "codes_in_use": float(len(outputs.codes.unique())),
+            }
+
+        return Step(losses=losses, measure=measure)
+
+    @torch.no_grad()
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Return L1, PSNR, SSIM, and the codebook's perplexity and usage, over the held-out images."""
+        device = self.autoencoder.device
+        per_image: list[Tensor] = []
+        counts = torch.zeros(1, dtype=torch.int64, device=device)
+        for images in self.validation_batches:
+            x = images.to(device)
+            outputs = module(x)
+            x_hat = outputs.x_hat.float().clamp(0, 1)
+            per_image.append(
+                torch.stack([metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)], dim=1)
+            )
+            counts = counts + metrics.code_counts(outputs.codes, self.autoencoder.quantizer.num_embeddings)
+        l1, psnr_db, ssim = torch.cat(per_image).mean(dim=0).tolist()
+        return {
+            "l1": l1,
+            "psnr_db": psnr_db,
+            "ssim": ssim,
+            "perplexity": metrics.perplexity(counts),
+            "usage": metrics.usage(counts),
+        }
+
+    def alarm(self, figures: Mapping[str, float]) -> str | None:
+        """Warn of a collapsing codebook: fewer than a tenth of its words carry the data."""
+        num_embeddings = self.autoencoder.quantizer.num_embeddings
+        if figures["perplexity"] >= 0.1 * num_embeddings:
+            return None
+        return (
+            f"the codebook is collapsing: perplexity {figures['perplexity']:.0f} of {num_embeddings} codewords; "
+            "try a lower learning rate, a larger batch, a smaller num_embeddings or a higher revival_threshold"
+        )
+
+
+class PriorObjective(Objective):
+    """Stage two: model the code grids of the frozen autoencoder (1711.00937, section 3.3).
+
+    Args:
+        prior: The model to train.
+        training: Codes of the training images, and the class of each or None.
+        validation: The same of held-out images.
+    """
+
+    name = "prior"
+    forward_methods = ("loss",)
+
+    def __init__(
+        self,
+        *,
+        prior: Prior,
+        training: tuple[Codes, Int64[Tensor, " n"] | None],
+        validation: tuple[Codes, Int64[Tensor, " n"] | None],
+        validation_images: int = 128,
+    ) -> None:
+        self.module = self.prior = prior
+        self.codes, self.condition = training
+        self.rows = len(self.codes)
+        chosen = torch.as_tensor(evenly_spaced(len(validation[0]), validation_images))
+        self.validation_batches = [_take(validation, rows) for rows in chosen.split(32)]
+
+    def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
+        """Return codes and classes."""
+        return _take((self.codes, self.condition), rows)
+
+    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
+        """Return the negative log-likelihood of a batch of code grids, in nats per code."""
+        nll = module.loss(*batch)
+        return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
+
+    @torch.no_grad()
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Return the bits per code of the held-out codes."""
+        device = next(self.prior.parameters()).device
+        nats, count = 0.0, 0
+        for batch in self.validation_batches:
+            codes, condition = (None if part is None else part.to(device) for part in batch)
+            nats += float(module.loss(codes, condition)) * len(codes)
+            count += len(codes)
+        return {"bits_per_code": metrics.bits(nats / count)}
+
+
+def _take(table: tuple[Tensor, Tensor | None], rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    codes, condition = table
+    return codes[rows], None if condition is None else condition[rows]

@@ -1,0 +1,176 @@
+"""A trained vocabulary, loaded from its run folder: what a notebook works with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.config import Config
+from voxlex.errors import RunError
+from voxlex.models import VQVAE
+from voxlex.priors import Prior
+from voxlex.priors.conditions import class_indices
+from voxlex.run_folder import RunFolder
+from voxlex.training.checkpoint import load_weights
+from voxlex.types import Codes, Image
+
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """Images to codes and back, and new images from a prior over the codes.
+
+    Attributes:
+        autoencoder: Images to codes and back, in eval mode.
+        prior: A distribution over code grids, in eval mode; None if the run has only its first stage.
+        config: The run's complete configuration.
+        metadata: Versions, data and timings of the run.
+    """
+
+    autoencoder: VQVAE
+    prior: Prior | None
+    config: Config
+    metadata: Mapping[str, Any]
+
+    def encode(self, images: np.ndarray | Tensor) -> Codes:
+        """Return the codes of images; see `VQVAE.encode` for what may be given."""
+        return self.autoencoder.encode(images)
+
+    def decode(self, codes: np.ndarray | Tensor) -> Image:
+        """Return the images that codes stand for, float32 in [0, 1]."""
+        return self.autoencoder.decode(codes)
+
+    def reconstruct(self, images: np.ndarray | Tensor) -> Image:
+        """Return images as the vocabulary says them."""
+        return self.autoencoder.reconstruct(images)
+
+    def sample(
+        self,
+        count: int,
+        *,
+        label: str | Sequence[str] | None = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Image:
+        """Draw new images.
+
+        Args:
+            count: How many.
+            label: One of `labels` for all, or one for each; None for any.
+            temperature: Below 1 keeps to what is likely, above 1 is more adventurous.
+            seed: The same seed gives the same images on the same machine; None draws new ones each time.
+            progress: Called with the work done and the work there is.
+
+        Returns:
+            Images `(count, c, *space)`, float32 in [0, 1].
+
+        Raises:
+            RunError: If the run has no prior.
+            ValueError: If an argument is out of range, or a label is unknown.
+        """
+        codes = self.sample_codes(count, label=label, temperature=temperature, seed=seed, progress=progress)
+        return torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+
+    def sample_codes(
+        self,
+        count: int,
+        *,
+        label: str | Sequence[str] | None = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Codes:
+        """Draw the codes of new images; arguments as for `sample`."""
+        if self.prior is None:
+            raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
+        generator = torch.Generator(self.autoencoder.device)
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        condition = self._condition(label, count)
+        batches = []
+        for start in range(0, count, _BATCH_SIZE):
+            size = min(_BATCH_SIZE, count - start)
+            batch = self.prior.sample(
+                size,
+                condition=None if condition is None else condition[start : start + size],
+                temperature=temperature,
+                generator=generator,
+                progress=_shifted(progress, start, size, count),
+            )
+            batches.append(batch)
+        return torch.cat(batches)
+
+    def _condition(self, label: str | Sequence[str] | None, count: int) -> Int64[Tensor, " n"] | None:
+        if label is None:
+            return None
+        if not self.labels:
+            raise ValueError("label: this run's prior was trained without labels")
+        labels = [label] * count if isinstance(label, str) else list(label)
+        if len(labels) != count:
+            raise ValueError(f"label: expected one for each of {count} images, got {len(labels)}")
+        classes = self.classes(labels)
+        return None if classes is None else classes.to(self.autoencoder.device)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that the prior can be asked for."""
+        return list(self.metadata.get("labels", []))
+
+    def classes(self, values: Sequence[str]) -> Int64[Tensor, " n"] | None:
+        """Return the prior's class of each label; None if it has no classes.
+
+        Raises:
+            ValueError: If a label is not one of `labels`.
+        """
+        return class_indices(values, known=self.labels)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Codes along each axis of an image of the run's size."""
+        side = self.config.data.size // self.autoencoder.downsampling
+        return (side,) * self.autoencoder.spatial_dims
+
+
+def _shifted(
+    progress: Callable[[int, int], None] | None, start: int, size: int, count: int
+) -> Callable[[int, int], None] | None:
+    """Turn the progress of one batch into that of all samples."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(start * total + size * done, count * total)
+
+
+def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
+    """Load a trained vocabulary from its run folder.
+
+    Raises:
+        RunError: If the folder is no run, is damaged, or has no trained autoencoder.
+    """
+    folder = RunFolder.open(Path(run))
+    config, metadata = folder.config(), folder.metadata()
+    autoencoder = build_autoencoder(config.model)
+    load_weights(folder.autoencoder_file, autoencoder)
+    prior = None
+    if folder.prior_file.exists():
+        side = config.data.size // autoencoder.downsampling
+        prior = build_prior(
+            config.prior,
+            num_embeddings=autoencoder.quantizer.num_embeddings,
+            grid=(side,) * autoencoder.spatial_dims,
+            classes=len(metadata["labels"]),
+        )
+        load_weights(folder.prior_file, prior)
+        prior = prior.to(device).eval()
+    return Vocabulary(autoencoder=autoencoder.to(device).eval(), prior=prior, config=config, metadata=metadata)

@@ -1,0 +1,1 @@
+"""The road from a source to a result, a file for each thing that a person asks for."""

@@ -1,0 +1,120 @@
+"""Store images as codes in a table, and read them back."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from voxlex.data.atomic import atomic_file
+from voxlex.data.fitting import restore_scan
+from voxlex.data.prepared import PreparedDataset
+from voxlex.data.scans import write_scan
+from voxlex.errors import CodesError
+from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
+from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.outputs import intensity_maps, output_folder, relative_names, write_image
+from voxlex.workflows.progress import progress_bar
+
+_KEPT = ("path", "subject", "slice", "label", "height", "width", "bit_depth", "intensity_low", "intensity_high")
+_CODEBOOK_KEY = b"voxlex.codebook"
+
+
+def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overwrite: bool = False) -> int:
+    """Write the codes of every image to a Parquet file, one row an image.
+
+    Columns: `path`; `codes`, flat in the order (q, *grid); `shape`, the lengths of those axes; `height`, `width`,
+    `bit_depth`, `intensity_low` and `intensity_high`, the way back to the image's own size and grey values; and what
+    the manifest knows of subject, slice and label.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        CodesError: If the file exists and is not to be overwritten.
+    """
+    if out.exists() and not overwrite:
+        raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
+    codes = encode_dataset(vocabulary.autoencoder, dataset)
+    narrow = codes.flatten(1).numpy().astype(np.min_scalar_type(vocabulary.autoencoder.quantizer.num_embeddings - 1))
+    table = pa.Table.from_pandas(dataset.manifest[list(_KEPT)], preserve_index=False)
+    table = table.append_column("shape", pa.array([list(codes.shape[1:])] * len(codes)))
+    table = table.append_column("codes", pa.array(list(narrow)))
+    table = table.replace_schema_metadata({_CODEBOOK_KEY: codebook_fingerprint(vocabulary).encode()})
+    with atomic_file(out) as building:
+        pq.write_table(table, building, compression="zstd")
+    return len(codes)
+
+
+def decode(
+    vocabulary: Vocabulary, codes: Path, *, out: Path, original_size: bool = False, overwrite: bool = False
+) -> int:
+    """Write the images that a file of codes stands for, in their own grey values.
+
+    Args:
+        vocabulary: The one that wrote the codes.
+        codes: A file that `encode` wrote.
+        out: Folder for `<relative name>.png`.
+        original_size: Resize each image to the size it came in; otherwise it has the model's size.
+        overwrite: Write into a folder that is not empty.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
+    """
+    table = _read(codes, vocabulary)
+    frame = table.drop_columns(["codes", "shape"]).to_pandas()
+    out = output_folder(out, overwrite=overwrite)
+    names, intensities = relative_names(list(frame["path"])), intensity_maps(frame)
+    grids = _grids(table, codes, vocabulary)
+    with progress_bar("decoding") as progress:
+        for start in range(0, len(grids), BATCH_SIZE):
+            for row, image in enumerate(vocabulary.decode(grids[start : start + BATCH_SIZE]).cpu(), start=start):
+                path = out / f"{names[row]}.png"
+                if original_size:
+                    height, width = (int(frame[column][row]) for column in ("height", "width"))
+                    scan = restore_scan(image[0].numpy(), height=height, width=width, intensity=intensities[row])
+                    write_scan(path, scan)
+                else:
+                    write_image(path, image, intensities[row])
+            progress(min(start + BATCH_SIZE, len(grids)), len(grids))
+    return len(grids)
+
+
+def codebook_fingerprint(vocabulary: Vocabulary) -> str:
+    """Return a hash of the codewords: codes mean something only beside the codebook that they index."""
+    codewords = vocabulary.autoencoder.quantizer.codewords().cpu().contiguous().numpy()
+    return hashlib.sha256(codewords.tobytes()).hexdigest()
+
+
+def _read(path: Path, vocabulary: Vocabulary) -> pa.Table:
+    if not path.is_file():
+        raise CodesError(f"{path}: no such file of codes")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as cause:
+        raise CodesError(f"{path}: cannot be read as Parquet: {' '.join(str(cause).split())}") from cause
+    missing = {*_KEPT, "codes", "shape"} - set(table.column_names)
+    if missing:
+        raise CodesError(f"{path}: not a file of codes: it lacks the columns {', '.join(sorted(missing))}")
+    stamp = (table.schema.metadata or {}).get(_CODEBOOK_KEY)
+    if stamp is not None and stamp.decode() != codebook_fingerprint(vocabulary):
+        raise CodesError(f"{path}: written with another run's codebook; decode it with the run that encoded it")
+    return table
+
+
+def _grids(table: pa.Table, path: Path, vocabulary: Vocabulary) -> torch.Tensor:
+    expected = (vocabulary.autoencoder.quantizer.num_codebooks, *vocabulary.grid)
+    shapes = {tuple(shape) for shape in table["shape"].to_pylist()}
+    if shapes - {expected}:
+        raise CodesError(f"{path}: expected codes of shape {expected}, found {sorted(shapes - {expected})[0]}")
+    rows = [np.asarray(row, dtype=np.int64) for row in table["codes"].to_pylist()]
+    if any(row.shape != (int(np.prod(expected)),) for row in rows):
+        raise CodesError(f"{path}: the number of codes in a row does not fit its shape")
+    grids = torch.from_numpy(np.stack(rows)).view(len(rows), *expected) if rows else torch.empty(0, *expected).long()
+    vocabulary.autoencoder.quantizer.check_codes(grids)
+    return grids

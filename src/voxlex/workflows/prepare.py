@@ -1,0 +1,22 @@
+"""Make a prepared data set where a person wants it, rather than in the cache."""
+
+from pathlib import Path
+
+from voxlex.data.options import PhantomOptions
+from voxlex.data.phantom import prepare_phantom
+from voxlex.data.prepare import prepare_folder
+from voxlex.data.prepared import PreparedDataset
+from voxlex.data.sources import PHANTOM
+from voxlex.workflows.progress import progress_bar
+
+
+def prepare(source: str, *, out: Path, size: int, seed: int, phantom: PhantomOptions) -> PreparedDataset:
+    """Prepare a folder of images, or the phantom, as the folder `out`; the arguments are those of `open_source`.
+
+    Raises:
+        DataError: If the source cannot be used, or `out` exists or cannot be written.
+    """
+    with progress_bar("preparing") as progress:
+        if source == PHANTOM:
+            return prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
+        return prepare_folder(source, folder=out, size=size, seed=seed, progress=progress)

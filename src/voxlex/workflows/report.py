@@ -1,0 +1,107 @@
+"""Write a run's report and pictures: what a person opens first."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from voxlex.config import dump_config
+from voxlex.data.prepared import PreparedDataset
+from voxlex.data.selection import evenly_spaced
+from voxlex.evaluation.pictures import reconstruction_sheet, sample_sheet
+from voxlex.evaluation.report import ReportContent, write_report
+from voxlex.metrics import code_counts
+from voxlex.run_folder import RunFolder
+from voxlex.training.journal import read_journal
+from voxlex.vocabulary import Vocabulary, load
+from voxlex.workflows.evaluate import Evaluation, evaluate
+from voxlex.workflows.progress import progress_bar
+
+SHOWN_RECONSTRUCTIONS = 12
+SHOWN_SAMPLES = 64
+
+
+def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, float]:
+    """Evaluate a run on its test images, draw samples, and write `report.html` and the two sheets beside it.
+
+    Returns:
+        The figures of the test images.
+    """
+    vocabulary = load(folder.path)
+    test = dataset.subset("test")
+    with progress_bar("evaluating"):
+        evaluation = evaluate(vocabulary, test)
+    rows = evenly_spaced(len(test), SHOWN_RECONSTRUCTIONS)
+    originals = test.tensor(rows)
+    reconstructions = vocabulary.decode(evaluation.reconstruction.codes[rows])
+    captions = [
+        f"SSIM {ssim:.3f} · PSNR {psnr_db:.1f} dB" for ssim, psnr_db in evaluation.reconstruction.per_image[rows].tolist()
+    ]
+    reconstruction_sheet(folder.path / "reconstructions.png", originals, reconstructions, captions=captions)
+    samples, sample_captions = draw_samples(vocabulary)
+    if samples is not None:
+        sample_sheet(folder.path / "samples.png", samples, captions=sample_captions)
+    content = ReportContent(
+        title=folder.path.resolve().name,
+        figures=evaluation.figures,
+        split="test",
+        num_embeddings=vocabulary.autoencoder.quantizer.num_embeddings,
+        originals=originals,
+        reconstructions=reconstructions,
+        paths=[str(path) for path in test.manifest["path"].iloc[rows]],
+        samples=samples,
+        sample_captions=sample_captions,
+        real=test.tensor(evenly_spaced(len(test), SHOWN_SAMPLES)),
+        journal=read_journal(folder.journal_file),
+        code_counts=code_counts(evaluation.reconstruction.codes, vocabulary.autoencoder.quantizer.num_embeddings),
+        facts=_facts(vocabulary),
+        warnings=_warnings(vocabulary, dataset, evaluation),
+    )
+    write_report(folder.report_file, content)
+    return evaluation.figures
+
+
+def draw_samples(vocabulary: Vocabulary) -> tuple[Tensor | None, list[str] | None]:
+    """Draw the samples of a report, the same number of each label; nothing without a prior."""
+    if vocabulary.prior is None:
+        return None, None
+    labels = vocabulary.labels
+    captions = [labels[i * len(labels) // SHOWN_SAMPLES] for i in range(SHOWN_SAMPLES)] if labels else None
+    with progress_bar("sampling") as progress:
+        samples = vocabulary.sample(SHOWN_SAMPLES, label=captions, seed=0, progress=progress)
+    return samples.cpu(), captions
+
+
+def _facts(vocabulary: Vocabulary) -> dict[str, dict[str, str]]:
+    metadata = vocabulary.metadata
+    facts = {"Data": _flat(metadata.get("data", {}))}
+    facts |= {f"Stage: {name}": _flat(stage) for name, stage in metadata.get("stages", {}).items()}
+    facts["Software"] = _flat(metadata.get("versions", {}))
+    facts |= {f"Settings: {name}": _flat(part) for name, part in yaml.safe_load(dump_config(vocabulary.config)).items()}
+    return facts
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat
+
+
+def _warnings(vocabulary: Vocabulary, dataset: PreparedDataset, evaluation: Evaluation) -> list[str]:
+    warnings = []
+    perplexity, num_embeddings = evaluation.figures["codebook.perplexity"], vocabulary.autoencoder.quantizer.num_embeddings
+    if perplexity < 0.1 * num_embeddings:
+        warnings.append(f"The codebook has collapsed: its {num_embeddings} codewords are worth {perplexity:.0f}.")
+    if not vocabulary.metadata["data"]["subjects_known"]:
+        warnings.append(
+            "The subjects of these images are unknown, so the split is by file: slices of one person, or copies of one "
+            "image, may lie on both sides, and then these figures flatter."
+        )
+    if dataset.skipped:
+        warnings.append(f"{len(dataset.skipped)} source images could not be read and were left out.")
+    return warnings

@@ -1,0 +1,47 @@
+"""Draw new images from a vocabulary's prior."""
+
+from pathlib import Path
+
+from voxlex.data.intensity import IntensityMap
+from voxlex.evaluation.pictures import sample_sheet
+from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.outputs import output_folder, write_image
+from voxlex.workflows.progress import progress_bar
+
+SHEET = "samples.png"
+SHOWN = 64
+_EIGHT_BITS = IntensityMap(low=0, high=255, bit_depth=8)
+
+
+def sample(
+    vocabulary: Vocabulary,
+    *,
+    count: int,
+    out: Path,
+    label: str | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Write new images as `sample-0000.png` and so on, and all of them together as `samples.png`.
+
+    Args:
+        vocabulary: With a prior.
+        count: How many.
+        out: Folder for them.
+        label: What to ask the prior for; None for any.
+        temperature: Below 1 keeps to what is likely.
+        seed: The same seed gives the same images on the same machine.
+        overwrite: Write into a folder that is not empty.
+
+    Raises:
+        RunError: If there is no prior.
+        DataError: If the folder is in the way.
+        ValueError: If an argument is out of range, or the label unknown.
+    """
+    with progress_bar("sampling") as progress:
+        images = vocabulary.sample(count, label=label, temperature=temperature, seed=seed, progress=progress).cpu()
+    out = output_folder(out, overwrite=overwrite)
+    for number, image in enumerate(images):
+        write_image(out / f"sample-{number:04d}.png", image, _EIGHT_BITS)
+    sample_sheet(out / SHEET, images[:SHOWN])

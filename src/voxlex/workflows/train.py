@@ -1,0 +1,194 @@
+"""Train a vocabulary: images to an autoencoder, its codes to a prior, both to a report."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int64
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.config import Config, StageConfig
+from voxlex.data.prepared import PreparedDataset
+from voxlex.data.sources import open_source
+from voxlex.errors import ConfigError, RunError
+from voxlex.evaluation.reconstruction import encode_dataset
+from voxlex.models import VQVAE
+from voxlex.priors.conditions import class_indices
+from voxlex.run_folder import RunFolder, versions
+from voxlex.training.budget import Budget
+from voxlex.training.checkpoint import save_weights, state_file
+from voxlex.training.devices import launch
+from voxlex.training.loop import Schedule, fit
+from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
+from voxlex.types import Codes
+from voxlex.vocabulary import load
+from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.report import write_run_report
+
+Stage = Literal["autoencoder", "prior", "all"]
+
+
+def train(
+    source: str,
+    *,
+    out: Path,
+    config: Config,
+    stage: Stage = "all",
+    resume: bool = False,
+    overwrite: bool = False,
+) -> RunFolder:
+    """Train a vocabulary on a source, into a run folder.
+
+    Args:
+        source: A folder of images, a prepared data set, or "phantom".
+        out: The run folder.
+        config: The whole experiment; with `resume` it must agree with the run's.
+        stage: One stage, or both.
+        resume: Go on with the run where it stopped; add a prior to an autoencoder.
+        overwrite: Replace a run folder that is there.
+
+    Raises:
+        VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving.
+    """
+    fabric = launch(
+        accelerator=config.training.accelerator, devices=config.training.devices, precision=config.training.precision
+    )
+    if fabric.is_global_zero:
+        _open_run(out, config, resume=resume, overwrite=overwrite)
+    fabric.barrier()
+    folder = RunFolder.open(out)
+    with progress_bar("preparing") as progress:
+        dataset = open_source(
+            source, size=config.data.size, seed=config.training.seed, phantom=config.data.phantom, progress=progress
+        )
+    run = _TrainingRun(folder=folder, config=config, dataset=dataset, fabric=fabric, resume=resume)
+    run.describe_data()
+    share = {"all": 1 - config.training.prior_share, "autoencoder": 1.0, "prior": 0.0}[stage]
+    autoencoder = run.autoencoder(share) if share else load(out).autoencoder
+    if share < 1:
+        run.prior(autoencoder, 1 - share)
+    if fabric.is_global_zero:
+        write_run_report(folder, dataset)
+    return folder
+
+
+class _TrainingRun:
+    """One call of `train`: its stages, on the same data and devices."""
+
+    def __init__(
+        self, *, folder: RunFolder, config: Config, dataset: PreparedDataset, fabric: Fabric, resume: bool
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.training = dataset.subset("train")
+        self.validation = dataset.subset("validation")
+        self.dataset = dataset
+        self.fabric = fabric
+        self.resume = resume
+        self.labels = dataset.labels if config.prior.condition == "label" else []
+
+    def describe_data(self) -> None:
+        """Note in the metadata what the run learns from."""
+        splits = self.dataset.manifest["split"].value_counts()
+        description = {
+            "name": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint,
+            "images": {str(split): int(count) for split, count in splits.items()},
+            "subjects_known": bool((self.dataset.manifest["subject"] != "").any()),
+            "skipped": len(self.dataset.skipped),
+        }
+        before = self.folder.metadata().get("data", description)
+        if before["fingerprint"] != description["fingerprint"]:
+            raise RunError(
+                f"{self.folder.path}: was trained on other data: {before['name']} with fingerprint "
+                f"{before['fingerprint']}, not {description['fingerprint']}"
+            )
+        self._note({"data": description})
+
+    def autoencoder(self, share: float) -> VQVAE:
+        """Train the first stage with a share of the run's minutes."""
+        torch.manual_seed(self.config.training.seed)
+        autoencoder = build_autoencoder(self.config.model)
+        objective = AutoencoderObjective(
+            autoencoder=autoencoder,
+            training=self.training,
+            validation=self.validation,
+            loss_weights=asdict(self.config.losses),
+        )
+        before = self.folder.metadata().get("stages", {}).get(objective.name)
+        self._fit(objective, self.config.training.autoencoder, share, self.folder.autoencoder_file)
+        if before and self.fabric.is_global_zero and before["steps"] != self._steps(objective.name):
+            # The codes mean something else now: a prior over the old ones would draw nonsense.
+            self.folder.prior_file.unlink(missing_ok=True)
+            state_file(self.folder.path, PriorObjective.name).unlink(missing_ok=True)
+        return autoencoder
+
+    def _steps(self, stage: str) -> int:
+        return self.folder.metadata()["stages"][stage]["steps"]
+
+    def prior(self, autoencoder: VQVAE, share: float) -> None:
+        """Train the second stage on the codes of the first, with a share of the run's minutes."""
+        autoencoder = autoencoder.eval().to(self.fabric.device)
+        training, validation = (self._codes(autoencoder, part) for part in (self.training, self.validation))
+        torch.manual_seed(self.config.training.seed)
+        prior = build_prior(
+            self.config.prior,
+            num_embeddings=autoencoder.quantizer.num_embeddings,
+            grid=training[0].shape[2:],
+            classes=len(self.labels),
+        )
+        prior.start(training[0], autoencoder.quantizer.codewords())
+        self._note({"labels": self.labels})
+        objective = PriorObjective(prior=prior, training=training, validation=validation)
+        self._fit(objective, self.config.training.prior, share, self.folder.prior_file)
+
+    def _codes(self, autoencoder: VQVAE, images: PreparedDataset) -> tuple[Codes, Int64[Tensor, " n"] | None]:
+        return encode_dataset(autoencoder, images), class_indices(list(images.manifest["label"]), known=self.labels)
+
+    def _fit(self, objective: Objective, stage: StageConfig, share: float, weights: Path) -> None:
+        training = self.config.training
+        budget = Budget(steps=training.steps) if training.steps else Budget(minutes=(training.minutes or 0) * share)
+        fitted = fit(
+            objective,
+            fabric=self.fabric,
+            budget=budget,
+            schedule=Schedule(**asdict(stage)),
+            seed=training.seed,
+            folder=self.folder.path,
+            resume=self.resume,
+        )
+        if not self.fabric.is_global_zero:
+            return
+        save_weights(weights, objective.module, about={"voxlex": versions()["voxlex"], "stage": objective.name})
+        facts = {
+            "steps": fitted.step,
+            "minutes": round(fitted.elapsed_s / 60, 2),
+            "parameters": sum(parameter.numel() for parameter in objective.module.parameters()),
+            "device": str(self.fabric.device),
+            "precision": str(self.fabric.precision),
+        }
+        self._note({"stages": self.folder.metadata().get("stages", {}) | {objective.name: facts}})
+
+    def _note(self, additions: Mapping[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            self.folder.update_metadata(additions)
+
+
+def _open_run(out: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
+    """Make the run folder, or see that it may be resumed with this configuration."""
+    if not (resume and out.exists()):
+        RunFolder.create(out, config, overwrite=overwrite)
+        return
+    folder = RunFolder.open(out)
+    before = folder.config()
+    fixed = ("data", "model", "losses")
+    changed = [name for name in fixed if getattr(before, name) != getattr(config, name)]
+    if before.training.seed != config.training.seed:
+        changed.append("training.seed")
+    if changed:
+        raise ConfigError(f"{out}: a run is resumed with the settings it began with, but {', '.join(changed)} changed")
+    folder.write_config(config)
