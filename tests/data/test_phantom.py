@@ -6,9 +6,9 @@ import torch
 
 from voxlex.data.anatomy import Anatomy
 from voxlex.data.manifest import index_folder
-from voxlex.data.phantom import PhantomOptions, generate_subject, prepare_phantom, write_phantom
+from voxlex.data.options import PhantomOptions
+from voxlex.data.phantom import generate_subject, prepare_phantom, write_phantom
 from voxlex.data.scans import read_scan
-from voxlex.errors import ConfigError
 
 FEW = PhantomOptions(subjects=4, slices=3)
 
@@ -93,16 +93,3 @@ def test_written_phantom_is_a_folder_of_subjects(tmp_path: Path):
     assert list(table["slice"][:3]) == [1, 2, 3]
     expected = generate_subject(0, size=32, options=FEW)[1, 0]
     np.testing.assert_array_equal(read_scan(paths[1]).voxels, (expected * 255).round().numpy())
-
-
-@pytest.mark.parametrize("options", [{"subjects": 0}, {"slices": 0}, {"variety": -1.0}, {"noise": -1.0}])
-def test_options_that_make_no_sense(options: dict):
-    with pytest.raises(ConfigError, match="phantom"):
-        PhantomOptions(**options)
-
-
-def test_an_unknown_contrast():
-    options = PhantomOptions()
-    object.__setattr__(options, "contrast", "flair")  # past the type checks that only tests have
-    with pytest.raises(ConfigError, match="phantom contrast must be t1, t2 or pd, found 'flair'"):
-        options.__post_init__()

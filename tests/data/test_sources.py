@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from voxlex.data import fitting, sources
-from voxlex.data.phantom import PhantomOptions
+from voxlex.data.options import PhantomOptions
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.sources import cache_folder, open_source
 from voxlex.errors import DataError
@@ -143,6 +143,6 @@ def test_the_phantom_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_importing_is_light():
-    for module, heavy in (("scans", "torch"), ("manifest", "torch"), ("sources", "nilearn")):
+    for module, heavy in (("scans", "torch"), ("options", "torch"), ("sources", "nilearn")):
         code = f"import sys, voxlex.data.{module}; sys.exit('{heavy}' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, (module, heavy)

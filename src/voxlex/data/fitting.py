@@ -20,6 +20,17 @@ class CanvasImage(NamedTuple):
     width: int
     intensity: IntensityMap
 
+    def facts(self) -> dict[str, int | float]:
+        """What a manifest says about the image besides its path."""
+        intensity = self.intensity
+        return {
+            "height": self.height,
+            "width": self.width,
+            "bit_depth": intensity.bit_depth,
+            "intensity_low": intensity.low,
+            "intensity_high": intensity.high,
+        }
+
 
 def load_on_canvas(path: Path, *, size: int) -> CanvasImage:
     """Read one image, map its intensities and fit it to a canvas of `size × size` pixels.

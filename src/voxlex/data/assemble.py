@@ -1,0 +1,66 @@
+"""Put decoded or generated canvases together to a prepared data set: divide, order, store, describe."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from voxlex.data.atomic import atomic_folder
+from voxlex.data.pictures import MIN_SIDE
+from voxlex.data.prepared import COLUMNS, IMAGES_FILE, PreparedDataset, fingerprint_of, split_order, write_tables
+from voxlex.data.splits import split_or_test
+from voxlex.data.spool import Spool
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the number of images in all."""
+
+Skipped = list[tuple[str, str]]
+"""Path and reason of each image that was left out."""
+
+
+def assemble(
+    folder: str | Path,
+    *,
+    fill: Callable[[Spool], tuple[pd.DataFrame, Skipped]],
+    size: int,
+    seed: int,
+    name: str,
+    options: dict[str, Any],
+) -> PreparedDataset:
+    """Make a prepared data set from canvases that come one by one; it appears whole or not at all.
+
+    Args:
+        folder: Where the data set is written; must not exist.
+        fill: Appends the canvases to the spool it is given, and returns a table with a row for each (all `COLUMNS` but
+            `split`) and what it left out.
+        size: Side of the canvases in pixels, at least 8.
+        seed: Seed of the division into splits.
+        name: Short name of the source.
+        options: What else the canvases depend on.
+
+    Raises:
+        DataError: `folder` exists or cannot be written.
+        ValueError: `size` is below 8.
+    """
+    if size < MIN_SIDE:
+        raise ValueError(f"size must be at least {MIN_SIDE} pixels, found {size}")
+    with atomic_folder(folder) as building:
+        scratch = building / "scratch"
+        with scratch.open("w+b") as file:
+            spool = Spool(file, size=size)
+            manifest, skipped = fill(spool)
+            manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
+            order = split_order(list(manifest["split"]))
+            spool.write_array(building / IMAGES_FILE, order=order)
+        scratch.unlink()
+        manifest = manifest.iloc[order].reset_index(drop=True)[list(COLUMNS)]
+        images = np.load(building / IMAGES_FILE, mmap_mode="r")
+        options = {"size": size, "seed": seed, **options}
+        fingerprint = fingerprint_of(images, manifest, options)
+        dataset = PreparedDataset(
+            images=images, manifest=manifest, name=name, fingerprint=fingerprint, options=options, skipped=skipped
+        )
+        write_tables(dataset, building)
+    return PreparedDataset.open(folder)
