@@ -1,7 +1,7 @@
 """The embedded data set: axial slices of pseudo-subjects made from the MNI152 template; no download, no patients.
 
 Each subject is the template seen through a smooth random map and an imagined scanner. The template is looked up only at
-the points of the slices asked for, where transforms of whole volumes would take seconds a subject.
+the points of the slices asked for, a fraction of its millions of voxels; transforms of whole volumes do not serve here.
 """
 
 from dataclasses import asdict

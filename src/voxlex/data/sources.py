@@ -109,10 +109,10 @@ def _cached(folder: Path, prepare: Callable[[Path], PreparedDataset]) -> Prepare
         prepare(workplace / folder.name)
         try:
             (workplace / folder.name).replace(folder)
-        except OSError:
-            # Another process has put the same data set there in the meantime: use that one.
+        except OSError as cause:
+            # Mostly another process has put the same data set there in the meantime: then use that one.
             if not is_prepared(folder):
-                raise
+                raise DataError(f"{folder}: cannot be written: {cause.strerror}") from cause
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
     return PreparedDataset.open(folder)
