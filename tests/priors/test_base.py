@@ -40,6 +40,11 @@ def test_codes_of_another_grid_are_refused(make_pixelcnn, shape):
         make_pixelcnn().loss(torch.zeros(shape, dtype=torch.int64))
 
 
+def test_a_batch_of_no_images_is_refused(make_pixelcnn):
+    with pytest.raises(CodesError, match="at least one image"):
+        make_pixelcnn().loss(torch.zeros(0, 1, 5, 6, dtype=torch.int64))
+
+
 @pytest.mark.parametrize("condition", [[0, 3], [-2, 0], [0], [0, 1, 2]])
 def test_a_condition_that_does_not_fit_is_refused(make_pixelcnn, random_codes, condition):
     prior = make_pixelcnn(classes=3)

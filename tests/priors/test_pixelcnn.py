@@ -118,6 +118,12 @@ def test_it_starts_from_the_marginal_and_the_codebook(random_codes):
         assert distances[0, 1] < 0.1 * distances[0, 2:].min()
 
 
+def test_a_codebook_of_another_size_is_refused(make_pixelcnn, random_codes):
+    prior = make_pixelcnn()
+    with pytest.raises(ValueError, match=r"codebook \(1, 5, d\), got"):
+        prior.start(random_codes(prior, 1), torch.randn(1, 6, 4))
+
+
 def test_weights_travel_by_state_dict(make_pixelcnn, random_codes):
     prior = make_pixelcnn(classes=2)
     other = GatedPixelCNN(

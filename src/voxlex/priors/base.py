@@ -28,7 +28,7 @@ class Prior(nn.Module, ABC):
     Attributes:
         num_embeddings: Size K of each codebook; codes lie in [0, K).
         num_codebooks: Codes q in each cell.
-        grid: The code grid it was made for, coarsest axis first.
+        grid: Cells along each axis of the code grid it was made for: (h, w), or (d, h, w) for volumes.
         classes: Number of condition classes; 0 for an unconditional prior.
         condition_dropout: Share of training images, in [0, 1), whose class is hidden, so that a conditional prior also
             learns the distribution of all images together.
@@ -137,10 +137,11 @@ class Prior(nn.Module, ABC):
             raise CodesError(f"expected codes of shape (b, q, *grid) = (b, {expected}), got {tuple(codes.shape)}")
         if codes.dtype != torch.int64:
             raise CodesError(f"expected int64 codes, got {codes.dtype}")
-        if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.num_embeddings):
-            raise CodesError(
-                f"expected codes in [0, {self.num_embeddings}), got {int(codes.min())} to {int(codes.max())}"
-            )
+        if not len(codes):
+            raise CodesError("expected the codes of at least one image, got none")
+        low, high = (int(extreme) for extreme in codes.aminmax())
+        if low < 0 or high >= self.num_embeddings:
+            raise CodesError(f"expected codes in [0, {self.num_embeddings}), got {low} to {high}")
 
     def _resolve_condition(self, condition: Tensor | None, n: int) -> Int64[Tensor, "n"]:
         """Row of the class table for each image: its class, or `classes` where it is unknown or hidden."""
@@ -150,11 +151,10 @@ class Prior(nn.Module, ABC):
             raise ValueError("this prior is unconditional (classes=0), but a condition was given")
         if condition.shape != (n,):
             raise ValueError(f"expected one class for each of {n} images, got a condition {tuple(condition.shape)}")
-        if n and (int(condition.min()) < UNKNOWN or int(condition.max()) >= self.classes):
-            raise ValueError(
-                f"expected classes in [0, {self.classes}) or {UNKNOWN} for unknown, "
-                f"got {int(condition.min())} to {int(condition.max())}"
-            )
+        low, high = (int(extreme) for extreme in condition.aminmax())
+        if low < UNKNOWN or high >= self.classes:
+            raise ValueError(f"expected classes in [0, {self.classes}) or {UNKNOWN} for unknown, got {low} to {high}")
+        condition = condition.to(self._device)
         hidden = condition == UNKNOWN
         if self.training and self.condition_dropout:
             hidden = hidden | (torch.rand(n, device=condition.device) < self.condition_dropout)

@@ -49,7 +49,13 @@ class CellCache:
 
 
 class LayerCache:
-    """A gated layer whose vertical half advances by rows and whose horizontal half advances by cells."""
+    """A gated layer whose vertical half advances by rows and whose horizontal half advances by cells.
+
+    Attributes:
+        from_above: What the vertical stack gives to each cell of the row, set by `push_row`.
+    """
+
+    from_above: Float[Tensor, "w n c"]
 
     def __init__(self, layer: GatedLayer, n: int, width: int, rows: Int64[Tensor, "n"]) -> None:
         self.layer = layer
@@ -66,24 +72,28 @@ class LayerCache:
 
     def push_cell(self, horizontal: Cell, j: int) -> tuple[Cell, Cell]:
         """The horizontal stack one layer on at cell `j`, and what goes straight to the output."""
-        left = self.horizontal.push(horizontal, j) + self.from_above[j]
-        residual, skip = functional.linear(gate(left), self.layer.out.weight.flatten(1), self.layer.out.bias).chunk(
-            2, dim=1
-        )
+        opened = gate(self.horizontal.push(horizontal, j) + self.from_above[j])
+        out = functional.linear(opened, self.layer.out.weight.flatten(1), self.layer.out.bias)
+        residual, skip = out.chunk(2, dim=1)
         return horizontal + residual, skip
 
 
 class StacksCache:
-    """`GatedStacks` for `n` images that are drawn in raster order.
+    """`GatedStacks` for `n` images that are drawn in raster order: `push_row`, `push_cell` along it, and so on.
 
     Args:
-        stacks: The stacks, in evaluation mode.
-        grid: Code grid (h, w).
+        stacks: The stacks; dropout is not applied.
+        width: Cells in a row of the code grid.
         rows: Row of the class table for each image.
+
+    Attributes:
+        from_above: What the vertical stack gives to each cell of the row, set by `push_row`.
     """
 
-    def __init__(self, stacks: GatedStacks, grid: tuple[int, int], rows: Int64[Tensor, "n"]) -> None:
-        n, width = len(rows), grid[1]
+    from_above: Float[Tensor, "w n c"]
+
+    def __init__(self, stacks: GatedStacks, width: int, rows: Int64[Tensor, "n"]) -> None:
+        n = len(rows)
         self.stacks = stacks
         self.vertical = RowCache(stacks.vertical, n, width)
         self.horizontal = CellCache(stacks.horizontal, n, width)

@@ -11,7 +11,7 @@ Features = Float[Tensor, "b c h w"]
 class VerticalConv(nn.Conv2d):
     """Convolution that sees whole rows: the current one and those above it.
 
-    The kernel is the upper half of a square one. Cropping it costs half of what masking it would.
+    The kernel is the upper half of a square one: the other half, which a mask would only silence, is not computed.
 
     Args:
         in_channels: Channels in.

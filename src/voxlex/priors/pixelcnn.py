@@ -91,9 +91,15 @@ class GatedPixelCNN(Prior):
         """Before training, make the output the empirical marginal, and let codes with like vectors begin alike.
 
         The codebook's standardised vectors, turned at random, become the embeddings and, small, the rows of the output
-        layer; training moves both on from there.
+        layer; training moves both on from there. The turn is drawn from torch's own generator, as initial weights are.
+
+        Raises:
+            CodesError: The codes are out of range, or not of this prior's grid.
+            ValueError: The codebook has not one vector for each code.
         """
         self._check_codes(codes)
+        if codebook is not None and codebook.shape[:2] != (1, self.num_embeddings):
+            raise ValueError(f"expected a codebook (1, {self.num_embeddings}, d), got {tuple(codebook.shape)}")
         counts = torch.bincount(codes.flatten(), minlength=self.num_embeddings)
         # Half a count each keeps codes that these images happen to lack possible.
         self.head.bias.copy_((counts + 0.5).log().log_softmax(dim=0))
@@ -125,7 +131,7 @@ class GatedPixelCNN(Prior):
         self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
     ) -> Int64[Tensor, "n q *grid"]:
         height, width = self.grid
-        cache = StacksCache(self.stacks, (height, width), self._resolve_condition(condition, n))
+        cache = StacksCache(self.stacks, width, self._resolve_condition(condition, n))
         nothing = self.embedding.weight.new_zeros(n, self.embedding.embedding_dim)
         above = nothing.unsqueeze(2).expand(-1, -1, width)
         codes = torch.empty((n, height, width), dtype=torch.int64, device=self._device)
@@ -143,6 +149,6 @@ class GatedPixelCNN(Prior):
 
 def _turned(vectors: Float[Tensor, "k d"], size: int) -> Float[Tensor, "k s"]:
     """Random projection of standardised vectors to another size; distances keep their order, roughly."""
-    standard = (vectors - vectors.mean(dim=0)) / vectors.std(dim=0).clamp_min(1e-6)
+    standard = (vectors - vectors.mean(dim=0)) / vectors.std(dim=0, correction=0).clamp_min(1e-6)
     projection = torch.randn(vectors.shape[1], size, dtype=vectors.dtype, device=vectors.device)
     return standard @ projection / vectors.shape[1] ** 0.5
