@@ -146,10 +146,10 @@ def _losses(journal: Journal) -> Plot | None:
 
 
 def _ssim(journal: Journal) -> Plot | None:
-    curve = Series.of(journal, stage="autoencoder", name="validation/ssim", label="held-out images")
+    curve = Series.of(journal, stage="autoencoder", name="validation/ssim", label="validation images")
     return _plot(
         [curve],
-        ylabel="SSIM of held-out images",
+        ylabel="SSIM of validation images",
         caption="Structural similarity of reconstructions: higher is better, 1 is equal.",
     )
 
@@ -157,14 +157,14 @@ def _ssim(journal: Journal) -> Plot | None:
 def _psnr(journal: Journal) -> Plot | None:
     curves = [
         Series.of(journal, stage="autoencoder", name=f"{split}/psnr_db", label=label)
-        for split, label in (("validation", "held-out images"), ("train", "training images"))
+        for split, label in (("validation", "validation images"), ("train", "training images"))
     ]
-    caption = "Peak signal-to-noise ratio of reconstructions: higher is better. A gap between the two is overfitting."
+    caption = "Peak signal-to-noise ratio of reconstructions: higher is better. A widening gap would be overfitting."
     return _plot(curves, ylabel="PSNR (dB)", caption=caption)
 
 
 def _codebook(journal: Journal) -> Plot | None:
-    curve = Series.of(journal, stage="autoencoder", name="validation/perplexity", label="held-out images")
+    curve = Series.of(journal, stage="autoencoder", name="validation/perplexity", label="validation images")
     caption = "Perplexity: how many codewords would carry the same information if all were used alike."
     return _plot([curve], ylabel="Perplexity (codewords)", caption=caption)
 
@@ -172,7 +172,7 @@ def _codebook(journal: Journal) -> Plot | None:
 def _prior(journal: Journal, references: Mapping[str, float]) -> Plot | None:
     curves = [
         Series.of(journal, stage="prior", name=f"{split}/bits_per_code", label=label)
-        for split, label in (("validation", "held-out images"), ("train", "training images"))
+        for split, label in (("validation", "validation images"), ("train", "training images"))
     ]
     caption = "What the prior has learned: lower is better. The level lines are what codes cost without it."
     return _plot(curves, ylabel="Prior (bits per code)", caption=caption, references=references)
@@ -192,13 +192,13 @@ def _plot(
     unit, seconds_each = _time_unit(max(curve.seconds[-1] for curve in curves))
     with rc_context(_STYLE):
         figure, axes = _axes(xlabel=f"Training time ({unit})", ylabel=ylabel)
-        for curve, colour in zip(curves, cycle(_COLOURS)):  # noqa: B905 - the colours never end
+        for curve, colour in zip(curves, cycle(_COLOURS)):
             thin = curve.thinned()
             marker = "o" if len(thin.values) < 25 else None
             axes.plot(
                 thin.seconds / seconds_each, thin.values, color=colour, label=thin.label, marker=marker, markersize=3
             )
-        for (label, value), dashes in zip((references or {}).items(), cycle(((4, 3), (1, 2)))):  # noqa: B905
+        for (label, value), dashes in zip((references or {}).items(), cycle(((4, 3), (1, 2)))):
             axes.axhline(value, color=_INK, linewidth=1, linestyle=(0, dashes), label=label)
         axes.set_xlim(left=0)
         if log:

@@ -30,7 +30,7 @@ HEADINGS = ("Original", "Reconstruction", "Difference")
 
 # Black where nothing differs, as an error map of a dark image should be; blue and orange are told apart by everyone.
 _DIFFERENCE_STOPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-_DIFFERENCE_COLOURS = ((160, 220, 255), (35, 115, 220), (0, 0, 0), (220, 90, 15), (255, 225, 130))
+DIFFERENCE_COLOURS = ((160, 220, 255), (35, 115, 220), (0, 0, 0), (220, 90, 15), (255, 225, 130))
 
 _BACKGROUND, _SEPARATOR, _TEXT = (0, 0, 0), (64, 64, 64), (225, 225, 225)
 _GAP = 2
@@ -150,7 +150,7 @@ def _write_png(path: str | Path, picture: Picture) -> None:
 
 
 def _difference_colours(signed: np.ndarray) -> np.ndarray:
-    channels = zip(*_DIFFERENCE_COLOURS, strict=True)
+    channels = zip(*DIFFERENCE_COLOURS, strict=True)
     return np.stack([np.interp(signed, _DIFFERENCE_STOPS, c) for c in channels], axis=-1).round().astype(np.uint8)
 
 

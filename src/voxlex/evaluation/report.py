@@ -1,0 +1,176 @@
+"""The report of a run: one HTML file with its figures, pictures, curves and settings, and nothing outside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float, Int64
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from torch import Tensor
+
+from voxlex.data.atomic import atomic_file
+from voxlex.evaluation import wording
+from voxlex.evaluation.curves import Journal, training_curves, usage_plot
+from voxlex.evaluation.pictures import (
+    DIFFERENCE_COLOURS,
+    DIFFERENCE_LIMIT,
+    HEADINGS,
+    data_uri,
+    quality_captions,
+    to_picture,
+    triptych,
+)
+
+_PAGE_WIDTH = 792  # CSS pixels; room for three images of 128 pixels at twice their size
+_FEW = 8  # so many images are shown larger
+_TILE_WIDTH = 128
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("voxlex", "evaluation"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """All that a report shows.
+
+    Attributes:
+        title: Heading of the report.
+        figures: The figures of the evaluation, by keys such as `reconstruction.ssim`; those of the prior are left out
+            when there is none. `wording.MEASURES` lists the known ones, others are shown by their key.
+        split: What was evaluated, "test" or "all".
+        num_embeddings: Size of the vocabulary.
+        originals: Some of the evaluated images, in [0, 1].
+        reconstructions: What the model made of them.
+        paths: Where they come from.
+        samples: Images drawn from the prior.
+        sample_captions: A word for each sample, such as its class.
+        real: Evaluated images to put beside the samples.
+        journal: Rows of the run's `metrics.csv`.
+        code_counts: How often each codeword of each codebook is used.
+        facts: Settings and circumstances: section, name, value.
+        warnings: What a reader must know to judge the figures, such as a collapsed codebook.
+    """
+
+    title: str
+    figures: Mapping[str, float | int]
+    split: str
+    num_embeddings: int
+    originals: Float[Tensor, "n c h w"]
+    reconstructions: Float[Tensor, "n c h w"]
+    paths: Sequence[str]
+    samples: Float[Tensor, "s c h w"] | None = None
+    sample_captions: Sequence[str] | None = None
+    real: Float[Tensor, "r c h w"] | None = None
+    journal: Journal = ()
+    code_counts: Int64[Tensor, "q k"]
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
+class Illustration(NamedTuple):
+    """A picture in the page: its address, what it shows in words, and the line below it."""
+
+    uri: str
+    alt: str
+    caption: str = ""
+
+
+class Row(NamedTuple):
+    """A line of the table of figures."""
+
+    name: str
+    value: str
+    unit: str
+    better: str | None
+    meaning: str
+
+
+def write_report(path: str | Path, content: ReportContent) -> None:
+    """Write a report as one HTML file that needs no other file, no network and no script.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    page = render_report(content)
+    with atomic_file(path) as building:
+        building.write_text(page, encoding="utf-8")
+
+
+def render_report(content: ReportContent) -> str:
+    """Return the HTML of a report."""
+    width = content.originals.shape[-1]
+    room = _PAGE_WIDTH if len(content.originals) <= _FEW else _PAGE_WIDTH // 2
+    triptych_width = max(1, room // (3 * width)) * triptych(content.originals[0], content.originals[0]).width
+    return _TEMPLATES.get_template("report.html.j2").render(
+        content=content,
+        summary=_summary(content),
+        rows=_rows(content.figures),
+        notes=wording.notes(content.figures, split=content.split),
+        headings=HEADINGS,
+        triptychs=_triptychs(content),
+        triptych_width=triptych_width,
+        triptych_columns=max(1, _PAGE_WIDTH // triptych_width),
+        difference_limit=DIFFERENCE_LIMIT,
+        difference_gradient=", ".join(f"rgb{colour}" for colour in DIFFERENCE_COLOURS),
+        panels=_panels(content),
+        tile_width=-(-_TILE_WIDTH // width) * width,
+        curves=_curves(content),
+        usage=usage_plot(content.code_counts),
+    )
+
+
+def _summary(content: ReportContent) -> list[str]:
+    channels, height, width = content.originals.shape[1:]
+    storage = wording.storage_sentence(
+        content.figures, shape=(channels, height, width), num_embeddings=content.num_embeddings
+    )
+    sentences = (storage, wording.quality_sentence(content.figures), wording.prior_sentence(content.figures))
+    return [sentence for sentence in sentences if sentence is not None]
+
+
+def _rows(figures: wording.Figures) -> list[Row]:
+    known = {measure.key for measure in wording.MEASURES}
+    rows = [
+        Row(measure.name, measure.write(figures[measure.key]), measure.unit, measure.better, measure.meaning)
+        for measure in wording.MEASURES
+        if measure.key in figures
+    ]
+    return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in figures.items() if key not in known]
+
+
+def _triptychs(content: ReportContent) -> list[Illustration]:
+    captions = quality_captions(content.originals, content.reconstructions, content.paths)
+    return [
+        Illustration(data_uri(triptych(original, reconstruction)), f"{', '.join(HEADINGS)} of {caption}", caption)
+        for original, reconstruction, caption in zip(content.originals, content.reconstructions, captions, strict=True)
+    ]
+
+
+def _panels(content: ReportContent) -> dict[str, list[Illustration]]:
+    if content.samples is None:
+        return {}
+    captions = content.sample_captions or [""] * len(content.samples)
+    samples = [
+        Illustration(data_uri(to_picture(image)), f"Sample {number} {caption}".rstrip(), caption)
+        for number, (image, caption) in enumerate(zip(content.samples, captions, strict=True), start=1)
+    ]
+    if content.real is None:
+        return {"Samples": samples}
+    real = [
+        Illustration(data_uri(to_picture(image)), f"Real image {number}")
+        for number, image in enumerate(content.real, start=1)
+    ]
+    return {"Samples": samples, "Real images": real}
+
+
+def _curves(content: ReportContent) -> list[Illustration]:
+    lines = {"uniform": "prior.uniform_bits_per_code", "marginal": "prior.marginal_bits_per_code"}
+    references = {label: content.figures[key] for label, key in lines.items() if key in content.figures}
+    plots = training_curves(content.journal, references=references)
+    return [Illustration(plot.data_uri, plot.alt, plot.caption) for plot in plots]

@@ -1,0 +1,177 @@
+"""What the figures of an evaluation mean, in words for people who did not train the model."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Figures = Mapping[str, float | int]
+"""Figures of an evaluation, by keys such as `reconstruction.ssim`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One figure: how it is called, written and understood.
+
+    Attributes:
+        key: Its key among the figures.
+        name: Its name.
+        form: How its value is written, a format specification.
+        unit: Unit after the value, if it has one.
+        better: Which direction is better; None for what is only there to compare with.
+        meaning: One line.
+    """
+
+    key: str
+    name: str
+    form: str
+    unit: str = ""
+    better: Literal["higher", "lower"] | None = None
+    meaning: str
+
+    def write(self, value: float | int) -> str:
+        """Return a value without its unit."""
+        if math.isnan(value):
+            return "not measured"
+        return "∞" if math.isinf(value) else format(value, self.form)
+
+
+MEASURES = (
+    Measure(
+        key="reconstruction.ssim",
+        name="SSIM",
+        form=".4f",
+        better="higher",
+        meaning="Structural similarity to the original; 1 means equal.",
+    ),
+    Measure(
+        key="reconstruction.psnr_db",
+        name="PSNR",
+        form=".2f",
+        unit="dB",
+        better="higher",
+        meaning="How far the error lies below the intensity range.",
+    ),
+    Measure(
+        key="reconstruction.l1",
+        name="L1 error",
+        form=".4f",
+        better="lower",
+        meaning="Mean absolute error; 1 is the full intensity range.",
+    ),
+    Measure(
+        key="rate_bpp",
+        name="Code rate",
+        form=".3f",
+        unit="bit/pixel",
+        better="lower",
+        meaning="Size of the codes, each stored at full length.",
+    ),
+    Measure(
+        key="codebook.perplexity",
+        name="Codebook perplexity",
+        form=",.1f",
+        unit="codewords",
+        better="higher",
+        meaning="Effective size of the vocabulary: as many codewords, all used alike, would carry as much.",
+    ),
+    Measure(
+        key="codebook.usage",
+        name="Codebook usage",
+        form=".1%",
+        better="higher",
+        meaning="Share of the codewords that occur at all.",
+    ),
+    Measure(
+        key="prior.bits_per_code",
+        name="Prior",
+        form=".3f",
+        unit="bit/code",
+        better="lower",
+        meaning="What is left to say of a code once the prior has seen those before it.",
+    ),
+    Measure(
+        key="prior.marginal_bits_per_code",
+        name="Marginal",
+        form=".3f",
+        unit="bit/code",
+        meaning="To compare with: a coder that only knows how frequent each codeword is.",
+    ),
+    Measure(
+        key="prior.uniform_bits_per_code",
+        name="Uniform",
+        form=".3f",
+        unit="bit/code",
+        meaning="To compare with: every codeword equally likely, log₂ K.",
+    ),
+    Measure(
+        key="prior.rate_bpp",
+        name="Code rate with prior",
+        form=".3f",
+        unit="bit/pixel",
+        better="lower",
+        meaning="Size of the codes if an entropy coder packed them by the prior.",
+    ),
+    Measure(key="n_images", name="Images", form=",d", meaning="How many images were measured."),
+)
+
+
+def storage_sentence(figures: Figures, *, shape: tuple[int, int, int], num_embeddings: int) -> str:
+    """Say what an image becomes.
+
+    Args:
+        figures: Figures with `rate_bpp`.
+        shape: Channels, height and width of an image.
+        num_embeddings: Size K of the vocabulary.
+    """
+    channels, height, width = shape
+    codes = round(figures["rate_bpp"] * height * width / math.log2(num_embeddings))
+    smaller = 8 * channels / figures["rate_bpp"]
+    return (
+        f"Each {height}×{width} image is stored as {codes:,} codes from a vocabulary of {num_embeddings:,} codewords: "
+        f"{figures['rate_bpp']:.3g} bits per pixel, {smaller:.3g} times smaller than as 8-bit pixels."
+    )
+
+
+def quality_sentence(figures: Figures) -> str:
+    """Say how well images come back from their codes."""
+    return (
+        f"Rebuilt from these codes alone, {counted(figures['n_images'])} come back with a mean SSIM of "
+        f"{figures['reconstruction.ssim']:.3f} and a PSNR of {figures['reconstruction.psnr_db']:.1f} dB; pixels are "
+        f"off by {figures['reconstruction.l1']:.1%} of the intensity range on average."
+    )
+
+
+def prior_sentence(figures: Figures) -> str | None:
+    """Say what the prior knows, if there is one."""
+    if "prior.bits_per_code" not in figures:
+        return None
+    found, uniform = figures["prior.bits_per_code"], figures["prior.uniform_bits_per_code"]
+    return (
+        f"The prior, which new images are drawn from, needs {found:.2f} bits for a code, "
+        f"where one without any knowledge needs {uniform:.2f}."
+    )
+
+
+def notes(figures: Figures, *, split: str) -> list[str]:
+    """Say what the figures were measured on and how, and what they do not show."""
+    images = counted(figures["n_images"])
+    origin = {
+        "test": f"Measured on the test split, {images} that took no part in training nor in any choice of the model.",
+        "all": f"Measured on all {images} of the source. Where some of them were trained on, the figures flatter.",
+    }
+    lines = [
+        origin.get(split, f"Measured on the {split} split, {images}."),
+        "SSIM, PSNR and L1 are taken of each image by itself and then averaged. SSIM: Gaussian window of 11×11 pixels, "
+        "σ = 1.5, data range 1. PSNR: intensities in [0, 1], peak 1.",
+        "SSIM and PSNR speak of likeness, not of diagnosis: a small lesion may vanish at little cost to either. "
+        "Reconstructions and samples are for research.",
+    ]
+    if "prior.bits_per_code" not in figures:
+        lines.append("This run has no prior yet, so there are no new images to show.")
+    return lines
+
+
+def counted(images: float | int) -> str:
+    """Return "1 image" or "1,234 images"."""
+    return f"{images:,.0f} image{'' if images == 1 else 's'}"
