@@ -128,9 +128,9 @@ def usage_plot(counts: Int64[Tensor, "q k"]) -> Plot:
         in_use = int((counts > 0).sum())
         return Plot(
             _svg(figure),
-            f"Codewords sorted by use: {in_use:,} of {counts.numel():,} are used at least once.",
-            "How often each codeword is used. A flat curve near the dashed line is a vocabulary that is fully used; "
-            "a curve that ends early leaves words unused.",
+            f"Share of all codes against codewords sorted by use; {in_use:,} of {counts.numel():,} are used.",
+            "How often each codeword is used. Flat and near the dashed line is best; a curve that ends early leaves "
+            "codewords unused.",
         )
 
 

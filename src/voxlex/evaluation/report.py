@@ -50,7 +50,7 @@ class ReportContent:
         paths: Where they come from.
         samples: Images drawn from the prior.
         sample_captions: A word for each sample, such as its class.
-        real: Evaluated images to put beside the samples.
+        real: Images of the data to put beside the samples.
         journal: Rows of the run's `metrics.csv`.
         code_counts: How often each codeword of each codebook is used.
         facts: Settings and circumstances: section, name, value.
@@ -121,7 +121,6 @@ def render_report(content: ReportContent) -> str:
         panels=_panels(content),
         tile_width=-(-_TILE_WIDTH // width) * width,
         curves=_curves(content),
-        usage=usage_plot(content.code_counts),
     )
 
 
@@ -163,14 +162,14 @@ def _panels(content: ReportContent) -> dict[str, list[Illustration]]:
     if content.real is None:
         return {"Samples": samples}
     real = [
-        Illustration(data_uri(to_picture(image)), f"Real image {number}")
+        Illustration(data_uri(to_picture(image)), f"Image {number} of the data")
         for number, image in enumerate(content.real, start=1)
     ]
-    return {"Samples": samples, "Real images": real}
+    return {"Samples": samples, "From the data": real}
 
 
 def _curves(content: ReportContent) -> list[Illustration]:
     lines = {"uniform": "prior.uniform_bits_per_code", "marginal": "prior.marginal_bits_per_code"}
     references = {label: content.figures[key] for label, key in lines.items() if key in content.figures}
-    plots = training_curves(content.journal, references=references)
+    plots = [*training_curves(content.journal, references=references), usage_plot(content.code_counts)]
     return [Illustration(plot.data_uri, plot.alt, plot.caption) for plot in plots]

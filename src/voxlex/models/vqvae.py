@@ -1,7 +1,7 @@
 """The VQ-VAE: an encoder, a quantiser and a decoder, and the verbs over them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from voxlex.quantizers import Quantizer
 from voxlex.types import Codes, Image
 
 
-@dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(NamedTuple):
     """What the model makes of a batch of images.
 
     Attributes:

@@ -119,7 +119,7 @@ class Prior(nn.Module, ABC):
         self.eval()
         try:
             # Autocast would round the conditionals, and the samples would no longer be those that log_prob scores.
-            with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
+            with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
                 codes = self._sample(n, condition, draw, progress)
         finally:
             self.train(was_training)
@@ -127,7 +127,7 @@ class Prior(nn.Module, ABC):
         return codes.clone()
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
         return next(self.parameters()).device
 
     def _check_codes(self, codes: Tensor) -> None:
@@ -146,7 +146,7 @@ class Prior(nn.Module, ABC):
     def _resolve_condition(self, condition: Tensor | None, n: int) -> Int64[Tensor, "n"]:
         """Row of the class table for each image: its class, or `classes` where it is unknown or hidden."""
         if condition is None:
-            return torch.full((n,), self.classes, device=self._device)
+            return torch.full((n,), self.classes, device=self.device)
         if self.classes == 0:
             raise ValueError("this prior is unconditional (classes=0), but a condition was given")
         if condition.shape != (n,):
@@ -154,7 +154,7 @@ class Prior(nn.Module, ABC):
         low, high = (int(extreme) for extreme in condition.aminmax())
         if low < UNKNOWN or high >= self.classes:
             raise ValueError(f"expected classes in [0, {self.classes}) or {UNKNOWN} for unknown, got {low} to {high}")
-        condition = condition.to(self._device)
+        condition = condition.to(self.device)
         hidden = condition == UNKNOWN
         if self.training and self.condition_dropout:
             hidden = hidden | (torch.rand(n, device=condition.device) < self.condition_dropout)

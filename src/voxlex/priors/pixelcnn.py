@@ -134,7 +134,7 @@ class GatedPixelCNN(Prior):
         cache = StacksCache(self.stacks, width, self._resolve_condition(condition, n))
         nothing = self.embedding.weight.new_zeros(n, self.embedding.embedding_dim)
         above = nothing.unsqueeze(2).expand(-1, -1, width)
-        codes = torch.empty((n, height, width), dtype=torch.int64, device=self._device)
+        codes = torch.empty((n, height, width), dtype=torch.int64, device=self.device)
         for i in range(height):
             cache.push_row(above, i)
             left = nothing

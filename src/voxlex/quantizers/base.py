@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,8 +12,7 @@ from voxlex.errors import CodesError
 from voxlex.types import Codes, Latents
 
 
-@dataclass(frozen=True)
-class Quantized:
+class Quantized(NamedTuple):
     """What a quantiser makes of a batch of latents.
 
     Attributes:

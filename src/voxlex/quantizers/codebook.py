@@ -9,6 +9,7 @@ from torch import Tensor, distributed, nn
 from voxlex.quantizers.search import nearest
 
 _GRACE = 16
+"""A new codeword may go unused for as long as one of average use is used this often, and for this many steps."""
 
 
 class Codebook(nn.Module, ABC):
@@ -27,8 +28,8 @@ class Codebook(nn.Module, ABC):
     """
 
     embeddings: Tensor
-    counts: Tensor
-    started: Tensor
+    usage: Tensor
+    steps: Tensor
 
     def __init__(self, *, num_embeddings: int, embedding_dim: int, decay: float, revival_threshold: float) -> None:
         super().__init__()
@@ -38,8 +39,8 @@ class Codebook(nn.Module, ABC):
         self.num_embeddings = num_embeddings
         self.decay = decay
         self.revival_threshold = revival_threshold
-        self.register_buffer("counts", torch.zeros(num_embeddings))
-        self.register_buffer("started", torch.tensor(False))
+        self.register_buffer("usage", torch.zeros(num_embeddings))
+        self.register_buffer("steps", torch.tensor(0))
 
     def nearest(self, vectors: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:
         """Return the index of the codeword nearest to each vector."""
@@ -47,21 +48,21 @@ class Codebook(nn.Module, ABC):
 
     @torch.no_grad()
     def start(self, vectors: Float[Tensor, "n d"]) -> None:
-        """Place the codewords at vectors of the first training batch; later calls do nothing."""
-        if self.started:
+        """Place the codewords at vectors of the first training batch; once the codebook has learned, do nothing."""
+        if self.steps > 0:
             return
         everywhere = torch.arange(self.num_embeddings, device=vectors.device)
         vectors_per_step = _sum_over_processes(torch.tensor(float(len(vectors)), device=vectors.device))
         self._place(everywhere, _draw(torch.ones_like(vectors[:, 0]), vectors, self.num_embeddings), vectors_per_step)
-        self.started.fill_(True)
 
     @torch.no_grad()
     def learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> None:
         """Take in one step's assignment of vectors to codewords, then revive the codewords that are dead."""
         batch_counts = _sum_over_processes(torch.bincount(codes, minlength=self.num_embeddings).float())
-        self.counts.lerp_(batch_counts, 1 - self.decay)
         self._learn(vectors, codes, batch_counts)
-        dead = (self.counts < self.revival_threshold * self.counts.mean()).nonzero().squeeze(1)
+        self.usage.lerp_(batch_counts, 1 - self.decay)
+        self.steps += 1
+        dead = (self.usage < self.revival_threshold * batch_counts.mean()).nonzero().squeeze(1)
         if len(dead):
             # Far vectors are drawn more often (k-means++; Arthur and Vassilvitskii, 2007): they lack a codeword most.
             squared_distances = (vectors - self.embeddings[codes]).square().sum(dim=1)
@@ -70,14 +71,11 @@ class Codebook(nn.Module, ABC):
     def _place(
         self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"], vectors_per_step: Float[Tensor, ""]
     ) -> None:
-        """Move codewords to new places, with the count of one that dies unless it is soon used.
-
-        Soon means before a codeword of average use would have been used `_GRACE` times, and at least `_GRACE` steps.
-        """
-        mean_count = vectors_per_step / self.num_embeddings
-        grace_steps = _GRACE * (1 / mean_count).clamp(min=1)
+        """Move codewords to new places, with a usage that falls under the threshold unless they are soon used."""
+        mean_usage = vectors_per_step / self.num_embeddings
+        grace_steps = _GRACE * (1 / mean_usage).clamp(min=1)
         self.embeddings[indices] = places
-        self.counts[indices] = self.revival_threshold * mean_count * self.decay**-grace_steps
+        self.usage[indices] = self.revival_threshold * mean_usage * self.decay**-grace_steps
         self._forget(indices)
 
     @abstractmethod
@@ -88,16 +86,18 @@ class Codebook(nn.Module, ABC):
 
     @abstractmethod
     def _forget(self, indices: Int64[Tensor, " m"]) -> None:
-        """Make whatever else is kept about replaced codewords agree with their new place and count."""
+        """Drop what else is kept about codewords that have just been replaced."""
 
 
 class EMACodebook(Codebook):
     """Each codeword is the running mean of the vectors assigned to it (1711.00937, appendix A.1).
 
     Count N and sum S decay alike, so e = S/N is unbiased from the first step on; a codeword that got no vector keeps
-    its place exactly.
+    its place exactly. The decay rises to its final value as (1 + t)/(10 + t) over the steps t: a young encoder's
+    latents move fast, and a long average would be left behind by them.
     """
 
+    counts: Tensor
     sums: Tensor
 
     def __init__(self, *, num_embeddings: int, embedding_dim: int, decay: float, revival_threshold: float) -> None:
@@ -108,18 +108,22 @@ class EMACodebook(Codebook):
             revival_threshold=revival_threshold,
         )
         self.register_buffer("embeddings", torch.randn(num_embeddings, embedding_dim))
+        self.register_buffer("counts", torch.zeros(num_embeddings))
         self.register_buffer("sums", torch.zeros(num_embeddings, embedding_dim))
 
     def _learn(
         self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], batch_counts: Float[Tensor, " k"]
     ) -> None:
         batch_sums = _sum_over_processes(torch.zeros_like(self.sums).index_add_(0, codes, vectors))
-        self.sums.lerp_(batch_sums, 1 - self.decay)
+        decay = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
+        self.counts.lerp_(batch_counts, 1 - decay)
+        self.sums.lerp_(batch_sums, 1 - decay)
         used = (batch_counts > 0).unsqueeze(1)
         self.embeddings.copy_(torch.where(used, self.sums / self.counts.unsqueeze(1), self.embeddings))
 
     def _forget(self, indices: Int64[Tensor, " m"]) -> None:
-        self.sums[indices] = self.embeddings[indices] * self.counts[indices].unsqueeze(1)
+        self.counts[indices] = 0
+        self.sums[indices] = 0
 
 
 class LearnedCodebook(Codebook):

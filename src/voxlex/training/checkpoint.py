@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from voxlex.data.atomic import atomic_file
@@ -17,7 +17,7 @@ def save_weights(path: Path, module: nn.Module, *, about: Mapping[str, str]) -> 
     """Write a module's parameters and buffers, with a few words about them in the header."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with atomic_file(path) as building:
-        save_file(tensors, building, metadata=dict(about))
+        building.write_bytes(save(tensors, metadata=dict(about)))
 
 
 def load_weights(path: Path, module: nn.Module) -> None:

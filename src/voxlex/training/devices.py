@@ -6,19 +6,18 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
-def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Precision = "auto") -> Fabric:
+def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Precision = "32-true") -> Fabric:
     """Return a started Fabric.
 
     Args:
         accelerator: "auto", "cpu", "gpu", "mps" and whatever else Fabric knows.
         devices: How many of them; with more than one, each runs a process and takes its own part of every batch.
-        precision: "auto" takes bfloat16 arithmetic where the hardware has it, and float32 elsewhere.
+        precision: Of the arithmetic; weights are float32 in every case.
     """
-    chosen = automatic_precision(accelerator) if precision == "auto" else precision
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=chosen)
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
     return fabric
 

@@ -21,7 +21,7 @@ from voxlex.priors.conditions import class_indices
 from voxlex.run_folder import RunFolder, versions
 from voxlex.training.budget import Budget
 from voxlex.training.checkpoint import save_weights, state_file
-from voxlex.training.devices import launch
+from voxlex.training.devices import automatic_precision, launch
 from voxlex.training.loop import Schedule, fit
 from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
 from voxlex.types import Codes
@@ -54,9 +54,10 @@ def train(
     Raises:
         VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving.
     """
-    fabric = launch(
-        accelerator=config.training.accelerator, devices=config.training.devices, precision=config.training.precision
-    )
+    accelerator, precision = config.training.accelerator, config.training.precision
+    if precision == "auto":
+        precision = automatic_precision(accelerator)
+    fabric = launch(accelerator=accelerator, devices=config.training.devices, precision=precision)
     if fabric.is_global_zero:
         _open_run(out, config, resume=resume, overwrite=overwrite)
     fabric.barrier()
@@ -65,7 +66,7 @@ def train(
         dataset = open_source(
             source, size=config.data.size, seed=config.training.seed, phantom=config.data.phantom, progress=progress
         )
-    run = _TrainingRun(folder=folder, config=config, dataset=dataset, fabric=fabric, resume=resume)
+    run = _TrainingRun(folder=folder, config=config, dataset=dataset, fabric=fabric, precision=precision, resume=resume)
     run.describe_data()
     share = {"all": 1 - config.training.prior_share, "autoencoder": 1.0, "prior": 0.0}[stage]
     autoencoder = run.autoencoder(share) if share else load(out).autoencoder
@@ -80,7 +81,14 @@ class _TrainingRun:
     """One call of `train`: its stages, on the same data and devices."""
 
     def __init__(
-        self, *, folder: RunFolder, config: Config, dataset: PreparedDataset, fabric: Fabric, resume: bool
+        self,
+        *,
+        folder: RunFolder,
+        config: Config,
+        dataset: PreparedDataset,
+        fabric: Fabric,
+        precision: str,
+        resume: bool,
     ) -> None:
         self.folder = folder
         self.config = config
@@ -88,6 +96,7 @@ class _TrainingRun:
         self.validation = dataset.subset("validation")
         self.dataset = dataset
         self.fabric = fabric
+        self.precision = precision
         self.resume = resume
         self.labels = dataset.labels if config.prior.condition == "label" else []
 
@@ -169,7 +178,7 @@ class _TrainingRun:
             "minutes": round(fitted.elapsed_s / 60, 2),
             "parameters": sum(parameter.numel() for parameter in objective.module.parameters()),
             "device": str(self.fabric.device),
-            "precision": str(self.fabric.precision),
+            "precision": self.precision,
         }
         self._note({"stages": self.folder.metadata().get("stages", {}) | {objective.name: facts}})
 

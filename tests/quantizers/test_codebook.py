@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from voxlex.quantizers.codebook import EMACodebook, LearnedCodebook
+
+
+def ema(**changes: float) -> EMACodebook:
+    settings = {"decay": 0.9, "revival_threshold": 0.0} | changes
+    return EMACodebook(num_embeddings=4, embedding_dim=2, **settings)
+
+
+def test_ema_is_the_debiased_running_mean_of_the_assigned_vectors() -> None:
+    codebook = ema()
+    steps = [(torch.randn(50, 2), torch.randint(0, 3, (50,))) for _ in range(200)]
+    for vectors, codes in steps:
+        codebook.learn(vectors, codes)
+    decays = [min(0.9, (1 + t) / (10 + t)) for t in range(len(steps))]
+    weights = [(1 - decays[t]) * math.prod(decays[t + 1 :]) for t in range(len(steps))]
+    for k in range(3):
+        total = sum(w * v[c == k].double().sum(0) for w, (v, c) in zip(weights, steps, strict=True))
+        count = sum(w * int((c == k).sum()) for w, (_, c) in zip(weights, steps, strict=True))
+        torch.testing.assert_close(codebook.embeddings[k].double(), total / count, rtol=1e-5, atol=1e-6)
+
+
+def test_an_unused_codeword_keeps_its_place_exactly() -> None:
+    codebook = ema()
+    before = codebook.embeddings[3].clone()
+    for _ in range(1000):
+        codebook.learn(torch.randn(8, 2), torch.randint(0, 3, (8,)))
+    assert torch.equal(codebook.embeddings[3], before)
+
+
+def test_starts_at_vectors_of_the_first_batch_only() -> None:
+    codebook = ema()
+    first = torch.randn(10, 2)
+    codebook.start(first)
+    assert all((first == codeword).all(dim=1).any() for codeword in codebook.embeddings)
+    assert len(codebook.embeddings.unique(dim=0)) == 4
+    codebook.learn(first, codebook.nearest(first))
+    learned = codebook.embeddings.clone()
+    codebook.start(torch.randn(10, 2))
+    assert torch.equal(codebook.embeddings, learned)
+
+
+def test_starts_with_fewer_vectors_than_codewords() -> None:
+    codebook = ema()
+    codebook.start(torch.ones(1, 2))
+    assert torch.equal(codebook.embeddings, torch.ones(4, 2))
+
+
+@pytest.mark.parametrize("kind", [EMACodebook, LearnedCodebook])
+def test_a_dead_codeword_comes_back_where_it_is_needed_and_stays_there(kind: type[EMACodebook | LearnedCodebook]) -> None:
+    codebook = kind(num_embeddings=2, embedding_dim=1, decay=0.9, revival_threshold=0.1)
+    codebook.start(torch.zeros(8, 1))
+    vectors = torch.tensor([[0.0], [0.01], [0.0], [9.0]])
+    for _ in range(60):
+        codebook.learn(vectors, codebook.nearest(vectors))
+    assert sorted(round(float(e)) for e in codebook.embeddings.detach()) in ([0, 9], [0, 9])
+    assert codebook.nearest(vectors).unique().numel() == 2
+
+
+def test_a_revived_codeword_is_not_pulled_back_by_stale_sums() -> None:
+    codebook = ema()
+    codebook.learn(torch.randn(50, 2), torch.zeros(50, dtype=torch.int64))
+    codebook._place(torch.tensor([0]), torch.tensor([[5.0, 5.0]]), torch.tensor(50.0))
+    codebook.learn(torch.full((4, 2), 6.0), torch.zeros(4, dtype=torch.int64))
+    torch.testing.assert_close(codebook.embeddings[0], torch.tensor([6.0, 6.0]))
+
+
+@pytest.mark.parametrize("changes", [{"decay": 1.0}, {"decay": -0.1}, {"revival_threshold": 1.0}])
+def test_refuses_arguments_out_of_range(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        ema(**changes)
+
+
+def clusters(generator: torch.Generator, centres: Tensor, count: int) -> Tensor:
+    chosen = centres[torch.randint(len(centres), (count,), generator=generator)]
+    return chosen + 0.1 * torch.randn(count, centres.shape[1], generator=generator)
+
+
+@pytest.mark.parametrize("vectors_per_step", [4096, 256])
+def test_no_collapse_on_a_mixture_of_clusters(vectors_per_step: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(256, 64, generator=generator)
+    codebook = EMACodebook(num_embeddings=512, embedding_dim=64, decay=0.99, revival_threshold=0.05)
+    for _ in range(200):
+        vectors = clusters(generator, centres, vectors_per_step)
+        codebook.start(vectors)
+        codebook.learn(vectors, codebook.nearest(vectors))
+    vectors = clusters(generator, centres, 4096)
+    error = (vectors - codebook.embeddings[codebook.nearest(vectors)]).square().mean()
+    assert error <= 0.0105
+    assert len(codebook.nearest(centres).unique()) == 256
