@@ -51,7 +51,7 @@ class GatedPixelCNN(Prior):
         width: int = 64,
         layers: int = 6,
         kernel_size: int = 3,
-        embedding_dim: int = 32,
+        embedding_dim: int = 64,
         dropout: float = 0.0,
         condition_dropout: float = 0.1,
     ) -> None:
