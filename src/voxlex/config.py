@@ -152,7 +152,7 @@ class PixelCNNConfig(_Strict):
     width: Count = 64
     layers: Count = 6
     kernel_size: Count = 3
-    embedding_dim: Count = 32
+    embedding_dim: Count = 64
     dropout: Share = 0.0
     condition_dropout: Share = 0.1
 

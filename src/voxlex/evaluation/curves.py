@@ -24,6 +24,7 @@ _MEASURES = {"loss", "psnr_db", "codes_in_use"}  # all else that is noted under 
 _COLOURS = ("#3f7fd6", "#e0762b", "#3f9a5f", "#b05fc0", "#c05050", "#8a8a3a")  # legible on white and on black
 _INK = "#010203"  # stands for the colour of the text around the picture, which only the page knows
 _SIZE_INCHES = (5.4, 3.2)  # at 72 points an inch, 389×230 CSS pixels
+_FEW_POINTS = 25  # so few are marked one by one
 _MOST_POINTS = 150  # as many as so small a picture can show
 
 _STYLE = {
@@ -112,19 +113,19 @@ def training_curves(journal: Journal, *, references: Mapping[str, float] | None 
 
 def usage_plot(counts: Int64[Tensor, "q k"]) -> Plot:
     """Draw how often each codeword is used, most frequent first, one curve a codebook."""
+    k = counts.shape[1]
     with rc_context(_STYLE):
-        figure, axes = _axes(xlabel="Codewords, most used first", ylabel="Share of all codes (%)")
-        for number, row in enumerate(counts.cpu().double()):
+        figure, axes = _axes(ylabel="Share of all codes (%)")
+        for number, (row, colour) in enumerate(zip(counts.cpu().double(), cycle(_COLOURS)), start=1):
             shares = 100 * (row / row.sum().clamp_min(1)).sort(descending=True).values.numpy()
             used = shares[shares > 0]
-            axes.step(np.arange(1, len(used) + 1), used, where="mid", color=_COLOURS[number % len(_COLOURS)])
-        k = counts.shape[1]
-        axes.axhline(100 / k, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.annotate("all used alike", (0.995 * k, 100 / k), ha="right", va="bottom", fontsize=9)
-        axes.set_yscale("log")
+            axes.step(np.arange(1, len(used) + 1), used, where="mid", color=colour, label=f"codebook {number}")
+        axes.axhline(100 / k, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="all used alike")
+        axes.legend(loc="lower left")
+        axes.set_xlabel("Codewords, most used first")
         axes.set_xlim(0, k)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        _plain_log_ticks(axes)
+        _scale_by_logarithm(axes)
         in_use = int((counts > 0).sum())
         return Plot(
             _svg(figure),
@@ -189,25 +190,27 @@ def _plot(
     curves = [curve for curve in curves if len(curve.values)]
     if not curves:
         return None
-    unit, seconds_each = _time_unit(max(curve.seconds[-1] for curve in curves))
     with rc_context(_STYLE):
-        figure, axes = _axes(xlabel=f"Training time ({unit})", ylabel=ylabel)
-        for curve, colour in zip(curves, cycle(_COLOURS)):
-            thin = curve.thinned()
-            marker = "o" if len(thin.values) < 25 else None
-            axes.plot(
-                thin.seconds / seconds_each, thin.values, color=colour, label=thin.label, marker=marker, markersize=3
-            )
+        figure, axes = _axes(ylabel=ylabel)
+        _draw(axes, curves)
         for (label, value), dashes in zip((references or {}).items(), cycle(((4, 3), (1, 2)))):
             axes.axhline(value, color=_INK, linewidth=1, linestyle=(0, dashes), label=label)
-        axes.set_xlim(left=0)
         if log:
-            axes.set_yscale("log")
-            _plain_log_ticks(axes)
+            _scale_by_logarithm(axes)
         if len(curves) > 1 or references:
             axes.legend()
         last = "; ".join(f"{curve.label} {curve.values[-1]:.4g}" for curve in curves)
         return Plot(_svg(figure), f"{ylabel} against training time, at the end: {last}.", caption)
+
+
+def _draw(axes: Axes, curves: Sequence[Series]) -> None:
+    unit, length = _time_unit(max(curve.seconds[-1] for curve in curves))
+    for curve, colour in zip(curves, cycle(_COLOURS)):
+        thin = curve.thinned()
+        marker = "o" if len(thin.values) < _FEW_POINTS else None
+        axes.plot(thin.seconds / length, thin.values, color=colour, label=thin.label, marker=marker, markersize=3)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"Training time ({unit})")
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:
@@ -222,17 +225,17 @@ def _term_label(name: str) -> str:
     return {"l1": "L1", "l2": "L2", "ssim": "1 − SSIM"}.get(term, term.replace("_", " "))
 
 
-def _axes(*, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+def _axes(*, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.grid(axis="y", color=_INK, alpha=0.12, linewidth=0.8)
     return figure, axes
 
 
-def _plain_log_ticks(axes: Axes) -> None:
+def _scale_by_logarithm(axes: Axes) -> None:
+    axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -244,5 +247,5 @@ def _svg(figure: Figure) -> str:
     element = buffer.getvalue()[buffer.getvalue().index("<svg") :]  # the prolog names a document type on another server
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL).replace(_INK, "currentColor")
     element = re.sub(r"font-family: [^;]+", "font-family: system-ui, sans-serif", element)  # the page's own font
-    style = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#ddd}}</style>"
+    style = "<style>svg{color:#222}@media screen and (prefers-color-scheme:dark){svg{color:#ddd}}</style>"
     return element.replace(">", f">{style}", 1)

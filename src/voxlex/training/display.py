@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -42,7 +41,7 @@ class Display:
         if alarm:
             self._console.print(f"[bold yellow]warning:[/] {alarm}", highlight=False, soft_wrap=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         self._progress.start()
         return self
 

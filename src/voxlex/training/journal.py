@@ -4,7 +4,6 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -25,6 +24,7 @@ class Journal:
         self._active = active
         if not active:
             return
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.csv"
         kept = [row for row in read_journal(path) if row["stage"] != stage or int(row["step"]) <= resumed_step]
         self._file = path.open("w", newline="", encoding="utf-8")
@@ -44,7 +44,7 @@ class Journal:
             self._curves.add_scalar(f"{self._stage}/{name}", value, step)
         self._file.flush()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

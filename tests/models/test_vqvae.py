@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+
+from voxlex.errors import CodesError
+from voxlex.models import VQVAE, PaperDecoder, PaperEncoder, PatchDecoder, PatchEncoder
+from voxlex.quantizers import VectorQuantizer
+
+
+def small(kind: str = "patch", spatial_dims: int = 2) -> VQVAE:
+    networks = {"patch": (PatchEncoder, PatchDecoder), "paper": (PaperEncoder, PaperDecoder)}[kind]
+    settings = {"embedding_dim": 4, "spatial_dims": spatial_dims, "width": 8, "blocks": 1}
+    encoder, decoder = (network(**settings) for network in networks)
+    quantizer = VectorQuantizer(num_embeddings=16, embedding_dim=4)
+    return VQVAE(encoder=encoder, quantizer=quantizer, decoder=decoder, spatial_dims=spatial_dims).eval()
+
+
+@pytest.mark.parametrize("kind", ["patch", "paper"])
+@pytest.mark.parametrize(("spatial_dims", "space"), [(2, (16, 24)), (3, (8, 16, 12))])
+def test_shapes_of_images_and_codes(kind: str, spatial_dims: int, space: tuple[int, ...]) -> None:
+    model = small(kind, spatial_dims)
+    x = torch.rand(2, 1, *space)
+    outputs = model(x)
+    assert outputs.x_hat.shape == x.shape
+    assert outputs.codes.shape == (2, 1, *[side // 4 for side in space])
+
+
+@pytest.mark.parametrize("kind", ["patch", "paper"])
+def test_gradients_reach_every_parameter(kind: str) -> None:
+    model = small(kind).train()
+    outputs = model(torch.rand(2, 1, 16, 16))
+    (outputs.x_hat.square().mean() + sum(outputs.losses.values())).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_decode_of_encode_is_the_forward_pass() -> None:
+    model = small()
+    x = torch.rand(2, 1, 16, 16)
+    outputs = model(x)
+    assert torch.equal(model.encode(x), outputs.codes)
+    assert torch.equal(model.decode(outputs.codes), outputs.x_hat.clamp(0, 1))
+    assert torch.equal(model.reconstruct(x), model.decode(model.encode(x)))
+
+
+def test_takes_images_as_people_hold_them() -> None:
+    model = small()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16), dtype=np.uint8)
+    expected = model.encode(torch.from_numpy(pixels).float().unsqueeze(1) / 255)
+    for images in (pixels, pixels[..., None], pixels.astype(np.uint16) * 257, pixels / 255, torch.from_numpy(pixels)):
+        assert torch.equal(model.encode(images), expected)
+    colour = np.repeat(pixels[..., None], 3, axis=3)
+    assert model.encode(colour).shape == expected.shape
+
+
+def test_decodes_codes_of_any_integer_type() -> None:
+    model = small()
+    codes = torch.randint(0, 16, (1, 1, 4, 4))
+    expected = model.decode(codes)
+    assert torch.equal(model.decode(codes.numpy().astype(np.uint16)), expected)
+    assert expected.dtype == torch.float32
+    assert expected.min() >= 0
+    assert expected.max() <= 1
+
+
+def test_refuses_images_that_do_not_divide_into_patches() -> None:
+    with pytest.raises(ValueError, match="multiples of 4"):
+        small().encode(torch.rand(1, 1, 18, 16))
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [torch.full((1, 1, 4, 4), 16), torch.zeros(1, 1, 4, 4), torch.zeros(4, 4).long(), torch.zeros(1, 2, 4, 4).long()],
+)
+def test_refuses_codes_that_are_not_codes(codes: torch.Tensor) -> None:
+    with pytest.raises(CodesError, match="codes: expected"):
+        small().decode(codes)
+
+
+def test_the_paper_network_wants_a_power_of_two() -> None:
+    with pytest.raises(ValueError, match="power of two"):
+        PaperEncoder(downsampling=3)

@@ -1,0 +1,59 @@
+import math
+
+import pytest
+import torch
+
+from voxlex import metrics
+
+
+def test_figures_of_each_image_by_itself() -> None:
+    x = torch.zeros(2, 1, 16, 16)
+    x_hat = torch.stack([torch.full((1, 16, 16), 0.1), torch.full((1, 16, 16), 0.01)])
+    torch.testing.assert_close(metrics.l1(x_hat, x), torch.tensor([0.1, 0.01]))
+    torch.testing.assert_close(metrics.psnr_db(x_hat, x), torch.tensor([20.0, 40.0]), rtol=1e-4, atol=1e-3)
+
+
+def gaussian_ssim(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Wang et al. (2004), written out in float64: window 11, σ 1.5, K₁ 0.01, K₂ 0.03, reflected borders."""
+    axis = torch.arange(11, dtype=torch.float64) - 5
+    kernel = torch.exp(-(axis**2) / (2 * 1.5**2))
+    window = torch.outer(kernel, kernel)[None, None] / kernel.sum() ** 2
+
+    def blur(image: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(torch.nn.functional.pad(image, (5, 5, 5, 5), mode="reflect"), window)
+
+    x, y = x.double()[None, None], y.double()[None, None]
+    mx, my = blur(x), blur(y)
+    vx, vy, vxy = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return float(similarity.mean())
+
+
+def test_ssim_equals_the_formula_in_float64() -> None:
+    x = torch.rand(3, 1, 40, 40)
+    x_hat = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    expected = torch.tensor([gaussian_ssim(a[0], b[0]) for a, b in zip(x_hat, x, strict=True)])
+    torch.testing.assert_close(metrics.ssim(x_hat, x), expected, rtol=0, atol=1e-4)
+
+
+def test_codebook_figures() -> None:
+    codes = torch.tensor([[[0, 0, 1, 1]], [[2, 2, 3, 3]]])
+    counts = metrics.code_counts(codes, 8)
+    assert counts.tolist() == [[2, 2, 2, 2, 0, 0, 0, 0]]
+    assert metrics.entropy_bits(counts) == pytest.approx(2)
+    assert metrics.perplexity(counts) == pytest.approx(4)
+    assert metrics.usage(counts) == pytest.approx(0.5)
+
+
+def test_a_collapsed_codebook_has_perplexity_one() -> None:
+    counts = metrics.code_counts(torch.zeros(2, 1, 4, 4, dtype=torch.int64), 16)
+    assert metrics.perplexity(counts) == pytest.approx(1)
+
+
+def test_rate_of_1024_codes_of_10_bits_in_128_by_128_pixels() -> None:
+    assert metrics.rate_bpp(1024, 10.0, 128 * 128) == pytest.approx(0.625)
+
+
+def test_bits() -> None:
+    assert metrics.bits(math.log(8)) == pytest.approx(3)

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from voxlex.config import Config
+from voxlex.errors import ConfigError, RunError
+from voxlex.run_folder import RunFolder
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", Config()).update_metadata({"labels": ["a"]})
+    run = RunFolder.open(tmp_path / "run")
+    assert run.config() == Config()
+    assert run.metadata()["labels"] == ["a"]
+    assert "torch" in run.metadata()["versions"]
+
+
+def test_refuses_to_replace_a_run_unless_told_to(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path, Config()).prior_file.write_bytes(b"old")
+    with pytest.raises(RunError, match="--overwrite"):
+        RunFolder.create(tmp_path, Config())
+    assert not RunFolder.create(tmp_path, Config(), overwrite=True).prior_file.exists()
+
+
+def test_never_overwrites_what_is_not_a_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("ten years of work")
+    with pytest.raises(RunError, match="other things"):
+        RunFolder.create(tmp_path, Config(), overwrite=True)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_refuses_a_file_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunError, match="is a file"):
+        RunFolder.create(tmp_path / "run", Config())
+
+
+def test_open_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder.open(tmp_path)
+    run = RunFolder.create(tmp_path, Config())
+    run.update_metadata({"format_version": 99})
+    with pytest.raises(RunError, match="format 99, expected 1"):
+        RunFolder.open(tmp_path)
+    run.metadata_file.write_text("{")
+    with pytest.raises(RunError, match=r"metadata\.json"):
+        RunFolder.open(tmp_path)
+    run.config_file.write_text("data: 3")
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        run.config()
