@@ -128,6 +128,7 @@ class Prior(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are, and where samples are drawn."""
         return next(self.parameters()).device
 
     def _check_codes(self, codes: Tensor) -> None:
