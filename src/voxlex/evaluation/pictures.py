@@ -87,7 +87,8 @@ def draw_samples(samples: Image, *, captions: Sequence[str] | None = None) -> Pi
         samples: Images in [0, 1], `(b, c, h, w)`.
         captions: A word for each, such as the class it was asked to be.
     """
-    tiles = [_enlarged(to_picture(sample), _scale(samples)) for sample in samples]
+    scale = _scale(samples)
+    tiles = [_enlarged(to_picture(sample), scale) for sample in samples]
     cells = _captioned(tiles, captions)
     return _grid(cells, columns=_columns(len(cells), cells[0].size, aspect=1.0))
 

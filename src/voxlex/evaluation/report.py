@@ -170,6 +170,6 @@ def _panels(content: ReportContent) -> dict[str, list[Illustration]]:
 
 def _curves(content: ReportContent) -> list[Illustration]:
     lines = {"uniform": "prior.uniform_bits_per_code", "marginal": "prior.marginal_bits_per_code"}
-    references = {label: content.figures[key] for label, key in lines.items() if key in content.figures}
+    references = {label: float(content.figures[key]) for label, key in lines.items() if key in content.figures}
     plots = [*training_curves(content.journal, references=references), usage_plot(content.code_counts)]
     return [Illustration(plot.data_uri, plot.alt, plot.caption) for plot in plots]
