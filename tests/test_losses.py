@@ -15,7 +15,9 @@ def test_terms_equal_their_formulas(pair: tuple[torch.Tensor, torch.Tensor]) -> 
     losses = reconstruction_losses(x_hat, x, {"l1": 1.0, "l2": 2.0, "charbonnier": 0.5})
     torch.testing.assert_close(losses["l1"].double(), error.abs().mean(), rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(losses["l2"].double(), 2 * (error**2).mean(), rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(losses["charbonnier"].double(), 0.5 * (error**2 + 1e-6).sqrt().mean(), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(
+        losses["charbonnier"].double(), 0.5 * (error**2 + 1e-6).sqrt().mean(), rtol=1e-6, atol=1e-7
+    )
 
 
 def test_perfect_reconstructions_cost_nothing() -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from torch import nn
+
 from voxlex.config import ModelConfig, PaperNetworkConfig, PixelCNNConfig
 from voxlex.models import VQVAE, PaperDecoder, PaperEncoder, PatchDecoder, PatchEncoder
 from voxlex.priors import GatedPixelCNN, Prior
@@ -19,6 +21,8 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
         "width": network.width,
         "embedding_dim": config.quantizer.embedding_dim,
     }
+    encoder: nn.Module
+    decoder: nn.Module
     if isinstance(network, PaperNetworkConfig):
         shared |= {"blocks": network.blocks, "block_width": network.block_width}
         encoder = PaperEncoder(in_channels=config.in_channels, **shared)

@@ -1,14 +1,17 @@
 """The command line: what each command takes; the work is done in `workflows`, imported only when it is needed."""
 
+import functools
+import operator
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import tyro
 
-from voxlex.config import Config, load_recipe, read_config, recipe_names, with_budget
+from voxlex.config import Config, load_recipe, read_config, with_budget
 from voxlex.data.options import PhantomOptions
 from voxlex.errors import ConfigError, Interrupted, VoxlexError
 from voxlex.run_folder import RunFolder
@@ -17,7 +20,11 @@ Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Settings = Annotated[Config, tyro.conf.arg(name="")]
 
+_starting_point: ContextVar[Config] = ContextVar("starting_point")
+"""What the options of `train` change: the defaults, a recipe, or the settings of the run to resume."""
 
+
+@runtime_checkable
 class Command(Protocol):
     """One thing that a person asks for."""
 
@@ -48,7 +55,7 @@ class Train:
     stage: Literal["autoencoder", "prior", "all"] = "all"
     resume: bool = False
     overwrite: bool = False
-    config: Settings = field(default_factory=Config)
+    config: Settings = field(default_factory=_starting_point.get)
 
     def run(self) -> None:
         """Train."""
@@ -225,9 +232,7 @@ class Decode:
         from voxlex.workflows.codes import decode
 
         vocabulary = load(self.run_folder)
-        count = decode(
-            vocabulary, self.codes, out=self.out, original_size=self.original_size, overwrite=self.overwrite
-        )
+        count = decode(vocabulary, self.codes, out=self.out, original_size=self.original_size, overwrite=self.overwrite)
         print(f"{count} images in {self.out}")
 
 
@@ -316,7 +321,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         known = isinstance(error, (VoxlexError, ValueError, TypeError, OSError))
-        print(f"voxlex: {_one_line(error)}" if known else f"voxlex: {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
+        print(
+            f"voxlex: {_one_line(error)}" if known else f"voxlex: {type(error).__name__}: {_one_line(error)}",
+            file=sys.stderr,
+        )
         if not known:
             print("voxlex: this was not foreseen; --debug shows where it happened", file=sys.stderr)
         return 130 if isinstance(error, Interrupted) else 1
@@ -324,17 +332,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: list[str]) -> Command:
-    train = Train(source=tyro.MISSING, out=tyro.MISSING, config=_starting_config(words))
-    commands = {name: train if name == "train" else kind for name, kind in COMMANDS.items()}
-    union: Any = None
-    for name, command in commands.items():
-        if isinstance(command, Train):
-            option: Any = Annotated[Train, tyro.conf.subcommand(name, default=command)]
-        else:
-            option = Annotated[command, tyro.conf.subcommand(name)]
-        union = option if union is None else union | option
+    _starting_point.set(_starting_config(words))
+    options = (Annotated[command, tyro.conf.subcommand(name)] for name, command in COMMANDS.items())
+    any_command: Any = functools.reduce(operator.or_, options)
     return tyro.cli(
-        union,
+        any_command,
         prog="voxlex",
         description="A discrete vocabulary for brain images. Start with: voxlex demo",
         args=words,

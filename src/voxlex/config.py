@@ -206,7 +206,9 @@ class TrainingConfig(_Strict):
         Literal["auto", "32-true", "bf16-mixed", "16-mixed"], tyro.conf.arg(aliases=("--precision",))
     ] = "auto"
     autoencoder: StageConfig = field(default_factory=StageConfig)
-    prior: StageConfig = field(default_factory=lambda: StageConfig(learning_rate=1e-3))
+    prior: StageConfig = field(
+        default_factory=lambda: StageConfig(batch_size=8, learning_rate=6e-3, weight_decay=0.0, betas=(0.9, 0.95))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +256,9 @@ def dump_config(config: Config) -> str:
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with voxlex."""
-    return sorted(Path(entry.name).stem for entry in resources.files("voxlex.recipes").iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        Path(entry.name).stem for entry in resources.files("voxlex.recipes").iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name: str) -> Config:

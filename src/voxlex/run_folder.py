@@ -110,7 +110,9 @@ class RunFolder:
         """Add to the metadata, or replace some of it."""
         before = self.metadata() if self.metadata_file.exists() else {}
         with atomic_file(self.metadata_file) as building:
-            building.write_text(json.dumps(before | dict(additions), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            building.write_text(
+                json.dumps(before | dict(additions), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
 
 
 def versions() -> dict[str, str]:

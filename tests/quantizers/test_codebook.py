@@ -52,7 +52,9 @@ def test_starts_with_fewer_vectors_than_codewords() -> None:
 
 
 @pytest.mark.parametrize("kind", [EMACodebook, LearnedCodebook])
-def test_a_dead_codeword_comes_back_where_it_is_needed_and_stays_there(kind: type[EMACodebook | LearnedCodebook]) -> None:
+def test_a_dead_codeword_comes_back_where_it_is_needed_and_stays_there(
+    kind: type[EMACodebook | LearnedCodebook],
+) -> None:
     codebook = kind(num_embeddings=2, embedding_dim=1, decay=0.9, revival_threshold=0.1)
     codebook.start(torch.zeros(8, 1))
     vectors = torch.tensor([[0.0], [0.01], [0.0], [9.0]])

@@ -12,7 +12,9 @@ def quantizer(request: pytest.FixtureRequest) -> VectorQuantizer:
 
 
 @pytest.mark.parametrize("grid", [(6, 5), (3, 4, 5)])
-def test_decoding_the_codes_gives_the_quantised_latents_exactly(quantizer: VectorQuantizer, grid: tuple[int, ...]) -> None:
+def test_decoding_the_codes_gives_the_quantised_latents_exactly(
+    quantizer: VectorQuantizer, grid: tuple[int, ...]
+) -> None:
     z_e = torch.randn(2, 4, *grid)
     quantizer(z_e)
     quantized = quantizer.eval()(z_e)
@@ -70,7 +72,9 @@ def test_half_precision_in_and_out(quantizer: VectorQuantizer) -> None:
     assert torch.equal(quantizer.decode(quantized.codes).bfloat16(), quantized.z_q)
 
 
-@pytest.mark.parametrize("codes", [torch.full((1, 1, 2, 2), 16), torch.full((1, 1, 2, 2), -1), torch.zeros(1, 2, 2, 2).long()])
+@pytest.mark.parametrize(
+    "codes", [torch.full((1, 1, 2, 2), 16), torch.full((1, 1, 2, 2), -1), torch.zeros(1, 2, 2, 2).long()]
+)
 def test_refuses_codes_that_are_not_its_own(quantizer: VectorQuantizer, codes: torch.Tensor) -> None:
     with pytest.raises(CodesError, match="expected"):
         quantizer.decode(codes)

@@ -91,7 +91,7 @@ def test_it_learns_and_notes_what_it_did(tmp_path: Path) -> None:
 def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
     whole = Toy()
     train(whole, tmp_path / "whole", steps=24)
-    with pytest.raises(Interrupted, match="SIGTERM at step 11"):
+    with pytest.raises(Interrupted, match="SIGTERM at step 11, saved"):
         train(Toy(stop_at=11), tmp_path / "parts", steps=24)
     resumed = Toy()
     fitted = train(resumed, tmp_path / "parts", steps=24, resume=True)

@@ -1,5 +1,6 @@
 """The network of the VQ-VAE paper (van den Oord et al., 1711.00937, section 4.1)."""
 
+from itertools import pairwise
 from math import log2
 
 import torch
@@ -49,7 +50,7 @@ class PaperEncoder(nn.Sequential):
         halvings = _halvings(downsampling)
         widths = [in_channels, *[width // 2] * (halvings - 1), width]
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [convolution(spatial_dims, before, after, 4, stride=2), nn.ReLU()]
         layers.append(convolution(spatial_dims, width, width, 3))
         layers += [
@@ -92,7 +93,7 @@ class PaperDecoder(nn.Sequential):
         layers += [
             PaperResidualBlock(spatial_dims=spatial_dims, width=width, hidden=block_width) for _ in range(blocks)
         ]
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [nn.ReLU(), doubling_convolution(spatial_dims, before, after)]
         super().__init__(*layers)
 

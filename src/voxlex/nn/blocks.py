@@ -1,8 +1,5 @@
 """Convolutional building blocks in any number of spatial dimensions."""
 
-from math import prod
-
-import torch
 from torch import Tensor, nn
 
 _CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -12,15 +9,21 @@ _TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
 }
 
 
-def convolution(spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1) -> nn.Module:
-    """Return a convolution that keeps the grid's size divided by `stride`; even kernels need a stride of half their size."""
+def convolution(
+    spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
+) -> nn.Conv2d | nn.Conv3d:
+    """Return a convolution that divides the grid by `stride`: odd kernels go with stride 1, even ones with 2."""
     if spatial_dims not in _CONVOLUTIONS:
         raise ValueError(f"spatial_dims: expected 2 or 3, got {spatial_dims}")
     padding = (kernel_size - stride + 1) // 2
-    return _CONVOLUTIONS[spatial_dims](in_channels, out_channels, kernel_size, stride=stride, padding=padding)
+    return _CONVOLUTIONS[spatial_dims](
+        in_channels, out_channels, kernel_size, stride=stride, padding=padding, groups=groups
+    )
 
 
-def doubling_convolution(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
+def doubling_convolution(
+    spatial_dims: int, in_channels: int, out_channels: int
+) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
     """Return a transposed convolution (kernel 4, stride 2) that doubles the grid."""
     return _TRANSPOSED[spatial_dims](in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 

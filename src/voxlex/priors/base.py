@@ -59,6 +59,9 @@ class Prior(nn.Module, ABC):
         self.classes = classes
         self.condition_dropout = condition_dropout
 
+    def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
+        """Take what can be known before training from the training codes and the codebook's vectors; here, nothing."""
+
     @abstractmethod
     def forward(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Logits:
         """Teacher-forced logits: those of a cell depend on the true codes of the cells before it, never on its own.

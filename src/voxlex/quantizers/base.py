@@ -84,7 +84,7 @@ class Quantizer(nn.Module, ABC):
         """Raise CodesError unless `codes` is `(b, num_codebooks, *grid)` with every value in range."""
         if codes.ndim < 3 or codes.shape[1] != self.num_codebooks:
             raise CodesError(f"codes: expected shape (b, {self.num_codebooks}, *grid), got {tuple(codes.shape)}")
-        if codes.numel() and not (0 <= int(codes.min()) and int(codes.max()) < self.num_embeddings):
+        if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.num_embeddings):
             raise CodesError(
                 f"codes: expected values from 0 to {self.num_embeddings - 1}, "
                 f"got {int(codes.min())} to {int(codes.max())}"

@@ -17,7 +17,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
-            raise ValueError(f"budget: expected either minutes or steps, got minutes={self.minutes}, steps={self.steps}")
+            raise ValueError(
+                f"budget: expected either minutes or steps, got minutes={self.minutes}, steps={self.steps}"
+            )
         if not (self.minutes or self.steps or 0) > 0:
             raise ValueError(f"budget: expected more than 0, got minutes={self.minutes}, steps={self.steps}")
 

@@ -1,4 +1,5 @@
 """The training loop, the same for every stage."""
+
 import math
 import time
 from dataclasses import dataclass
@@ -151,7 +152,8 @@ class _Trainer:
                     self.elapsed_s = time.perf_counter() - started
                 if stop.received:
                     self.save()
-                    raise Interrupted(f"{self.objective.name}: stopped by {stop.received} at step {self.step}")
+                    at = f"{self.objective.name}: stopped by {stop.received} at step {self.step}"
+                    raise Interrupted(f"{at}, saved; go on with --resume")
                 if self.elapsed_s - last_saved >= self.schedule.save_every_s:
                     last_saved = self.elapsed_s
                     self.save()

@@ -171,19 +171,25 @@ class PriorObjective(Objective):
 
     def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
         """Return the negative log-likelihood of a batch of code grids, in nats per code."""
-        nll = module.loss(*batch)
+        nll = self._loss(module, *batch)
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
 
     @torch.no_grad()
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Return the bits per code of the held-out codes."""
-        device = next(self.prior.parameters()).device
+        device = self.prior.device
         nats, count = 0.0, 0
-        for batch in self.validation_batches:
-            codes, condition = (None if part is None else part.to(device) for part in batch)
-            nats += float(module.loss(codes, condition)) * len(codes)
+        for codes, condition in self.validation_batches:
+            condition = None if condition is None else condition.to(device)
+            nats += float(self._loss(module, codes.to(device), condition)) * len(codes)
             count += len(codes)
         return {"bits_per_code": metrics.bits(nats / count)}
+
+    @staticmethod
+    def _loss(module: nn.Module, *batch: Tensor | None) -> Float[Tensor, ""]:
+        loss = module.loss
+        assert callable(loss)
+        return loss(*batch)
 
 
 def _take(table: tuple[Tensor, Tensor | None], rows: Tensor) -> tuple[Tensor, Tensor | None]:

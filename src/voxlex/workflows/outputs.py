@@ -43,7 +43,9 @@ def intensity_maps(table: pd.DataFrame) -> list[IntensityMap]:
     """
     columns = (table["intensity_low"], table["intensity_high"], table["bit_depth"])
     return [
-        IntensityMap(low=float(low), high=float(high), bit_depth=int(bits)) if bits <= 16 else IntensityMap(0, 65535, 16)
+        IntensityMap(low=float(low), high=float(high), bit_depth=int(bits))
+        if bits <= 16
+        else IntensityMap(0, 65535, 16)
         for low, high, bits in zip(*columns, strict=True)
     ]
 

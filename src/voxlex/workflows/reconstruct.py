@@ -7,9 +7,8 @@ from torch import Tensor
 
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.selection import evenly_spaced
-from voxlex.evaluation.pictures import reconstruction_sheet
+from voxlex.evaluation.pictures import quality_captions, reconstruction_sheet
 from voxlex.evaluation.reconstruction import reconstruct_in_batches
-from voxlex.metrics import psnr_db, ssim
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import intensity_maps, output_folder, relative_names, write_image
 from voxlex.workflows.progress import progress_bar
@@ -53,7 +52,6 @@ def reconstruct(
                 done += 1
             progress(done, len(dataset))
     originals, reconstructions = (torch.stack(side) for side in zip(*pairs, strict=True))
-    figures = zip(ssim(reconstructions, originals).tolist(), psnr_db(reconstructions, originals).tolist(), strict=True)
-    captions = [f"SSIM {a:.3f} · PSNR {b:.1f} dB" for a, b in figures]
+    captions = quality_captions(originals, reconstructions, [names[row] for row in sorted(shown)])
     reconstruction_sheet(out / SHEET, originals, reconstructions, captions=captions)
     return done

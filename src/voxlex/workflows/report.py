@@ -9,7 +9,7 @@ from torch import Tensor
 from voxlex.config import dump_config
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.selection import evenly_spaced
-from voxlex.evaluation.pictures import reconstruction_sheet, sample_sheet
+from voxlex.evaluation.pictures import quality_captions, reconstruction_sheet, sample_sheet
 from voxlex.evaluation.report import ReportContent, write_report
 from voxlex.metrics import code_counts
 from voxlex.run_folder import RunFolder
@@ -20,6 +20,7 @@ from voxlex.workflows.progress import progress_bar
 
 SHOWN_RECONSTRUCTIONS = 12
 SHOWN_SAMPLES = 64
+SHOWN_IN_REPORT = 18
 
 
 def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, float]:
@@ -35,13 +36,13 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
     rows = evenly_spaced(len(test), SHOWN_RECONSTRUCTIONS)
     originals = test.tensor(rows)
     reconstructions = vocabulary.decode(evaluation.reconstruction.codes[rows])
-    captions = [
-        f"SSIM {ssim:.3f} · PSNR {psnr_db:.1f} dB" for ssim, psnr_db in evaluation.reconstruction.per_image[rows].tolist()
-    ]
+    paths = [str(path) for path in test.manifest["path"].iloc[rows]]
+    captions = quality_captions(originals, reconstructions, paths)
     reconstruction_sheet(folder.path / "reconstructions.png", originals, reconstructions, captions=captions)
     samples, sample_captions = draw_samples(vocabulary)
     if samples is not None:
         sample_sheet(folder.path / "samples.png", samples, captions=sample_captions)
+    shown = evenly_spaced(SHOWN_SAMPLES, SHOWN_IN_REPORT)
     content = ReportContent(
         title=folder.path.resolve().name,
         figures=evaluation.figures,
@@ -49,10 +50,10 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
         num_embeddings=vocabulary.autoencoder.quantizer.num_embeddings,
         originals=originals,
         reconstructions=reconstructions,
-        paths=[str(path) for path in test.manifest["path"].iloc[rows]],
-        samples=samples,
-        sample_captions=sample_captions,
-        real=test.tensor(evenly_spaced(len(test), SHOWN_SAMPLES)),
+        paths=paths,
+        samples=None if samples is None else samples[shown],
+        sample_captions=sample_captions and [sample_captions[row] for row in shown],
+        real=test.tensor(evenly_spaced(len(test), SHOWN_IN_REPORT)),
         journal=read_journal(folder.journal_file),
         code_counts=code_counts(evaluation.reconstruction.codes, vocabulary.autoencoder.quantizer.num_embeddings),
         facts=_facts(vocabulary),
@@ -94,7 +95,10 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _warnings(vocabulary: Vocabulary, dataset: PreparedDataset, evaluation: Evaluation) -> list[str]:
     warnings = []
-    perplexity, num_embeddings = evaluation.figures["codebook.perplexity"], vocabulary.autoencoder.quantizer.num_embeddings
+    perplexity, num_embeddings = (
+        evaluation.figures["codebook.perplexity"],
+        vocabulary.autoencoder.quantizer.num_embeddings,
+    )
     if perplexity < 0.1 * num_embeddings:
         warnings.append(f"The codebook has collapsed: its {num_embeddings} codewords are worth {perplexity:.0f}.")
     if not vocabulary.metadata["data"]["subjects_known"]:

@@ -54,6 +54,7 @@ def train(
     Raises:
         VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving.
     """
+    _check(config)
     accelerator, precision = config.training.accelerator, config.training.precision
     if precision == "auto":
         precision = automatic_precision(accelerator)
@@ -185,6 +186,17 @@ class _TrainingRun:
     def _note(self, additions: Mapping[str, Any]) -> None:
         if self.fabric.is_global_zero:
             self.folder.update_metadata(additions)
+
+
+def _check(config: Config) -> None:
+    """Refuse, before anything is written, a configuration whose parts do not fit together."""
+    patch = config.model.network.downsampling
+    if config.data.size % patch:
+        raise ConfigError(
+            f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
+        )
+    if config.training.steps is None and not (config.training.minutes or 0) > 0:
+        raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 
 
 def _open_run(out: Path, config: Config, *, resume: bool, overwrite: bool) -> None:

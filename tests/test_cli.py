@@ -1,0 +1,312 @@
+"""The commands as a stranger runs them: what they write, and what they say when something is wrong."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from voxlex.cli import COMMANDS, main
+from voxlex.data.options import PhantomOptions
+from voxlex.data.phantom import write_phantom
+
+pytestmark = pytest.mark.slow
+
+TINY = ["--size", "32", "--model.network.width", "16", "--model.quantizer.num-embeddings", "32", "--prior.width", "16"]
+TINY += ["--prior.layers", "2", "--training.autoencoder.batch-size", "4", "--training.prior.batch-size", "4"]
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of phantom slices, the way people hold them."""
+    root = tmp_path_factory.mktemp("scans")
+    for label, seed in (("healthy", 1), ("tumour", 2)):
+        options = PhantomOptions(subjects=4, slices=3)
+        for number, path in enumerate(write_phantom(root / "raw" / label, options=options, size=40, seed=seed)):
+            target = root / "images" / label / f"scan{number:02d}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
+    return root / "images"
+
+
+@pytest.fixture(scope="session")
+def run(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained for a few steps."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["train", str(scans), "--out", str(out), "--steps", "4", *TINY]) == 0
+    return out
+
+
+def test_train_leaves_a_whole_run_folder(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    expected = "config.yaml metadata.json metrics.csv report.html reconstructions.png samples.png"
+    assert names >= {*expected.split(), "autoencoder.safetensors", "prior.safetensors", "tensorboard"}
+    assert json.loads((run / "metadata.json").read_text())["labels"] == ["healthy", "tumour"]
+
+
+def test_evaluate_writes_the_figures(run: Path, scans: Path, tmp_path: Path) -> None:
+    assert main(["evaluate", str(run), str(scans), "--split", "all", "--json", str(tmp_path / "f.json")]) == 0
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["n_images"] == 24
+    assert figures["rate_bpp"] == pytest.approx(64 * 5 / 1024)
+    assert 0 < figures["reconstruction.ssim"] < 1
+    assert figures["prior.uniform_bits_per_code"] == 5
+    names = {"reconstruction.psnr_db", "reconstruction.l1", "codebook.perplexity", "codebook.usage"}
+    assert names | {"prior.bits_per_code", "prior.marginal_bits_per_code", "prior.rate_bpp"} <= set(figures)
+
+
+def test_codes_decode_to_what_reconstruct_writes(run: Path, scans: Path, tmp_path: Path) -> None:
+    assert main(["encode", str(run), str(scans), "--out", str(tmp_path / "codes.parquet")]) == 0
+    assert main(["decode", str(run), str(tmp_path / "codes.parquet"), "--out", str(tmp_path / "decoded")]) == 0
+    assert main(["reconstruct", str(run), str(scans), "--out", str(tmp_path / "said"), "--inputs"]) == 0
+    table = pd.read_parquet(tmp_path / "codes.parquet")
+    assert len(table) == 24
+    assert {"path", "codes", "shape", "intensity_low", "intensity_high"} <= set(table.columns)
+    assert (tmp_path / "said" / "reconstructions.png").exists()
+    for path in table["path"]:
+        name = Path(path).with_suffix(".png")
+        decoded = np.asarray(Image.open(tmp_path / "decoded" / name))
+        assert decoded.shape == (32, 32)
+        assert np.array_equal(decoded, np.asarray(Image.open(tmp_path / "said" / name)))
+        assert Image.open(tmp_path / "said" / name.with_suffix(".input.png")).size == (32, 32)
+
+
+def test_decode_gives_the_original_size_back(run: Path, scans: Path, tmp_path: Path) -> None:
+    main(["encode", str(run), str(scans), "--out", str(tmp_path / "codes.parquet")])
+    arguments = ["decode", str(run), str(tmp_path / "codes.parquet"), "--out", str(tmp_path / "d"), "--original-size"]
+    assert main(arguments) == 0
+    assert {Image.open(path).size for path in (tmp_path / "d").rglob("*.png")} == {(40, 40)}
+
+
+def test_sixteen_bit_images_come_back_in_their_own_units(run: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "deep").mkdir()
+    for number in range(2):
+        pixels = (rng.random((32, 32)) * 3000).astype(np.uint16)
+        Image.fromarray(pixels).save(tmp_path / "deep" / f"{number}.png")
+    assert main(["reconstruct", str(run), str(tmp_path / "deep"), "--out", str(tmp_path / "out"), "--inputs"]) == 0
+    seen = np.asarray(Image.open(tmp_path / "out" / "1.input.png"))
+    assert np.abs(seen.astype(int) - pixels).max() <= 1
+    assert np.asarray(Image.open(tmp_path / "out" / "1.png")).max() <= 3000
+
+
+def test_samples_repeat_with_their_seed(run: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", "5"), ("b", "5"), ("c", "6")):
+        assert main(["sample", str(run), "--count", "3", "--out", str(tmp_path / name), "--seed", seed]) == 0
+    a, b, c = ([(tmp_path / n / f"sample-000{i}.png").read_bytes() for i in range(3)] for n in "abc")
+    assert a == b
+    assert a != c
+    assert (tmp_path / "a" / "samples.png").exists()
+
+
+def test_samples_of_a_label(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sample", str(run), "--count", "2", "--temperature", "0.9", "--out", str(tmp_path / "s")]
+    assert main([*arguments, "--condition", "label=cat"]) == 1
+    assert "unknown value 'cat'; known are healthy, tumour" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+    assert main([*arguments, "--condition", "label=tumour"]) == 0
+
+
+def test_info_says_what_a_run_holds(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "autoencoder.safetensors" in said
+    assert "num_embeddings: 32" in said
+
+
+def test_a_prior_is_added_to_an_autoencoder(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    train = ["train", str(scans), "--out", str(out), "--steps", "2"]
+    assert main([*train, *TINY, "--stage", "autoencoder"]) == 0
+    assert main(["sample", str(out), "--count", "1", "--out", str(tmp_path / "s")]) == 1
+    assert "no prior" in capsys.readouterr().err
+    weights = (out / "autoencoder.safetensors").read_bytes()
+    assert main([*train, "--stage", "prior"]) == 0
+    assert (out / "prior.safetensors").exists()
+    assert (out / "autoencoder.safetensors").read_bytes() == weights
+
+
+def test_a_prepared_data_set_is_a_source(scans: Path, tmp_path: Path) -> None:
+    assert main(["prepare", str(scans), "--out", str(tmp_path / "ready"), "--size", "32"]) == 0
+    train = ["train", str(tmp_path / "ready"), "--out", str(tmp_path / "run"), "--steps", "1", *TINY]
+    assert main([*train, "--stage", "autoencoder"]) == 0
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Run a command that must fail with one line; return that line."""
+    assert main([str(argument) for argument in arguments]) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("voxlex: ")
+    assert "\n" not in said
+    assert "Traceback" not in said
+    return said
+
+
+def test_an_output_that_exists_is_not_touched(
+    run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert "--overwrite" in refused(capsys, "train", scans, "--out", run)
+    assert "other things" in refused(capsys, "train", scans, "--out", tmp_path, "--overwrite")
+    assert "--overwrite" in refused(capsys, "sample", run, "--count", "1", "--out", tmp_path)
+    assert "--overwrite" in refused(capsys, "reconstruct", run, scans, "--out", tmp_path)
+    assert "--overwrite" in refused(capsys, "encode", run, scans, "--out", tmp_path / "mine.txt")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sample", "info"])
+def test_a_folder_that_is_no_run(command: str, tmp_path: Path, scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = {"evaluate": [scans], "sample": ["--count", "1", "--out", tmp_path / "o"], "info": []}[command]
+    assert f"{tmp_path}: not a run folder" in refused(capsys, command, tmp_path, *more)
+
+
+def test_a_damaged_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    weights = broken / "autoencoder.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert "autoencoder.safetensors: damaged" in refused(
+        capsys, "sample", broken, "--count", "1", "--out", tmp_path / "o"
+    )
+    (broken / "config.yaml").write_text("model: {quantiser: {}}")
+    assert "config.yaml: model.quantiser" in refused(capsys, "info", broken)
+
+
+def test_sources_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert "missing" in refused(capsys, "train", tmp_path / "missing", "--out", out)
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(capsys, "train", tmp_path / "empty", "--out", out)
+    assert not out.exists()
+
+
+def test_fewer_images_than_a_batch(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", scans, "--out", tmp_path / "o", "--size", "32", "--training.autoencoder.batch-size", "100"]
+    assert "fewer than one batch of 100" in refused(capsys, *arguments)
+
+
+def test_sizes_that_do_not_fit_the_network(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "train", scans, "--out", tmp_path / "o", "--size", "30")
+    assert "30" in said
+    assert "multiple of 4" in said
+    assert not (tmp_path / "o").exists()
+
+
+def test_codes_of_another_run_or_none_at_all(
+    run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "codes.parquet"
+    assert "no such file" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
+    path.write_text("not a table")
+    assert "codes.parquet: cannot be read" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
+    main(["encode", str(run), str(scans), "--out", str(path), "--overwrite"])
+    table = pd.read_parquet(path)
+    capsys.readouterr()
+    table.assign(codes=[codes + 99 for codes in table["codes"]]).to_parquet(path)
+    assert "expected values from 0 to 31" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
+    table.assign(shape=[[1, 4, 4]] * len(table)).to_parquet(path)
+    assert "expected codes of shape (1, 8, 8), found (1, 4, 4)" in refused(
+        capsys, "decode", run, path, "--out", tmp_path / "d"
+    )
+    table.drop(columns="codes").to_parquet(path)
+    assert "lacks the columns codes" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["train", "phantom", "--out", "x", "--minuts", "3"], "--minutes"),
+        (["train", "phantom", "--out", "x", "--model.quantizer.num-embedings", "3"], "num-embeddings"),
+        (["trian"], "train"),
+        (["train"], "--out"),
+    ],
+)
+def test_usage_errors_exit_with_2_and_help(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(words)
+    assert exit_.value.code == 2
+    captured = capsys.readouterr()
+    assert hint in captured.out + captured.err
+
+
+def test_recipe_mistakes(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("modle: {}")
+    train = ["train", scans, "--out", tmp_path / "o", "--recipe"]
+    assert "mine.yaml: modle" in refused(capsys, *train, recipe)
+    assert "not one of" in refused(capsys, *train, "fancy")
+
+
+def test_both_budgets_or_none_of_worth(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = ["train", scans, "--out", tmp_path / "o"]
+    assert "not both" in refused(capsys, *train, "--minutes", "1", "--steps", "1")
+    assert "minutes" in refused(capsys, *train, "--minutes", "-1")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_run_is_resumed_only_with_its_own_settings(
+    run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "train", scans, "--out", run, "--resume", "--model.quantizer.num-embeddings", "64")
+    assert "model changed" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_place(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path.chmod(0o500)
+    assert "cannot be made" in refused(capsys, "train", scans, "--out", tmp_path / "o")
+
+
+def test_a_full_disk_is_named(run: Path, scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    said = refused(capsys, "evaluate", run, scans, "--json", "/dev/full/figures.json")
+    assert "/dev/full" in said
+
+
+def test_debug_shows_where(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="not a run folder"):
+        main(["info", str(tmp_path), "--debug"])
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as exit_:
+            main([command, "--help"])
+        assert exit_.value.code == 0
+        assert f"voxlex {command}" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from voxlex.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'pandas', 'lightning_fabric', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_sigint_saves_and_resume_finishes(scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "voxlex.cli", "train", str(scans), "--out", str(out), "--steps", "100000"]
+    process = subprocess.Popen([*command, *TINY, "--stage", "autoencoder"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and "train/loss" not in _read(out / "metrics.csv"):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopped by SIGINT" in said
+    assert "--resume" in said
+    assert main(["train", str(scans), "--out", str(out), "--resume", "--steps", "1", "--stage", "autoencoder"]) == 0
+    assert (out / "autoencoder.safetensors").exists()
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
