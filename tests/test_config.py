@@ -7,7 +7,7 @@ import pytest
 from voxlex import config as settings
 from voxlex.config import Config, dump_config, load_recipe, parse_config, read_config, recipe_names, with_budget
 from voxlex.errors import ConfigError
-from voxlex.models import PaperDecoder, PaperEncoder, PatchDecoder, PatchEncoder
+from voxlex.models import Decoder, Encoder, PaperDecoder, PaperEncoder
 from voxlex.priors import GatedPixelCNN
 from voxlex.quantizers import VectorQuantizer
 
@@ -27,8 +27,8 @@ def test_the_default_recipe_is_the_defaults() -> None:
     [
         (settings.VectorQuantizerConfig, VectorQuantizer, {}),
         (settings.PixelCNNConfig, GatedPixelCNN, {}),
-        (settings.PatchNetworkConfig, PatchEncoder, {"encoder_blocks": "blocks"}),
-        (settings.PatchNetworkConfig, PatchDecoder, {"decoder_blocks": "blocks"}),
+        (settings.ResidualNetworkConfig, Encoder, {"encoder_blocks": "blocks"}),
+        (settings.ResidualNetworkConfig, Decoder, {"decoder_blocks": "blocks"}),
         (settings.PaperNetworkConfig, PaperEncoder, {}),
         (settings.PaperNetworkConfig, PaperDecoder, {}),
     ],

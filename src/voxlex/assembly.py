@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from voxlex.config import ModelConfig, PaperNetworkConfig, PixelCNNConfig
-from voxlex.models import VQVAE, PaperDecoder, PaperEncoder, PatchDecoder, PatchEncoder
+from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
 from voxlex.priors import GatedPixelCNN, Prior
 from voxlex.quantizers import VectorQuantizer
 
@@ -28,8 +28,9 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
         encoder = PaperEncoder(in_channels=config.in_channels, **shared)
         decoder = PaperDecoder(out_channels=config.in_channels, **shared)
     else:
-        encoder = PatchEncoder(in_channels=config.in_channels, blocks=network.encoder_blocks, **shared)
-        decoder = PatchDecoder(out_channels=config.in_channels, blocks=network.decoder_blocks, **shared)
+        shared |= {"stem_width": network.stem_width, "expansion": network.expansion}
+        encoder = Encoder(in_channels=config.in_channels, blocks=network.encoder_blocks, **shared)
+        decoder = Decoder(out_channels=config.in_channels, blocks=network.decoder_blocks, **shared)
     return VQVAE(
         encoder=encoder,
         quantizer=VectorQuantizer(**quantizer),

@@ -42,21 +42,25 @@ class DataConfig(_Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchNetworkConfig(_Strict):
-    """Patches folded into channels, then residual blocks on the code grid.
+class ResidualNetworkConfig(_Strict):
+    """A linear trunk of convolutions, and residual blocks on the code grid.
 
     Attributes:
-        downsampling: Side of the patch that one code stands for.
+        downsampling: Side of the patch that one code stands for; a power of two.
         width: Channels on the code grid.
+        stem_width: Channels at half the resolution of the image.
         encoder_blocks: Residual blocks of the encoder.
         decoder_blocks: Residual blocks of the decoder.
+        expansion: Channels inside a block, in multiples of the width.
     """
 
-    kind: Annotated[Literal["patch"], tyro.conf.Suppress] = "patch"
+    kind: Annotated[Literal["residual"], tyro.conf.Suppress] = "residual"
     downsampling: Count = 4
     width: Count = 128
+    stem_width: Count = 32
     encoder_blocks: Count = 2
     decoder_blocks: Count = 4
+    expansion: Count = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +76,9 @@ class PaperNetworkConfig(_Strict):
 
     kind: Annotated[Literal["paper"], tyro.conf.Suppress] = "paper"
     downsampling: Count = 4
-    width: Count = 128
+    width: Count = 256
     blocks: Count = 2
-    block_width: Count = 32
+    block_width: Count = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +116,7 @@ class ModelConfig(_Strict):
 
     in_channels: Count = 1
     spatial_dims: Literal[2, 3] = 2
-    network: PatchNetworkConfig | PaperNetworkConfig = field(default_factory=PatchNetworkConfig)
+    network: ResidualNetworkConfig | PaperNetworkConfig = field(default_factory=ResidualNetworkConfig)
     quantizer: VectorQuantizerConfig = field(default_factory=VectorQuantizerConfig)
 
 
@@ -171,8 +175,8 @@ class StageConfig(_Strict):
         validations: How often to validate.
     """
 
-    batch_size: Count = 16
-    learning_rate: Positive = 2e-3
+    batch_size: Count = 4
+    learning_rate: Positive = 4e-3
     weight_decay: NotNegative = 1e-4
     betas: tuple[Share, Share] = (0.9, 0.99)
     warmup: Share = 0.03
@@ -202,9 +206,7 @@ class TrainingConfig(_Strict):
     seed: Annotated[int, tyro.conf.arg(aliases=("--seed",))] = 0
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
-    precision: Annotated[
-        Literal["auto", "32-true", "bf16-mixed", "16-mixed"], tyro.conf.arg(aliases=("--precision",))
-    ] = "auto"
+    precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
     autoencoder: StageConfig = field(default_factory=StageConfig)
     prior: StageConfig = field(
         default_factory=lambda: StageConfig(batch_size=8, learning_rate=6e-3, weight_decay=0.0, betas=(0.9, 0.95))

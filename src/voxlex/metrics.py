@@ -24,7 +24,7 @@ def psnr_db(x_hat: Image, x: Image) -> PerImage:
 
 
 def ssim(x_hat: Image, x: Image) -> PerImage:
-    """Structural similarity of each image in [0, 1] (Wang et al., 2004): Gaussian window of 11, σ 1.5, reflected borders."""
+    """Structural similarity of each image in [0, 1] (Wang et al., 2004): Gaussian window 11, σ 1.5."""
     values = structural_similarity_index_measure(
         x_hat, x, gaussian_kernel=True, sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
     )

@@ -3,19 +3,19 @@ import pytest
 import torch
 
 from voxlex.errors import CodesError
-from voxlex.models import VQVAE, PaperDecoder, PaperEncoder, PatchDecoder, PatchEncoder
+from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
 from voxlex.quantizers import VectorQuantizer
 
 
-def small(kind: str = "patch", spatial_dims: int = 2) -> VQVAE:
-    networks = {"patch": (PatchEncoder, PatchDecoder), "paper": (PaperEncoder, PaperDecoder)}[kind]
+def small(kind: str = "residual", spatial_dims: int = 2) -> VQVAE:
+    networks = {"residual": (Encoder, Decoder), "paper": (PaperEncoder, PaperDecoder)}[kind]
     settings = {"embedding_dim": 4, "spatial_dims": spatial_dims, "width": 8, "blocks": 1}
     encoder, decoder = (network(**settings) for network in networks)
     quantizer = VectorQuantizer(num_embeddings=16, embedding_dim=4)
     return VQVAE(encoder=encoder, quantizer=quantizer, decoder=decoder, spatial_dims=spatial_dims).eval()
 
 
-@pytest.mark.parametrize("kind", ["patch", "paper"])
+@pytest.mark.parametrize("kind", ["residual", "paper"])
 @pytest.mark.parametrize(("spatial_dims", "space"), [(2, (16, 24)), (3, (8, 16, 12))])
 def test_shapes_of_images_and_codes(kind: str, spatial_dims: int, space: tuple[int, ...]) -> None:
     model = small(kind, spatial_dims)
@@ -25,7 +25,7 @@ def test_shapes_of_images_and_codes(kind: str, spatial_dims: int, space: tuple[i
     assert outputs.codes.shape == (2, 1, *[side // 4 for side in space])
 
 
-@pytest.mark.parametrize("kind", ["patch", "paper"])
+@pytest.mark.parametrize("kind", ["residual", "paper"])
 def test_gradients_reach_every_parameter(kind: str) -> None:
     model = small(kind).train()
     outputs = model(torch.rand(2, 1, 16, 16))

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from voxlex.errors import DataError, Interrupted, TrainingError
-from voxlex.models import VQVAE, PatchDecoder, PatchEncoder
+from voxlex.models import VQVAE, Decoder, Encoder
 from voxlex.quantizers import VectorQuantizer
 from voxlex.training.budget import Budget
 from voxlex.training.journal import read_journal
@@ -36,9 +36,9 @@ class Toy(Objective):
     def __init__(self, *, rows: int = 40, stop_at: int | None = None, spoil_at: int | None = None) -> None:
         torch.manual_seed(1)
         settings = {"embedding_dim": 4, "width": 8, "blocks": 1}
-        encoder = nn.Sequential(PatchEncoder(**settings), nn.Dropout(0.1))
+        encoder = nn.Sequential(Encoder(**settings), nn.Dropout(0.1))
         quantizer = VectorQuantizer(num_embeddings=8, embedding_dim=4, revival_threshold=0.5)
-        self.module = VQVAE(encoder=encoder, quantizer=quantizer, decoder=PatchDecoder(**settings))
+        self.module = VQVAE(encoder=encoder, quantizer=quantizer, decoder=Decoder(**settings))
         self.images = torch.rand(rows, 1, 16, 16, generator=torch.Generator().manual_seed(2))
         self.rows = rows
         self.stop_at = stop_at

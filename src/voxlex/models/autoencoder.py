@@ -1,36 +1,47 @@
-"""The default encoder and decoder: patches to channels, then residual blocks on the code grid, where work is cheap."""
+"""The default encoder and decoder: a linear trunk that learns the coarse picture at once, and residual blocks on it."""
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from voxlex.nn.blocks import convolution, depth_to_space, space_to_depth
+from voxlex.nn.blocks import convolution, depth_to_space, halvings, space_to_depth
 from voxlex.types import Image, Latents
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(act(conv(act(x)))), 3×3 both; the last convolution starts at zero, so a deep stack starts as identity."""
+    """x + conv₁ₓ₁(relu(conv₁ₓ₁(depthwise₃ₓ₃(x)))), the shape of ConvNeXt's blocks (2201.03545) without its norm.
 
-    def __init__(self, *, spatial_dims: int, width: int) -> None:
+    Most of the work is in the 1×1 convolutions, which are plain matrix products. The last starts at zero, so that a new
+    block is the identity, and a deep stack needs no normalisation.
+    """
+
+    def __init__(self, *, spatial_dims: int, width: int, expansion: int) -> None:
         super().__init__()
-        self.first = convolution(spatial_dims, width, width, 3)
-        self.second = convolution(spatial_dims, width, width, 3)
-        nn.init.zeros_(self.second.weight)
+        self.depthwise = convolution(spatial_dims, width, width, 3, groups=width)
+        self.expand = convolution(spatial_dims, width, width * expansion, 1)
+        self.project = convolution(spatial_dims, width * expansion, width, 1)
+        nn.init.zeros_(self.project.weight)
+        if self.project.bias is not None:
+            nn.init.zeros_(self.project.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a tensor of the same shape."""
-        return x + self.second(torch.relu(self.first(torch.relu(x))))
+        return x + self.project(torch.relu(self.expand(self.depthwise(x))))
 
 
-class PatchEncoder(nn.Module):
-    """Folds each patch into channels, then convolves on the code grid.
+class Encoder(nn.Module):
+    """Folds 2×2 patches into channels, halves the grid by strided convolutions, then works on the code grid.
 
     Args:
         in_channels: Channels of the images.
         embedding_dim: Length of a latent vector.
         spatial_dims: 2 for images, 3 for volumes.
-        downsampling: Side of a patch.
+        downsampling: Side of the patch that one latent vector stands for; a power of two.
         width: Channels on the code grid.
-        blocks: Residual blocks.
+        stem_width: Channels at half the resolution of the image; they double with each halving after that.
+        blocks: Residual blocks on the code grid.
+        expansion: Channels inside a block, in multiples of `width`.
     """
 
     def __init__(
@@ -41,29 +52,36 @@ class PatchEncoder(nn.Module):
         spatial_dims: int = 2,
         downsampling: int = 4,
         width: int = 128,
+        stem_width: int = 32,
         blocks: int = 2,
+        expansion: int = 2,
     ) -> None:
         super().__init__()
-        self.downsampling = downsampling
-        self.stem = convolution(spatial_dims, in_channels * downsampling**spatial_dims, width, 3)
-        self.blocks = nn.Sequential(*[ResidualBlock(spatial_dims=spatial_dims, width=width) for _ in range(blocks)])
+        widths = level_widths(downsampling, width=width, stem_width=stem_width)
+        self.stem = convolution(spatial_dims, in_channels * 2**spatial_dims, widths[0], 3)
+        self.halvings = nn.Sequential(*[convolution(spatial_dims, *pair, 4, stride=2) for pair in pairwise(widths)])
+        self.blocks = nn.Sequential(
+            *[ResidualBlock(spatial_dims=spatial_dims, width=width, expansion=expansion) for _ in range(blocks)]
+        )
         self.head = convolution(spatial_dims, width, embedding_dim, 1)
 
     def forward(self, x: Image) -> Latents:
         """Return the latents of images."""
-        return self.head(torch.relu(self.blocks(self.stem(space_to_depth(x, self.downsampling)))))
+        return self.head(self.blocks(self.halvings(self.stem(space_to_depth(x, 2)))))
 
 
-class PatchDecoder(nn.Module):
-    """Convolves on the code grid, then unfolds channels into patches.
+class Decoder(nn.Module):
+    """Works on the code grid, then unfolds channels into patches step by step (sub-pixel convolution, 1609.05158).
 
     Args:
         out_channels: Channels of the images.
         embedding_dim: Length of a latent vector.
         spatial_dims: 2 for images, 3 for volumes.
-        downsampling: Side of a patch.
+        downsampling: Side of the patch that one latent vector stands for; a power of two.
         width: Channels on the code grid.
-        blocks: Residual blocks.
+        stem_width: Channels at half the resolution of the image.
+        blocks: Residual blocks on the code grid.
+        expansion: Channels inside a block, in multiples of `width`.
     """
 
     def __init__(
@@ -74,14 +92,34 @@ class PatchDecoder(nn.Module):
         spatial_dims: int = 2,
         downsampling: int = 4,
         width: int = 128,
+        stem_width: int = 32,
         blocks: int = 4,
+        expansion: int = 2,
     ) -> None:
         super().__init__()
-        self.downsampling = downsampling
+        widths = level_widths(downsampling, width=width, stem_width=stem_width)[::-1]
         self.stem = convolution(spatial_dims, embedding_dim, width, 3)
-        self.blocks = nn.Sequential(*[ResidualBlock(spatial_dims=spatial_dims, width=width) for _ in range(blocks)])
-        self.head = convolution(spatial_dims, width, out_channels * downsampling**spatial_dims, 3)
+        self.blocks = nn.Sequential(
+            *[ResidualBlock(spatial_dims=spatial_dims, width=width, expansion=expansion) for _ in range(blocks)]
+        )
+        self.doublings = nn.ModuleList(
+            convolution(spatial_dims, before, after * 2**spatial_dims, 1) for before, after in pairwise(widths)
+        )
+        self.head = convolution(spatial_dims, widths[-1], out_channels * 2**spatial_dims, 3)
 
     def forward(self, z_q: Latents) -> Image:
         """Return the images that latents stand for."""
-        return depth_to_space(self.head(torch.relu(self.blocks(self.stem(z_q)))), self.downsampling)
+        x = self.blocks(self.stem(z_q))
+        for doubling in self.doublings:
+            x = depth_to_space(doubling(x), 2)
+        return depth_to_space(self.head(x), 2)
+
+
+def level_widths(downsampling: int, *, width: int, stem_width: int) -> list[int]:
+    """Return the channels at 1/2, 1/4, … of the image's resolution, down to `width` on the code grid.
+
+    Raises:
+        ValueError: If `downsampling` is not a power of two above 1.
+    """
+    levels = halvings(downsampling)
+    return [*[min(stem_width * 2**level, width) for level in range(levels - 1)], width]

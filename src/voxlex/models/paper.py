@@ -1,12 +1,11 @@
 """The network of the VQ-VAE paper (van den Oord et al., 1711.00937, section 4.1)."""
 
 from itertools import pairwise
-from math import log2
 
 import torch
 from torch import Tensor, nn
 
-from voxlex.nn.blocks import convolution, doubling_convolution
+from voxlex.nn.blocks import convolution, doubling_convolution, halvings
 from voxlex.types import Image, Latents
 
 
@@ -24,16 +23,16 @@ class PaperResidualBlock(nn.Module):
 
 
 class PaperEncoder(nn.Sequential):
-    """Strided 4×4 convolutions, a 3×3 convolution, residual blocks, and a projection to the codebook's space.
+    """Strided 4×4 convolutions, residual blocks, and a projection to the codebook's space; defaults as in the paper.
 
     Args:
         in_channels: Channels of the images.
         embedding_dim: Length of a latent vector.
         spatial_dims: 2 for images, 3 for volumes.
         downsampling: Side of a patch, a power of two; one strided convolution halves the grid.
-        width: Channels, 256 in the paper.
-        blocks: Residual blocks, 2 in the paper.
-        block_width: Channels inside a block; 256 in the paper.
+        width: Channels.
+        blocks: Residual blocks.
+        block_width: Channels inside a block.
     """
 
     def __init__(
@@ -43,16 +42,14 @@ class PaperEncoder(nn.Sequential):
         embedding_dim: int = 64,
         spatial_dims: int = 2,
         downsampling: int = 4,
-        width: int = 128,
+        width: int = 256,
         blocks: int = 2,
-        block_width: int = 32,
+        block_width: int = 256,
     ) -> None:
-        halvings = _halvings(downsampling)
-        widths = [in_channels, *[width // 2] * (halvings - 1), width]
+        widths = [in_channels, *[width] * halvings(downsampling)]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [convolution(spatial_dims, before, after, 4, stride=2), nn.ReLU()]
-        layers.append(convolution(spatial_dims, width, width, 3))
         layers += [
             PaperResidualBlock(spatial_dims=spatial_dims, width=width, hidden=block_width) for _ in range(blocks)
         ]
@@ -64,7 +61,7 @@ class PaperEncoder(nn.Sequential):
 
 
 class PaperDecoder(nn.Sequential):
-    """The encoder's mirror: a 3×3 convolution, residual blocks, and transposed 4×4 convolutions.
+    """The encoder's mirror: a 3×3 convolution from the codebook's space, residual blocks, transposed 4×4 convolutions.
 
     Args:
         out_channels: Channels of the images.
@@ -83,12 +80,11 @@ class PaperDecoder(nn.Sequential):
         embedding_dim: int = 64,
         spatial_dims: int = 2,
         downsampling: int = 4,
-        width: int = 128,
+        width: int = 256,
         blocks: int = 2,
-        block_width: int = 32,
+        block_width: int = 256,
     ) -> None:
-        doublings = _halvings(downsampling)
-        widths = [width, *[width // 2] * (doublings - 1), out_channels]
+        widths = [*[width] * halvings(downsampling), out_channels]
         layers: list[nn.Module] = [convolution(spatial_dims, embedding_dim, width, 3)]
         layers += [
             PaperResidualBlock(spatial_dims=spatial_dims, width=width, hidden=block_width) for _ in range(blocks)
@@ -100,10 +96,3 @@ class PaperDecoder(nn.Sequential):
     def forward(self, z_q: Latents) -> Image:
         """Return the images that latents stand for."""
         return super().forward(z_q)
-
-
-def _halvings(downsampling: int) -> int:
-    halvings = round(log2(downsampling)) if downsampling > 0 else 0
-    if halvings < 1 or 2**halvings != downsampling:
-        raise ValueError(f"downsampling: expected 2, 4, 8 or another power of two, got {downsampling}")
-    return halvings

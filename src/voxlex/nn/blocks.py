@@ -28,6 +28,17 @@ def doubling_convolution(
     return _TRANSPOSED[spatial_dims](in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
 
+def halvings(downsampling: int) -> int:
+    """Return how often a grid is halved to divide its side by `downsampling`.
+
+    Raises:
+        ValueError: If `downsampling` is not a power of two above 1.
+    """
+    if downsampling < 2 or downsampling & (downsampling - 1):
+        raise ValueError(f"downsampling: expected 2, 4, 8 or another power of two, got {downsampling}")
+    return downsampling.bit_length() - 1
+
+
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
     """Fold patches of `factor` cells a side into channels: `(b, c, *space)` to `(b, c·factor^n, *space/factor)`."""
     b, c, *space = x.shape

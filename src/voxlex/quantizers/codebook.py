@@ -64,9 +64,10 @@ class Codebook(nn.Module, ABC):
         self.steps += 1
         dead = (self.usage < self.revival_threshold * batch_counts.mean()).nonzero().squeeze(1)
         if len(dead):
-            # Far vectors are drawn more often (k-means++; Arthur and Vassilvitskii, 2007): they lack a codeword most.
-            squared_distances = (vectors - self.embeddings[codes]).square().sum(dim=1)
-            self._place(dead, _draw(squared_distances, vectors, len(dead)), batch_counts.sum())
+            # Far vectors lack a codeword most and are drawn more often, as in k-means++ (Arthur, Vassilvitskii, 2007),
+            # but by distance, not by its square: outliers would get codewords that are hardly ever used.
+            distances = (vectors - self.embeddings[codes]).norm(dim=1)
+            self._place(dead, _draw(distances, vectors, len(dead)), batch_counts.sum())
 
     def _place(
         self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"], vectors_per_step: Float[Tensor, ""]

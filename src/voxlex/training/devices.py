@@ -1,12 +1,16 @@
 """Where training runs, and in which precision; the automatic choices go by what the hardware is fast at."""
 
+import ctypes
+import sys
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "bf16-mixed"]
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 
 
 def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Precision = "32-true") -> Fabric:
@@ -17,6 +21,7 @@ def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Prec
         devices: How many of them; with more than one, each runs a process and takes its own part of every batch.
         precision: Of the arithmetic; weights are float32 in every case.
     """
+    keep_freed_memory()
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
     return fabric
@@ -32,6 +37,19 @@ def automatic_precision(accelerator: str = "auto") -> Literal["32-true", "bf16-m
     else:
         native = False
     return "bf16-mixed" if native else "32-true"
+
+
+def keep_freed_memory() -> None:
+    """Tell the C library not to hand freed memory back to the system, where that library is glibc.
+
+    Training on a CPU takes and frees the same buffers in every step; handed back, each of them is mapped and zeroed
+    again, page by page.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 256 * 2**20)
 
 
 def lay_out_channels_last(module: nn.Module) -> None:

@@ -19,4 +19,5 @@ def adamw(
         {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
         {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=betas)
+    filled = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(filled, lr=learning_rate, betas=betas, fused=True)

@@ -1,0 +1,83 @@
+"""Every command and every line of Python in the README, run as it stands there, on fewer and smaller images."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from voxlex.cli import main
+from voxlex.data.options import PhantomOptions
+from voxlex.data.phantom import write_phantom
+
+pytestmark = pytest.mark.slow
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+SMALLER = ["--model.network.width", "16", "--prior.width", "16", "--prior.layers", "2"]
+SMALLER += ["--training.autoencoder.batch-size", "2", "--training.prior.batch-size", "2"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("voxlex ")]
+
+
+def shortened(command: list[str]) -> list[str]:
+    """Replace the budget by a few steps, and the network by a small one where it is given."""
+    if command[0] not in ("train", "demo"):
+        return command
+    words = list(command)
+    for option in ("--minutes", "--steps"):
+        if option in words:
+            del words[words.index(option) : words.index(option) + 2]
+    if command[0] == "demo":
+        return [*words, "--minutes", "0.02"]
+    return [*words, "--steps", "2", *([] if "--stage" in command and "prior" in command else SMALLER)]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `scans` in it, two classes of phantom slices."""
+    root = tmp_path_factory.mktemp("readme")
+    for label, seed in (("healthy", 1), ("tumour", 2)):
+        paths = write_phantom(root / label, options=PhantomOptions(subjects=3, slices=4), size=128, seed=seed)
+        (root / "scans" / label).mkdir(parents=True)
+        for number, path in enumerate(paths):
+            shutil.move(path, root / "scans" / label / f"{number:02d}.png")
+    return root
+
+
+def test_every_command(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    assert len(commands()) >= 12
+    for command in commands():
+        assert main(shortened(command)) == 0, command
+    assert (workplace / "runs" / "mine" / "report.html").exists()
+
+
+def test_every_line_of_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    if not (workplace / "runs" / "mine").exists():
+        main(shortened(["train", "scans", "--out", "runs/mine"]))
+    assert len(blocks("python")) >= 2
+    for block in blocks("python"):
+        exec(block, {})
+
+
+def test_pictures_and_links_exist() -> None:
+    root = Path(__file__).parent.parent
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    missing = [target for target in targets if "://" not in target and not (root / target).exists()]
+    assert targets
+    assert not missing
+
+
+def test_make_targets_exist() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", "\n".join(blocks("sh")), flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
