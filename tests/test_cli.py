@@ -45,6 +45,11 @@ def run(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def test_train_leaves_a_whole_run_folder(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     expected = "config.yaml metadata.json metrics.csv report.html reconstructions.png samples.png"
@@ -73,29 +78,29 @@ def test_codes_decode_to_what_reconstruct_writes(run: Path, scans: Path, tmp_pat
     assert (tmp_path / "said" / "reconstructions.png").exists()
     for path in table["path"]:
         name = Path(path).with_suffix(".png")
-        decoded = np.asarray(Image.open(tmp_path / "decoded" / name))
+        decoded = pixels(tmp_path / "decoded" / name)
         assert decoded.shape == (32, 32)
-        assert np.array_equal(decoded, np.asarray(Image.open(tmp_path / "said" / name)))
-        assert Image.open(tmp_path / "said" / name.with_suffix(".input.png")).size == (32, 32)
+        assert np.array_equal(decoded, pixels(tmp_path / "said" / name))
+        assert pixels(tmp_path / "said" / name.with_suffix(".input.png")).shape == (32, 32)
 
 
 def test_decode_gives_the_original_size_back(run: Path, scans: Path, tmp_path: Path) -> None:
     main(["encode", str(run), str(scans), "--out", str(tmp_path / "codes.parquet")])
     arguments = ["decode", str(run), str(tmp_path / "codes.parquet"), "--out", str(tmp_path / "d"), "--original-size"]
     assert main(arguments) == 0
-    assert {Image.open(path).size for path in (tmp_path / "d").rglob("*.png")} == {(40, 40)}
+    assert {pixels(path).shape for path in (tmp_path / "d").rglob("*.png")} == {(40, 40)}
 
 
 def test_sixteen_bit_images_come_back_in_their_own_units(run: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "deep").mkdir()
     for number in range(2):
-        pixels = (rng.random((32, 32)) * 3000).astype(np.uint16)
-        Image.fromarray(pixels).save(tmp_path / "deep" / f"{number}.png")
+        deep = (rng.random((32, 32)) * 3000).astype(np.uint16)
+        Image.fromarray(deep).save(tmp_path / "deep" / f"{number}.png")
     assert main(["reconstruct", str(run), str(tmp_path / "deep"), "--out", str(tmp_path / "out"), "--inputs"]) == 0
-    seen = np.asarray(Image.open(tmp_path / "out" / "1.input.png"))
-    assert np.abs(seen.astype(int) - pixels).max() <= 1
-    assert np.asarray(Image.open(tmp_path / "out" / "1.png")).max() <= 3000
+    seen = pixels(tmp_path / "out" / "1.input.png")
+    assert np.abs(seen.astype(int) - deep).max() <= 1
+    assert pixels(tmp_path / "out" / "1.png").max() <= 3000
 
 
 def test_samples_repeat_with_their_seed(run: Path, tmp_path: Path) -> None:

@@ -185,6 +185,17 @@ class StageConfig(_Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AutoencoderStageConfig(StageConfig):
+    """How the first stage is optimised.
+
+    Attributes:
+        continuous_share: Share of the budget, at its start, in which latents are not quantised yet.
+    """
+
+    continuous_share: Share = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig(_Strict):
     """How long, where and how to train.
 
@@ -207,7 +218,7 @@ class TrainingConfig(_Strict):
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
-    autoencoder: StageConfig = field(default_factory=StageConfig)
+    autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
     prior: StageConfig = field(
         default_factory=lambda: StageConfig(batch_size=8, learning_rate=6e-3, weight_decay=0.0, betas=(0.9, 0.95))
     )

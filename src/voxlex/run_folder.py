@@ -59,14 +59,8 @@ class RunFolder:
             RunError: If something is in the way, or the place cannot be written.
         """
         run = cls(path)
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path}: is a file, expected a place for a run folder")
-        if path.exists() and any(path.iterdir()):
-            if not overwrite:
-                raise RunError(f"{path}: exists already; --resume goes on with it, --overwrite starts anew")
-            if not run.config_file.exists():
-                raise RunError(f"{path}: holds other things than a run; not overwriting them")
-            shutil.rmtree(path)
+        run.check_free(overwrite=overwrite)
+        shutil.rmtree(path, ignore_errors=True)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as cause:
@@ -74,6 +68,17 @@ class RunFolder:
         run.write_config(config)
         run.update_metadata({"format_version": FORMAT_VERSION, "versions": versions()})
         return run
+
+    def check_free(self, *, overwrite: bool) -> None:
+        """Raise RunError if `create` would refuse to make a run here; nothing is changed."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: is a file, expected a place for a run folder")
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        if not overwrite:
+            raise RunError(f"{self.path}: exists already; --resume goes on with it, --overwrite starts anew")
+        if not self.config_file.exists():
+            raise RunError(f"{self.path}: holds other things than a run; not overwriting them")
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":

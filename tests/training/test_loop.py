@@ -48,7 +48,7 @@ class Toy(Objective):
     def load(self, rows: Tensor) -> tuple[Tensor | None, ...]:
         return (self.images[rows],)
 
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
+    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
         self.taken += 1
         if self.taken == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -61,7 +61,7 @@ class Toy(Objective):
         return Step(losses={"l1": loss, **outputs.losses}, measure=lambda: {"codes": 1.0})
 
     @torch.no_grad()
-    def validate(self, module: nn.Module) -> dict[str, float]:
+    def validate(self, module: nn.Module, *, progress: float = 1.0) -> dict[str, float]:
         return {"l1": float((module(self.images).x_hat - self.images).abs().mean())}
 
 

@@ -19,12 +19,12 @@ class Reconstruction(NamedTuple):
 
     Attributes:
         x_hat: Reconstructions, not clamped.
-        codes: The codes they were made from.
+        codes: The codes they were made from; None if the latents were not quantised.
         losses: The quantiser's loss terms, by name.
     """
 
     x_hat: Image
-    codes: Codes
+    codes: Codes | None
     losses: Mapping[str, Float[Tensor, ""]]
 
 
@@ -58,9 +58,17 @@ class VQVAE(nn.Module):
         self.spatial_dims = spatial_dims
         self.downsampling = downsampling
 
-    def forward(self, x: Image) -> Reconstruction:
-        """Encode, quantise and decode an image tensor; gradients flow, and in training mode the codebook learns."""
-        quantized = self.quantizer(self.encoder(x))
+    def forward(self, x: Image, *, quantize: bool = True) -> Reconstruction:
+        """Encode, quantise and decode an image tensor; gradients flow, and in training mode the codebook learns.
+
+        Args:
+            x: Images in [0, 1].
+            quantize: If not, the latents reach the decoder as they are.
+        """
+        z_e = self.encoder(x)
+        if not quantize:
+            return Reconstruction(x_hat=self.decoder(z_e), codes=None, losses={})
+        quantized = self.quantizer(z_e)
         return Reconstruction(x_hat=self.decoder(quantized.z_q), codes=quantized.codes, losses=quantized.losses)
 
     @torch.inference_mode()

@@ -164,7 +164,7 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = self.fabric.to_device(self.objective.load(self.batches[self.step]))
-        step = self.objective.step(self.module, batch)
+        step = self.objective.step(self.module, batch, progress=self.progress)
         self.optimizer.zero_grad()
         self.fabric.backward(torch.stack(list(step.losses.values())).sum())
         self.fabric.clip_gradients(
@@ -185,12 +185,12 @@ class _Trainer:
 
     def _validate(self, journal: Journal, display: Display) -> None:
         self.module.eval()
-        figures = self.objective.validate(self.module)
+        figures = self.objective.validate(self.module, progress=self.progress)
         self.module.train()
         journal.write(
             {f"validation/{name}": value for name, value in figures.items()}, step=self.step, elapsed_s=self.elapsed_s
         )
-        display.validated(figures, step=self.step, alarm=self.objective.alarm(figures))
+        display.validated(figures, step=self.step, alarm=self.objective.alarm(figures, progress=self.progress))
 
     def save(self) -> None:
         """Write the state to resume from."""

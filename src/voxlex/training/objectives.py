@@ -14,7 +14,6 @@ from voxlex.data.selection import evenly_spaced
 from voxlex.losses import reconstruction_losses
 from voxlex.models import VQVAE
 from voxlex.priors.base import Prior
-from voxlex.types import Codes
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,20 @@ class Objective(ABC):
         """Return a batch on the CPU."""
 
     @abstractmethod
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
-        """Return the losses of a batch; `module` is the trained module as the devices hold it."""
+    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
+        """Return the losses of a batch.
+
+        Args:
+            module: The trained module as the devices hold it.
+            batch: What `load` returned.
+            progress: Share of the budget that is spent, from 0 to 1.
+        """
 
     @abstractmethod
-    def validate(self, module: nn.Module) -> dict[str, float]:
+    def validate(self, module: nn.Module, *, progress: float) -> dict[str, float]:
         """Return the figures of held-out rows; `module` is in eval mode."""
 
-    def alarm(self, figures: Mapping[str, float]) -> str | None:
+    def alarm(self, figures: Mapping[str, float], *, progress: float) -> str | None:
         """Return a warning, if the figures of a validation call for one."""
         return None
 
@@ -65,6 +70,8 @@ class AutoencoderObjective(Objective):
         training: Its images.
         validation: Held-out images; at most `validation_images` of them are used.
         loss_weights: Weight of each reconstruction term, by its name in `losses.RECONSTRUCTION_LOSSES`.
+        continuous_share: Share of the budget, at its start, in which latents are not quantised. The noise of a young
+            codebook drowns the finer dimensions of the latents, and they do not come back; this lets them grow first.
         validation_images: Enough for a steady curve, few enough to cost little.
     """
 
@@ -77,61 +84,57 @@ class AutoencoderObjective(Objective):
         training: PreparedDataset,
         validation: PreparedDataset,
         loss_weights: Mapping[str, float],
+        continuous_share: float = 0.0,
         validation_images: int = 64,
     ) -> None:
         self.module = self.autoencoder = autoencoder
         self.training = training
         self.rows = len(training)
         self.loss_weights = dict(loss_weights)
+        self.continuous_share = continuous_share
         self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(32)
 
     def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
         """Return images."""
         return (self.training.tensor(rows),)
 
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
+    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
         """Return the reconstruction and quantiser terms of a batch of images."""
         (x,) = batch
         assert x is not None
-        outputs = module(x)
+        outputs = module(x, quantize=progress >= self.continuous_share)
         losses = reconstruction_losses(outputs.x_hat, x, self.loss_weights) | dict(outputs.losses)
 
         def measure() -> dict[str, float]:
             x_hat = outputs.x_hat.detach().float().clamp(0, 1)
-            return {
-                "psnr_db": float(metrics.psnr_db(x_hat, x).mean()),
-                "codes_in_use": float(len(outputs.codes.unique())),
-            }
+            figures = {"psnr_db": float(metrics.psnr_db(x_hat, x).mean())}
+            return figures if outputs.codes is None else figures | {"codes_in_use": len(outputs.codes.unique())}
 
         return Step(losses=losses, measure=measure)
 
     @torch.no_grad()
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        """Return L1, PSNR, SSIM, and the codebook's perplexity and usage, over the held-out images."""
-        device = self.autoencoder.device
+    def validate(self, module: nn.Module, *, progress: float) -> dict[str, float]:
+        """Return L1, PSNR, SSIM, and, once there are codes, the codebook's perplexity and usage, of held-out images."""
         per_image: list[Tensor] = []
-        counts = torch.zeros(1, dtype=torch.int64, device=device)
+        codes: list[Tensor] = []
         for images in self.validation_batches:
-            x = images.to(device)
-            outputs = module(x)
+            x = images.to(self.autoencoder.device)
+            outputs = module(x, quantize=progress >= self.continuous_share)
             x_hat = outputs.x_hat.float().clamp(0, 1)
-            per_image.append(
-                torch.stack([metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)], dim=1)
-            )
-            counts = counts + metrics.code_counts(outputs.codes, self.autoencoder.quantizer.num_embeddings)
-        l1, psnr_db, ssim = torch.cat(per_image).mean(dim=0).tolist()
-        return {
-            "l1": l1,
-            "psnr_db": psnr_db,
-            "ssim": ssim,
-            "perplexity": metrics.perplexity(counts),
-            "usage": metrics.usage(counts),
-        }
+            measures = [metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)]
+            per_image.append(torch.stack(measures, dim=1))
+            codes += [] if outputs.codes is None else [outputs.codes]
+        figures = dict(zip(("l1", "psnr_db", "ssim"), torch.cat(per_image).mean(dim=0).tolist(), strict=True))
+        if codes:
+            counts = metrics.code_counts(torch.cat(codes), self.autoencoder.quantizer.num_embeddings)
+            figures |= {"perplexity": metrics.perplexity(counts), "usage": metrics.usage(counts)}
+        return figures
 
-    def alarm(self, figures: Mapping[str, float]) -> str | None:
+    def alarm(self, figures: Mapping[str, float], *, progress: float) -> str | None:
         """Warn of a collapsing codebook: fewer than a tenth of its words carry the data."""
         num_embeddings = self.autoencoder.quantizer.num_embeddings
-        if figures["perplexity"] >= 0.1 * num_embeddings:
+        young = progress < self.continuous_share + 0.1
+        if young or figures.get("perplexity", num_embeddings) >= 0.1 * num_embeddings:
             return None
         return (
             f"the codebook is collapsing: perplexity {figures['perplexity']:.0f} of {num_embeddings} codewords; "
@@ -155,8 +158,8 @@ class PriorObjective(Objective):
         self,
         *,
         prior: Prior,
-        training: tuple[Codes, Int64[Tensor, " n"] | None],
-        validation: tuple[Codes, Int64[Tensor, " n"] | None],
+        training: tuple[Int64[Tensor, "n q *grid"], Int64[Tensor, " n"] | None],
+        validation: tuple[Int64[Tensor, "m q *grid"], Int64[Tensor, " m"] | None],
         validation_images: int = 128,
     ) -> None:
         self.module = self.prior = prior
@@ -169,13 +172,13 @@ class PriorObjective(Objective):
         """Return codes and classes."""
         return _take((self.codes, self.condition), rows)
 
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...]) -> Step:
+    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
         """Return the negative log-likelihood of a batch of code grids, in nats per code."""
         nll = self._loss(module, *batch)
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
 
     @torch.no_grad()
-    def validate(self, module: nn.Module) -> dict[str, float]:
+    def validate(self, module: nn.Module, *, progress: float) -> dict[str, float]:
         """Return the bits per code of the held-out codes."""
         device = self.prior.device
         nats, count = 0.0, 0

@@ -68,9 +68,9 @@ def decode(
     """
     table = _read(codes, vocabulary)
     frame = table.drop_columns(["codes", "shape"]).to_pandas()
-    out = output_folder(out, overwrite=overwrite)
     names, intensities = relative_names(list(frame["path"])), intensity_maps(frame)
     grids = _grids(table, codes, vocabulary)
+    out = output_folder(out, overwrite=overwrite)
     with progress_bar("decoding") as progress:
         for start in range(0, len(grids), BATCH_SIZE):
             for row, image in enumerate(vocabulary.decode(grids[start : start + BATCH_SIZE]).cpu(), start=start):

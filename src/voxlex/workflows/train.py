@@ -1,7 +1,7 @@
 """Train a vocabulary: images to an autoencoder, its codes to a prior, both to a report."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,14 +59,22 @@ def train(
     if precision == "auto":
         precision = automatic_precision(accelerator)
     fabric = launch(accelerator=accelerator, devices=config.training.devices, precision=precision)
-    if fabric.is_global_zero:
-        _open_run(out, config, resume=resume, overwrite=overwrite)
-    fabric.barrier()
-    folder = RunFolder.open(out)
+    resume = resume and out.exists()
+    if resume:
+        _check_resumable(RunFolder.open(out).config(), config, where=out)
+    elif fabric.is_global_zero:
+        RunFolder(out).check_free(overwrite=overwrite)
     with progress_bar("preparing") as progress:
         dataset = open_source(
             source, size=config.data.size, seed=config.training.seed, phantom=config.data.phantom, progress=progress
         )
+    fabric.barrier()
+    if fabric.is_global_zero and resume:
+        RunFolder(out).write_config(config)
+    elif fabric.is_global_zero:
+        RunFolder.create(out, config, overwrite=overwrite)
+    fabric.barrier()
+    folder = RunFolder.open(out)
     run = _TrainingRun(folder=folder, config=config, dataset=dataset, fabric=fabric, precision=precision, resume=resume)
     run.describe_data()
     share = {"all": 1 - config.training.prior_share, "autoencoder": 1.0, "prior": 0.0}[stage]
@@ -128,6 +136,7 @@ class _TrainingRun:
             training=self.training,
             validation=self.validation,
             loss_weights=asdict(self.config.losses),
+            continuous_share=self.config.training.autoencoder.continuous_share,
         )
         before = self.folder.metadata().get("stages", {}).get(objective.name)
         self._fit(objective, self.config.training.autoencoder, share, self.folder.autoencoder_file)
@@ -166,7 +175,7 @@ class _TrainingRun:
             objective,
             fabric=self.fabric,
             budget=budget,
-            schedule=Schedule(**asdict(stage)),
+            schedule=Schedule(**{item.name: getattr(stage, item.name) for item in fields(StageConfig)}),
             seed=training.seed,
             folder=self.folder.path,
             resume=self.resume,
@@ -199,17 +208,12 @@ def _check(config: Config) -> None:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 
 
-def _open_run(out: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
-    """Make the run folder, or see that it may be resumed with this configuration."""
-    if not (resume and out.exists()):
-        RunFolder.create(out, config, overwrite=overwrite)
-        return
-    folder = RunFolder.open(out)
-    before = folder.config()
-    fixed = ("data", "model", "losses")
-    changed = [name for name in fixed if getattr(before, name) != getattr(config, name)]
+def _check_resumable(before: Config, config: Config, *, where: Path) -> None:
+    """Refuse to go on with a run under settings that its weights or its split do not belong to."""
+    changed = [name for name in ("data", "model", "losses") if getattr(before, name) != getattr(config, name)]
     if before.training.seed != config.training.seed:
         changed.append("training.seed")
     if changed:
-        raise ConfigError(f"{out}: a run is resumed with the settings it began with, but {', '.join(changed)} changed")
-    folder.write_config(config)
+        raise ConfigError(
+            f"{where}: a run is resumed with the settings it began with, but {', '.join(changed)} changed"
+        )
