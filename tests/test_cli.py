@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from voxlex.cli import COMMANDS, main
+from voxlex.cli import main
+from voxlex.commands import COMMANDS
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantom import write_phantom
 

@@ -17,6 +17,7 @@ LAYERS = [
     {"assembly", "run_folder"},
     {"vocabulary"},
     {"workflows"},
+    {"commands"},
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -1,314 +1,22 @@
-"""The command line: what each command takes; the work is done in `workflows`, imported only when it is needed."""
+"""The command line: from words to a command, and from errors to one line and an exit status."""
 
 import functools
 import operator
 import sys
 from collections.abc import Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any
 
 import tyro
 
-from voxlex.config import Config, load_recipe, read_config, with_budget
-from voxlex.data.options import PhantomOptions
-from voxlex.errors import ConfigError, Interrupted, VoxlexError
+from voxlex.commands import COMMANDS, Command, starting_point
+from voxlex.config import Config, load_recipe, read_config
+from voxlex.errors import Interrupted, VoxlexError
 from voxlex.run_folder import RunFolder
-
-Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-Settings = Annotated[Config, tyro.conf.arg(name="")]
-
-_starting_point: ContextVar[Config] = ContextVar("starting_point")
-"""What the options of `train` change: the defaults, a recipe, or the settings of the run to resume."""
-
-
-@runtime_checkable
-class Command(Protocol):
-    """One thing that a person asks for."""
-
-    def run(self) -> None:
-        """Do it."""
-
-
-@dataclass(kw_only=True)
-class Train:
-    """Learn a vocabulary from images: an autoencoder, then a prior over its codes, then a report.
-
-    Attributes:
-        source: Folder of images (searched recursively), prepared data set, or "phantom".
-        out: Run folder to make.
-        recipe: Name of a recipe, or a YAML file; options given here change single settings of it.
-        minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
-        steps: Steps to train each stage, instead of minutes.
-        stage: Train only the autoencoder, only the prior of a run that has an autoencoder, or all.
-        resume: Go on with the run where it stopped, with its own settings.
-        overwrite: Replace a run that is there.
-    """
-
-    source: Source
-    out: Path
-    recipe: str = "default"
-    minutes: Annotated[float | None, tyro.conf.arg(metavar="M")] = None
-    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    stage: Literal["autoencoder", "prior", "all"] = "all"
-    resume: bool = False
-    overwrite: bool = False
-    config: Settings = field(default_factory=_starting_point.get)
-
-    def run(self) -> None:
-        """Train."""
-        from voxlex.workflows.train import train
-
-        config = with_budget(self.config, minutes=self.minutes, steps=self.steps)
-        folder = train(
-            self.source,
-            out=self.out,
-            config=config,
-            stage=self.stage,
-            resume=self.resume or self.stage == "prior",
-            overwrite=self.overwrite,
-        )
-        print(f"report: {folder.report_file}")
-
-
-@dataclass(kw_only=True)
-class Demo:
-    """Do the main job once, on the embedded phantom: train, reconstruct, sample, report.
-
-    Attributes:
-        out: Run folder to make.
-        minutes: Time to train.
-        overwrite: Replace a run that is there.
-    """
-
-    out: Path = Path("runs/demo")
-    minutes: float = 4.0
-    overwrite: bool = False
-
-    def run(self) -> None:
-        """Train on the phantom."""
-        from voxlex.workflows.train import train
-
-        config = with_budget(load_recipe("demo"), minutes=self.minutes, steps=None)
-        folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite)
-        print(f"Now open {folder.report_file.resolve()}")
-
-
-@dataclass(kw_only=True)
-class Prepare:
-    """Make a data set ready to train on: decoded, resized, divided into splits, memory-mapped.
-
-    Attributes:
-        source: Folder of images, or "phantom".
-        out: Folder to make; use it as SOURCE from then on.
-        size: Side of the square canvas in pixels.
-        seed: Of the division into splits.
-        phantom: What the phantom should be like; only for the source "phantom".
-    """
-
-    source: Source
-    out: Path
-    size: int = 128
-    seed: int = 0
-    phantom: PhantomOptions = field(default_factory=PhantomOptions)
-
-    def run(self) -> None:
-        """Prepare."""
-        from voxlex.workflows.prepare import prepare
-
-        dataset = prepare(self.source, out=self.out, size=self.size, seed=self.seed, phantom=self.phantom)
-        print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")
-
-
-@dataclass(kw_only=True)
-class Evaluate:
-    """Measure reconstructions, codebook, code rate and prior on images.
-
-    Attributes:
-        run_folder: Run folder.
-        source: Folder of images, prepared data set, or "phantom".
-        split: The images that training never saw, or all.
-        json: File for the figures.
-    """
-
-    run_folder: Run
-    source: Source
-    split: Literal["test", "all"] = "test"
-    json: Path | None = None
-
-    def run(self) -> None:
-        """Evaluate."""
-        from voxlex.vocabulary import load
-        from voxlex.workflows.evaluate import evaluate, show, write_json
-        from voxlex.workflows.source import open_for
-
-        vocabulary = load(self.run_folder)
-        figures = evaluate(vocabulary, open_for(vocabulary, self.source).subset(self.split)).figures
-        show(figures, title=f"{self.run_folder} on {self.source} ({self.split})")
-        if self.json:
-            write_json(self.json, figures)
-
-
-@dataclass(kw_only=True)
-class Reconstruct:
-    """Write what the vocabulary makes of images, and a sheet of originals, reconstructions and differences.
-
-    Attributes:
-        run_folder: Run folder.
-        source: Folder of images, prepared data set, or "phantom".
-        out: Folder for the pictures, named after the images.
-        inputs: Also write each image as the model saw it, as NAME.input.png.
-        overwrite: Write into a folder that is not empty.
-    """
-
-    run_folder: Run
-    source: Source
-    out: Path
-    inputs: bool = False
-    overwrite: bool = False
-
-    def run(self) -> None:
-        """Reconstruct."""
-        from voxlex.vocabulary import load
-        from voxlex.workflows.reconstruct import reconstruct
-        from voxlex.workflows.source import open_for
-
-        vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary, self.source)
-        count = reconstruct(vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite)
-        print(f"{count} reconstructions in {self.out}")
-
-
-@dataclass(kw_only=True)
-class Encode:
-    """Store images as codes: one row an image.
-
-    Attributes:
-        run_folder: Run folder.
-        source: Folder of images, prepared data set, or "phantom".
-        out: Parquet file to write.
-        overwrite: Replace a file that is there.
-    """
-
-    run_folder: Run
-    source: Source
-    out: Path
-    overwrite: bool = False
-
-    def run(self) -> None:
-        """Encode."""
-        from voxlex.vocabulary import load
-        from voxlex.workflows.codes import encode
-        from voxlex.workflows.source import open_for
-
-        vocabulary = load(self.run_folder)
-        count = encode(vocabulary, open_for(vocabulary, self.source), out=self.out, overwrite=self.overwrite)
-        print(f"codes of {count} images in {self.out}")
-
-
-@dataclass(kw_only=True)
-class Decode:
-    """Write the images that a file of codes stands for.
-
-    Attributes:
-        run_folder: The run that wrote the codes.
-        codes: File of codes.
-        out: Folder for the images.
-        original_size: Give each image the size it came in, not the model's.
-        overwrite: Write into a folder that is not empty.
-    """
-
-    run_folder: Run
-    codes: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CODES")]
-    out: Path
-    original_size: bool = False
-    overwrite: bool = False
-
-    def run(self) -> None:
-        """Decode."""
-        from voxlex.vocabulary import load
-        from voxlex.workflows.codes import decode
-
-        vocabulary = load(self.run_folder)
-        count = decode(vocabulary, self.codes, out=self.out, original_size=self.original_size, overwrite=self.overwrite)
-        print(f"{count} images in {self.out}")
-
-
-@dataclass(kw_only=True)
-class Sample:
-    """Draw new images from the prior.
-
-    Attributes:
-        run_folder: Run folder.
-        count: How many.
-        out: Folder for the images, and for a sheet of them.
-        condition: What to ask for, such as label=glioma; any by default.
-        temperature: Below 1 keeps to what is likely, above 1 is more adventurous.
-        seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty.
-    """
-
-    run_folder: Run
-    count: int
-    out: Path
-    condition: str | None = None
-    temperature: float = 1.0
-    seed: int = 0
-    overwrite: bool = False
-
-    def run(self) -> None:
-        """Sample."""
-        from voxlex.vocabulary import load
-        from voxlex.workflows.sample import sample
-
-        sample(
-            load(self.run_folder),
-            count=self.count,
-            out=self.out,
-            label=_label(self.condition),
-            temperature=self.temperature,
-            seed=self.seed,
-            overwrite=self.overwrite,
-        )
-        print(f"{self.count} samples in {self.out}")
-
-
-@dataclass(kw_only=True)
-class Info:
-    """Say what a run folder holds.
-
-    Attributes:
-        run_folder: Run folder.
-    """
-
-    run_folder: Run
-
-    def run(self) -> None:
-        """Print it."""
-        from rich.console import Console
-
-        from voxlex.workflows.info import info
-
-        info(self.run_folder, console=Console())
-
-
-COMMANDS: dict[str, type[Any]] = {
-    "demo": Demo,
-    "train": Train,
-    "evaluate": Evaluate,
-    "reconstruct": Reconstruct,
-    "encode": Encode,
-    "decode": Decode,
-    "sample": Sample,
-    "prepare": Prepare,
-    "info": Info,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, 1 for an error, 130 for an interrupted training. Usage errors exit with 2.
+    """Run a command; return 0, 1 for an error, or 130 when interrupted. Usage errors exit with 2.
 
     `--debug`, anywhere, lets errors through with their traceback.
     """
@@ -317,14 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     try:
         _parse(words).run()
+    except KeyboardInterrupt:
+        print("voxlex: interrupted", file=sys.stderr)
+        return 130
     except Exception as error:
         if debug:
             raise
         known = isinstance(error, (VoxlexError, ValueError, TypeError, OSError))
-        print(
-            f"voxlex: {_one_line(error)}" if known else f"voxlex: {type(error).__name__}: {_one_line(error)}",
-            file=sys.stderr,
-        )
+        kind = "" if known else f"{type(error).__name__}: "
+        print(f"voxlex: {kind}{_one_line(error)}", file=sys.stderr)
         if not known:
             print("voxlex: this was not foreseen; --debug shows where it happened", file=sys.stderr)
         return 130 if isinstance(error, Interrupted) else 1
@@ -332,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: list[str]) -> Command:
-    _starting_point.set(_starting_config(words))
+    starting_point.set(_starting_config(words))
     options = (Annotated[command, tyro.conf.subcommand(name)] for name, command in COMMANDS.items())
     any_command: Any = functools.reduce(operator.or_, options)
     return tyro.cli(
@@ -362,15 +71,6 @@ def _value_of(option: str, words: list[str]) -> str | None:
         if word.startswith(f"{option}="):
             return word.partition("=")[2]
     return None
-
-
-def _label(condition: str | None) -> str | None:
-    if condition is None:
-        return None
-    name, equals, value = condition.partition("=")
-    if name != "label" or not equals:
-        raise ConfigError(f"--condition: expected label=VALUE, got {condition!r}")
-    return value
 
 
 def _one_line(error: Exception) -> str:
