@@ -79,7 +79,7 @@ class Demo:
     """
 
     out: Path = Path("runs/demo")
-    minutes: float = 4.0
+    minutes: float = 4.5
     overwrite: bool = False
 
     def run(self) -> None:

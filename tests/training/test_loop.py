@@ -61,7 +61,7 @@ class Toy(Objective):
         return Step(losses={"l1": loss, **outputs.losses}, measure=lambda: {"codes": 1.0})
 
     @torch.no_grad()
-    def validate(self, module: nn.Module, *, progress: float = 1.0) -> dict[str, float]:
+    def validate(self, module: nn.Module) -> dict[str, float]:
         return {"l1": float((module(self.images).x_hat - self.images).abs().mean())}
 
 

@@ -185,7 +185,7 @@ class _Trainer:
 
     def _validate(self, journal: Journal, display: Display) -> None:
         self.module.eval()
-        figures = self.objective.validate(self.module, progress=self.progress)
+        figures = self.objective.validate(self.module)
         self.module.train()
         journal.write(
             {f"validation/{name}": value for name, value in figures.items()}, step=self.step, elapsed_s=self.elapsed_s

@@ -54,7 +54,7 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def validate(self, module: nn.Module, *, progress: float) -> dict[str, float]:
+    def validate(self, module: nn.Module) -> dict[str, float]:
         """Return the figures of held-out rows; `module` is in eval mode."""
 
     def alarm(self, figures: Mapping[str, float], *, progress: float) -> str | None:
@@ -92,6 +92,7 @@ class AutoencoderObjective(Objective):
         self.rows = len(training)
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
+        self.quantizing = continuous_share == 0
         self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(32)
 
     def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
@@ -102,7 +103,8 @@ class AutoencoderObjective(Objective):
         """Return the reconstruction and quantiser terms of a batch of images."""
         (x,) = batch
         assert x is not None
-        outputs = module(x, quantize=progress >= self.continuous_share)
+        self.quantizing = progress >= self.continuous_share
+        outputs = module(x, quantize=self.quantizing)
         losses = reconstruction_losses(outputs.x_hat, x, self.loss_weights) | dict(outputs.losses)
 
         def measure() -> dict[str, float]:
@@ -113,13 +115,13 @@ class AutoencoderObjective(Objective):
         return Step(losses=losses, measure=measure)
 
     @torch.no_grad()
-    def validate(self, module: nn.Module, *, progress: float) -> dict[str, float]:
+    def validate(self, module: nn.Module) -> dict[str, float]:
         """Return L1, PSNR, SSIM, and, once there are codes, the codebook's perplexity and usage, of held-out images."""
         per_image: list[Tensor] = []
         codes: list[Tensor] = []
         for images in self.validation_batches:
             x = images.to(self.autoencoder.device)
-            outputs = module(x, quantize=progress >= self.continuous_share)
+            outputs = module(x, quantize=self.quantizing)
             x_hat = outputs.x_hat.float().clamp(0, 1)
             measures = [metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)]
             per_image.append(torch.stack(measures, dim=1))
@@ -178,7 +180,7 @@ class PriorObjective(Objective):
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
 
     @torch.no_grad()
-    def validate(self, module: nn.Module, *, progress: float) -> dict[str, float]:
+    def validate(self, module: nn.Module) -> dict[str, float]:
         """Return the bits per code of the held-out codes."""
         device = self.prior.device
         nats, count = 0.0, 0
