@@ -45,7 +45,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `scans` in it, two classes of phantom slices."""
     root = tmp_path_factory.mktemp("readme")
     for label, seed in (("healthy", 1), ("tumour", 2)):
-        paths = write_phantom(root / label, options=PhantomOptions(subjects=3, slices=4), size=128, seed=seed)
+        paths = write_phantom(root / "raw" / label, options=PhantomOptions(subjects=3, slices=4), size=128, seed=seed)
         (root / "scans" / label).mkdir(parents=True)
         for number, path in enumerate(paths):
             shutil.move(path, root / "scans" / label / f"{number:02d}.png")
