@@ -194,6 +194,19 @@ def test_sources_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not out.exists()
 
 
+def test_a_few_unreadable_images_are_listed_and_skipped(
+    run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(scans, tmp_path / "scans")
+    (tmp_path / "scans" / "healthy" / "empty.png").write_bytes(b"")
+    (tmp_path / "scans" / "healthy" / "notes.png").write_text("not an image")
+    assert main(["evaluate", str(run), str(tmp_path / "scans"), "--split", "all"]) == 0
+    captured = capsys.readouterr()
+    assert "skipped 2 of 26 images" in captured.err
+    assert "healthy/empty.png" in captured.err
+    assert "healthy/notes.png" in captured.err
+
+
 def test_fewer_images_than_a_batch(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", scans, "--out", tmp_path / "o", "--size", "32", "--training.autoencoder.batch-size", "100"]
     assert "fewer than one batch of 100" in refused(capsys, *arguments)

@@ -140,7 +140,7 @@ class Evaluate:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        figures = evaluate(vocabulary, open_for(vocabulary, self.source).subset(self.split)).figures
+        figures = evaluate(vocabulary, open_for(vocabulary.config, self.source).subset(self.split)).figures
         show(figures, title=f"{self.run_folder} on {self.source} ({self.split})")
         if self.json:
             write_json(self.json, figures)
@@ -171,7 +171,7 @@ class Reconstruct:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary, self.source)
+        dataset = open_for(vocabulary.config, self.source)
         count = reconstruct(vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite)
         print(f"{count} reconstructions in {self.out}")
 
@@ -199,7 +199,7 @@ class Encode:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        count = encode(vocabulary, open_for(vocabulary, self.source), out=self.out, overwrite=self.overwrite)
+        count = encode(vocabulary, open_for(vocabulary.config, self.source), out=self.out, overwrite=self.overwrite)
         print(f"codes of {count} images in {self.out}")
 
 

@@ -8,6 +8,7 @@ from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import PHANTOM
 from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.source import list_skipped
 
 
 def prepare(source: str, *, out: Path, size: int, seed: int, phantom: PhantomOptions) -> PreparedDataset:
@@ -18,5 +19,8 @@ def prepare(source: str, *, out: Path, size: int, seed: int, phantom: PhantomOpt
     """
     with progress_bar("preparing") as progress:
         if source == PHANTOM:
-            return prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
-        return prepare_folder(source, folder=out, size=size, seed=seed, progress=progress)
+            dataset = prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
+        else:
+            dataset = prepare_folder(source, folder=out, size=size, seed=seed, progress=progress)
+    list_skipped(dataset)
+    return dataset

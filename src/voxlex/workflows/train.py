@@ -13,7 +13,6 @@ from torch import Tensor
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config, StageConfig
 from voxlex.data.prepared import PreparedDataset
-from voxlex.data.sources import open_source
 from voxlex.errors import ConfigError, RunError
 from voxlex.evaluation.reconstruction import encode_dataset
 from voxlex.models import VQVAE
@@ -26,8 +25,8 @@ from voxlex.training.loop import Schedule, fit
 from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
 from voxlex.types import Codes
 from voxlex.vocabulary import load
-from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.report import write_run_report
+from voxlex.workflows.source import open_for
 
 Stage = Literal["autoencoder", "prior", "all"]
 
@@ -64,10 +63,7 @@ def train(
         _check_resumable(RunFolder.open(out).config(), config, where=out)
     elif fabric.is_global_zero:
         RunFolder(out).check_free(overwrite=overwrite)
-    with progress_bar("preparing") as progress:
-        dataset = open_source(
-            source, size=config.data.size, seed=config.training.seed, phantom=config.data.phantom, progress=progress
-        )
+    dataset = open_for(config, source)
     fabric.barrier()
     if fabric.is_global_zero and resume:
         RunFolder(out).write_config(config)
