@@ -219,6 +219,15 @@ def test_sizes_that_do_not_fit_the_network(scans: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize(("option", "value"), [("--model.spatial-dims", "3"), ("--model.in-channels", "3")])
+def test_models_that_do_not_fit_the_images(
+    option: str, value: str, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "train", scans, "--out", tmp_path / "o", option, value)
+    assert "prepared images are grey and flat" in said
+    assert not (tmp_path / "o").exists()
+
+
 def test_codes_of_another_run_or_none_at_all(
     run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

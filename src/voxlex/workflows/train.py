@@ -200,6 +200,9 @@ def _check(config: Config) -> None:
         raise ConfigError(
             f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
         )
+    if (config.model.spatial_dims, config.model.in_channels) != (2, 1):
+        found = f"spatial_dims {config.model.spatial_dims} and in_channels {config.model.in_channels}"
+        raise ConfigError(f"model: prepared images are grey and flat, spatial_dims 2 and in_channels 1, got {found}")
     if config.training.steps is None and not (config.training.minutes or 0) > 0:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 
