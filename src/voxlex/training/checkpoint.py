@@ -1,5 +1,6 @@
 """Weights as safetensors, and the state that training resumes from; each file is written whole or not at all."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,10 @@ def state_file(folder: Path, stage: str) -> Path:
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write what an interrupted stage needs to go on."""
+    buffer = io.BytesIO()  # torch reports a full disk as an error of its archive; writing bytes, it is one of the disk
+    torch.save(dict(state), buffer)
     with atomic_file(path) as building:
-        torch.save(dict(state), building)
+        building.write_bytes(buffer.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:
