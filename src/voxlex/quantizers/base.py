@@ -72,8 +72,23 @@ class Quantizer(nn.Module, ABC):
         """
 
     @abstractmethod
-    def codewords(self) -> Float[Tensor, "q k d"]:
-        """Return the vectors that the codes of each codebook stand for."""
+    def codewords(self) -> Float[Tensor, "q k v"]:
+        """Return the vectors that the codes of each codebook stand for, float32."""
+
+    def continuous(self, z_e: Latents) -> Latents:
+        """Return what the decoder would get if nothing were rounded: latents with the bounds of `z_q`, differentiable.
+
+        An encoder and decoder that train on these first are at home on the quantiser's ground when rounding begins.
+        """
+        self.check_latents(z_e)
+        return z_e
+
+    def anneal(self, progress: float) -> None:  # noqa: B027  most quantisers have nothing to anneal
+        """Follow a schedule over training, if the quantiser has one.
+
+        Args:
+            progress: Share of the training that is done, from 0 to 1.
+        """
 
     def check_latents(self, z_e: Tensor) -> None:
         """Raise ValueError unless `z_e` is `(b, embedding_dim, *grid)`."""
@@ -84,6 +99,8 @@ class Quantizer(nn.Module, ABC):
         """Raise CodesError unless `codes` is `(b, num_codebooks, *grid)` with every value in range."""
         if codes.ndim < 3 or codes.shape[1] != self.num_codebooks:
             raise CodesError(f"codes: expected shape (b, {self.num_codebooks}, *grid), got {tuple(codes.shape)}")
+        if torch.compiler.is_compiling():
+            return  # a compiled or exported graph cannot branch on values
         if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.num_embeddings):
             raise CodesError(
                 f"codes: expected values from 0 to {self.num_embeddings - 1}, "
