@@ -83,7 +83,7 @@ class Quantizer(nn.Module, ABC):
         self.check_latents(z_e)
         return z_e
 
-    def anneal(self, progress: float) -> None:  # noqa: B027  most quantisers have nothing to anneal
+    def anneal(self, progress: float) -> None:
         """Follow a schedule over training, if the quantiser has one.
 
         Args:
