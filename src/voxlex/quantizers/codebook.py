@@ -1,93 +1,137 @@
 """Codebooks: where codewords start, how they learn, and how dead ones come back to life."""
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from voxlex.quantizers import processes
 from voxlex.quantizers.search import nearest
 
-_GRACE = 16
-"""A new codeword may go unused for as long as one of average use is used this often, and for this many steps."""
+Start = Literal["data", "kmeans"]
+"""Where codewords start: at latents of the first training batch, or at the centres of clusters among them."""
+
+_KMEANS_ITERATIONS = 10
+
+_GRACE_USES = 16
+"""A new codeword is not judged before one of average use would have been used this often, nor before as many steps."""
 
 
 class Codebook(nn.Module, ABC):
     """K codewords that start at data, learn, and are revived when the data has left them.
 
-    The processes of a distributed run share statistics and random draws, so their codebooks stay equal.
+    The processes of a distributed run share statistics and random draws: their codebooks stay equal, and are those of
+    one process that sees all their batches as one.
 
     Args:
         num_embeddings: Codewords, K.
         embedding_dim: Length of a codeword, d.
+        unit: Whether codewords are unit vectors.
+        start: Where they start.
         decay: Of the running averages, per training step.
         revival_threshold: A codeword used less than this fraction of the mean, N/K for N vectors a step, is dead.
 
+    Attributes:
+        usage: Running mean of each codeword's uses in a step; biased towards 0 in its first steps, see `age`.
+        age: Steps since each codeword was placed where a vector was.
+        started: Whether the codewords have been placed.
+
     Raises:
-        ValueError: If `decay` or `revival_threshold` lies outside [0, 1).
+        ValueError: If an argument is out of range.
     """
 
     embeddings: Tensor
     usage: Tensor
-    steps: Tensor
+    age: Tensor
+    started: Tensor
 
-    def __init__(self, *, num_embeddings: int, embedding_dim: int, decay: float, revival_threshold: float) -> None:
+    def __init__(
+        self,
+        *,
+        num_embeddings: int,
+        embedding_dim: int,
+        unit: bool = False,
+        start: Start = "data",
+        decay: float = 0.99,
+        revival_threshold: float = 0.05,
+    ) -> None:
         super().__init__()
         for name, value in (("decay", decay), ("revival_threshold", revival_threshold)):
             if not 0 <= value < 1:
                 raise ValueError(f"{name}: expected a number from 0 up to, but not including, 1, got {value}")
+        if start not in ("data", "kmeans"):
+            raise ValueError(f"start: expected 'data' or 'kmeans', got {start!r}")
         self.num_embeddings = num_embeddings
+        self.unit = unit
+        self.start_at = start
         self.decay = decay
         self.revival_threshold = revival_threshold
         self.register_buffer("usage", torch.zeros(num_embeddings))
-        self.register_buffer("steps", torch.tensor(0))
+        self.register_buffer("age", torch.zeros(num_embeddings, dtype=torch.int64))
+        self.register_buffer("started", torch.tensor(False))
+        self._create(torch.randn(num_embeddings, embedding_dim))
 
-    def nearest(self, vectors: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:
-        """Return the index of the codeword nearest to each vector."""
-        return nearest(vectors, self.embeddings)
+    def codewords(self) -> Float[Tensor, "k d"]:
+        """Return the codewords, float32."""
+        embeddings = self.embeddings.float()
+        return F.normalize(embeddings, dim=1) if self.unit else embeddings
 
     @torch.no_grad()
     def start(self, vectors: Float[Tensor, "n d"]) -> None:
-        """Place the codewords at vectors of the first training batch; once the codebook has learned, do nothing."""
-        if self.steps > 0:
+        """Place the codewords by the first training batch; once that is done, do nothing."""
+        if self.started:
             return
         everywhere = torch.arange(self.num_embeddings, device=vectors.device)
-        vectors_per_step = _sum_over_processes(torch.tensor(float(len(vectors)), device=vectors.device))
-        self._place(everywhere, _draw(torch.ones_like(vectors[:, 0]), vectors, self.num_embeddings), vectors_per_step)
+        self._place(everywhere, _draw(torch.ones_like(vectors[:, 0]), vectors, self.num_embeddings))
+        if self.start_at == "kmeans":
+            for _ in range(_KMEANS_ITERATIONS):
+                counts, sums = self._statistics(vectors, nearest(vectors, self.codewords()))
+                self._place(everywhere, _means(sums, counts, otherwise=self.embeddings))
+        self.started.fill_(True)
 
     @torch.no_grad()
     def learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> None:
         """Take in one step's assignment of vectors to codewords, then revive the codewords that are dead."""
-        batch_counts = _sum_over_processes(torch.bincount(codes, minlength=self.num_embeddings).float())
-        self._learn(vectors, codes, batch_counts)
-        self.usage.lerp_(batch_counts, 1 - self.decay)
-        self.steps += 1
-        dead = (self.usage < self.revival_threshold * batch_counts.mean()).nonzero().squeeze(1)
+        counts = self._learn(vectors, codes)
+        self.usage.lerp_(counts, 1 - self.decay)
+        self.age += 1
+        dead = self._dead(counts.mean()).nonzero().squeeze(1)
         if len(dead):
             # Far vectors lack a codeword most and are drawn more often, as in k-means++ (Arthur, Vassilvitskii, 2007),
             # but by distance, not by its square: outliers would get codewords that are hardly ever used.
-            distances = (vectors - self.embeddings[codes]).norm(dim=1)
-            self._place(dead, _draw(distances, vectors, len(dead)), batch_counts.sum())
+            distances = (vectors - self.codewords()[codes]).norm(dim=1)
+            self._place(dead, _draw(distances, vectors, len(dead)))
 
-    def _place(
-        self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"], vectors_per_step: Float[Tensor, ""]
-    ) -> None:
-        """Move codewords to new places, with a usage that falls under the threshold unless they are soon used."""
-        mean_usage = vectors_per_step / self.num_embeddings
-        grace_steps = _GRACE * (1 / mean_usage).clamp(min=1)
-        self.embeddings[indices] = places
-        self.usage[indices] = self.revival_threshold * mean_usage * self.decay**-grace_steps
-        self._forget(indices)
+    def _dead(self, mean_count: Float[Tensor, ""]) -> Tensor:
+        """Codewords used too little for too long; the average's bias towards 0 is taken out."""
+        usage = self.usage / (1 - self.decay**self.age)
+        grace = _GRACE_USES * (1 / mean_count).clamp(min=1)
+        return (usage < self.revival_threshold * mean_count) & (self.age >= grace)
+
+    def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
+        """Move codewords to new places and forget what is known of them."""
+        self.embeddings[indices] = places.to(self.embeddings.dtype)
+        self.usage[indices] = 0
+        self.age[indices] = 0
+
+    def _statistics(
+        self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k d"]]:
+        """Count and sum of the vectors assigned to each codeword, over all processes."""
+        counts = torch.bincount(codes, minlength=self.num_embeddings).float()
+        sums = vectors.new_zeros(self.num_embeddings, vectors.shape[1]).index_add_(0, codes, vectors)
+        return processes.total(counts), processes.total(sums)
 
     @abstractmethod
-    def _learn(
-        self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], batch_counts: Float[Tensor, " k"]
-    ) -> None:
-        """Move the codewords, where that is not the optimiser's work."""
+    def _create(self, embeddings: Float[Tensor, "k d"]) -> None:
+        """Set up `embeddings`, and what else is kept about each codeword."""
 
     @abstractmethod
-    def _forget(self, indices: Int64[Tensor, " m"]) -> None:
-        """Drop what else is kept about codewords that have just been replaced."""
+    def _learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
+        """Move the codewords, where that is not the optimiser's work; return their uses over all processes."""
 
 
 class EMACodebook(Codebook):
@@ -100,29 +144,26 @@ class EMACodebook(Codebook):
 
     counts: Tensor
     sums: Tensor
+    steps: Tensor
 
-    def __init__(self, *, num_embeddings: int, embedding_dim: int, decay: float, revival_threshold: float) -> None:
-        super().__init__(
-            num_embeddings=num_embeddings,
-            embedding_dim=embedding_dim,
-            decay=decay,
-            revival_threshold=revival_threshold,
-        )
-        self.register_buffer("embeddings", torch.randn(num_embeddings, embedding_dim))
-        self.register_buffer("counts", torch.zeros(num_embeddings))
-        self.register_buffer("sums", torch.zeros(num_embeddings, embedding_dim))
+    def _create(self, embeddings: Float[Tensor, "k d"]) -> None:
+        self.register_buffer("embeddings", embeddings)
+        self.register_buffer("counts", torch.zeros(len(embeddings)))
+        self.register_buffer("sums", torch.zeros_like(embeddings))
+        self.register_buffer("steps", torch.tensor(0))
 
-    def _learn(
-        self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], batch_counts: Float[Tensor, " k"]
-    ) -> None:
-        batch_sums = _sum_over_processes(torch.zeros_like(self.sums).index_add_(0, codes, vectors))
+    def _learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
+        batch_counts, batch_sums = self._statistics(vectors, codes)
         decay = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
         self.counts.lerp_(batch_counts, 1 - decay)
         self.sums.lerp_(batch_sums, 1 - decay)
-        used = (batch_counts > 0).unsqueeze(1)
-        self.embeddings.copy_(torch.where(used, self.sums / self.counts.unsqueeze(1), self.embeddings))
+        used = batch_counts > 0
+        self.embeddings.copy_(_means(self.sums, self.counts * used, otherwise=self.embeddings))
+        self.steps += 1
+        return batch_counts
 
-    def _forget(self, indices: Int64[Tensor, " m"]) -> None:
+    def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
+        super()._place(indices, places)
         self.counts[indices] = 0
         self.sums[indices] = 0
 
@@ -130,33 +171,29 @@ class EMACodebook(Codebook):
 class LearnedCodebook(Codebook):
     """Codewords are parameters; the optimiser moves them down the codebook loss (1711.00937, equation 3)."""
 
-    def __init__(self, *, num_embeddings: int, embedding_dim: int, decay: float, revival_threshold: float) -> None:
-        super().__init__(
-            num_embeddings=num_embeddings,
-            embedding_dim=embedding_dim,
-            decay=decay,
-            revival_threshold=revival_threshold,
-        )
-        self.embeddings = nn.Parameter(torch.randn(num_embeddings, embedding_dim))
+    def _create(self, embeddings: Float[Tensor, "k d"]) -> None:
+        self.embeddings = nn.Parameter(embeddings)
 
-    def _learn(
-        self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], batch_counts: Float[Tensor, " k"]
-    ) -> None:
-        pass
+    def codewords(self) -> Float[Tensor, "k d"]:
+        """Return the codewords; a copy, so that a revival may overwrite the parameter before the backward pass."""
+        embeddings = self.embeddings.float().clone()
+        return F.normalize(embeddings, dim=1) if self.unit else embeddings
 
-    def _forget(self, indices: Int64[Tensor, " m"]) -> None:
-        pass
+    def _learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
+        return processes.total(torch.bincount(codes, minlength=self.num_embeddings).float())
 
 
-def _sum_over_processes(tensor: Tensor) -> Tensor:
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(tensor)
-    return tensor
+def _means(
+    sums: Float[Tensor, "k d"], counts: Float[Tensor, " k"], *, otherwise: Float[Tensor, "k d"]
+) -> Float[Tensor, "k d"]:
+    """Return sums divided by counts; where a count is 0, what the third table has there."""
+    counts = counts.unsqueeze(1)
+    return torch.where(counts > 0, sums / counts, otherwise)
 
 
 def _draw(weights: Float[Tensor, " n"], vectors: Float[Tensor, "n d"], count: int) -> Float[Tensor, "m d"]:
-    """Draw vectors at random by weight, without replacement as far as they reach; all get the first process's."""
-    drawn = vectors[torch.multinomial(weights + 1e-12, count, replacement=count > len(vectors))]
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.broadcast(drawn, src=0)
-    return drawn
+    """Draw among the vectors of all processes by weight, without replacement as far as they reach."""
+    usable = weights.isfinite() & vectors.isfinite().all(dim=1)
+    weights = processes.gathered(weights.where(usable, 0) + 1e-12)
+    drawn = processes.first(torch.multinomial(weights, count, replacement=count > len(weights)))
+    return processes.gathered(vectors)[drawn]

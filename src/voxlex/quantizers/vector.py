@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from voxlex.quantizers.base import Quantized, Quantizer
-from voxlex.quantizers.codebook import Codebook, EMACodebook, LearnedCodebook
-from voxlex.quantizers.gradients import straight_through
+from voxlex.quantizers.codebook import Codebook, EMACodebook, LearnedCodebook, Start
+from voxlex.quantizers.gradients import Gradient, estimator
+from voxlex.quantizers.regularizers import entropy_loss, orthogonality_loss
+from voxlex.quantizers.search import nearest
 from voxlex.types import Codes, Latents
 
 _CODEBOOKS: dict[str, type[Codebook]] = {"ema": EMACodebook, "loss": LearnedCodebook}
@@ -28,9 +30,14 @@ class VectorQuantizer(Quantizer):
         num_embeddings: Codewords, K.
         embedding_dim: Length of a latent vector, d.
         codebook: `"ema"`: codewords follow running means; `"loss"`: codewords are parameters with a loss of their own.
+        distance: `"euclidean"`, or `"cosine"`: latents and codewords are made unit vectors (Yu et al., 2110.04627).
+        gradient: How it passes the codeword, `"straight_through"` or `"rotation"`; see `gradients`.
         commitment_cost: Weight β of the commitment loss ‖z_e − sg[e]‖², a mean over all elements.
         decay: Of the running averages, per training step.
         revival_threshold: A codeword used less than this fraction of N/K is moved to a latent of the batch.
+        start: Where codewords start: `"data"`, at latents of the first training batch; `"kmeans"`, at their clusters.
+        entropy_weight: Of the entropy term, which rewards sure assignments to many codewords; see `regularizers`.
+        orthogonality_weight: Of the mean squared cosine between codewords; only for a codebook that learns by loss.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -42,62 +49,92 @@ class VectorQuantizer(Quantizer):
         num_embeddings: int = 1024,
         embedding_dim: int = 8,
         codebook: Literal["ema", "loss"] = "ema",
+        distance: Literal["euclidean", "cosine"] = "euclidean",
+        gradient: Gradient = "straight_through",
         commitment_cost: float = 0.25,
         decay: float = 0.99,
         revival_threshold: float = 0.05,
+        start: Start = "data",
+        entropy_weight: float = 0.0,
+        orthogonality_weight: float = 0.0,
     ) -> None:
         super().__init__(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if codebook not in _CODEBOOKS:
             raise ValueError(f"codebook: expected one of {sorted(_CODEBOOKS)}, got {codebook!r}")
-        if commitment_cost < 0:
-            raise ValueError(f"commitment_cost: expected at least 0, got {commitment_cost}")
+        if distance not in ("euclidean", "cosine"):
+            raise ValueError(f"distance: expected 'euclidean' or 'cosine', got {distance!r}")
+        if min(commitment_cost, entropy_weight, orthogonality_weight) < 0:
+            raise ValueError(
+                "commitment_cost, entropy_weight, orthogonality_weight: expected at least 0, "
+                f"got {commitment_cost}, {entropy_weight}, {orthogonality_weight}"
+            )
+        if orthogonality_weight and codebook == "ema":
+            raise ValueError("orthogonality_weight: an EMA codebook has no gradient to follow; use codebook='loss'")
+        self.distance = distance
+        self.estimate = estimator(gradient)
         self.commitment_cost = commitment_cost
+        self.entropy_weight = entropy_weight
+        self.orthogonality_weight = orthogonality_weight
         self.codebook = _CODEBOOKS[codebook](
             num_embeddings=num_embeddings,
             embedding_dim=embedding_dim,
+            unit=distance == "cosine",
+            start=start,
             decay=decay,
             revival_threshold=revival_threshold,
         )
 
     def forward(self, z_e: Latents) -> Quantized:
         """Quantise latents; in training mode the codebook also starts, learns and revives."""
-        self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
-            latents = z_e.float()
+            latents = self.continuous(z_e.float())
             vectors = _as_vectors(latents)
             if self.training:
                 self.codebook.start(vectors.detach())
-            indices = self.codebook.nearest(vectors)
+            codewords = self.codebook.codewords()
+            indices = nearest(vectors, codewords)
             codes = indices.view(len(z_e), 1, *z_e.shape[2:])
-            codewords = self._look_up(codes)
-            losses = self._losses(latents, codewords)
+            taken = _look_up(codes, codewords)
+            losses = self._losses(latents, taken, codewords)
             if self.training:
                 self.codebook.learn(vectors.detach(), indices)
-        return Quantized(z_q=straight_through(z_e, codewords.to(z_e.dtype)), codes=codes, losses=losses)
+            z_q = self.estimate(latents, taken)
+        return Quantized(z_q=z_q.to(z_e.dtype), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
         """Return the index of the nearest codeword in each cell."""
-        self.check_latents(z_e)
-        return self.codebook.nearest(_as_vectors(z_e)).view(len(z_e), 1, *z_e.shape[2:])
+        vectors = _as_vectors(self.continuous(z_e.float()))
+        return nearest(vectors, self.codebook.codewords()).view(len(z_e), 1, *z_e.shape[2:])
 
     def decode(self, codes: Codes) -> Latents:
         """Return the codeword in each cell, float32."""
         self.check_codes(codes)
-        return self._look_up(codes)
+        return _look_up(codes, self.codebook.codewords())
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
         """Return the codebook."""
-        return self.codebook.embeddings.detach().unsqueeze(0)
+        return self.codebook.codewords().detach().unsqueeze(0)
 
-    def _look_up(self, codes: Codes) -> Latents:
-        return F.embedding(codes[:, 0], self.codebook.embeddings).movedim(-1, 1)
+    def continuous(self, z_e: Latents) -> Latents:
+        """Return the latents; unit vectors, if distance is measured by cosine."""
+        self.check_latents(z_e)
+        return F.normalize(z_e, dim=1) if self.distance == "cosine" else z_e
 
-    def _losses(self, latents: Latents, codewords: Latents) -> dict[str, Tensor]:
-        losses = {"commitment": self.commitment_cost * F.mse_loss(latents, codewords.detach())}
+    def _losses(self, latents: Latents, taken: Latents, codewords: Float[Tensor, "k d"]) -> dict[str, Tensor]:
+        losses = {"commitment": self.commitment_cost * F.mse_loss(latents, taken.detach())}
         if isinstance(self.codebook, LearnedCodebook):
-            losses["codebook"] = F.mse_loss(codewords, latents.detach())
+            losses["codebook"] = F.mse_loss(taken, latents.detach())
+        if self.entropy_weight:
+            variance = F.mse_loss(latents, taken).detach()
+            losses["entropy"] = self.entropy_weight * entropy_loss(_as_vectors(latents), codewords, variance)
+        if self.orthogonality_weight:
+            losses["orthogonality"] = self.orthogonality_weight * orthogonality_loss(codewords)
         return losses
 
 
 def _as_vectors(latents: Latents) -> Float[Tensor, "n d"]:
     return latents.movedim(1, -1).flatten(end_dim=-2)
+
+
+def _look_up(codes: Codes, codewords: Float[Tensor, "k d"]) -> Latents:
+    return F.embedding(codes[:, 0], codewords).movedim(-1, 1)

@@ -1,0 +1,78 @@
+"""Grouped quantisation: each part of a latent vector has a codebook of its own."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from voxlex.quantizers.base import Quantized, Quantizer
+from voxlex.quantizers.stages import check_alike, mean_losses, quantizers
+from voxlex.types import Codes, Latents
+
+
+class GroupedQuantizer(Quantizer):
+    """Product quantisation (Jégou et al., 2011): a latent is cut into groups of channels, each quantised by itself.
+
+    With q groups of K codewords a cell takes one of K^q values, while only q·K codewords are searched and learnt.
+
+    ```
+    groups = [VectorQuantizer(num_embeddings=32, embedding_dim=4) for _ in range(2)]
+    quantizer = GroupedQuantizer(groups=groups)
+    quantized = quantizer(z_e)                 # z_e: (b, 8, *grid); codes: (b, 2, *grid)
+    ```
+
+    Args:
+        groups: A quantiser of one codebook for each group, all of the same K and d; d is a group's share of the latent.
+
+    Raises:
+        ValueError: If the groups do not fit each other.
+    """
+
+    def __init__(self, *, groups: Sequence[Quantizer]) -> None:
+        check_alike(groups)
+        super().__init__(
+            num_embeddings=groups[0].num_embeddings,
+            embedding_dim=sum(group.embedding_dim for group in groups),
+            num_codebooks=len(groups),
+        )
+        self.groups = nn.ModuleList(groups)
+
+    def forward(self, z_e: Latents) -> Quantized:
+        """Quantise each group of channels; in training mode the codebooks also learn."""
+        passes = [group(part) for group, part in self._parts(z_e)]
+        return Quantized(
+            z_q=torch.cat([quantized.z_q for quantized in passes], dim=1),
+            codes=torch.cat([quantized.codes for quantized in passes], dim=1),
+            losses=mean_losses([quantized.losses for quantized in passes]),
+        )
+
+    def encode(self, z_e: Latents) -> Codes:
+        """Return the code of each group."""
+        return torch.cat([group.encode(part) for group, part in self._parts(z_e)], dim=1)
+
+    def decode(self, codes: Codes) -> Latents:
+        """Return the codewords of all groups, one after the other, float32."""
+        self.check_codes(codes)
+        return torch.cat(
+            [group.decode(part) for group, part in zip(quantizers(self.groups), codes.split(1, dim=1), strict=True)],
+            dim=1,
+        )
+
+    def codewords(self) -> Float[Tensor, "q k v"]:
+        """Return each group's codebook."""
+        return torch.cat([group.codewords() for group in quantizers(self.groups)])
+
+    def continuous(self, z_e: Latents) -> Latents:
+        """Return what each group would hand on unrounded."""
+        return torch.cat([group.continuous(part) for group, part in self._parts(z_e)], dim=1)
+
+    def anneal(self, progress: float) -> None:
+        """Let each group follow its schedule."""
+        for group in quantizers(self.groups):
+            group.anneal(progress)
+
+    def _parts(self, z_e: Latents) -> list[tuple[Quantizer, Latents]]:
+        self.check_latents(z_e)
+        parts = z_e.split(self.embedding_dim // self.num_codebooks, dim=1)
+        return list(zip(quantizers(self.groups), parts, strict=True))

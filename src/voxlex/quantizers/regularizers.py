@@ -1,0 +1,57 @@
+"""Loss terms that keep a codebook's words in use and apart from one another."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from voxlex.quantizers import processes
+
+_TILE_ELEMENTS = 2**20
+
+
+def entropy_loss(
+    vectors: Float[Tensor, "n d"], codewords: Float[Tensor, "k d"], variance: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Return 2σ²(E[H(p(k|x))] − H(E[p(k|x)])): low if each vector is sure of its codeword, and all are in use.
+
+    The entropies' difference is minus the mutual information of vectors and codewords (Yu et al., 2310.05737,
+    equation 4). p is the posterior of a Gaussian mixture with the codewords as means, p ∝ exp(−‖x − e‖²/2σ²), so there
+    is no temperature to tune; the factor 2σ² gives it the units of the commitment loss, as in a free energy, so that
+    one weight fits latents of any scale. The N×K posterior is never held: it is made a tile at a time, and made again
+    for the gradient.
+
+    Args:
+        vectors: Latents, with gradient.
+        codewords: The codebook, with gradient if it learns by the loss.
+        variance: σ² of each element; the quantiser's mean squared error.
+    """
+    rows = max(_TILE_ELEMENTS // len(codewords), 1)
+    temperature = 2 * variance.detach().clamp(min=1e-12)
+    summed = codewords.new_zeros(len(codewords))
+    uncertainty = codewords.new_zeros(())
+    for tile in vectors.split(rows):
+        probabilities, entropies = checkpoint(_posterior_sums, tile, codewords, temperature, use_reentrant=False)
+        summed = summed + probabilities
+        uncertainty = uncertainty + entropies
+    marginal = processes.mean(summed / len(vectors))
+    return temperature * (uncertainty / len(vectors) + torch.xlogy(marginal, marginal).sum())
+
+
+def orthogonality_loss(codewords: Float[Tensor, "k d"]) -> Float[Tensor, ""]:
+    """Return the mean squared cosine between different codewords, ‖ÊÊᵀ − I‖²/K² (Shin et al., 2112.00384, equation 3).
+
+    The K×K matrix is never made: as the rows of Ê are unit vectors, ‖ÊÊᵀ − I‖² = ‖ÊᵀÊ‖² − K, and ÊᵀÊ is d×d.
+    """
+    unit = F.normalize(codewords, dim=1)
+    return ((unit.t() @ unit).square().sum() - len(unit)) / len(unit) ** 2
+
+
+def _posterior_sums(vectors: Tensor, codewords: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum over the vectors of their posteriors (k), and of the posteriors' entropies."""
+    # ‖x‖² is the same for every codeword, and a softmax does not see it.
+    scores = torch.addmm(-codewords.square().sum(dim=1), vectors, codewords.t(), alpha=2) / temperature
+    log_probabilities = scores.log_softmax(dim=1)
+    probabilities = log_probabilities.exp()
+    return probabilities.sum(dim=0), -(probabilities * log_probabilities).sum()

@@ -1,0 +1,114 @@
+"""Residual quantisation: each stage quantises what the stages before it left over."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from voxlex.errors import CodesError
+from voxlex.quantizers.base import Quantized, Quantizer
+from voxlex.quantizers.gradients import Gradient, estimator
+from voxlex.quantizers.stages import check_alike, mean_losses, quantizers
+from voxlex.types import Codes, Latents
+
+
+class ResidualQuantizer(Quantizer):
+    """The sum of a codeword from each of several stages (Zeghidour et al., SoundStream, 2107.03312, section III-C).
+
+    ```
+    stages = [VectorQuantizer(num_embeddings=256, embedding_dim=8) for _ in range(4)]
+    quantizer = ResidualQuantizer(stages=stages)
+    quantized = quantizer(z_e)                 # codes: (b, 4, *grid)
+    coarse = quantizer.decode(quantized.codes[:, :2])
+    ```
+
+    The gradient passes the sum once. Where each stage passes it instead, as is common, the encoder gets it `q` times.
+
+    Args:
+        stages: A quantiser of one codebook for each stage, all of the same K and d; or one that all stages share.
+        num_codebooks: Number of stages, q; by default one for each quantiser.
+        gradient: How it passes the sum, `"straight_through"` or `"rotation"`; see `gradients`.
+        dropout: Share of training examples that stop after a random number of stages, so that the first codes alone
+            can be decoded as well (SoundStream, section III-C).
+
+    Raises:
+        ValueError: If the stages do not fit each other, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        stages: Sequence[Quantizer],
+        num_codebooks: int | None = None,
+        gradient: Gradient = "straight_through",
+        dropout: float = 0.0,
+    ) -> None:
+        check_alike(stages)
+        depth = len(stages) if num_codebooks is None else num_codebooks
+        if len(stages) not in (1, depth):
+            raise ValueError(f"stages: expected {depth}, one for each codebook, or one for all, got {len(stages)}")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout: expected a share from 0 to 1, got {dropout}")
+        super().__init__(
+            num_embeddings=stages[0].num_embeddings, embedding_dim=stages[0].embedding_dim, num_codebooks=depth
+        )
+        self.stages = nn.ModuleList(stages)
+        self.estimate = estimator(gradient)
+        self.dropout = dropout
+
+    def forward(self, z_e: Latents) -> Quantized:
+        """Quantise latents stage by stage; in training mode the codebooks also learn."""
+        self.check_latents(z_e)
+        with torch.autocast(z_e.device.type, enabled=False):
+            latents = z_e.float()
+            kept = self._kept_stages(len(z_e), z_e.device) if self.training and self.dropout else None
+            residual, total = latents, torch.zeros_like(latents)
+            passes = []
+            for i, stage in enumerate(self._stages()):
+                passes.append(stage(residual))
+                codeword = passes[-1].z_q.detach()
+                residual = residual - codeword
+                total = total + (codeword if kept is None else codeword * _broadcast(kept[:, i], codeword))
+            z_q = self.estimate(latents, total)
+        codes = torch.cat([quantized.codes for quantized in passes], dim=1)
+        return Quantized(z_q=z_q.to(z_e.dtype), codes=codes, losses=mean_losses([p.losses for p in passes]))
+
+    def encode(self, z_e: Latents) -> Codes:
+        """Return the codes of all stages."""
+        self.check_latents(z_e)
+        residual, codes = z_e.float(), []
+        for stage in self._stages():
+            codes.append(stage.encode(residual))
+            residual = residual - stage.decode(codes[-1])
+        return torch.cat(codes, dim=1)
+
+    def decode(self, codes: Codes) -> Latents:
+        """Return the sum of the codewords, float32; of the first stages alone, if there are fewer codes a cell."""
+        if not 1 <= codes.shape[1] <= self.num_codebooks:
+            raise CodesError(f"codes: expected 1 to {self.num_codebooks} in each cell, got {codes.shape[1]}")
+        parts = [stage.decode(part) for stage, part in zip(self._stages(), codes.split(1, dim=1), strict=False)]
+        return sum(parts, start=torch.zeros_like(parts[0]))
+
+    def codewords(self) -> Float[Tensor, "q k d"]:
+        """Return each stage's codebook."""
+        return torch.cat([stage.codewords() for stage in self._stages()])
+
+    def anneal(self, progress: float) -> None:
+        """Let each stage follow its schedule."""
+        for stage in quantizers(self.stages):
+            stage.anneal(progress)
+
+    def _stages(self) -> list[Quantizer]:
+        own = quantizers(self.stages)
+        return own if len(own) > 1 else own * self.num_codebooks
+
+    def _kept_stages(self, n: int, device: torch.device) -> Bool[Tensor, "n q"]:
+        """Return which stages each example keeps: all, or a random number of the first ones."""
+        depths = torch.randint(1, self.num_codebooks + 1, (n,), device=device)
+        depths = depths.where(torch.rand(n, device=device) < self.dropout, self.num_codebooks)
+        return torch.arange(self.num_codebooks, device=device) < depths.unsqueeze(1)
+
+
+def _broadcast(per_example: Tensor, like: Tensor) -> Tensor:
+    return per_example.view(-1, *[1] * (like.ndim - 1))

@@ -1,0 +1,29 @@
+"""What quantisers that are made of other quantisers ask of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from voxlex.quantizers.base import Quantizer
+
+
+def check_alike(parts: Sequence[Quantizer]) -> None:
+    """Raise ValueError unless there are parts, each of one codebook, and all of the same K and d."""
+    shapes = {(part.num_embeddings, part.embedding_dim, part.num_codebooks) for part in parts}
+    if len(shapes) != 1 or next(iter(shapes))[2] != 1:
+        raise ValueError(
+            "expected quantisers of one codebook each and of the same num_embeddings and embedding_dim, "
+            f"got (num_embeddings, embedding_dim, num_codebooks) {sorted(shapes)}"
+        )
+
+
+def quantizers(modules: nn.ModuleList) -> list[Quantizer]:
+    """Return the modules of a list as the quantisers that they are."""
+    return [cast(Quantizer, module) for module in modules]
+
+
+def mean_losses(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of each named loss term over the parts."""
+    return {name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]}
