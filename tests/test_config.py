@@ -1,15 +1,23 @@
 import inspect
+import math
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from voxlex import config as settings
+from voxlex.assembly import build_quantizer
 from voxlex.config import Config, dump_config, load_recipe, parse_config, read_config, recipe_names, with_budget
 from voxlex.errors import ConfigError
 from voxlex.models import Decoder, Encoder, PaperDecoder, PaperEncoder
 from voxlex.priors import GatedPixelCNN
-from voxlex.quantizers import VectorQuantizer
+from voxlex.quantizers import (
+    FiniteScalarQuantizer,
+    GumbelQuantizer,
+    LookupFreeQuantizer,
+    SimVQ,
+    VectorQuantizer,
+)
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -26,6 +34,10 @@ def test_the_default_recipe_is_the_defaults() -> None:
     ("config", "module", "renamed"),
     [
         (settings.VectorQuantizerConfig, VectorQuantizer, {}),
+        (settings.FiniteScalarQuantizerConfig, FiniteScalarQuantizer, {}),
+        (settings.LookupFreeQuantizerConfig, LookupFreeQuantizer, {}),
+        (settings.SimVQConfig, SimVQ, {}),
+        (settings.GumbelQuantizerConfig, GumbelQuantizer, {}),
         (settings.PixelCNNConfig, GatedPixelCNN, {}),
         (settings.ResidualNetworkConfig, Encoder, {"encoder_blocks": "blocks"}),
         (settings.ResidualNetworkConfig, Decoder, {"decoder_blocks": "blocks"}),
@@ -47,6 +59,9 @@ def test_modules_and_settings_have_the_same_defaults(config: type, module: type,
         ({"modle": {}}, "modle"),
         ({"model": {"quantizer": {"num_embedings": 5}}}, "num_embedings"),
         ({"model": {"quantizer": {"num_embeddings": 0}}}, "greater than or equal to 1"),
+        ({"model": {"quantizer": {"kind": "residual", "stages": 3}}}, "residual.stages"),
+        ({"model": {"quantizer": {"kind": "finite_scalar", "levels": [1, 5]}}}, "levels.0"),
+        ({"model": {"quantizer": {"kind": "product"}}}, "product.*does not match.*'grouped'"),
         ({"training": {"minutes": "soon"}}, "training.minutes"),
         ({"model": {"network": {"kind": "unet"}}}, "network"),
         ({"data": {"phantom": {"contrast": "t3"}}}, "contrast"),
@@ -80,3 +95,18 @@ def test_a_budget_replaces_the_other() -> None:
     assert with_budget(Config(), minutes=None, steps=None) == Config()
     with pytest.raises(ConfigError, match="not both"):
         with_budget(Config(), minutes=1.0, steps=1)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_build_what_they_say(name: str) -> None:
+    config = load_recipe(name).model.quantizer
+    quantizer = build_quantizer(config)
+    assert quantizer.embedding_dim == config.embedding_dim
+    assert quantizer.num_codebooks == getattr(config, "num_codebooks", 1)
+
+
+def test_the_recipes_of_the_quantisers_have_one_rate() -> None:
+    kinds = [name for name in recipe_names() if name not in ("demo", "paper")]
+    quantizers = [build_quantizer(load_recipe(name).model.quantizer) for name in kinds]
+    assert len(kinds) >= 10
+    assert all(9.9 < q.num_codebooks * math.log2(q.num_embeddings) <= 10 for q in quantizers)

@@ -6,15 +6,35 @@ from typing import Any
 
 from torch import nn
 
-from voxlex.config import ModelConfig, PaperNetworkConfig, PixelCNNConfig
+from voxlex.config import (
+    FiniteScalarQuantizerConfig,
+    GroupedQuantizerConfig,
+    GumbelQuantizerConfig,
+    LookupFreeQuantizerConfig,
+    ModelConfig,
+    PaperNetworkConfig,
+    PixelCNNConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    SimVQConfig,
+)
 from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
 from voxlex.priors import GatedPixelCNN, Prior
-from voxlex.quantizers import VectorQuantizer
+from voxlex.quantizers import (
+    FiniteScalarQuantizer,
+    GroupedQuantizer,
+    GumbelQuantizer,
+    LookupFreeQuantizer,
+    Quantizer,
+    ResidualQuantizer,
+    SimVQ,
+    VectorQuantizer,
+)
 
 
 def build_autoencoder(config: ModelConfig) -> VQVAE:
     """Return a new, untrained autoencoder."""
-    network, quantizer = config.network, _arguments(config.quantizer)
+    network = config.network
     shared: dict[str, Any] = {
         "spatial_dims": config.spatial_dims,
         "downsampling": network.downsampling,
@@ -33,7 +53,7 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
         decoder = Decoder(out_channels=config.in_channels, blocks=network.decoder_blocks, **shared)
     return VQVAE(
         encoder=encoder,
-        quantizer=VectorQuantizer(**quantizer),
+        quantizer=build_quantizer(config.quantizer),
         decoder=decoder,
         in_channels=config.in_channels,
         spatial_dims=config.spatial_dims,
@@ -41,18 +61,45 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
     )
 
 
-def build_prior(config: PixelCNNConfig, *, num_embeddings: int, grid: Sequence[int], classes: int) -> Prior:
+def build_quantizer(config: QuantizerConfig) -> Quantizer:
+    """Return a new, untrained quantiser."""
+    match config:
+        case ResidualQuantizerConfig():
+            stages = [build_quantizer(config.stage) for _ in range(1 if config.shared else config.num_codebooks)]
+            return ResidualQuantizer(
+                stages=stages, num_codebooks=config.num_codebooks, gradient=config.gradient, dropout=config.dropout
+            )
+        case GroupedQuantizerConfig():
+            return GroupedQuantizer(groups=[build_quantizer(config.group) for _ in range(config.num_codebooks)])
+        case FiniteScalarQuantizerConfig():
+            return FiniteScalarQuantizer(**_arguments(config))
+        case LookupFreeQuantizerConfig():
+            return LookupFreeQuantizer(**_arguments(config))
+        case SimVQConfig():
+            return SimVQ(**_arguments(config))
+        case GumbelQuantizerConfig():
+            return GumbelQuantizer(**_arguments(config))
+        case _:
+            return VectorQuantizer(**_arguments(config))
+
+
+def build_prior(
+    config: PixelCNNConfig, *, num_embeddings: int, num_codebooks: int, grid: Sequence[int], classes: int
+) -> Prior:
     """Return a new, untrained prior over the codes of an autoencoder.
 
     Args:
         config: Its settings.
-        num_embeddings: Codewords of the autoencoder's codebook.
+        num_embeddings: Codewords of each of the autoencoder's codebooks.
+        num_codebooks: Codes in each cell.
         grid: Codes along each axis of an image.
         classes: Classes it may be asked for; 0 for none.
     """
     arguments = _arguments(config)
     del arguments["condition"]
-    return GatedPixelCNN(num_embeddings=num_embeddings, grid=grid, classes=classes, **arguments)
+    return GatedPixelCNN(
+        num_embeddings=num_embeddings, num_codebooks=num_codebooks, grid=grid, classes=classes, **arguments
+    )
 
 
 def _arguments(config: Any) -> dict[str, Any]:

@@ -168,6 +168,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
         prior = build_prior(
             config.prior,
             num_embeddings=autoencoder.quantizer.num_embeddings,
+            num_codebooks=autoencoder.quantizer.num_codebooks,
             grid=(side,) * autoencoder.spatial_dims,
             classes=len(metadata["labels"]),
         )

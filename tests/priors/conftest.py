@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -27,6 +28,17 @@ def make_pixelcnn() -> Callable[..., GatedPixelCNN]:
 def random_codes() -> Callable[..., torch.Tensor]:
     def make(prior: GatedPixelCNN, n: int, seed: int = 0) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return torch.randint(prior.num_embeddings, (n, 1, *prior.grid), generator=generator)
+        return torch.randint(prior.num_embeddings, (n, prior.num_codebooks, *prior.grid), generator=generator)
+
+    return make
+
+
+@pytest.fixture
+def every_grid() -> Callable[[GatedPixelCNN], torch.Tensor]:
+    """All the code grids that there are, for a small prior."""
+
+    def make(prior: GatedPixelCNN) -> torch.Tensor:
+        shape = (prior.num_codebooks, *prior.grid)
+        return torch.cartesian_prod(*[torch.arange(prior.num_embeddings)] * math.prod(shape)).unflatten(-1, shape)
 
     return make

@@ -13,11 +13,12 @@ class Recorder(Draw):
 
 
 def sample_naively(prior, n, condition, draw):
-    """The definition: run the whole network once for every cell, and use one cell of its answer."""
-    codes = torch.zeros(n, 1, *prior.grid, dtype=torch.int64)
+    """The definition: run the whole network once for every code, and use one code of its answer."""
+    codes = torch.zeros(n, prior.num_codebooks, *prior.grid, dtype=torch.int64)
     for i in range(prior.grid[0]):
         for j in range(prior.grid[1]):
-            codes[:, 0, i, j] = draw(prior(codes, condition)[:, :, 0, i, j])
+            for depth in range(prior.num_codebooks):
+                codes[:, depth, i, j] = draw(prior(codes, condition)[:, :, depth, i, j])
     return codes
 
 
@@ -30,6 +31,7 @@ def sample_naively(prior, n, condition, draw):
         {"grid": (1, 7)},
         {"grid": (7, 1)},
         {"grid": (1, 1)},
+        {"num_codebooks": 3},
     ],
 )
 def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, changes):
@@ -38,13 +40,14 @@ def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, cha
     recorder = Recorder(generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         codes = prior._sample(3, condition, recorder, None)
-        cached = torch.stack(recorder.seen, dim=-1).unflatten(-1, prior.grid).unsqueeze(2)
+        cached = torch.stack(recorder.seen, dim=-1).unflatten(-1, (*prior.grid, -1)).movedim(-1, 2)
         torch.testing.assert_close(cached, prior(codes, condition), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("num_codebooks", [1, 2])
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(make_pixelcnn, temperature):
-    prior = make_pixelcnn(classes=2)
+def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(make_pixelcnn, temperature, num_codebooks):
+    prior = make_pixelcnn(classes=2, num_codebooks=num_codebooks)
     condition = torch.tensor([1, 0, -1, 1])
     draw = Draw(temperature=temperature, generator=torch.Generator().manual_seed(7))
     with torch.inference_mode():
@@ -66,9 +69,10 @@ def test_towards_zero_temperature_each_code_is_the_likeliest(make_pixelcnn):
     assert torch.equal(codes, prior(codes).argmax(dim=1))
 
 
-def test_samples_follow_log_prob(make_pixelcnn):
-    prior = make_pixelcnn(num_embeddings=3, grid=(2, 2))
-    every = torch.cartesian_prod(*[torch.arange(3)] * 4).view(-1, 1, 2, 2)
+@pytest.mark.parametrize("num_codebooks", [1, 2])
+def test_samples_follow_log_prob(make_pixelcnn, every_grid, num_codebooks):
+    prior = make_pixelcnn(num_embeddings=3, grid=(2, 2 // num_codebooks), num_codebooks=num_codebooks)
+    every = every_grid(prior)
     expected = prior.log_prob(every).exp()
 
     n = 40_000

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -35,6 +36,20 @@ def test_a_cell_depends_on_every_earlier_cell_and_on_no_other(make_pixelcnn, ran
         assert (gradient[earlier] > 0).all()
 
 
+def test_a_code_depends_on_the_earlier_codes_of_its_cell_and_on_no_other_of_it(make_pixelcnn, random_codes):
+    prior = make_pixelcnn(layers=1, num_codebooks=3)
+    codes = random_codes(prior, 1)
+    before = prior(codes)
+    for depth in range(3):
+        changed = codes.clone()
+        changed[0, depth, 2, 3] = (changed[0, depth, 2, 3] + 1) % prior.num_embeddings
+        moved = (prior(changed) != before)[0].any(dim=0)
+        assert moved[:, 2, 3].tolist() == [other > depth for other in range(3)]
+        assert moved[:, 2, 4].all()
+        assert not moved[:, :2].any()
+        assert not moved[:, 2, :3].any()
+
+
 def test_one_layer_already_sees_what_the_masked_pixelcnn_is_blind_to(make_pixelcnn, random_codes):
     prior = make_pixelcnn(layers=1, grid=(6, 12))
     gradient = influence(prior, random_codes(prior, 1), (3, 2))
@@ -43,25 +58,26 @@ def test_one_layer_already_sees_what_the_masked_pixelcnn_is_blind_to(make_pixelc
     assert (gradient[1, :7] > 0).all()
 
 
-def test_probabilities_of_all_grids_sum_to_one(make_pixelcnn):
-    prior = make_pixelcnn(num_embeddings=3, grid=(2, 3), classes=2)
-    every = torch.cartesian_prod(*[torch.arange(3)] * 6).view(-1, 1, 2, 3)
+@pytest.mark.parametrize(("num_codebooks", "grid"), [(1, (2, 3)), (2, (3, 1)), (3, (1, 2))])
+def test_probabilities_of_all_grids_sum_to_one(make_pixelcnn, every_grid, num_codebooks, grid):
+    prior = make_pixelcnn(num_embeddings=3, grid=grid, num_codebooks=num_codebooks, classes=2)
+    every = every_grid(prior)
     for condition in (None, torch.zeros(len(every), dtype=torch.int64)):
         total = prior.log_prob(every, condition).exp().sum()
         assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_log_prob_is_the_sum_of_teacher_forced_log_softmax(make_pixelcnn, random_codes):
-    prior = make_pixelcnn(classes=2)
+@pytest.mark.parametrize("num_codebooks", [1, 3])
+def test_log_prob_is_the_sum_of_teacher_forced_log_softmax(make_pixelcnn, random_codes, num_codebooks):
+    prior = make_pixelcnn(classes=2, num_codebooks=num_codebooks)
     codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
     logits = prior(codes, condition)
-    assert logits.shape == (3, 5, 1, 5, 6)
+    assert logits.shape == (3, 5, num_codebooks, 5, 6)
     expected = torch.zeros(3, dtype=torch.float64)
     for image in range(3):
-        for i in range(5):
-            for j in range(6):
-                scores = logits[image, :, 0, i, j]
-                expected[image] += scores[codes[image, 0, i, j]] - scores.exp().sum().log()
+        for place in itertools.product(range(num_codebooks), range(5), range(6)):
+            scores = logits[image, :, *place]
+            expected[image] += scores[codes[image, *place]] - scores.exp().sum().log()
     torch.testing.assert_close(prior.log_prob(codes, condition), expected)
 
 
@@ -103,25 +119,29 @@ def test_it_learns_the_pattern_of_each_class():
     assert (down[4:] > 0.8).all()
 
 
-def test_it_starts_from_the_marginal_and_the_codebook(random_codes):
-    prior = GatedPixelCNN(num_embeddings=8, grid=(6, 6), width=16, layers=2)
-    codes = random_codes(prior, 50).clamp(max=5)
-    codebook = torch.randn(1, 8, 4)
-    codebook[0, 1] = codebook[0, 0] + 0.01
+@pytest.mark.parametrize("num_codebooks", [1, 2])
+def test_it_starts_from_the_marginals_and_the_codebook(random_codes, num_codebooks):
+    prior = GatedPixelCNN(num_embeddings=8, grid=(6, 6), num_codebooks=num_codebooks, width=16, layers=2)
+    codes = random_codes(prior, 50)
+    codes[:, 0].clamp_(max=3)
+    codebook = torch.randn(num_codebooks, 8, 4)
+    codebook[:, 1] = codebook[:, 0] + 0.01
     prior.start(codes, codebook)
 
-    frequencies = torch.bincount(codes.flatten(), minlength=8) / codes.numel()
-    entropy = torch.special.entr(frequencies).sum().item()
-    assert prior.loss(codes).item() == pytest.approx(entropy, rel=0.1)
-    for vectors in (prior.embedding.weight, prior.head.weight):
+    nats = -prior.code_log_probs(codes).mean(dim=(0, 2, 3))
+    for depth, chosen in enumerate(codes.unbind(dim=1)):
+        frequencies = torch.bincount(chosen.flatten(), minlength=8) / chosen.numel()
+        assert nats[depth].item() == pytest.approx(torch.special.entr(frequencies).sum().item(), rel=0.1)
+    outputs = [output[-1].weight for output in prior.head.outputs]
+    for vectors in (*prior.embedding.weight, *outputs, *(table.weight for table in prior.head.embeddings)):
         distances = torch.cdist(vectors, vectors)
         assert distances[0, 1] < 0.1 * distances[0, 2:].min()
 
 
 def test_a_codebook_of_another_size_is_refused(make_pixelcnn, random_codes):
-    prior = make_pixelcnn()
-    with pytest.raises(ValueError, match=r"codebook \(1, 5, d\), got"):
-        prior.start(random_codes(prior, 1), torch.randn(1, 6, 4))
+    prior = make_pixelcnn(num_codebooks=2)
+    with pytest.raises(ValueError, match=r"codebook \(q, k, d\) = \(2, 5, d\), got"):
+        prior.start(random_codes(prior, 1), torch.randn(2, 6, 4))
 
 
 def test_weights_travel_by_state_dict(make_pixelcnn, random_codes):
@@ -150,7 +170,7 @@ def test_dropout_acts_in_training_only(make_pixelcnn, random_codes):
     [
         {"grid": (4,)},
         {"grid": (4, 4, 4)},
-        {"num_codebooks": 2},
+        {"num_codebooks": 0},
         {"kernel_size": 4},
         {"kernel_size": 1},
         {"width": 0},

@@ -63,11 +63,11 @@ class VQVAE(nn.Module):
 
         Args:
             x: Images in [0, 1].
-            quantize: If not, the latents reach the decoder as they are.
+            quantize: If not, the decoder gets the quantiser's `continuous` latents.
         """
         z_e = self.encoder(x)
         if not quantize:
-            return Reconstruction(x_hat=self.decoder(z_e), codes=None, losses={})
+            return Reconstruction(x_hat=self.decoder(self.quantizer.continuous(z_e)), codes=None, losses={})
         quantized = self.quantizer(z_e)
         return Reconstruction(x_hat=self.decoder(quantized.z_q), codes=quantized.codes, losses=quantized.losses)
 

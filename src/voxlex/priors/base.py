@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from voxlex.errors import CodesError
 from voxlex.priors.draw import Draw
+from voxlex.priors.guidance import GuidedDraw
 from voxlex.types import Codes, Logits
 
 UNKNOWN = -1
@@ -99,35 +100,51 @@ class Prior(nn.Module, ABC):
         n: int,
         *,
         condition: Int64[Tensor, "n"] | None = None,
+        guidance: float = 1.0,
         temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
     ) -> Int64[Tensor, "n q *grid"]:
         """Draw new code grids; the same generator state gives the same codes on the same machine.
 
+        `temperature`, `top_k`, `top_p` and `min_p` work as `Draw` says, in this order.
+
         Args:
             n: How many, at least 1.
             condition: The class wanted of each, in [0, classes), or `UNKNOWN`; None means that any will do.
+            guidance: How far to go from the distribution of all images (0) to that of the condition (1), and beyond
+                it. Other than 1 it doubles the work, and needs a condition and a prior that was trained with some
+                conditions hidden.
             temperature: Divides the logits: 1 samples the prior itself, towards 0 takes the likeliest code each time.
+            top_k: Draw each code from this many of the likeliest.
+            top_p: Draw each code from the fewest that together have this share of the probability, in (0, 1].
+            min_p: Draw each code from those at least this many times as likely as the likeliest, in [0, 1].
             generator: Source of randomness, on this prior's device; None uses torch's own.
             progress: Called with the number of cells drawn so far and the number there are.
 
         Raises:
-            ValueError: `n` or the temperature is not positive, or the condition does not fit.
+            ValueError: A value is out of range, or the condition does not fit.
         """
         if n < 1:
             raise ValueError(f"the number of samples must be at least 1, not {n}")
-        draw = Draw(temperature=temperature, generator=generator)
+        draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, generator=generator)
+        rows = n
+        if guidance != 1:
+            draw = GuidedDraw(guidance=guidance, **vars(draw))
+            rows, condition = 2 * n, self._with_and_without(condition)
         was_training = self.training
         self.eval()
         try:
             # Autocast would round the conditionals, and the samples would no longer be those that log_prob scores.
             with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-                codes = self._sample(n, condition, draw, progress)
+                codes = self._sample(rows, condition, draw, progress)
         finally:
             self.train(was_training)
         # Tensors of inference mode cannot be scored with gradients; a clone can.
-        return codes.clone()
+        return codes[:n].clone()
 
     @property
     def device(self) -> torch.device:
@@ -163,3 +180,11 @@ class Prior(nn.Module, ABC):
         if self.training and self.condition_dropout:
             hidden = hidden | (torch.rand(n, device=condition.device) < self.condition_dropout)
         return condition.masked_fill(hidden, self.classes)
+
+    def _with_and_without(self, condition: Int64[Tensor, "n"] | None) -> Int64[Tensor, "m"]:
+        """Every image under its condition, then every image under none, for guidance."""
+        if self.classes == 0:
+            raise ValueError("guidance needs a conditional prior; this one is unconditional (classes=0)")
+        if condition is None or bool((condition == UNKNOWN).any()):
+            raise ValueError("guidance needs the class of every image, but some are unknown")
+        return torch.cat([condition, torch.full_like(condition, UNKNOWN)])

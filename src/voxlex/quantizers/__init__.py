@@ -1,6 +1,22 @@
 """Quantisers: latents to codes and back; each is usable alone in any model."""
 
 from voxlex.quantizers.base import Quantized, Quantizer
+from voxlex.quantizers.finite_scalar import FiniteScalarQuantizer
+from voxlex.quantizers.grouped import GroupedQuantizer
+from voxlex.quantizers.gumbel import GumbelQuantizer
+from voxlex.quantizers.lookup_free import LookupFreeQuantizer
+from voxlex.quantizers.residual import ResidualQuantizer
+from voxlex.quantizers.sim_vq import SimVQ
 from voxlex.quantizers.vector import VectorQuantizer
 
-__all__ = ["Quantized", "Quantizer", "VectorQuantizer"]
+__all__ = [
+    "FiniteScalarQuantizer",
+    "GroupedQuantizer",
+    "GumbelQuantizer",
+    "LookupFreeQuantizer",
+    "Quantized",
+    "Quantizer",
+    "ResidualQuantizer",
+    "SimVQ",
+    "VectorQuantizer",
+]

@@ -72,7 +72,7 @@ class GroupedQuantizer(Quantizer):
         for group in quantizers(self.groups):
             group.anneal(progress)
 
-    def _parts(self, z_e: Latents) -> list[tuple[Quantizer, Latents]]:
+    def _parts(self, z_e: Latents) -> list[tuple[Quantizer, Tensor]]:
         self.check_latents(z_e)
         parts = z_e.split(self.embedding_dim // self.num_codebooks, dim=1)
         return list(zip(quantizers(self.groups), parts, strict=True))

@@ -36,7 +36,8 @@ def entropy_loss(
         summed = summed + probabilities
         uncertainty = uncertainty + entropies
     marginal = processes.mean(summed / len(vectors))
-    return temperature * (uncertainty / len(vectors) + torch.xlogy(marginal, marginal).sum())
+    floored = marginal.clamp(min=torch.finfo(marginal.dtype).tiny)  # the slope of x log x at 0 is infinite
+    return temperature * (uncertainty / len(vectors) + (marginal * floored.log()).sum())
 
 
 def orthogonality_loss(codewords: Float[Tensor, "k d"]) -> Float[Tensor, ""]:

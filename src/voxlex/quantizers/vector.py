@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from voxlex.quantizers import processes
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.codebook import Codebook, EMACodebook, LearnedCodebook, Start
 from voxlex.quantizers.gradients import Gradient, estimator
@@ -125,7 +126,7 @@ class VectorQuantizer(Quantizer):
         if isinstance(self.codebook, LearnedCodebook):
             losses["codebook"] = F.mse_loss(taken, latents.detach())
         if self.entropy_weight:
-            variance = F.mse_loss(latents, taken).detach()
+            variance = processes.mean(F.mse_loss(latents, taken).detach())
             losses["entropy"] = self.entropy_weight * entropy_loss(_as_vectors(latents), codewords, variance)
         if self.orthogonality_weight:
             losses["orthogonality"] = self.orthogonality_weight * orthogonality_loss(codewords)

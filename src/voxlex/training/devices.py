@@ -22,7 +22,9 @@ def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Prec
         precision: Of the arithmetic; weights are float32 in every case.
     """
     keep_freed_memory()
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    # Before latents are quantised, the quantiser's parameters take no part in a step.
+    strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
+    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric
 

@@ -104,6 +104,7 @@ class AutoencoderObjective(Objective):
         (x,) = batch
         assert x is not None
         self.quantizing = progress >= self.continuous_share
+        self.autoencoder.quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
         outputs = module(x, quantize=self.quantizing)
         losses = reconstruction_losses(outputs.x_hat, x, self.loss_weights) | dict(outputs.losses)
 

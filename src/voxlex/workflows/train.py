@@ -153,6 +153,7 @@ class _TrainingRun:
         prior = build_prior(
             self.config.prior,
             num_embeddings=autoencoder.quantizer.num_embeddings,
+            num_codebooks=autoencoder.quantizer.num_codebooks,
             grid=training[0].shape[2:],
             classes=len(self.labels),
         )

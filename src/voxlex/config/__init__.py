@@ -1,0 +1,48 @@
+"""Every setting and its default, once; recipes and the command line change them.
+
+Plain frozen dataclasses, so that nothing heavy is imported here. Modules never see them: they take keyword arguments,
+and `assembly.py` hands them over.
+"""
+
+from voxlex.config.experiment import Config, DataConfig, ModelConfig
+from voxlex.config.networks import PaperNetworkConfig, ResidualNetworkConfig
+from voxlex.config.priors import PixelCNNConfig
+from voxlex.config.quantizers import (
+    FiniteScalarQuantizerConfig,
+    GroupedQuantizerConfig,
+    GumbelQuantizerConfig,
+    LookupFreeQuantizerConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    SimVQConfig,
+    VectorQuantizerConfig,
+)
+from voxlex.config.recipes import dump_config, load_recipe, parse_config, read_config, recipe_names, with_budget
+from voxlex.config.training import AutoencoderStageConfig, LossesConfig, StageConfig, TrainingConfig
+
+__all__ = [
+    "AutoencoderStageConfig",
+    "Config",
+    "DataConfig",
+    "FiniteScalarQuantizerConfig",
+    "GroupedQuantizerConfig",
+    "GumbelQuantizerConfig",
+    "LookupFreeQuantizerConfig",
+    "LossesConfig",
+    "ModelConfig",
+    "PaperNetworkConfig",
+    "PixelCNNConfig",
+    "QuantizerConfig",
+    "ResidualNetworkConfig",
+    "ResidualQuantizerConfig",
+    "SimVQConfig",
+    "StageConfig",
+    "TrainingConfig",
+    "VectorQuantizerConfig",
+    "dump_config",
+    "load_recipe",
+    "parse_config",
+    "read_config",
+    "recipe_names",
+    "with_budget",
+]

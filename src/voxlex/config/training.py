@@ -1,0 +1,88 @@
+"""Settings of the losses and of training."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import tyro
+
+from voxlex.config.settings import Count, NotNegative, Positive, Settings, Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossesConfig(Settings):
+    """Weights of the reconstruction terms; 0 leaves a term out.
+
+    Attributes:
+        l1: Mean absolute error.
+        l2: Mean squared error.
+        charbonnier: L1 with a smooth tip.
+        ssim: 1 − SSIM.
+    """
+
+    l1: NotNegative = 1.0
+    l2: NotNegative = 0.0
+    charbonnier: NotNegative = 0.0
+    ssim: NotNegative = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig(Settings):
+    """How one stage is optimised.
+
+    Attributes:
+        batch_size: Images in a step, on each device.
+        learning_rate: Its peak, in AdamW.
+        weight_decay: On kernels and matrices.
+        betas: Decays of AdamW's averages.
+        warmup: Share of the budget in which the learning rate rises; it falls along a cosine after that.
+        gradient_clip: Largest norm of the gradient.
+        validations: How often to validate.
+    """
+
+    batch_size: Count = 4
+    learning_rate: Positive = 4e-3
+    weight_decay: NotNegative = 1e-4
+    betas: tuple[Share, Share] = (0.9, 0.99)
+    warmup: Share = 0.03
+    gradient_clip: Positive = 1.0
+    validations: Count = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderStageConfig(StageConfig):
+    """How the first stage is optimised.
+
+    Attributes:
+        continuous_share: Share of the budget, at its start, in which latents are not quantised yet.
+    """
+
+    continuous_share: Share = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Settings):
+    """How long, where and how to train.
+
+    Attributes:
+        minutes: Budget of the run; both stages share it.
+        steps: Budget of each stage in steps; instead of minutes.
+        prior_share: Share of the minutes that the prior gets, if both stages are trained.
+        seed: Of weights, order of images, and splits.
+        accelerator: Kind of device: auto, cpu, gpu, mps.
+        devices: Number of devices.
+        precision: Of arithmetic; "auto" takes bfloat16 where the hardware is made for it.
+        autoencoder: The first stage.
+        prior: The second stage.
+    """
+
+    minutes: Positive | None = 10.0
+    steps: Count | None = None
+    prior_share: Share = 0.4
+    seed: Annotated[int, tyro.conf.arg(aliases=("--seed",))] = 0
+    accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
+    devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
+    precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
+    autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
+    prior: StageConfig = field(
+        default_factory=lambda: StageConfig(batch_size=8, learning_rate=6e-3, weight_decay=0.0, betas=(0.9, 0.95))
+    )

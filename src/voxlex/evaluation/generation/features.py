@@ -1,0 +1,135 @@
+"""What images are compared by: a documented default that needs no weights, or a network whose weights the user has."""
+
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from voxlex.errors import DataError
+from voxlex.types import Image
+
+Features = Callable[[Image], Float[Tensor, "n f"]]
+"""Turns images in [0, 1], `(n, c, *space)`, into a row of numbers each, the same for the same image every time."""
+
+INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
+SMALLEST = 16
+
+_SCALES = 4
+_BRIGHTNESS_GRID, _GRADIENT_GRID = 4, 2
+_GRADIENT_WEIGHT = 4.0  # gradients are about a quarter of brightness
+_SLICES = 16
+_BATCH = 64
+
+
+def gradient_statistics(images: Image) -> Float[Tensor, "n f"]:
+    """Describe images by brightness and by strength of oriented edges at four scales, coarsely located: the default.
+
+    A fixed first layer of a scattering transform (Bruna and Mallat, arXiv 1203.1513): the mean brightness in 4×4 cells;
+    and at full, half, quarter and eighth size, in 2×2 cells, the mean absolute response to Sobel filters in four
+    orientations and to a Laplacian. Nothing is fitted or drawn, so the figures of different runs compare. It knows no
+    anatomy: it sees sharpness, texture, contrast and coarse shape.
+
+    Args:
+        images: `(n, c, h, w)` or volumes `(n, c, d, h, w)`, 16 pixels or more along each axis. Of a volume, 16 slices
+            evenly spaced along its first axis are described and averaged.
+
+    Returns:
+        `(n, 96 c)`, float32.
+
+    Raises:
+        ValueError: The images are too small or of another number of dimensions.
+    """
+    if images.ndim not in (4, 5) or min(images.shape[-2:]) < SMALLEST:
+        raise ValueError(f"expected images of {SMALLEST}×{SMALLEST} pixels or more, found {tuple(images.shape)}")
+    if images.ndim == 5:
+        levels = torch.linspace(0, images.shape[2] - 1, min(_SLICES, images.shape[2])).round().long()
+        slices = [gradient_statistics(images[:, :, level]) for level in levels]
+        return torch.stack(slices).mean(dim=0)
+    scale = images.float().flatten(0, 1)[:, None]
+    found = [functional.adaptive_avg_pool2d(scale, _BRIGHTNESS_GRID)]
+    for _ in range(_SCALES):
+        edges = functional.conv2d(functional.pad(scale, (1, 1, 1, 1), mode="replicate"), _filters(scale))
+        found.append(functional.adaptive_avg_pool2d(edges.abs(), _GRADIENT_GRID) * _GRADIENT_WEIGHT)
+        scale = functional.avg_pool2d(scale, 2)
+    return torch.cat([values.flatten(1) for values in found], dim=1).view(len(images), -1)
+
+
+@torch.inference_mode()
+def describe(images: Image, features: Features) -> Float[Tensor, "n f"]:
+    """Apply features to many images, some at a time.
+
+    Raises:
+        ValueError: The features are no table of finite numbers with a row for each image.
+    """
+    rows = torch.cat([features(batch).detach().cpu() for batch in images.split(_BATCH)])
+    if rows.ndim != 2 or len(rows) != len(images) or not rows.isfinite().all():
+        raise ValueError(f"features of {len(images)} images must be finite, (n, f); found {tuple(rows.shape)}")
+    return rows.float().clone()  # out of inference mode
+
+
+def load_features(name_or_path: str | Path) -> Features:
+    """Return features by name, or a network from a file. Nothing is ever downloaded.
+
+    Args:
+        name_or_path: "default", `gradient_statistics`; "inception", the 2048 features of the original Fréchet Inception
+            distance, which need the package `torch-fidelity` and its weights in the folder of torch hub; or the path of
+            a TorchScript file, such as RadImageNet weights, which maps float32 `(n, 3, h, w)` in [0, 1] to `(n, f)` or
+            to maps `(n, f, h, w)`, whose means are then taken. It does its own resizing and normalisation, and it is a
+            program: load only what you trust. Both take two-dimensional images; grey becomes three equal channels.
+
+    Raises:
+        DataError: The name is unknown, or a file or package is missing or unusable.
+    """
+    if name_or_path == "default":
+        return gradient_statistics
+    if name_or_path == "inception":
+        return _load_inception()
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise DataError(f'{path}: features are "default", "inception" or a TorchScript file; there is no such file')
+    try:
+        with warnings.catch_warnings():  # TorchScript is deprecated, but still what weights are shared as
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network = torch.jit.load(path, map_location="cpu").eval()
+    except (RuntimeError, ValueError) as cause:
+        raise DataError(f"{path}: not a TorchScript file") from cause
+    return lambda images: _pooled(network(_three_channels(images)))
+
+
+def _load_inception() -> Features:
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_WEIGHTS
+    if find_spec("torch_fidelity") is None:
+        raise DataError("inception features need the package torch-fidelity: pip install torch-fidelity")
+    if not weights.is_file():
+        raise DataError(f"inception features need {weights}: put it there from the releases of toshas/torch-fidelity")
+    try:
+        torch.load(weights, weights_only=True)  # the package unpickles the file, so see first that it is only tensors
+    except Exception as cause:  # torch has many errors for a damaged file
+        raise DataError(f"{weights}: not the weights of a network") from cause
+    module = import_module("torch_fidelity.feature_extractor_inceptionv3")
+    network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
+    return lambda images: network(_three_channels(images).clamp(0, 1).mul(255).round().byte())[0]
+
+
+def _three_channels(images: Image) -> Float[Tensor, "n 3 h w"]:
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"these features take images (n, 1 or 3, h, w), found {tuple(images.shape)}")
+    return images.expand(-1, 3, -1, -1)
+
+
+def _pooled(values: Tensor) -> Tensor:
+    return values.mean((2, 3)) if values.ndim == 4 else values
+
+
+def _filters(like: Tensor) -> Float[Tensor, "k 1 3 3"]:
+    smooth, slope, bend = (like.new_tensor(taps) for taps in ([0.25, 0.5, 0.25], [-0.5, 0, 0.5], [0.5, -1, 0.5]))
+    across, down = torch.outer(smooth, slope), torch.outer(slope, smooth)
+    spot = torch.outer(smooth, bend) + torch.outer(bend, smooth)
+    diagonals = (across + down) / 2**0.5, (across - down) / 2**0.5
+    return torch.stack([across, down, *diagonals, spot])[:, None]

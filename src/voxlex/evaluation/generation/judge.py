@@ -1,0 +1,152 @@
+"""Judge generated images: every figure beside the one that real images get."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from voxlex.evaluation.generation.diversity import mean_ms_ssim
+from voxlex.evaluation.generation.features import Features, describe, gradient_statistics
+from voxlex.evaluation.generation.frechet import frechet_distance
+from voxlex.evaluation.generation.memorisation import Pair, TrainingImages, copy_distance, memorisation_figures
+from voxlex.evaluation.generation.neighbours import overlap
+from voxlex.evaluation.generation.two_sample import chance_of_accuracy, classifier_accuracy
+from voxlex.evaluation.generation.wasserstein import sliced_wasserstein
+from voxlex.types import Image
+
+FEWEST = 16
+"""Fewer images than this, samples or half of the held-out ones, say nothing."""
+
+ROUNDS = 4
+"""Random halves of the held-out images that figures are averaged over."""
+
+
+@dataclass(frozen=True)
+class GenerationReport:
+    """What the judging of generated images found.
+
+    Attributes:
+        figures: By name, such as `generation.swd`, and for each but the counts and the p-value the same figure of real
+            images, `generation.swd_floor`. Likeness: `swd`, `frechet`, `precision`, `recall`, `density`, `coverage`,
+            `c2st` (accuracy of a classifier; 0.5 is indistinguishable) and `c2st_p_value`. Variety: `ms_ssim`.
+            Memorisation: `copies`, `closer_than_p1`, `closer_than_p5`, `closer_than_median`, `memorisation_auc`. Counts:
+            `n_samples`, and `n_compared`, the size of every set that was compared for likeness.
+        pairs: Every sample and its nearest training image, the closest first.
+        copies: The pairs among them that are near copies.
+    """
+
+    figures: dict[str, float]
+    pairs: list[Pair]
+    copies: list[Pair]
+
+
+def judge_samples(
+    samples: Image,
+    held_out: Image,
+    training: Iterable[Image],
+    *,
+    features: Features = gradient_statistics,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> GenerationReport:
+    """Compare samples with held-out images, and look for their like in the training images.
+
+    The held-out images are divided into two random halves. Samples are compared with one half; the floor compares the
+    other half with it. All three sets have the same size, the smaller of the samples' number and half of the held-out
+    images' number, because most distances grow as sets shrink. Figures are means over several such divisions.
+
+    Args:
+        samples: Generated images in [0, 1], `(n, c, h, w)` or volumes `(n, c, d, h, w)`.
+        held_out: Real images of the same shape that no part of the model was trained on, in no particular order.
+        training: Batches of the images it was trained on, such as `images.split(256)`.
+        features: What Fréchet distance, overlap and classifier compare images by.
+        seed: The same seed gives the same figures on the same machine.
+        progress: Called with the number of steps done and in all.
+
+    Raises:
+        ValueError: There are too few images, or their shapes differ.
+    """
+    size = _compared(samples, held_out)
+    generator = torch.Generator().manual_seed(seed)
+    report = progress or (lambda done, total: None)
+    report(0, ROUNDS + 2)
+    known = TrainingImages(training)
+    (near, nearest), (real_near, _) = known.nearest(samples), known.nearest(held_out)
+    report(1, ROUNDS + 2)
+    made = _Described.of(samples, features, near)
+    real = _Described.of(held_out, features, real_near)
+    found = memorisation_figures(near, real_near) | {"ms_ssim": mean_ms_ssim(samples, generator=generator)}
+    floor = {"ms_ssim": mean_ms_ssim(held_out, generator=generator)}
+    report(2, ROUNDS + 2)
+    rounds: list[tuple[dict[str, float], dict[str, float]]] = []
+    for number in range(ROUNDS):
+        rounds.append(_round(made, real, size=size, generator=generator, seed=seed + number))
+        report(number + 3, ROUNDS + 2)
+    found |= _mean([one for one, _ in rounds])
+    floor |= _mean([one for _, one in rounds])
+    figures = {name: value for key in found for name, value in _beside(key, found, floor)}
+    figures["generation.c2st_p_value"] = chance_of_accuracy(found["c2st"], 2 * size)
+    figures |= {"generation.n_samples": len(samples), "generation.n_compared": size}
+    pairs = [Pair(int(row), int(nearest[row]), float(near[row])) for row in near.argsort(stable=True)]
+    limit = copy_distance(real_near)
+    return GenerationReport(figures=figures, pairs=pairs, copies=[pair for pair in pairs if pair.distance < limit])
+
+
+@dataclass(frozen=True)
+class _Described:
+    """Images, their features, and their distances to training."""
+
+    images: Image
+    features: Float[Tensor, "n f"]
+    near: Float[Tensor, " n"]
+
+    @classmethod
+    def of(cls, images: Image, features: Features, near: Float[Tensor, " n"]) -> "_Described":
+        return cls(images, describe(images, features), near)
+
+    def rows(self, chosen: Int64[Tensor, " m"]) -> "_Described":
+        return _Described(self.images[chosen], self.features[chosen], self.near[chosen])
+
+
+def _round(
+    made: _Described, real: _Described, *, size: int, generator: torch.Generator, seed: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Compare as many samples, and as many real images, with one half of the real images."""
+    order = torch.randperm(len(real.images), generator=generator)
+    reference, other = real.rows(order[:size]), real.rows(order[size : 2 * size])
+    drawn = made.rows(torch.randperm(len(made.images), generator=generator)[:size])
+    floor = _likeness(other, reference, generator=generator, seed=seed)
+    floor |= memorisation_figures(other.near, reference.near)
+    return _likeness(drawn, reference, generator=generator, seed=seed), floor
+
+
+def _likeness(x: _Described, y: _Described, *, generator: torch.Generator, seed: int) -> dict[str, float]:
+    by_scale = sliced_wasserstein(x.images, y.images, generator=generator)
+    return {
+        "swd": sum(by_scale.values()) / len(by_scale),
+        "frechet": frechet_distance(x.features, y.features),
+        **overlap(x.features, y.features),
+        "c2st": classifier_accuracy(x.features, y.features, seed=seed),
+    }
+
+
+def _beside(key: str, found: dict[str, float], floor: dict[str, float]) -> list[tuple[str, float]]:
+    return [(f"generation.{key}", found[key]), (f"generation.{key}_floor", floor[key])]
+
+
+def _mean(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(one[key] for one in rounds) / len(rounds) for key in rounds[0]}
+
+
+def _compared(samples: Image, held_out: Image) -> int:
+    if samples.shape[1:] != held_out.shape[1:]:
+        shapes = f"{tuple(samples.shape[1:])} and {tuple(held_out.shape[1:])}"
+        raise ValueError(f"samples and held-out images must have the same shape, found {shapes}")
+    if len(samples) < FEWEST or len(held_out) < 2 * FEWEST:
+        raise ValueError(
+            f"judging needs {FEWEST} samples and {2 * FEWEST} held-out images or more, "
+            f"found {len(samples)} and {len(held_out)}"
+        )
+    return min(len(samples), len(held_out) // 2)

@@ -1,0 +1,109 @@
+"""Finite scalar quantisation: a grid of levels instead of a codebook."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from voxlex.quantizers.base import Quantized, Quantizer
+from voxlex.quantizers.gradients import straight_through
+from voxlex.types import Codes, Latents
+
+_MARGIN = 1e-3
+"""The bounded values reach this far, relatively, beyond the outermost levels, so that those are met in finite z."""
+
+_MOST_LEVELS = 1000
+"""With more, the margin would be wider than half a step, and values would round to levels that do not exist."""
+
+
+class FiniteScalarQuantizer(Quantizer):
+    """Bounds each channel and rounds it to one of a few levels (FSQ, Mentzer et al., 2309.15505, section 3.1).
+
+    ```
+    quantizer = FiniteScalarQuantizer(levels=(8, 5, 5, 5))     # 1,000 codes
+    quantized = quantizer(z_e)                                 # z_e: (b, 4, *grid)
+    loss = reconstruction_loss(decoder(quantized.z_q))
+    ```
+
+    Nothing but the encoder and decoder is learned, there is no auxiliary loss, and no codeword can die. `z_q` lies in
+    [-1, 1]: (i − ⌊L/2⌋)/⌊L/2⌋ for level i of L. A code is Σ iⱼ·(L₁⋯Lⱼ₋₁), the first channel varying fastest.
+
+    Args:
+        levels: Levels L of each channel, 2 to 1000; their number is the length of a latent vector, their product the
+            number of codes. The paper advises 5 or more, and (8, 5, 5, 5) for about 2¹⁰ codes.
+
+    Raises:
+        ValueError: If there are no levels, or one is out of range.
+    """
+
+    levels: Int64[Tensor, " d"]
+    basis: Int64[Tensor, " d"]
+
+    def __init__(self, *, levels: Sequence[int] = (8, 5, 5, 5)) -> None:
+        if not levels or not all(2 <= count <= _MOST_LEVELS for count in levels) or math.prod(levels) >= 2**63:
+            raise ValueError(
+                f"levels: expected one number from 2 to {_MOST_LEVELS} for each channel, "
+                f"with a product below 2^63, got {tuple(levels)}"
+            )
+        super().__init__(num_embeddings=math.prod(levels), embedding_dim=len(levels))
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        self.register_buffer("basis", torch.tensor([1, *levels[:-1]]).cumprod(dim=0), persistent=False)
+
+    def forward(self, z_e: Latents) -> Quantized:
+        """Quantise latents; the gradient of `z_q` is that of the bounded values."""
+        self.check_latents(z_e)
+        bounded = self._bound(z_e)
+        indices = self._round(bounded)
+        scaled = bounded / _along(self.levels // 2, z_e)
+        z_q = straight_through(scaled, self._scale(indices)).to(z_e.dtype)
+        return Quantized(z_q=z_q, codes=self._join(indices), losses={})
+
+    def encode(self, z_e: Latents) -> Codes:
+        """Return the code of the nearest levels in each cell."""
+        self.check_latents(z_e)
+        return self._join(self._round(self._bound(z_e)))
+
+    def decode(self, codes: Codes) -> Latents:
+        """Return the levels in each cell, float32."""
+        self.check_codes(codes)
+        return self._scale(codes // _along(self.basis, codes) % _along(self.levels, codes))
+
+    def codewords(self) -> Float[Tensor, "1 k d"]:
+        """Return all combinations of levels."""
+        codes = torch.arange(self.num_embeddings, device=self.levels.device).view(1, 1, -1)
+        return self.decode(codes).movedim(1, -1)
+
+    def continuous(self, z_e: Latents) -> Latents:
+        """Return the bounded values, scaled as `z_q` but not rounded."""
+        self.check_latents(z_e)
+        return (self._bound(z_e) / _along(self.levels // 2, z_e)).to(z_e.dtype)
+
+    def _bound(self, z_e: Latents) -> Float[Tensor, "b d *grid"]:
+        """Return tanh(z + s)·h − o in float32, in units of steps (appendix A.1).
+
+        An even L has no middle level: o moves the values by half a step, and s keeps z = 0 at the value 0. With L = 2
+        the paper's s would put the threshold between the two levels at z = −3.8, where the gradient is gone; s is 0
+        then.
+        """
+        with torch.autocast(z_e.device.type, enabled=False):
+            reach = (self.levels - 1).float() * (1 + _MARGIN) / 2
+            offset = (self.levels % 2 == 0) * 0.5
+            shift = torch.atanh(offset / reach).where(self.levels > 2, 0.0)
+            return torch.tanh(z_e.float() + _along(shift, z_e)) * _along(reach, z_e) - _along(offset, z_e)
+
+    def _round(self, bounded: Float[Tensor, "b d *grid"]) -> Int64[Tensor, "b d *grid"]:
+        return bounded.detach().round().long() + _along(self.levels // 2, bounded)
+
+    def _scale(self, indices: Int64[Tensor, "b d *grid"]) -> Latents:
+        half = _along(self.levels // 2, indices)
+        return (indices - half).float() / half
+
+    def _join(self, indices: Int64[Tensor, "b d *grid"]) -> Codes:
+        return (indices * _along(self.basis, indices)).sum(dim=1, keepdim=True)
+
+
+def _along(per_channel: Tensor, latents: Tensor) -> Tensor:
+    """Return a vector shaped so that it goes with the channels of latents."""
+    return per_channel.view(-1, *[1] * (latents.ndim - 2))

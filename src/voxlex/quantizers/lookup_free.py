@@ -1,0 +1,159 @@
+"""Lookup-free quantisation: a code is the signs of a latent vector."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from voxlex.quantizers import processes
+from voxlex.quantizers.base import Quantized, Quantizer
+from voxlex.quantizers.gradients import straight_through
+from voxlex.types import Codes, Latents
+
+_MOST_BITS = 24
+"""The entropy of the codes needs the probability of each: 64 MiB at 24 bits."""
+
+
+class LookupFreeQuantizer(Quantizer):
+    """Takes the sign of each channel (LFQ, Yu et al., 2310.05737, section 3.1; BSQ, Zhao et al., 2406.07548).
+
+    ```
+    quantizer = LookupFreeQuantizer(num_bits=10)               # 1,024 codes
+    quantized = quantizer(z_e)                                 # z_e: (b, 10, *grid)
+    loss = reconstruction_loss(decoder(quantized.z_q)) + quantized.loss
+    ```
+
+    There is no codebook; a loss term, E[H(p(c|z))] − γ·H(E[p(c|z)]), makes signs certain and uses all codes. It is
+    exact, but never holds the N×2^d probabilities: the softmax p(c|z) over squared distances to the corners of the
+    cube factorises over bits (see `code_entropies`). The first channel is the highest bit of a code.
+
+    Args:
+        num_bits: Length of a latent vector, d; there are 2^d codes. At most 24.
+        spherical: Normalise latents to length 1, and codewords to ±1/√d (BSQ). Otherwise latents are as they come, and
+            codewords are ±1 (LFQ).
+        entropy_weight: Weight of the entropy term, in nats per code.
+        diversity_weight: γ, how much the use of all codes counts against the certainty of each.
+        commitment_cost: Weight β of ‖z − sg[z_q]‖², a mean over all elements.
+        temperature: τ of p(c|z) ∝ exp(−‖z − c‖²/τ), in units of the square of a codeword's coordinate; a bit at its
+            codeword is certain to σ(4/τ). See the note in `_logits`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_bits: int = 10,
+        spherical: bool = False,
+        entropy_weight: float = 0.1,
+        diversity_weight: float = 1.0,
+        commitment_cost: float = 0.25,
+        temperature: float = 1.0,
+    ) -> None:
+        if not 1 <= num_bits <= _MOST_BITS:
+            raise ValueError(f"num_bits: expected 1 to {_MOST_BITS}, got {num_bits}")
+        super().__init__(num_embeddings=2**num_bits, embedding_dim=num_bits)
+        for name, value in (
+            ("entropy_weight", entropy_weight),
+            ("diversity_weight", diversity_weight),
+            ("commitment_cost", commitment_cost),
+        ):
+            if value < 0:
+                raise ValueError(f"{name}: expected at least 0, got {value}")
+        if temperature <= 0:
+            raise ValueError(f"temperature: expected more than 0, got {temperature}")
+        self.spherical = spherical
+        self.entropy_weight = entropy_weight
+        self.diversity_weight = diversity_weight
+        self.commitment_cost = commitment_cost
+        self.temperature = temperature
+        self.scale = 1 / math.sqrt(num_bits) if spherical else 1.0
+
+    def forward(self, z_e: Latents) -> Quantized:
+        """Quantise latents; the gradient passes the signs straight through."""
+        self.check_latents(z_e)
+        with torch.autocast(z_e.device.type, enabled=False):
+            latents = self._normalize(z_e)
+            codes = _join(latents > 0)
+            signs = self._look_up(codes)
+            losses = self._losses(latents, signs)
+        return Quantized(z_q=straight_through(latents, signs).to(z_e.dtype), codes=codes, losses=losses)
+
+    def encode(self, z_e: Latents) -> Codes:
+        """Return the signs of each cell, as one integer."""
+        self.check_latents(z_e)
+        return _join(self._normalize(z_e) > 0)
+
+    def decode(self, codes: Codes) -> Latents:
+        """Return the signs in each cell, float32."""
+        self.check_codes(codes)
+        return self._look_up(codes)
+
+    def codewords(self) -> Float[Tensor, "1 k d"]:
+        """Return the corners of the cube."""
+        return self._look_up(torch.arange(self.num_embeddings).view(1, 1, -1)).movedim(1, -1)
+
+    def continuous(self, z_e: Latents) -> Latents:
+        """Return latents of length 1 if spherical, else their tanh, which keeps signs and ends where codewords are."""
+        self.check_latents(z_e)
+        latents = self._normalize(z_e)
+        return (latents if self.spherical else latents.tanh()).to(z_e.dtype)
+
+    def _normalize(self, z_e: Latents) -> Latents:
+        latents = z_e.float()
+        if not self.spherical:
+            return latents
+        # The largest coordinate goes first, lest squares overflow; without a direction, near 0, gradients stay finite.
+        largest = latents.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-6)
+        return F.normalize(latents / largest, dim=1, eps=1.0)
+
+    def _look_up(self, codes: Codes) -> Latents:
+        places = torch.arange(self.embedding_dim - 1, -1, -1, device=codes.device)
+        bits = codes >> places.view(-1, *[1] * (codes.ndim - 2)) & 1
+        return (2 * bits - 1) * self.scale
+
+    def _losses(self, latents: Latents, signs: Latents) -> dict[str, Tensor]:
+        bit_logits = (4 / self.temperature / self.scale) * latents.movedim(1, -1).flatten(end_dim=-2)
+        certainty, diversity = code_entropies(bit_logits)
+        return {
+            "entropy": self.entropy_weight * (certainty - self.diversity_weight * diversity),
+            "commitment": self.commitment_cost * F.mse_loss(latents, signs),
+        }
+
+
+def code_entropies(bit_logits: Float[Tensor, "n d"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Return the mean entropy of each vector's code distribution, and the entropy of their mean, in nats.
+
+    The bits of a vector are independent: of the squared distance to a corner, each bit decides its own part. So the
+    first entropy is a sum over bits. The mean distribution is one matrix product of the joint probabilities of the
+    first and of the second half of the bits, N×2^(d/2) each: p(c) = 1/N Σₙ p(a|zₙ)·p(b|zₙ) for c = (a, b). It is the
+    mean over the processes of a distributed run, so that they share one diversity.
+
+    Args:
+        bit_logits: Log odds of each bit.
+    """
+    bit_logits = bit_logits.clamp(-80, 80)  # certain beyond any doubt of float32
+    ones, zeros = bit_logits.sigmoid(), (-bit_logits).sigmoid()
+    per_vector = (ones * F.softplus(-bit_logits) + zeros * F.softplus(bit_logits)).sum(dim=1).mean()
+    half = bit_logits.shape[1] // 2
+    first = _joint(zeros[:, :half], ones[:, :half])
+    second = _joint(zeros[:, half:], ones[:, half:])
+    mean = processes.mean(first.t() @ second / bit_logits.shape[0])
+    of_mean = -(mean * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()).sum()
+    return per_vector, of_mean
+
+
+def _joint(zeros: Float[Tensor, "n h"], ones: Float[Tensor, "n h"]) -> Float[Tensor, "n c"]:
+    """Return the probability of each combination of independent bits, the first bit highest."""
+    joint = zeros.new_ones(zeros.shape[0], 1)
+    for zero, one in zip(zeros.unbind(dim=1), ones.unbind(dim=1), strict=True):
+        joint = (joint.unsqueeze(2) * torch.stack([zero, one], dim=1).unsqueeze(1)).flatten(start_dim=1)
+    return joint
+
+
+def _join(bits: Tensor) -> Codes:
+    places = torch.arange(bits.shape[1] - 1, -1, -1, device=bits.device)
+    return (bits.long() << places.view(-1, *[1] * (bits.ndim - 2))).sum(dim=1, keepdim=True)
