@@ -11,7 +11,7 @@ LAYERS = [
     {"errors", "types"},
     {"data", "nn", "quantizers", "priors"},
     {"models"},
-    {"metrics", "losses"},
+    {"metrics", "losses", "health"},
     {"training", "evaluation"},
     {"config"},
     {"assembly", "run_folder"},

@@ -14,8 +14,8 @@ from voxlex.data.phantom import write_phantom
 
 pytestmark = pytest.mark.slow
 
-TINY = "--steps 3 --size 32 --model.network.width 16 --prior.width 16 --prior.layers 2".split()
-TINY += "--training.autoencoder.batch-size 4 --training.prior.batch-size 4".split()
+TINY = ["--steps", "3", "--size", "32", "--model.network.width", "16", "--prior.width", "16", "--prior.layers", "2"]
+TINY += ["--training.autoencoder.batch-size", "4", "--training.prior.batch-size", "4"]
 
 
 @pytest.fixture(scope="module")

@@ -140,10 +140,12 @@ class Evaluate:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        figures = evaluate(vocabulary, open_for(vocabulary.config, self.source).subset(self.split)).figures
-        show(figures, title=f"{self.run_folder} on {self.source} ({self.split})")
+        evaluation = evaluate(vocabulary, open_for(vocabulary.config, self.source).subset(self.split))
+        show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
+        if evaluation.reconstruction.warning:
+            print(f"warning: {evaluation.reconstruction.warning}")
         if self.json:
-            write_json(self.json, figures)
+            write_json(self.json, evaluation.figures)
 
 
 @dataclass(kw_only=True)

@@ -63,9 +63,10 @@ def test_the_same_generator_state_gives_the_same_codes(make_pixelcnn):
     assert not torch.equal(first, other)
 
 
-def test_towards_zero_temperature_each_code_is_the_likeliest(make_pixelcnn):
-    prior = make_pixelcnn()
-    codes = prior.sample(2, temperature=1e-6)
+@pytest.mark.parametrize("options", [{"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}])
+def test_with_nothing_else_left_each_code_is_the_likeliest(make_pixelcnn, options):
+    prior = make_pixelcnn(num_codebooks=2)
+    codes = prior.sample(2, **options)
     assert torch.equal(codes, prior(codes).argmax(dim=1))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from voxlex import metrics
 from voxlex.data.prepared import PreparedDataset
+from voxlex.health import codebook_health
 from voxlex.models import VQVAE
 from voxlex.types import Codes, Image
 
@@ -20,15 +21,17 @@ class ReconstructionFigures:
     """Figures of a set of images, and the codes they were stored as.
 
     Attributes:
-        figures: `reconstruction.l1`, `.psnr_db`, `.ssim` (means over images), `codebook.perplexity` and `.usage` (over
-            the whole set), `rate_bpp` (log₂K bits a code) and `n_images`.
+        figures: `reconstruction.l1`, `.psnr_db`, `.ssim` (means over images), `codebook.*` (see `health`), `rate_bpp`
+            (log₂K bits a code) and `n_images`.
         codes: Of every image, on the CPU.
         per_image: SSIM and PSNR in dB of every image, `(n, 2)`.
+        warning: What is wrong with the codebook and what to try, if it has collapsed.
     """
 
     figures: dict[str, float]
     codes: Codes
     per_image: Tensor
+    warning: str | None
 
 
 def reconstruct_in_batches(autoencoder: VQVAE, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes, Image]]:
@@ -54,14 +57,13 @@ def evaluate_reconstruction(autoencoder: VQVAE, dataset: PreparedDataset) -> Rec
         per_image.append(torch.stack(measures, dim=1))
         codes.append(batch_codes)
     table, all_codes = torch.cat(per_image), torch.cat(codes)
-    counts = metrics.code_counts(all_codes, autoencoder.quantizer.num_embeddings)
+    health = codebook_health(autoencoder.quantizer, all_codes)
     ssim, psnr_db, l1 = table.double().mean(dim=0).tolist()
     figures = {
         "reconstruction.ssim": ssim,
         "reconstruction.psnr_db": psnr_db,
         "reconstruction.l1": l1,
-        "codebook.perplexity": metrics.perplexity(counts),
-        "codebook.usage": metrics.usage(counts),
+        **health.figures,
         "rate_bpp": metrics.rate_bpp(
             codes_per_image=prod(all_codes.shape[1:]),
             bits_per_code=log2(autoencoder.quantizer.num_embeddings),
@@ -69,4 +71,4 @@ def evaluate_reconstruction(autoencoder: VQVAE, dataset: PreparedDataset) -> Rec
         ),
         "n_images": len(dataset),
     }
-    return ReconstructionFigures(figures=figures, codes=all_codes, per_image=table[:, :2])
+    return ReconstructionFigures(figures=figures, codes=all_codes, per_image=table[:, :2], warning=health.warning)

@@ -82,6 +82,31 @@ MEASURES = (
         meaning="Share of the codewords that occur at all.",
     ),
     Measure(
+        key="codebook.dead",
+        name="Dead codewords",
+        form=",d",
+        better="lower",
+        meaning="Codewords that do not occur in these images.",
+    ),
+    Measure(
+        key="codebook.norm_shortest",
+        name="Shortest codeword",
+        form=".3f",
+        meaning="Length of a code vector; far outliers are never used.",
+    ),
+    Measure(
+        key="codebook.norm_median",
+        name="Median codeword",
+        form=".3f",
+        meaning="Length of a typical code vector.",
+    ),
+    Measure(
+        key="codebook.norm_longest",
+        name="Longest codeword",
+        form=".3f",
+        meaning="Far above the median, codewords have run away.",
+    ),
+    Measure(
         key="prior.bits_per_code",
         name="Prior",
         form=".3f",

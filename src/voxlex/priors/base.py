@@ -134,7 +134,7 @@ class Prior(nn.Module, ABC):
         rows = n
         if guidance != 1:
             draw = GuidedDraw(guidance=guidance, **vars(draw))
-            rows, condition = 2 * n, self._with_and_without(condition)
+            rows, condition = 2 * n, self._with_and_without(condition, n)
         was_training = self.training
         self.eval()
         try:
@@ -164,10 +164,8 @@ class Prior(nn.Module, ABC):
         if low < 0 or high >= self.num_embeddings:
             raise CodesError(f"expected codes in [0, {self.num_embeddings}), got {low} to {high}")
 
-    def _resolve_condition(self, condition: Tensor | None, n: int) -> Int64[Tensor, "n"]:
-        """Row of the class table for each image: its class, or `classes` where it is unknown or hidden."""
-        if condition is None:
-            return torch.full((n,), self.classes, device=self.device)
+    def _check_condition(self, condition: Tensor, n: int) -> None:
+        """Refuse a condition that does not fit this prior or the number of images."""
         if self.classes == 0:
             raise ValueError("this prior is unconditional (classes=0), but a condition was given")
         if condition.shape != (n,):
@@ -175,16 +173,23 @@ class Prior(nn.Module, ABC):
         low, high = (int(extreme) for extreme in condition.aminmax())
         if low < UNKNOWN or high >= self.classes:
             raise ValueError(f"expected classes in [0, {self.classes}) or {UNKNOWN} for unknown, got {low} to {high}")
+
+    def _resolve_condition(self, condition: Tensor | None, n: int) -> Int64[Tensor, "n"]:
+        """Row of the class table for each image: its class, or `classes` where it is unknown or hidden."""
+        if condition is None:
+            return torch.full((n,), self.classes, device=self.device)
+        self._check_condition(condition, n)
         condition = condition.to(self.device)
         hidden = condition == UNKNOWN
         if self.training and self.condition_dropout:
             hidden = hidden | (torch.rand(n, device=condition.device) < self.condition_dropout)
         return condition.masked_fill(hidden, self.classes)
 
-    def _with_and_without(self, condition: Int64[Tensor, "n"] | None) -> Int64[Tensor, "m"]:
+    def _with_and_without(self, condition: Tensor | None, n: int) -> Int64[Tensor, "m"]:
         """Every image under its condition, then every image under none, for guidance."""
         if self.classes == 0:
             raise ValueError("guidance needs a conditional prior; this one is unconditional (classes=0)")
         if condition is None or bool((condition == UNKNOWN).any()):
             raise ValueError("guidance needs the class of every image, but some are unknown")
+        self._check_condition(condition, n)
         return torch.cat([condition, torch.full_like(condition, UNKNOWN)])

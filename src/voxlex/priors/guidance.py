@@ -14,7 +14,7 @@ class GuidedDraw(Draw):
     """Draws for a batch that holds every image twice: first all under their conditions, then all under none.
 
     The logits of the two are l = l_none + guidance · (l_condition − l_none) (Ho and Salimans, 2207.12598, equation 6;
-    for codes Sanchez et al., 2306.17806, equation 7), and both halves get the code that is drawn from them. A prior
+    for codes Sanchez et al., 2306.17806), and both halves get the code that is drawn from them. A prior
     that draws from a batch of the two through a single cache needs to know no more of guidance.
 
     Attributes:

@@ -40,7 +40,12 @@ class Quantizer(nn.Module, ABC):
         num_embeddings: Codewords in each codebook, K.
         embedding_dim: Length of a latent vector, d.
         num_codebooks: Codes in each cell, q.
+
+    Attributes:
+        remedy: What to try when few codewords carry all the data.
     """
+
+    remedy = "a lower learning rate, a larger batch or fewer codewords"
 
     def __init__(self, *, num_embeddings: int, embedding_dim: int, num_codebooks: int = 1) -> None:
         super().__init__()

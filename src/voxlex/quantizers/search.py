@@ -1,36 +1,130 @@
 """Nearest codeword search, exact, without the N×K distance matrix in memory."""
 
+from functools import cache
+from types import ModuleType
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 _TILE_ELEMENTS = 2**19
-"""Scores held at a time: 2 MiB of float32, which stays in a core's cache."""
+"""Scores held at a time on a CPU: 2 MiB of float32, which stays in the cores' caches."""
 
-_GROUP = 64
-"""Columns whose maximum is taken first; a row maximum vectorises, an argmax does not."""
+_ACCELERATOR_TILE_ELEMENTS = 2**25
+"""And elsewhere: 128 MiB, enough to keep every unit of a large GPU busy."""
+
+_GROUP = 32
+"""Codewords whose maximum is taken first; a maximum vectorises, an argmax does not."""
 
 
-@torch.no_grad()
 def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
     """Return the index of the codeword at the smallest Euclidean distance from each vector.
 
-    `argmin ‖x − e‖² = argmax (x·e − ½‖e‖²)`, computed in float32 under any autocast. Ties go to the lowest index.
+    Computed in float32 under any autocast; only distances that float32 cannot tell apart may change places. Ties go to
+    the lowest index. Where an input is not finite, or so large that its square overflows float32 (beyond about 1e18),
+    the index is arbitrary, but in range.
+
+    Raises:
+        ValueError: If the codebook is empty, or its codewords are not as long as the vectors.
     """
-    with torch.autocast(vectors.device.type, enabled=False):
-        vectors, codebook = vectors.float(), codebook.float()
-        bias = -0.5 * codebook.square().sum(dim=1)
-        rows = max(_TILE_ELEMENTS // len(codebook), 1)
-        tiles = [_first_argmax(torch.addmm(bias, tile, codebook.t())) for tile in vectors.split(rows)]
-        return torch.cat(tiles) if tiles else torch.empty(0, dtype=torch.int64, device=vectors.device)
+    if len(codebook) == 0 or vectors.shape[1] != codebook.shape[1]:
+        raise ValueError(f"codebook: expected (k, {vectors.shape[1]}) with k at least 1, got {tuple(codebook.shape)}")
+    vectors, codebook = vectors.detach(), codebook.detach()
+    if torch.compiler.is_exporting():
+        return _in_plain_operations(vectors, codebook)
+    if torch.compiler.is_compiling():
+        return _as_operator(vectors, codebook)
+    return _search(vectors, codebook)
 
 
-def _first_argmax(scores: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
-    """Return each row's first position of its maximum: the best group of columns, then the best column in it."""
-    n, k = scores.shape
-    if k % _GROUP:
-        return scores.argmax(dim=1)
-    groups = scores.view(n, k // _GROUP, _GROUP)
-    best_group = groups.amax(dim=2).argmax(dim=1)
-    columns = groups.gather(1, best_group.view(n, 1, 1).expand(n, 1, _GROUP)).squeeze(1)
-    return best_group * _GROUP + columns.argmax(dim=1)
+def _search(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+    if not len(vectors):
+        return torch.empty(0, dtype=torch.int64, device=vectors.device)
+    with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+        vectors, codebook = _centred(vectors, codebook)
+        if _fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
+            return search_triton.nearest(vectors, codebook)
+        precision = torch.get_float32_matmul_precision()
+        if precision == "highest":
+            return _in_tiles(vectors, codebook)
+        torch.set_float32_matmul_precision("highest")
+        try:
+            return _in_tiles(vectors, codebook)
+        finally:
+            torch.set_float32_matmul_precision(precision)
+
+
+@torch.library.custom_op("voxlex::nearest", mutates_args=())
+def _as_operator(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """The search as one node of a compiled graph, which would otherwise unroll its loop."""
+    return _search(vectors, codebook)
+
+
+@_as_operator.register_fake
+def _(vectors: Tensor, codebook: Tensor) -> Tensor:
+    return vectors.new_empty(len(vectors), dtype=torch.int64)
+
+
+def _in_plain_operations(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+    """The search in operations that an exported graph can carry to where there is no voxlex; it holds all scores."""
+    vectors, codebook = _centred(vectors, codebook)
+    return torch.addmm(_bias(codebook), vectors, codebook.t()).argmax(dim=1)
+
+
+def _centred(
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "k d"]]:
+    """Return both in float32, moved so that rounding is relative to the codebook's spread, not its place."""
+    vectors, codebook = vectors.float(), codebook.float()
+    centre = codebook.mean(dim=0)
+    return vectors - centre, codebook - centre
+
+
+def _bias(codebook: Float[Tensor, "k d"]) -> Float[Tensor, " k"]:
+    """Return −½‖e‖²: then `argmin ‖x − e‖² = argmax (x·e − ½‖e‖²)`."""
+    return -0.5 * codebook.square().sum(dim=1)
+
+
+def _in_tiles(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+    """Score a tile of vectors at a time; codewords run down a tile, so that maxima are taken across whole rows."""
+    last = len(codebook) - 1
+    # Copies of the last codeword fill the last group: they win at best a tie, and count as the last.
+    padded = torch.cat([codebook, codebook[last:].expand(-len(codebook) % _GROUP, -1)])
+    bias = _bias(padded).unsqueeze(1)
+    tile_elements = _TILE_ELEMENTS if vectors.device.type == "cpu" else _ACCELERATOR_TILE_ELEMENTS
+    fewest, most = (32, 512) if vectors.device.type == "cpu" else (1024, 65536)
+    tile_vectors = min(max(tile_elements // len(padded), fewest), most, len(vectors))
+    memory = vectors.new_empty(tile_vectors * len(padded))
+    codes = []
+    for tile in vectors.split(tile_vectors):
+        scores = memory[: len(padded) * len(tile)].view(len(padded), len(tile))
+        codes.append(_first_argmax(torch.addmm(bias, padded, tile.t(), out=scores)))
+    return torch.cat(codes).clamp_(max=last)
+
+
+def _first_argmax(scores: Float[Tensor, "k n"]) -> Int64[Tensor, " n"]:
+    """Return each column's first position of its maximum: the best group of codewords, then the best one in it."""
+    groups = scores.unflatten(0, (-1, _GROUP))
+    best_group = groups.amax(dim=1).max(dim=0).indices
+    members = groups.gather(0, best_group.expand(1, _GROUP, -1)).squeeze(0)
+    return best_group * _GROUP + members.max(dim=0).indices
+
+
+def _fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
+    """Whether the vectors are on an NVIDIA GPU with TF32, and short enough for one to stay on the chip."""
+    return (
+        vectors.is_cuda
+        and torch.version.hip is None
+        and torch.cuda.get_device_capability(vectors.device) >= (8, 0)
+        and vectors.shape[1] <= 256
+    )
+
+
+@cache
+def _search_triton() -> ModuleType | None:
+    """Return the module of the fused kernel; PyTorch comes without Triton on some systems."""
+    try:
+        from voxlex.quantizers import search_triton
+    except ImportError:
+        return None
+    return search_triton

@@ -44,6 +44,8 @@ class VectorQuantizer(Quantizer):
         ValueError: If an argument is out of range.
     """
 
+    remedy = "a lower learning rate, a larger batch, a smaller num_embeddings or a higher revival_threshold"
+
     def __init__(
         self,
         *,

@@ -190,7 +190,7 @@ class _Trainer:
         journal.write(
             {f"validation/{name}": value for name, value in figures.items()}, step=self.step, elapsed_s=self.elapsed_s
         )
-        display.validated(figures, step=self.step, alarm=self.objective.alarm(figures, progress=self.progress))
+        display.validated(figures, step=self.step, alarm=self.objective.alarm(progress=self.progress))
 
     def save(self) -> None:
         """Write the state to resume from."""

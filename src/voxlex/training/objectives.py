@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from voxlex import metrics
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.selection import evenly_spaced
+from voxlex.health import codebook_health
 from voxlex.losses import reconstruction_losses
 from voxlex.models import VQVAE
 from voxlex.priors.base import Prior
@@ -57,8 +58,8 @@ class Objective(ABC):
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Return the figures of held-out rows; `module` is in eval mode."""
 
-    def alarm(self, figures: Mapping[str, float], *, progress: float) -> str | None:
-        """Return a warning, if the figures of a validation call for one."""
+    def alarm(self, *, progress: float) -> str | None:
+        """Return a warning, if the last validation calls for one."""
         return None
 
 
@@ -93,6 +94,7 @@ class AutoencoderObjective(Objective):
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
         self.quantizing = continuous_share == 0
+        self.warning: str | None = None
         self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(32)
 
     def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
@@ -128,21 +130,16 @@ class AutoencoderObjective(Objective):
             per_image.append(torch.stack(measures, dim=1))
             codes += [] if outputs.codes is None else [outputs.codes]
         figures = dict(zip(("l1", "psnr_db", "ssim"), torch.cat(per_image).mean(dim=0).tolist(), strict=True))
+        self.warning = None
         if codes:
-            counts = metrics.code_counts(torch.cat(codes), self.autoencoder.quantizer.num_embeddings)
-            figures |= {"perplexity": metrics.perplexity(counts), "usage": metrics.usage(counts)}
+            health = codebook_health(self.autoencoder.quantizer, torch.cat(codes))
+            figures |= {"perplexity": health.perplexity, "usage": health.usage}
+            self.warning = health.warning
         return figures
 
-    def alarm(self, figures: Mapping[str, float], *, progress: float) -> str | None:
-        """Warn of a collapsing codebook: fewer than a tenth of its words carry the data."""
-        num_embeddings = self.autoencoder.quantizer.num_embeddings
-        young = progress < self.continuous_share + 0.1
-        if young or figures.get("perplexity", num_embeddings) >= 0.1 * num_embeddings:
-            return None
-        return (
-            f"the codebook is collapsing: perplexity {figures['perplexity']:.0f} of {num_embeddings} codewords; "
-            "try a lower learning rate, a larger batch, a smaller num_embeddings or a higher revival_threshold"
-        )
+    def alarm(self, *, progress: float) -> str | None:
+        """Warn of a collapsing codebook, once it has had time to learn."""
+        return self.warning if progress >= self.continuous_share + 0.1 else None
 
 
 class PriorObjective(Objective):

@@ -31,8 +31,8 @@ class GenerationReport:
         figures: By name, such as `generation.swd`, and for each but the counts and the p-value the same figure of real
             images, `generation.swd_floor`. Likeness: `swd`, `frechet`, `precision`, `recall`, `density`, `coverage`,
             `c2st` (accuracy of a classifier; 0.5 is indistinguishable) and `c2st_p_value`. Variety: `ms_ssim`.
-            Memorisation: `copies`, `closer_than_p1`, `closer_than_p5`, `closer_than_median`, `memorisation_auc`. Counts:
-            `n_samples`, and `n_compared`, the size of every set that was compared for likeness.
+            Memorisation: `copies`, `closer_than_p1`, `closer_than_p5`, `closer_than_median`, `memorisation_auc`.
+            Counts: `n_samples`, and `n_compared`, the size of every set that was compared for likeness.
         pairs: Every sample and its nearest training image, the closest first.
         copies: The pairs among them that are near copies.
     """

@@ -4,10 +4,7 @@ from math import erfc, sqrt
 
 import torch
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn import linear_model, model_selection, pipeline, preprocessing  # type: ignore[import-untyped]
 from torch import Tensor
 
 FOLDS = 5
@@ -29,9 +26,10 @@ def classifier_accuracy(x: Float[Tensor, "n f"], y: Float[Tensor, "n f"], *, see
         raise ValueError(f"both sets must hold the same number of images, {FOLDS} or more, found {len(x)} and {len(y)}")
     rows = torch.cat([x, y]).double().cpu().numpy()
     labels = torch.arange(2).repeat_interleave(len(x)).numpy()
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    return float(cross_val_score(classifier, rows, labels, cv=folds).mean())
+    regression = linear_model.LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000)
+    classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), regression)
+    folds = model_selection.StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    return float(model_selection.cross_val_score(classifier, rows, labels, cv=folds).mean())
 
 
 def chance_of_accuracy(accuracy: float, images: int) -> float:

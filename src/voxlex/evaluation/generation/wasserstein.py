@@ -20,7 +20,7 @@ _DIRECTIONS = 128
 _BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # Burt and Adelson, 1983
 _FLAT = 1e-6  # a level with less contrast than this shows nothing
 
-Patches = Float[Tensor, "p c k"]
+Patches = Float[Tensor, "p k c"]
 
 
 def sliced_wasserstein(x: Image, y: Image, *, generator: torch.Generator) -> dict[int, float]:
@@ -48,9 +48,9 @@ def sliced_wasserstein(x: Image, y: Image, *, generator: torch.Generator) -> dic
     distances = {}
     for x_level, y_level in zip(laplacian_pyramid(x), laplacian_pyramid(y), strict=True):
         y_patches = _draw_patches(y_level, generator)
-        mean, deviation = y_patches.mean((0, 2)), y_patches.std((0, 2)).clamp_min(_FLAT)
+        mean, deviation = y_patches.mean((0, 1)), y_patches.std((0, 1)).clamp_min(_FLAT)
         both = (_draw_patches(x_level, generator), y_patches)
-        x_rows, y_rows = (((p - mean[:, None]) / deviation[:, None]).flatten(1) for p in both)
+        x_rows, y_rows = (((patches - mean) / deviation).flatten(1) for patches in both)
         distances[min(x_level.shape[2:])] = _distance(x_rows, y_rows, generator)
     return distances
 
@@ -93,16 +93,17 @@ def _blurred(images: Image) -> Image:
 
 
 def _draw_patches(images: Image, generator: torch.Generator) -> Patches:
-    windows = images
-    for axis in range(2, images.ndim):
+    windows = images.movedim(1, -1)
+    for axis in range(1, images.ndim - 1):
         windows = windows.unfold(axis, PATCH, 1)
+    windows = windows.movedim(images.ndim - 1, -1)
     count = len(images) * _PATCHES_PER_IMAGE
     corners = [
         torch.randint(windows.shape[axis], (count,), generator=generator).to(images.device)
-        for axis in range(2, images.ndim)
+        for axis in range(1, images.ndim - 1)
     ]
     owner = torch.arange(len(images), device=images.device).repeat_interleave(_PATCHES_PER_IMAGE)
-    return windows[(owner, slice(None), *corners)].flatten(2)
+    return windows[(owner, *corners)].flatten(1, -2)
 
 
 def _distance(x: Float[Tensor, "p f"], y: Float[Tensor, "p f"], generator: torch.Generator) -> float:

@@ -1,0 +1,115 @@
+"""The fused kernel, on a GPU where there is one, and everywhere else in Triton's interpreter.
+
+Triton reads TRITON_INTERPRET when it is first imported, so the interpreter needs a process of its own: one test runs
+this very file again in it.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="PyTorch comes without Triton on this system")
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED else "cuda"
+
+on_device = pytest.mark.skipif(
+    not INTERPRETED and not torch.cuda.is_available(), reason="no GPU; runs in Triton's interpreter instead"
+)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="this is the run it starts")
+def test_all_pass_in_the_interpreter() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__).resolve())],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " passed, 1 skipped" in run.stdout
+
+
+def search(vectors: Tensor, codebook: Tensor, caution: float = 1.0) -> Tensor:
+    from voxlex.quantizers.search_triton import nearest
+
+    return nearest(vectors.to(DEVICE), codebook.to(DEVICE), caution=caution).cpu()
+
+
+def brute_force(vectors: Tensor, codebook: Tensor) -> Tensor:
+    return (vectors.double().unsqueeze(1) - codebook.double()).square().sum(dim=2).argmin(dim=1)
+
+
+@on_device
+@pytest.mark.parametrize("caution", [1.0, 1e9])
+@pytest.mark.parametrize(("n", "k", "d"), [(300, 100, 8), (128, 64, 64), (1, 1, 1), (129, 65, 17), (40, 70, 200)])
+def test_equals_brute_force(n: int, k: int, d: int, caution: float) -> None:
+    vectors, codebook = torch.randn(n, d), torch.randn(k, d)
+    assert torch.equal(search(vectors, codebook, caution), brute_force(vectors, codebook))
+
+
+@on_device
+def test_ties_go_to_the_lowest_index() -> None:
+    codebook = torch.randn(50, 8).repeat(4, 1)
+    assert torch.equal(search(codebook[:50], codebook), torch.arange(50))
+
+
+@on_device
+def test_near_ties_are_told_apart() -> None:
+    # Each codeword has a neighbour that differs from it about as much as TF32 can tell.
+    codebook = torch.randn(60, 8).repeat_interleave(2, dim=0)
+    codebook[1::2] *= 1 + 2**-10
+    assert torch.equal(search(codebook, codebook), brute_force(codebook, codebook))
+
+
+@on_device
+@pytest.mark.parametrize(("caution", "passes"), [(0.0, 1), (1e9, 3)])
+def test_only_open_rows_take_the_next_pass(monkeypatch: pytest.MonkeyPatch, caution: float, passes: int) -> None:
+    from voxlex.quantizers import search_triton
+
+    rows: list[int] = []
+    launch = search_triton._launch
+    monkeypatch.setattr(
+        search_triton, "_launch", lambda vectors, *rest: rows.append(len(vectors)) or launch(vectors, *rest)
+    )
+    search(torch.randn(100, 8), torch.randn(40, 8), caution)
+    assert rows == [100] * passes
+
+
+@on_device
+def test_a_wrong_answer_of_a_fast_pass_is_put_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    from voxlex.quantizers import search_triton
+
+    launch = search_triton._launch
+
+    def in_low_precision(vectors: Tensor, codebook: Tensor, bias: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+        if precision == "ieee":
+            return launch(vectors, codebook, bias, precision)
+        kept = {"tf32": -(2**13), "tf32x3": -(2**3)}[precision]  # a mask that cuts the low bits off
+        return launch(
+            *((part.view(torch.int32) & kept).view(torch.float32) for part in (vectors, codebook)), bias, precision
+        )
+
+    vectors, codebook = torch.randn(2000, 8), torch.randn(300, 8)
+    codebook[150:] = codebook[:150] + 1e-4 * torch.randn(150, 8)
+    expected = brute_force(vectors, codebook)
+    monkeypatch.setattr(search_triton, "_launch", in_low_precision)
+    assert (search(vectors, codebook, caution=0.0) != expected).any()
+    assert (search(vectors, codebook) != expected).sum() <= 1
+
+
+@on_device
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # NumPy's, in the interpreter
+@pytest.mark.parametrize("extreme", [1e30, float("inf"), float("nan")])
+def test_extreme_inputs_give_indices_in_range(extreme: float) -> None:
+    vectors, codebook = torch.randn(50, 8), torch.randn(33, 8)
+    vectors[::3, 2] = codebook[::4, 5] = extreme
+    codes = search(vectors, codebook)
+    assert codes.min() >= 0
+    assert codes.max() < 33
