@@ -1,12 +1,153 @@
-"""From the values of a manifest column to the classes of a conditional prior."""
+"""What a prior can be asked for: columns of a table, and how their values become one tensor."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from numbers import Real
+from typing import Any
 
+import pandas as pd
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.priors.base import UNKNOWN
+
+Table = Mapping[str, Sequence[Any]]
+"""Columns by their names, all of one length; a cell that is empty, "", None or NaN, is not known."""
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of names; each is encoded as its position among them."""
+
+    name: str
+    values: tuple[str, ...]
+
+    def encode(self, value: object) -> float:
+        """The position of a value.
+
+        Raises:
+            ValueError: It is not one of `values`.
+        """
+        if str(value) not in self.values:
+            raise ValueError(f"{self.name}: unknown value {value!r}; known are {', '.join(self.values)}")
+        return float(self.values.index(str(value)))
+
+    def fits(self, encoded: Float[Tensor, "n"]) -> bool:
+        """Tell whether all numbers are positions."""
+        return bool(((encoded >= 0) & (encoded < len(self.values)) & (encoded == encoded.round())).all())
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A column of numbers; the range from `low` to `high` is encoded as [-1, 1]."""
+
+    name: str
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low <= self.high < math.inf:
+            raise ValueError(f"{self.name}: expected a finite range, got {self.low} to {self.high}")
+
+    def encode(self, value: object) -> float:
+        """The place of a number, or of its text, in the range.
+
+        Raises:
+            ValueError: It is no number, or beyond the range.
+        """
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = math.nan
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{self.name}: expected a number from {self.low:g} to {self.high:g}, got {value!r}")
+        return 2 * (number - self.low) / (self.high - self.low) - 1 if self.high > self.low else 0.0
+
+    def fits(self, encoded: Float[Tensor, "n"]) -> bool:
+        """Tell whether all numbers lie in the encoded range."""
+        return bool((encoded.abs() <= 1).all())
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The columns that a prior is conditioned on; none for an unconditional prior.
+
+    An image's condition is one float for each column, NaN where it is not known.
+    """
+
+    columns: tuple[Categorical | Numeric, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Of the columns, in the order of their numbers in a condition."""
+        return [column.name for column in self.columns]
+
+    @classmethod
+    def of(cls, table: Table, names: Sequence[str]) -> "Conditions":
+        """Learn from the columns of a table what can be asked for; a column without any known value is left out.
+
+        A column of numbers is numeric, any other categorical.
+
+        Raises:
+            ValueError: The table has not such a column.
+        """
+        missing = [name for name in names if name not in table]
+        if missing:
+            raise ValueError(f"no column {missing[0]!r} to condition on; there are {', '.join(table)}")
+        known = {name: [value for value in table[name] if not _is_missing(value)] for name in names}
+        return cls(tuple(_column(name, values) for name, values in known.items() if values))
+
+    def encode(self, wanted: Table) -> Float[Tensor, "n c"]:
+        """Conditions that somebody asks for, one row for each image; a column that is not given is not known.
+
+        Raises:
+            ValueError: A name or a value is strange to this prior; names the known ones.
+        """
+        strange = [name for name in wanted if name not in self.names]
+        if strange:
+            known = ", ".join(self.names) or "none"
+            raise ValueError(f"unknown condition {strange[0]!r}; known are {known}")
+        return self._encode(wanted, strict=True)
+
+    def look_up(self, table: Table) -> Float[Tensor, "n c"]:
+        """Conditions of the rows of a table that may hold other columns, or lack some; strange values are not known."""
+        return self._encode(table, strict=False)
+
+    def check(self, condition: Tensor, n: int) -> None:
+        """Raise ValueError unless a condition is what `encode` would give for `n` images."""
+        if condition.shape != (n, len(self.columns)):
+            expected = f"({n}, {len(self.columns)}), a row for each image and a column for each condition"
+            raise ValueError(f"expected a condition {expected} ({', '.join(self.names)}), got {tuple(condition.shape)}")
+        for column, encoded in zip(self.columns, condition.unbind(dim=1), strict=True):
+            if not column.fits(encoded[~encoded.isnan()]):
+                raise ValueError(f"{column.name}: expected encoded values of {column}, got {encoded.tolist()}")
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The columns as JSON has them; `from_description` takes it back."""
+        return [asdict(column) for column in self.columns]
+
+    @classmethod
+    def from_description(cls, description: Sequence[Mapping[str, Any]]) -> "Conditions":
+        """Conditions that were written by `describe`."""
+        return cls(
+            tuple(
+                Categorical(column["name"], tuple(column["values"])) if "values" in column else Numeric(**column)
+                for column in description
+            )
+        )
+
+    def _encode(self, table: Table, *, strict: bool) -> Float[Tensor, "n c"]:
+        lengths = {len(values) for values in table.values()}
+        if len(lengths) != 1:
+            raise ValueError(f"expected columns of one length, got lengths {sorted(lengths)}")
+        encoded = torch.full((lengths.pop(), len(self.columns)), math.nan)
+        for place, column in enumerate(self.columns):
+            for row, value in enumerate(table.get(column.name, ())):
+                if not _is_missing(value):
+                    encoded[row, place] = _encode(column, value, strict=strict)
+        return encoded
 
 
 def class_indices(values: Sequence[str], *, known: Sequence[str]) -> Int64[Tensor, " n"] | None:
@@ -26,3 +167,22 @@ def class_indices(values: Sequence[str], *, known: Sequence[str]) -> Int64[Tenso
     if strange:
         raise ValueError(f"unknown value {strange[0]!r}; known are {', '.join(known)}")
     return torch.tensor([positions[value] for value in values], dtype=torch.int64)
+
+
+def _encode(column: Categorical | Numeric, value: object, *, strict: bool) -> float:
+    try:
+        return column.encode(value)
+    except ValueError:
+        if strict:
+            raise
+        return math.nan
+
+
+def _column(name: str, known: Sequence[Any]) -> Categorical | Numeric:
+    if all(isinstance(value, Real) and not isinstance(value, bool) for value in known):
+        return Numeric(name, low=float(min(known)), high=float(max(known)))
+    return Categorical(name, tuple(sorted({str(value) for value in known})))
+
+
+def _is_missing(value: Any) -> bool:
+    return value == "" if isinstance(value, str) else bool(pd.isna(value))

@@ -14,6 +14,9 @@ from voxlex.types import Codes, Latents
 _TILE_ELEMENTS = 2**22
 """Logits held at a time where no gradient is needed: 16 MiB of float32."""
 
+_SHARPNESS = 4.0
+"""s of the first distribution, exp(−½s‖z − e‖²): wide enough for gradients, narrow enough to tell latents apart."""
+
 
 class GumbelQuantizer(Quantizer):
     """Samples a codeword from a categorical distribution by the relaxed Gumbel-max trick.
@@ -54,7 +57,6 @@ class GumbelQuantizer(Quantizer):
         final_temperature: float = 1 / 16,
         kl_weight: float = 5e-4,
         hard: bool = False,
-        sharpness: float = 4.0,
     ) -> None:
         super().__init__(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if not temperature >= final_temperature > 0:
@@ -71,9 +73,11 @@ class GumbelQuantizer(Quantizer):
         self.register_buffer("temperature", torch.tensor(temperature))
         self.embeddings = nn.Parameter(torch.randn(num_embeddings, embedding_dim))
         self.to_logits = nn.Linear(embedding_dim, num_embeddings)
+        # Logits begin as −½s‖z − e‖², but for a constant: a sample is a codeword near the latent, and gradients mean
+        # something from the first step on. After a random start most codewords stay unused.
         with torch.no_grad():
-            self.to_logits.weight.copy_(sharpness * self.embeddings)
-            self.to_logits.bias.copy_(-0.5 * sharpness * self.embeddings.square().sum(dim=1))
+            self.to_logits.weight.copy_(_SHARPNESS * self.embeddings)
+            self.to_logits.bias.copy_(-0.5 * _SHARPNESS * self.embeddings.square().sum(dim=1))
 
     def forward(self, z_e: Latents) -> Quantized:
         """Sample codewords in training mode, take the most probable ones in eval mode."""
@@ -126,9 +130,11 @@ class GumbelQuantizer(Quantizer):
         return torch.cat([self._logits(tile).argmax(dim=1) for tile in vectors.split(rows)])
 
     def _sample(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n d"]:
-        weights = F.gumbel_softmax(logits, tau=self.temperature, dim=1)
+        noise = -torch.empty_like(logits).exponential_().log()
+        weights = ((logits + noise) / self.temperature).softmax(dim=1)
         if self.hard:
-            weights = straight_through(weights, F.one_hot(weights.argmax(dim=1), self.num_embeddings).to(weights))
+            drawn = weights.argmax(dim=1, keepdim=True)
+            weights = straight_through(weights, torch.zeros_like(weights).scatter(1, drawn, 1.0))
         return weights @ self.embeddings.float()
 
     def _take(self, logits: Float[Tensor, "n k"], indices: Int64[Tensor, " n"]) -> Float[Tensor, "n d"]:

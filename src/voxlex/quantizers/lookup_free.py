@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,14 +34,17 @@ class LookupFreeQuantizer(Quantizer):
         spherical: Normalise latents to length 1, and codewords to ±1/√d (BSQ). Otherwise latents are as they come, and
             codewords are ±1 (LFQ).
         entropy_weight: Weight of the entropy term, in nats per code.
-        diversity_weight: γ, how much the use of all codes counts against the certainty of each.
+        diversity_weight: γ, how much the use of all codes counts against the certainty of each. The papers' 1 cannot
+            revive a bit that has come to be the same in all vectors: the two terms' gradients cancel there.
         commitment_cost: Weight β of ‖z − sg[z_q]‖², a mean over all elements.
-        temperature: τ of p(c|z) ∝ exp(−‖z − c‖²/τ), in units of the square of a codeword's coordinate; a bit at its
-            codeword is certain to σ(4/τ). See the note in `_logits`.
+        temperature: τ of p(c|z) ∝ exp(−‖z − c‖²/τs²), where codewords are ±s: at its codeword, a bit is certain to
+            σ(4/τ). With the 0.01 that is usual elsewhere, only latents next to 0 feel the term.
 
     Raises:
         ValueError: If an argument is out of range.
     """
+
+    places: Int64[Tensor, " d"]
 
     def __init__(
         self,
@@ -49,9 +52,9 @@ class LookupFreeQuantizer(Quantizer):
         num_bits: int = 10,
         spherical: bool = False,
         entropy_weight: float = 0.1,
-        diversity_weight: float = 1.0,
+        diversity_weight: float = 1.5,
         commitment_cost: float = 0.25,
-        temperature: float = 1.0,
+        temperature: float = 0.5,
     ) -> None:
         if not 1 <= num_bits <= _MOST_BITS:
             raise ValueError(f"num_bits: expected 1 to {_MOST_BITS}, got {num_bits}")
@@ -71,13 +74,14 @@ class LookupFreeQuantizer(Quantizer):
         self.commitment_cost = commitment_cost
         self.temperature = temperature
         self.scale = 1 / math.sqrt(num_bits) if spherical else 1.0
+        self.register_buffer("places", torch.arange(num_bits - 1, -1, -1), persistent=False)
 
     def forward(self, z_e: Latents) -> Quantized:
         """Quantise latents; the gradient passes the signs straight through."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = self._normalize(z_e)
-            codes = _join(latents > 0)
+            codes = self._join(latents > 0)
             signs = self._look_up(codes)
             losses = self._losses(latents, signs)
         return Quantized(z_q=straight_through(latents, signs).to(z_e.dtype), codes=codes, losses=losses)
@@ -85,7 +89,7 @@ class LookupFreeQuantizer(Quantizer):
     def encode(self, z_e: Latents) -> Codes:
         """Return the signs of each cell, as one integer."""
         self.check_latents(z_e)
-        return _join(self._normalize(z_e) > 0)
+        return self._join(self._normalize(z_e) > 0)
 
     def decode(self, codes: Codes) -> Latents:
         """Return the signs in each cell, float32."""
@@ -94,7 +98,7 @@ class LookupFreeQuantizer(Quantizer):
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
         """Return the corners of the cube."""
-        return self._look_up(torch.arange(self.num_embeddings).view(1, 1, -1)).movedim(1, -1)
+        return self._look_up(torch.arange(self.num_embeddings, device=self.places.device).view(1, 1, -1)).movedim(1, -1)
 
     def continuous(self, z_e: Latents) -> Latents:
         """Return latents of length 1 if spherical, else their tanh, which keeps signs and ends where codewords are."""
@@ -110,30 +114,36 @@ class LookupFreeQuantizer(Quantizer):
         largest = latents.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-6)
         return F.normalize(latents / largest, dim=1, eps=1.0)
 
+    def _join(self, bits: Bool[Tensor, "b d *grid"]) -> Codes:
+        return (bits.long() << self._places(bits)).sum(dim=1, keepdim=True)
+
     def _look_up(self, codes: Codes) -> Latents:
-        places = torch.arange(self.embedding_dim - 1, -1, -1, device=codes.device)
-        bits = codes >> places.view(-1, *[1] * (codes.ndim - 2)) & 1
-        return (2 * bits - 1) * self.scale
+        return (2 * (codes >> self._places(codes) & 1) - 1) * self.scale
+
+    def _places(self, grid: Tensor) -> Int64[Tensor, "d *ones"]:
+        return self.places.view(-1, *[1] * (grid.ndim - 2))
 
     def _losses(self, latents: Latents, signs: Latents) -> dict[str, Tensor]:
         bit_logits = (4 / self.temperature / self.scale) * latents.movedim(1, -1).flatten(end_dim=-2)
-        certainty, diversity = code_entropies(bit_logits)
+        certainty, diversity = code_entropies(bit_logits, share=self.training)
         return {
             "entropy": self.entropy_weight * (certainty - self.diversity_weight * diversity),
             "commitment": self.commitment_cost * F.mse_loss(latents, signs),
         }
 
 
-def code_entropies(bit_logits: Float[Tensor, "n d"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+def code_entropies(
+    bit_logits: Float[Tensor, "n d"], *, share: bool = False
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Return the mean entropy of each vector's code distribution, and the entropy of their mean, in nats.
 
     The bits of a vector are independent: of the squared distance to a corner, each bit decides its own part. So the
     first entropy is a sum over bits. The mean distribution is one matrix product of the joint probabilities of the
-    first and of the second half of the bits, N×2^(d/2) each: p(c) = 1/N Σₙ p(a|zₙ)·p(b|zₙ) for c = (a, b). It is the
-    mean over the processes of a distributed run, so that they share one diversity.
+    first and of the second half of the bits, N×2^(d/2) each: p(c) = 1/N Σₙ p(a|zₙ)·p(b|zₙ) for c = (a, b).
 
     Args:
         bit_logits: Log odds of each bit.
+        share: Take the mean over the vectors of all processes of a distributed run, which must all call this.
     """
     bit_logits = bit_logits.clamp(-80, 80)  # certain beyond any doubt of float32
     ones, zeros = bit_logits.sigmoid(), (-bit_logits).sigmoid()
@@ -141,7 +151,8 @@ def code_entropies(bit_logits: Float[Tensor, "n d"]) -> tuple[Float[Tensor, ""],
     half = bit_logits.shape[1] // 2
     first = _joint(zeros[:, :half], ones[:, :half])
     second = _joint(zeros[:, half:], ones[:, half:])
-    mean = processes.mean(first.t() @ second / bit_logits.shape[0])
+    mean = first.t() @ second / bit_logits.shape[0]
+    mean = processes.mean(mean) if share else mean
     of_mean = -(mean * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()).sum()
     return per_vector, of_mean
 
@@ -152,8 +163,3 @@ def _joint(zeros: Float[Tensor, "n h"], ones: Float[Tensor, "n h"]) -> Float[Ten
     for zero, one in zip(zeros.unbind(dim=1), ones.unbind(dim=1), strict=True):
         joint = (joint.unsqueeze(2) * torch.stack([zero, one], dim=1).unsqueeze(1)).flatten(start_dim=1)
     return joint
-
-
-def _join(bits: Tensor) -> Codes:
-    places = torch.arange(bits.shape[1] - 1, -1, -1, device=bits.device)
-    return (bits.long() << places.view(-1, *[1] * (bits.ndim - 2))).sum(dim=1, keepdim=True)

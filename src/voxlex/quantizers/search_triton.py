@@ -1,8 +1,8 @@
 """Nearest codeword search in one kernel on a GPU: scores never leave the chip, memory is O(N + K)."""
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import-untyped]
+import triton.language as tl  # type: ignore[import-untyped]
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -79,7 +79,7 @@ def _launch(
 
 
 @triton.jit
-def _search_kernel(
+def _search_kernel(  # type: ignore[no-untyped-def]
     vectors, codebook, bias, indices, leads, n, k, d,
     padded_d: tl.constexpr, block_n: tl.constexpr, block_k: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip

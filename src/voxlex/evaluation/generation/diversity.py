@@ -5,7 +5,7 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 
 from voxlex.types import Image
 
-PAIRS = 256
+PAIRS = 128
 _WINDOW = 11
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al., 2003)
 _BATCH = 32
@@ -19,7 +19,8 @@ def mean_ms_ssim(images: Image, *, generator: torch.Generator) -> float:
     to sum to one, so figures compare only among images of one size.
 
     Args:
-        images: In [0, 1], `(n, c, *space)`, two or more, at least 11 pixels along each axis.
+        images: In [0, 1], `(n, c, *space)`, two or more, at least 11 pixels along each axis. Volumes are compared by
+            their middle slices along the first axis.
         generator: Draws the pairs.
 
     Returns:
@@ -28,6 +29,8 @@ def mean_ms_ssim(images: Image, *, generator: torch.Generator) -> float:
     Raises:
         ValueError: There are fewer than two images, or they are too small.
     """
+    if images.ndim == 5:
+        images = images[:, :, images.shape[2] // 2]
     side = min(images.shape[2:])
     if len(images) < 2 or side < _WINDOW:
         raise ValueError(f"pairs need 2 images of {_WINDOW} pixels along each axis, found {tuple(images.shape)}")

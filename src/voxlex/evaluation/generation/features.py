@@ -60,7 +60,7 @@ def gradient_statistics(images: Image) -> Float[Tensor, "n f"]:
     return torch.cat([values.flatten(1) for values in found], dim=1).view(len(images), -1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def describe(images: Image, features: Features) -> Float[Tensor, "n f"]:
     """Apply features to many images, some at a time.
 
@@ -70,7 +70,7 @@ def describe(images: Image, features: Features) -> Float[Tensor, "n f"]:
     rows = torch.cat([features(batch).detach().cpu() for batch in images.split(_BATCH)])
     if rows.ndim != 2 or len(rows) != len(images) or not rows.isfinite().all():
         raise ValueError(f"features of {len(images)} images must be finite, (n, f); found {tuple(rows.shape)}")
-    return rows.float().clone()  # out of inference mode
+    return rows.float()
 
 
 def load_features(name_or_path: str | Path) -> Features:

@@ -43,9 +43,9 @@ class GenerationReport:
 
 
 def judge_samples(
-    samples: Image,
-    held_out: Image,
-    training: Iterable[Image],
+    samples: Float[Tensor, "n _ *_"],
+    held_out: Float[Tensor, "m _ *_"],
+    training: Iterable[Float[Tensor, "_ _ *_"]],
     *,
     features: Features = gradient_statistics,
     seed: int = 0,
@@ -71,22 +71,20 @@ def judge_samples(
     size = _compared(samples, held_out)
     generator = torch.Generator().manual_seed(seed)
     report = progress or (lambda done, total: None)
-    report(0, ROUNDS + 2)
+    report(0, ROUNDS + 1)
     known = TrainingImages(training)
     (near, nearest), (real_near, _) = known.nearest(samples), known.nearest(held_out)
-    report(1, ROUNDS + 2)
-    made = _Described.of(samples, features, near)
-    real = _Described.of(held_out, features, real_near)
-    found = memorisation_figures(near, real_near) | {"ms_ssim": mean_ms_ssim(samples, generator=generator)}
-    floor = {"ms_ssim": mean_ms_ssim(held_out, generator=generator)}
-    report(2, ROUNDS + 2)
+    made, real = _Described.of(samples, features, near), _Described.of(held_out, features, real_near)
+    varied = [mean_ms_ssim(images, generator=generator) for images in (samples, held_out)]
     rounds: list[tuple[dict[str, float], dict[str, float]]] = []
     for number in range(ROUNDS):
+        report(number + 1, ROUNDS + 1)
         rounds.append(_round(made, real, size=size, generator=generator, seed=seed + number))
-        report(number + 3, ROUNDS + 2)
-    found |= _mean([one for one, _ in rounds])
-    floor |= _mean([one for _, one in rounds])
-    figures = {name: value for key in found for name, value in _beside(key, found, floor)}
+    report(ROUNDS + 1, ROUNDS + 1)
+    found = _mean([of_samples for of_samples, _ in rounds]) | {"ms_ssim": varied[0]}
+    found |= memorisation_figures(near, real_near)
+    floor = _mean([of_real for _, of_real in rounds]) | {"ms_ssim": varied[1]}
+    figures = {f"generation.{key}{end}": side[key] for key in found for end, side in (("", found), ("_floor", floor))}
     figures["generation.c2st_p_value"] = chance_of_accuracy(found["c2st"], 2 * size)
     figures |= {"generation.n_samples": len(samples), "generation.n_compared": size}
     pairs = [Pair(int(row), int(nearest[row]), float(near[row])) for row in near.argsort(stable=True)]
@@ -132,15 +130,11 @@ def _likeness(x: _Described, y: _Described, *, generator: torch.Generator, seed:
     }
 
 
-def _beside(key: str, found: dict[str, float], floor: dict[str, float]) -> list[tuple[str, float]]:
-    return [(f"generation.{key}", found[key]), (f"generation.{key}_floor", floor[key])]
-
-
 def _mean(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {key: sum(one[key] for one in rounds) / len(rounds) for key in rounds[0]}
 
 
-def _compared(samples: Image, held_out: Image) -> int:
+def _compared(samples: Float[Tensor, "n _ *_"], held_out: Float[Tensor, "m _ *_"]) -> int:
     if samples.shape[1:] != held_out.shape[1:]:
         shapes = f"{tuple(samples.shape[1:])} and {tuple(held_out.shape[1:])}"
         raise ValueError(f"samples and held-out images must have the same shape, found {shapes}")

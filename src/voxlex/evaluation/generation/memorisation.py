@@ -40,14 +40,15 @@ class TrainingImages:
     The distance of an image to a training image is `√(1 − ρ²)`, with ρ the correlation of the two after both are
     averaged down to 32×32 cells (16×16×16 for volumes) and the image is moved by up to a fortieth of its side to where
     it fits best: the share of the image's contrast that remains when the training image, as bright and as strong as
-    fits best, is subtracted. So neither brightness, contrast, a small shift nor noise hides a copy; mirroring, turning
-    and larger shifts do. Only the 32 training images that are likest in 8 cells a side fewer shifts are compared so.
+    fits best, is subtracted. So neither brightness, contrast, a small shift, blur nor noise hides a copy; mirroring,
+    turning, warping by pixels and larger shifts may. Only the 32 training images that are likest at half as many cells
+    a side, unmoved, are compared in this way.
 
     Args:
         batches: Training images in [0, 1], such as `images.split(256)`; only their reductions are kept.
     """
 
-    def __init__(self, batches: Iterable[Image]) -> None:
+    def __init__(self, batches: Iterable[Float[Tensor, "_ _ *_"]]) -> None:
         reduced = [(_normalised(batch, half=True), _normalised(batch)) for batch in batches]
         if not reduced:
             raise ValueError("there are no training images")

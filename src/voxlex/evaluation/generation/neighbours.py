@@ -17,7 +17,7 @@ def overlap(x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]) -> dict[str, float
     """Measure the overlap of generated images `x` and real ones `y`.
 
     Precision and recall: Kynkäänniemi et al. (arXiv 1904.06991), eqs. 1 and 2. Density and coverage: Naeem et al.
-    (arXiv 2002.09797), eqs. 4 and 6. A ball reaches from an image to its k-th nearest other of the same set.
+    (arXiv 2002.09797), section 3. A ball reaches from an image to its k-th nearest other of the same set.
 
     Returns:
         `precision`, the share of generated images within a ball of a real one; `recall`, the share of real images

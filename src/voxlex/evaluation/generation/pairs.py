@@ -13,10 +13,11 @@ from voxlex.evaluation.generation.memorisation import Pair
 from voxlex.evaluation.pictures import draw_samples, sample_sheet, triptych
 from voxlex.types import Image
 
-HEADINGS = ("Nearest training image", "Sample", "Difference")
+Nearest = Float[Tensor, "p c *space"]
+"""The training image of each pair."""
 
 
-def draw_pairs(samples: Image, nearest: Image, pairs: Sequence[Pair]) -> Picture:
+def draw_pairs(samples: Image, nearest: Nearest, pairs: Sequence[Pair]) -> Picture:
     """Draw for each pair the training image, the sample and their difference, with their distance below.
 
     Differences are on the scale of reconstructions, ±0.1: black where equal, blue where the sample is darker, orange
@@ -30,7 +31,7 @@ def draw_pairs(samples: Image, nearest: Image, pairs: Sequence[Pair]) -> Picture
     return draw_samples(_triptychs(samples, nearest, pairs), captions=pair_captions(pairs))
 
 
-def pair_sheet(path: str | Path, samples: Image, nearest: Image, pairs: Sequence[Pair]) -> None:
+def pair_sheet(path: str | Path, samples: Image, nearest: Nearest, pairs: Sequence[Pair]) -> None:
     """Write the picture of `draw_pairs` as PNG.
 
     Raises:
@@ -44,7 +45,7 @@ def pair_captions(pairs: Sequence[Pair]) -> list[str]:
     return [f"training image {pair.training} · sample {pair.sample} · distance {pair.distance:.3f}" for pair in pairs]
 
 
-def _triptychs(samples: Image, nearest: Image, pairs: Sequence[Pair]) -> Float[Tensor, "n 3 h w"]:
+def _triptychs(samples: Image, nearest: Nearest, pairs: Sequence[Pair]) -> Float[Tensor, "n 3 h w"]:
     drawn = [triptych(image, samples[pair.sample]).convert("RGB") for image, pair in zip(nearest, pairs, strict=True)]
     pixels = [torch.from_numpy(np.array(picture)).movedim(-1, 0) for picture in drawn]
     return torch.stack(pixels).float() / 255 if pixels else samples.new_zeros(0, 3, 1, 1)

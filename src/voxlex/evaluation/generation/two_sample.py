@@ -33,9 +33,10 @@ def classifier_accuracy(x: Float[Tensor, "n f"], y: Float[Tensor, "n f"], *, see
 
 
 def chance_of_accuracy(accuracy: float, images: int) -> float:
-    """Probability of such an accuracy or a higher one if nothing told the sets apart (their section 3.1, p-value).
+    """Probability of such an accuracy or a higher one if nothing told the sets apart: the p-value of their test.
 
-    By chance, accuracy is nearly normal around 1/2 with variance `1 / (4 images)`.
+    By chance, accuracy is nearly normal around 1/2 with variance `1 / (4 images)`. Cross-validation, whose parts share
+    what they were fitted to, makes this an approximation.
 
     Args:
         accuracy: Of the classifier, from 0 to 1.

@@ -4,12 +4,11 @@ Karras, Aila, Laine, Lehtinen, *Progressive Growing of GANs* (arXiv 1710.10196),
 level of a Laplacian pyramid, normalised per channel, compared along random directions.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
-
-from voxlex.types import Image
 
 PATCH = 7
 SMALLEST = 16
@@ -21,9 +20,13 @@ _BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # Burt and Adelson, 1983
 _FLAT = 1e-6  # a level with less contrast than this shows nothing
 
 Patches = Float[Tensor, "p k c"]
+Level = Float[Tensor, "b c *_"]
+"""Images of any size: the levels of one pyramid differ."""
 
 
-def sliced_wasserstein(x: Image, y: Image, *, generator: torch.Generator) -> dict[int, float]:
+def sliced_wasserstein(
+    x: Float[Tensor, "n _ *_"], y: Float[Tensor, "m _ *_"], *, generator: torch.Generator
+) -> dict[int, float]:
     """Compare two sets of as many images, scale by scale.
 
     Unlike in the paper, both sets are normalised by mean and deviation of the reference `y`: normalising each by its
@@ -55,7 +58,7 @@ def sliced_wasserstein(x: Image, y: Image, *, generator: torch.Generator) -> dic
     return distances
 
 
-def laplacian_pyramid(images: Image) -> list[Image]:
+def laplacian_pyramid(images: Level) -> list[Level]:
     """Split images into bands of detail, finest first, and the coarse rest; expanding and adding restores them.
 
     Burt and Adelson, *The Laplacian Pyramid as a Compact Image Code* (1983). Each level has half the side of the last.
@@ -68,7 +71,7 @@ def laplacian_pyramid(images: Image) -> list[Image]:
     return [*levels, images]
 
 
-def expanded(coarse: Image, shape: torch.Size) -> Image:
+def expanded(coarse: Level, shape: torch.Size) -> Level:
     """Double the side of images, up to `shape`, by interpolating with the binomial filter."""
     every_second = (slice(None, None, 2),) * (len(shape) - 2)
     spread = coarse.new_zeros(shape)
@@ -76,23 +79,21 @@ def expanded(coarse: Image, shape: torch.Size) -> Image:
     return _blurred(spread) * 2 ** (len(shape) - 2)
 
 
-def _reduced(images: Image) -> Image:
+def _reduced(images: Level) -> Level:
     every_second = (slice(None, None, 2),) * (images.ndim - 2)
     return _blurred(images)[(slice(None), slice(None), *every_second)]
 
 
-def _blurred(images: Image) -> Image:
+def _blurred(images: Level) -> Level:
     for axis in range(2, images.ndim):
         rows = images.movedim(axis, -1)
         padded = functional.pad(rows.flatten(0, -2)[:, None], (2, 2), mode="reflect")[:, 0]
-        length = rows.shape[-1]
-        blurred = sum(weight * padded[:, i : i + length] for i, weight in enumerate(_BINOMIAL))
-        assert isinstance(blurred, Tensor)
+        blurred = padded.unfold(-1, len(_BINOMIAL), 1) @ rows.new_tensor(_BINOMIAL)
         images = blurred.view(rows.shape).movedim(-1, axis)
     return images
 
 
-def _draw_patches(images: Image, generator: torch.Generator) -> Patches:
+def _draw_patches(images: Level, generator: torch.Generator) -> Patches:
     windows = images.movedim(1, -1)
     for axis in range(1, images.ndim - 1):
         windows = windows.unfold(axis, PATCH, 1)
@@ -110,5 +111,6 @@ def _distance(x: Float[Tensor, "p f"], y: Float[Tensor, "p f"], generator: torch
     """Mean over random directions of the Wasserstein-1 distance along each (Rabin et al., 2011)."""
     directions = torch.randn(x.shape[1], _DIRECTIONS, generator=generator)
     directions = (directions / directions.norm(dim=0)).to(x)
-    x_sorted, y_sorted = ((directions.T @ rows.T).sort(dim=1).values for rows in (x, y))
-    return float((x_sorted - y_sorted).abs().mean())
+    # NumPy sorts floats with vector instructions, several times faster than torch, which also keeps track of places.
+    x_sorted, y_sorted = (np.sort((directions.T @ rows.T).cpu().numpy(), axis=1) for rows in (x, y))
+    return float(np.abs(x_sorted - y_sorted).mean(dtype=np.float64))

@@ -1,0 +1,205 @@
+"""Speed and memory of quantisers, ours beside other libraries, in one run; prints Markdown tables.
+
+    python benchmarks/quantizers.py [--rounds 3] [--k 512 1024 8192 16384 65536] [--d 8 64]
+
+The first table is a training step of the quantiser alone: search, codebook update and backward pass for N = 16,384
+latents, as 16 grids of 32×32. Every library runs in a process of its own, one after the other, `rounds` times over; the
+fastest median counts, and so does the growth of the process's peak memory. The second table is the search alone, all in
+one process and in turns, beside the float32 matrix product that it cannot do without. Only ratios carry to another
+machine.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+N, SIDE, BATCH = 16384, 32, 16
+MEMORY_LIMIT_GB = 20
+"""More than this is not given to any library, so that the machine stays alive."""
+
+Step = Callable[[Tensor], Tensor]
+"""From latents `(b, d, h, w)` to a scalar to go backward from."""
+
+
+def ours(k: int, d: int, codebook: str) -> Step:
+    from voxlex.quantizers import VectorQuantizer
+
+    quantizer = VectorQuantizer(num_embeddings=k, embedding_dim=d, codebook=codebook).train()
+
+    def step(z_e: Tensor) -> Tensor:
+        quantized = quantizer(z_e)
+        return quantized.z_q.sum() + quantized.loss
+
+    return step
+
+
+def vector_quantize_pytorch(k: int, d: int) -> Step:
+    from vector_quantize_pytorch import VectorQuantize
+
+    quantizer = VectorQuantize(dim=d, codebook_size=k, decay=0.99, accept_image_fmap=True).train()
+
+    def step(z_e: Tensor) -> Tensor:
+        z_q, _, loss = quantizer(z_e)
+        return z_q.sum() + loss.sum()
+
+    return step
+
+
+def monai(k: int, d: int) -> Step:
+    from monai.networks.layers.vector_quantizer import EMAQuantizer, VectorQuantizer
+
+    quantizer = VectorQuantizer(EMAQuantizer(spatial_dims=2, num_embeddings=k, embedding_dim=d, decay=0.99)).train()
+
+    def step(z_e: Tensor) -> Tensor:
+        loss, z_q = quantizer(z_e)
+        return z_q.sum() + loss
+
+    return step
+
+
+def diffusers(k: int, d: int) -> Step:
+    from diffusers.models.autoencoders.vae import VectorQuantizer
+
+    quantizer = VectorQuantizer(k, d, beta=0.25, legacy=False, sane_index_shape=True).train()
+
+    def step(z_e: Tensor) -> Tensor:
+        z_q, loss, _ = quantizer(z_e)
+        return z_q.sum() + loss
+
+    return step
+
+
+LIBRARIES: dict[str, Callable[[int, int], Step]] = {
+    "voxlex": partial(ours, codebook="ema"),
+    "voxlex, learnt by loss": partial(ours, codebook="loss"),
+    "vector-quantize-pytorch": vector_quantize_pytorch,
+    "MONAI": monai,
+    "diffusers": diffusers,
+}
+
+
+def measure_step(library: str, k: int, d: int) -> dict[str, float]:
+    """Time training steps in this process; return the median in seconds and the growth of peak memory in MB."""
+    limit = MEMORY_LIMIT_GB * 2**30
+    torch.manual_seed(0)
+    step = LIBRARIES[library](k, d)
+    z_e = torch.randn(BATCH, d, SIDE, SIDE, requires_grad=True)
+    torch.mm(torch.randn(256, 256), torch.randn(256, 256))  # the threads and buffers of the matrix library
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    seconds: list[float] = []
+    while len(seconds) < 4 or (sum(seconds) < 2 and len(seconds) < 40):
+        started = time.perf_counter()
+        step(z_e).backward()
+        seconds.append(time.perf_counter() - started)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"seconds": statistics.median(seconds[1:]), "megabytes": grown / 1024}
+
+
+def in_own_process(library: str, k: int, d: int) -> dict[str, float] | None:
+    """Measure in a new process; None if it could not, for want of memory."""
+    command = [sys.executable, __file__, "--only", library, "--k", str(k), "--d", str(d)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:]
+        print(f"{library}, K={k}, d={d}: {' '.join(last)}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def table_of_steps(ks: list[int], ds: list[int], rounds: int) -> None:
+    print("| K | d | " + " | ".join(LIBRARIES) + " |")
+    print("|---:|---:|" + "---:|" * len(LIBRARIES))
+    for k in ks:
+        for d in ds:
+            found: dict[str, list[dict[str, float]]] = {library: [] for library in LIBRARIES}
+            for _ in range(rounds):
+                for library, results in found.items():
+                    result = in_own_process(library, k, d)
+                    results += [] if result is None else [result]
+            first = min(result["seconds"] for result in found["voxlex"])
+            cells = []
+            for results in found.values():
+                if not results:
+                    cells.append(f"over {MEMORY_LIMIT_GB} GB")
+                    continue
+                seconds = min(result["seconds"] for result in results)
+                megabytes = min(result["megabytes"] for result in results)
+                cells.append(f"{1000 * seconds:,.0f} ms ({seconds / first:.1f}×), {megabytes:,.0f} MB")
+            print(f"| {k:,} | {d} | " + " | ".join(cells) + " |", flush=True)
+
+
+def searches(vectors: Tensor, codebook: Tensor) -> dict[str, Callable[[], object]]:
+    """Return ways to search, the matrix product alone first."""
+    import faiss
+
+    from voxlex.quantizers.search import nearest
+
+    index = faiss.IndexFlatL2(codebook.shape[1])
+    index.add(codebook.numpy())
+    bias = -0.5 * codebook.square().sum(dim=1)
+
+    def product() -> None:
+        for tile in vectors.split(256):
+            tile @ codebook.t()
+
+    def argmax_of_tiles() -> Tensor:
+        return torch.cat([torch.addmm(bias, tile, codebook.t()).argmax(dim=1) for tile in vectors.split(256)])
+
+    return {
+        "float32 product": product,
+        "voxlex": lambda: nearest(vectors, codebook),
+        "product and argmax, tiled": argmax_of_tiles,
+        "faiss-cpu": lambda: index.search(vectors.numpy(), 1),
+    }
+
+
+def table_of_searches(ks: list[int], ds: list[int], rounds: int) -> None:
+    print("| K | d | float32 product | voxlex | product and argmax, tiled | faiss-cpu |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for k in ks:
+        for d in ds:
+            torch.manual_seed(0)
+            ways = searches(torch.randn(N, d), torch.randn(k, d))
+            seconds: dict[str, list[float]] = {name: [] for name in ways}
+            for turn in range(3 * rounds + 1):
+                for name, search in ways.items():
+                    started = time.perf_counter()
+                    search()
+                    seconds[name] += [time.perf_counter() - started] if turn else []
+            medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+            first = medians["float32 product"]
+            cells = [f"{1000 * taken:,.1f} ms ({taken / first:.2f}×)" for taken in medians.values()]
+            print(f"| {k:,} | {d} | " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--k", type=int, nargs="+", default=[512, 1024, 8192, 16384, 65536])
+    parser.add_argument("--d", type=int, nargs="+", default=[8, 64])
+    parser.add_argument("--only", choices=LIBRARIES, help="measure the step of one library in this process")
+    parser.add_argument("--table", choices=["steps", "searches", "both"], default="both")
+    options = parser.parse_args()
+    if options.only:
+        print(json.dumps(measure_step(options.only, options.k[0], options.d[0])))
+        return
+    print(f"N = {N:,}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    if options.table != "searches":
+        table_of_steps(options.k, options.d, options.rounds)
+        print()
+    if options.table != "steps":
+        table_of_searches(options.k, options.d, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Transformer blocks over sequences, and their cache for sequences that are written one element at a time."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+Sequence = Float[Tensor, "b t c"]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al., 1706.03762, section 3.2).
+
+    Args:
+        width: Channels; a multiple of `heads`.
+        heads: Number of heads.
+        causal: Each element sees itself and those before it alone.
+    """
+
+    def __init__(self, *, width: int, heads: int, causal: bool) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise ValueError(f"width must be a multiple of heads, not {width} with {heads} heads")
+        self.heads = heads
+        self.causal = causal
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Sequence) -> Sequence:
+        """Attend over a whole sequence."""
+        query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Sequential):
+    """Two linear layers with a GELU between them; the second starts at zero.
+
+    Args:
+        width: Channels.
+        expansion: Channels between the layers, in multiples of the width.
+    """
+
+    def __init__(self, *, width: int, expansion: int) -> None:
+        super().__init__(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width))
+        nn.init.zeros_(self[2].weight)
+        nn.init.zeros_(self[2].bias)
+
+
+class TransformerBlock(nn.Module):
+    """Attention and feed-forward network, each normalised before it and added to its input.
+
+    At the start both add nothing: the block is the identity, and learns quickly even at a high learning rate.
+
+    Args:
+        width: Channels.
+        heads: Heads of the attention.
+        expansion: Channels inside the feed-forward network, in multiples of the width.
+        causal: Each element sees itself and those before it alone.
+        dropout: Share of what is added that is zeroed in training.
+    """
+
+    def __init__(self, *, width: int, heads: int, expansion: int, causal: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, bias=False)
+        self.attention = SelfAttention(width=width, heads=heads, causal=causal)
+        self.feed_forward_norm = nn.LayerNorm(width, bias=False)
+        self.feed_forward = FeedForward(width=width, expansion=expansion)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Sequence) -> Sequence:
+        """The sequence one block on."""
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class BlockCache:
+    """A causal block fed one element at a time, with room for the keys and values of all of them.
+
+    Args:
+        block: Its dropout is not applied.
+        n: Sequences.
+        length: Elements in each.
+    """
+
+    def __init__(self, block: TransformerBlock, n: int, length: int) -> None:
+        self.block = block
+        weight = block.attention.out.weight
+        heads = block.attention.heads
+        self.keys = weight.new_empty(n, heads, length, len(weight) // heads)
+        self.values = torch.empty_like(self.keys)
+
+    def push(self, x: Float[Tensor, "n c"], at: int) -> Float[Tensor, "n c"]:
+        """Element `at` one block on, after all elements before it."""
+        attention = self.block.attention
+        query, key, value = attention.qkv(self.block.attention_norm(x)).unflatten(1, (3, attention.heads, -1)).unbind(1)
+        self.keys[:, :, at] = key
+        self.values[:, :, at] = value
+        mixed = functional.scaled_dot_product_attention(
+            query.unsqueeze(2), self.keys[:, :, : at + 1], self.values[:, :, : at + 1]
+        )
+        x = x + attention.out(mixed.flatten(1))
+        return x + self.block.feed_forward(self.block.feed_forward_norm(x))

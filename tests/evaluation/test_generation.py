@@ -1,0 +1,191 @@
+"""The judging itself is judged here: what is known to be better or worse, and copies that were planted."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from voxlex.data.options import PhantomOptions
+from voxlex.data.phantom import generate_subject
+from voxlex.evaluation.generation import GenerationReport, gradient_statistics, judge_samples, wording
+
+SIDE = 64
+
+
+@dataclass(frozen=True)
+class Brains:
+    """Slices of different pseudo-subjects."""
+
+    training: Tensor
+    held_out: Tensor
+    new: Tensor
+
+
+@cache
+def brains() -> Brains:
+    options = PhantomOptions(slices=4)
+    subjects = [generate_subject(number, size=SIDE, options=options) for number in range(50)]
+    return Brains(*(torch.cat(part) for part in (subjects[:24], subjects[24:40], subjects[40:])))
+
+
+def draws(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def bent(images: Tensor) -> Tensor:
+    """Warp images a little, as a good prior gets shapes slightly wrong, and soften them."""
+    field = functional.interpolate(torch.randn(len(images), 2, 6, 6, generator=draws()), size=images.shape[2:])
+    still = functional.affine_grid(torch.eye(2, 3).expand(len(images), 2, 3), list(images.shape), align_corners=False)
+    moved = functional.grid_sample(images, still + field.movedim(1, -1) * 1.5 / SIDE, align_corners=False)
+    return functional.avg_pool2d(functional.pad(moved, (0, 1, 0, 1)), 2, stride=1)
+
+
+def shuffled(images: Tensor, *, patch: int = 8) -> Tensor:
+    """Put the patches of each image in random order, as codes drawn one by one from their frequencies would lie."""
+    columns = functional.unfold(images, patch, stride=patch)
+    mixed = torch.stack(
+        [column[:, torch.randperm(column.shape[1], generator=draws(seed))] for seed, column in enumerate(columns)]
+    )
+    return functional.fold(mixed, images.shape[2:], patch, stride=patch)
+
+
+def noisy(images: Tensor, strength: float) -> Tensor:
+    return (images + strength * torch.randn(images.shape, generator=draws())).clamp(0, 1)
+
+
+@cache
+def report(kind: str) -> GenerationReport:
+    new, training = brains().new, brains().training
+    samples = {
+        "real": new,
+        "good": bent(new),
+        "shuffled": shuffled(new),
+        "noise": torch.rand(new.shape, generator=draws()),
+        "copies": noisy(training[torch.randint(50, (40,), generator=draws())], 0.03),
+        "one copy": torch.cat([new[:20], training[33:34].roll((1, -1), (2, 3)) * 0.7 + 0.15, new[20:]]),
+    }[kind]
+    return judge_samples(samples, brains().held_out, training.split(64))
+
+
+def figure(kind: str, name: str) -> float:
+    return report(kind).figures[f"generation.{name}"]
+
+
+@pytest.mark.parametrize("name", ["swd", "frechet", "c2st"])
+def test_distances_rank_real_good_shuffled_noise(name: str):
+    real, good, mixed, noise = (figure(kind, name) for kind in ("real", "good", "shuffled", "noise"))
+    assert real < good < mixed <= noise
+    if name != "c2st":
+        assert noise > 2 * mixed
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "density", "coverage"])
+def test_overlaps_rank_real_good_shuffled_noise(name: str):
+    real, good, mixed, noise = (figure(kind, name) for kind in ("real", "good", "shuffled", "noise"))
+    assert real > mixed + 0.5
+    assert real >= good - 0.05
+    assert good > mixed
+    assert mixed >= noise == 0
+
+
+def test_real_images_are_near_their_floor():
+    assert figure("real", "swd") < 1.5 * figure("real", "swd_floor")
+    assert figure("real", "frechet") < 1.5 * figure("real", "frechet_floor")
+    assert figure("real", "coverage") > figure("real", "coverage_floor") - 0.15
+    assert abs(figure("real", "ms_ssim") - figure("real", "ms_ssim_floor")) < 0.05
+    assert figure("shuffled", "c2st_p_value") < 1e-6
+
+
+def test_every_figure_has_its_floor_and_all_sets_one_size():
+    figures = report("real").figures
+    alone = {"generation.c2st_p_value", "generation.n_samples", "generation.n_compared"}
+    measured = {name for name in figures if not name.endswith("_floor")} - alone
+    assert len(measured) == 13
+    assert {f"{name}_floor" for name in measured} == set(figures) - measured - alone
+    assert figures["generation.n_samples"] == 40
+    assert figures["generation.n_compared"] == 32, "half of 64 held-out images"
+    assert all(value == value and abs(value) != float("inf") for value in figures.values())
+
+
+def test_a_planted_copy_is_reported_though_moved_and_of_other_contrast():
+    found = report("one copy")
+    assert [(pair.sample, pair.training) for pair in found.copies] == [(20, 33)]
+    assert found.pairs[0] == found.copies[0]
+    assert found.figures["generation.copies"] == pytest.approx(1 / 41)
+    distances = [pair.distance for pair in found.pairs]
+    assert distances == sorted(distances)
+    assert len(distances) == 41
+
+
+def test_a_generator_that_copies_fifty_images_is_caught():
+    for name in ("copies", "closer_than_p1", "memorisation_auc"):
+        assert figure("copies", name) > 0.99
+    assert {pair.training for pair in report("copies").copies} <= set(range(50))
+
+
+def test_an_honest_generator_is_not_accused():
+    assert report("real").copies == []
+    assert figure("real", "copies") == figure("real", "copies_floor") == 0
+    assert 0.25 < figure("real", "memorisation_auc") < 0.75
+    assert figure("real", "closer_than_p5") < 0.2
+
+
+def test_words_name_copies_and_leaking_data():
+    figures = report("real").figures
+    assert {measure.key for measure in wording.MEASURES} == {
+        name.removesuffix("_floor") for name in figures if name.endswith("_floor")
+    }
+    assert wording.sentences(figures)[1] == "None of 40 samples is a near copy of a training image."
+    assert wording.warnings(figures) == []
+    assert wording.sentences(report("one copy").figures)[1].startswith("1 of 41 samples is a near copy")
+    assert "are near copies" in wording.sentences(report("copies").figures)[1]
+    (copied,) = wording.warnings(report("one copy").figures)
+    assert "before sharing" in copied
+    (leaking,) = wording.warnings({**figures, "generation.copies_floor": 0.2})
+    assert leaking.startswith("20% of the held-out images")
+
+
+def test_the_same_seed_gives_the_same_report():
+    new, held_out, training = brains().new[:16], brains().held_out[:32], brains().training[:64]
+    new, held_out, training = (images[..., ::2, ::2] for images in (new, held_out, training))
+    first, again, other = (judge_samples(new, held_out, [training], seed=seed) for seed in (3, 3, 4))
+    assert first == again
+    assert first.figures["generation.swd"] != other.figures["generation.swd"]
+
+
+def test_features_can_be_given_and_progress_is_told():
+    steps: list[tuple[int, int]] = []
+    images = brains().held_out
+    found = judge_samples(
+        images[:16],
+        images[16:48],
+        [images[48:]],
+        features=lambda batch: gradient_statistics(batch)[:, :8],
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert found.figures["generation.frechet"] < figure("real", "frechet")
+    assert steps == [(done, 5) for done in range(6)]
+
+
+def test_volumes_are_judged():
+    volumes = torch.rand(64, 1, 16, 20, 18, generator=draws())
+    made, held_out, training = volumes[:16], volumes[16:48], volumes[40:]
+    found = judge_samples(made, held_out, [training])
+    assert found.figures["generation.n_compared"] == 16
+    assert found.pairs[0].distance > 0.5
+
+
+@pytest.mark.parametrize(
+    ("samples", "held_out", "message"),
+    [
+        ((15, 1, 32, 32), (40, 1, 32, 32), "16 samples and 32 held-out images or more, found 15 and 40"),
+        ((20, 1, 32, 32), (31, 1, 32, 32), "found 20 and 31"),
+        ((20, 1, 32, 32), (40, 1, 32, 16), "same shape, found"),
+    ],
+)
+def test_too_little_to_judge_is_one_clear_error(samples: tuple[int, ...], held_out: tuple[int, ...], message: str):
+    with pytest.raises(ValueError, match=message):
+        judge_samples(torch.rand(samples), torch.rand(held_out), [torch.rand(held_out)])

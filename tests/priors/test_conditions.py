@@ -1,0 +1,113 @@
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from voxlex.priors.conditions import Categorical, Conditions, Numeric
+
+TABLE = {
+    "label": ["glioma", "", "healthy", "glioma"],
+    "age": [20, None, 60, 40.0],
+    "scanner": ["", "", "", ""],
+}
+
+
+@pytest.fixture
+def conditions() -> Conditions:
+    return Conditions.of(TABLE, ["label", "age", "scanner"])
+
+
+def test_kinds_and_values_come_from_the_table(conditions):
+    assert conditions.columns == (
+        Categorical("label", ("glioma", "healthy")),
+        Numeric("age", low=20.0, high=60.0),
+    )
+    assert conditions.names == ["label", "age"]
+
+
+def test_a_data_frame_with_its_own_kinds_of_missing_values_is_understood():
+    frame = pd.DataFrame({"slice": pd.array([3, None, 7], dtype="Int64"), "sex": ["f", np.nan, "m"]})
+    conditions = Conditions.of(frame.to_dict("list"), ["slice", "sex"])
+    assert conditions.columns == (Numeric("slice", 3.0, 7.0), Categorical("sex", ("f", "m")))
+    expected = torch.tensor([[-1.0, 0.0], [math.nan, math.nan], [1.0, 1.0]])
+    torch.testing.assert_close(conditions.look_up(frame.to_dict("list")), expected, equal_nan=True)
+
+
+def test_truth_values_are_names():
+    assert Conditions.of({"lesion": [True, False]}, ["lesion"]).columns == (Categorical("lesion", ("False", "True")),)
+
+
+def test_a_column_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="no column 'sex' to condition on; there are label, age, scanner"):
+        Conditions.of(TABLE, ["label", "sex"])
+
+
+def test_infinite_numbers_are_refused():
+    with pytest.raises(ValueError, match="age: expected a finite range"):
+        Conditions.of({"age": [1.0, math.inf]}, ["age"])
+
+
+def test_wishes_are_encoded_with_what_they_leave_open_unknown(conditions):
+    encoded = conditions.encode({"age": ["30", 60, ""]})
+    expected = torch.tensor([[math.nan, -0.5], [math.nan, 1.0], [math.nan, math.nan]])
+    torch.testing.assert_close(encoded, expected, equal_nan=True)
+    assert conditions.encode({"label": ["healthy"]})[0, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"lable": ["glioma"]}, "unknown condition 'lable'; known are label, age"),
+        ({"label": ["cat"]}, "label: unknown value 'cat'; known are glioma, healthy"),
+        ({"age": [61]}, "age: expected a number from 20 to 60, got 61"),
+        ({"age": ["old"]}, "age: expected a number from 20 to 60, got 'old'"),
+        ({"age": [30], "label": ["glioma"] * 2}, r"one length, got lengths \[1, 2\]"),
+    ],
+)
+def test_strange_wishes_are_refused_and_told_what_is_known(conditions, wanted, message):
+    with pytest.raises(ValueError, match=message):
+        conditions.encode(wanted)
+
+
+def test_a_prior_without_conditions_knows_none():
+    with pytest.raises(ValueError, match="unknown condition 'label'; known are none"):
+        Conditions().encode({"label": ["glioma"]})
+
+
+def test_strange_values_of_another_table_are_unknown(conditions):
+    encoded = conditions.look_up({"label": ["cat", "glioma"], "path": ["a", "b"]})
+    torch.testing.assert_close(encoded, torch.tensor([[math.nan, math.nan], [0.0, math.nan]]), equal_nan=True)
+    assert conditions.look_up({"age": [99.0]}).isnan().all()
+
+
+def test_a_constant_number_is_the_middle():
+    assert Conditions((Numeric("age", 7.0, 7.0),)).encode({"age": [7]}).item() == 0
+
+
+def test_they_travel_as_json(conditions):
+    assert Conditions.from_description(json.loads(json.dumps(conditions.describe()))) == conditions
+
+
+def test_what_encode_gives_passes_the_check(conditions):
+    conditions.check(conditions.look_up(TABLE), 4)
+    Conditions().check(torch.zeros(4, 0), 4)
+
+
+@pytest.mark.parametrize(
+    ("condition", "name"),
+    [
+        ([[0.0, 0.0]], "condition"),
+        ([[0.0], [1.0]], "condition"),
+        ([[2.0, 0.0]] * 2, "label"),
+        ([[-1.0, 0.0]] * 2, "label"),
+        ([[0.5, 0.0]] * 2, "label"),
+        ([[0.0, 40.0]] * 2, "age"),
+        ([[0.0, -math.inf]] * 2, "age"),
+    ],
+)
+def test_what_does_not_fit_is_named(conditions, condition, name):
+    with pytest.raises(ValueError, match=f"{name}.*got"):
+        conditions.check(torch.tensor(condition), 2)
