@@ -40,8 +40,8 @@ def main() -> None:
         assert_close(compiled(other), module(other))
         program = torch.export.export(module, (torch.randn(2, 4, 6, 5),), dynamic_shapes={"z_e": {0: batch}})
         assert_close(program.module()(other), module(other))
-        foreign = {str(n.target) for n in program.graph.nodes if n.op == "call_function"}
-        assert all(name.startswith(("aten.", "<built-in")) for name in foreign), foreign
+        called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+        assert not any("voxlex" in name for name in called), called  # what runs it need not have voxlex
         print(kind, flush=True)
 
 

@@ -123,9 +123,9 @@ class LookupFreeQuantizerConfig(Settings):
     num_bits: Annotated[int, Field(ge=1, le=24)] = 10
     spherical: bool = False
     entropy_weight: NotNegative = 0.1
-    diversity_weight: NotNegative = 1.0
+    diversity_weight: NotNegative = 1.5
     commitment_cost: NotNegative = 0.25
-    temperature: Positive = 1.0
+    temperature: Positive = 0.5
 
     @property
     def embedding_dim(self) -> int:
@@ -164,7 +164,6 @@ class GumbelQuantizerConfig(Settings):
         final_temperature: When training ends.
         kl_weight: Of the divergence from uniform codes, in nats per cell.
         hard: Whether the decoder gets the sampled codeword itself.
-        sharpness: Of the assignment before training.
     """
 
     kind: Annotated[Literal["gumbel"], tyro.conf.Suppress] = "gumbel"
@@ -174,7 +173,6 @@ class GumbelQuantizerConfig(Settings):
     final_temperature: Positive = 1 / 16
     kl_weight: NotNegative = 5e-4
     hard: bool = False
-    sharpness: Positive = 4.0
 
 
 QuantizerConfig = Annotated[

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.gradients import straight_through
+from voxlex.quantizers.grids import as_grid, as_vectors, look_up
 from voxlex.types import Codes, Latents
 
 _TILE_ELEMENTS = 2**22
@@ -83,24 +84,24 @@ class GumbelQuantizer(Quantizer):
         """Sample codewords in training mode, take the most probable ones in eval mode."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
-            vectors = _as_vectors(z_e.float())
+            vectors = as_vectors(z_e.float())
             indices = self._most_probable(vectors)
             logits = self._logits(vectors)
             mixed = self._sample(logits) if self.training else self._take(logits, indices)
             losses = {"kl": self.kl_weight * self._divergence(logits)}
         codes = indices.view(z_e.shape[0], 1, *z_e.shape[2:])
-        return Quantized(z_q=_as_grid(mixed, z_e), codes=codes, losses=losses)
+        return Quantized(z_q=as_grid(mixed, z_e), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
         """Return the most probable codeword of each cell."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
-            return self._most_probable(_as_vectors(z_e.float())).view(z_e.shape[0], 1, *z_e.shape[2:])
+            return self._most_probable(as_vectors(z_e.float())).view(z_e.shape[0], 1, *z_e.shape[2:])
 
     def decode(self, codes: Codes) -> Latents:
         """Return the codeword in each cell, float32."""
         self.check_codes(codes)
-        return F.embedding(codes[:, 0], self.embeddings.float()).movedim(-1, 1)
+        return look_up(codes, self.embeddings.float())
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
         """Return the codebook."""
@@ -110,7 +111,7 @@ class GumbelQuantizer(Quantizer):
         """Return the mean codeword under p(code|z): what samples scatter about."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
-            return _as_grid(self._mean(self._logits(_as_vectors(z_e.float()))), z_e)
+            return as_grid(self._mean(self._logits(as_vectors(z_e.float()))), z_e)
 
     def anneal(self, progress: float) -> None:
         """Lower the temperature from its initial to its final value along a half cosine (2102.12092, section 2.1)."""
@@ -147,11 +148,3 @@ class GumbelQuantizer(Quantizer):
         """Return KL(p ‖ uniform) = ln K − H(p), the mean over cells, in nats."""
         log_probabilities = logits.log_softmax(dim=1)
         return math.log(self.num_embeddings) + (log_probabilities.exp() * log_probabilities).sum(dim=1).mean()
-
-
-def _as_vectors(latents: Latents) -> Float[Tensor, "n d"]:
-    return latents.movedim(1, -1).flatten(end_dim=-2)
-
-
-def _as_grid(vectors: Float[Tensor, "n d"], z_e: Latents) -> Latents:
-    return vectors.view(z_e.movedim(1, -1).shape).movedim(-1, 1).to(z_e.dtype)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from voxlex.quantizers import processes
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.gradients import straight_through
+from voxlex.quantizers.grids import as_vectors
 from voxlex.types import Codes, Latents
 
 _MOST_BITS = 24
@@ -124,7 +125,7 @@ class LookupFreeQuantizer(Quantizer):
         return self.places.view(-1, *[1] * (grid.ndim - 2))
 
     def _losses(self, latents: Latents, signs: Latents) -> dict[str, Tensor]:
-        bit_logits = (4 / self.temperature / self.scale) * latents.movedim(1, -1).flatten(end_dim=-2)
+        bit_logits = (4 / self.temperature / self.scale) * as_vectors(latents)
         certainty, diversity = code_entropies(bit_logits, share=self.training)
         return {
             "entropy": self.entropy_weight * (certainty - self.diversity_weight * diversity),

@@ -28,7 +28,7 @@ def entropy_loss(
         variance: σ² of each element; the quantiser's mean squared error.
     """
     rows = max(_TILE_ELEMENTS // len(codewords), 1)
-    temperature = 2 * variance.detach().clamp(min=1e-12)
+    temperature = 2 * processes.mean(variance.detach()).clamp(min=1e-12)
     summed = codewords.new_zeros(len(codewords))
     uncertainty = codewords.new_zeros(())
     for tile in vectors.split(rows):

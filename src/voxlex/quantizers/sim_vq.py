@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from voxlex.quantizers import processes
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.gradients import Gradient, estimator
+from voxlex.quantizers.grids import as_vectors, look_up
 from voxlex.quantizers.search import nearest
 from voxlex.types import Codes, Latents
 
@@ -67,12 +68,12 @@ class SimVQ(Quantizer):
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = z_e.float()
-            vectors = _as_vectors(latents)
+            vectors = as_vectors(latents)
             if self.training and not self.started:
                 self._start(vectors)
             codebook = self._codebook()
             codes = nearest(vectors, codebook.detach()).view(z_e.shape[0], 1, *z_e.shape[2:])
-            codewords = _look_up(codes, codebook)
+            codewords = look_up(codes, codebook)
             losses = {
                 "commitment": self.commitment_cost * F.mse_loss(latents, codewords.detach()),
                 "codebook": self.codebook_cost * F.mse_loss(codewords, latents.detach()),
@@ -82,12 +83,12 @@ class SimVQ(Quantizer):
     def encode(self, z_e: Latents) -> Codes:
         """Return the index of the nearest codeword in each cell."""
         self.check_latents(z_e)
-        return nearest(_as_vectors(z_e), self._codebook().detach()).view(z_e.shape[0], 1, *z_e.shape[2:])
+        return nearest(as_vectors(z_e), self._codebook().detach()).view(z_e.shape[0], 1, *z_e.shape[2:])
 
     def decode(self, codes: Codes) -> Latents:
         """Return the codeword in each cell, float32."""
         self.check_codes(codes)
-        return _look_up(codes, self._codebook())
+        return look_up(codes, self._codebook())
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
         """Return the codebook."""
@@ -115,11 +116,3 @@ class SimVQ(Quantizer):
         self.weight.copy_(processes.first((axes * spreads @ axes.t()).to(self.weight)))
         self.offset.copy_(processes.first(mean.to(self.offset)))
         self.started.fill_(True)
-
-
-def _as_vectors(latents: Latents) -> Float[Tensor, "n d"]:
-    return latents.movedim(1, -1).flatten(end_dim=-2)
-
-
-def _look_up(codes: Codes, codebook: Float[Tensor, "k d"]) -> Latents:
-    return F.embedding(codes[:, 0], codebook).movedim(-1, 1)

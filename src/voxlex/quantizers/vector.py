@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxlex.quantizers import processes
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.codebook import Codebook, EMACodebook, LearnedCodebook, Start
 from voxlex.quantizers.gradients import Gradient, estimator
+from voxlex.quantizers.grids import as_vectors, look_up
 from voxlex.quantizers.regularizers import entropy_loss, orthogonality_loss
 from voxlex.quantizers.search import nearest
 from voxlex.types import Codes, Latents
@@ -39,6 +39,7 @@ class VectorQuantizer(Quantizer):
         start: Where codewords start: `"data"`, at latents of the first training batch; `"kmeans"`, at their clusters.
         entropy_weight: Of the entropy term, which rewards sure assignments to many codewords; see `regularizers`.
         orthogonality_weight: Of the mean squared cosine between codewords; only for a codebook that learns by loss.
+            Both terms are there in training mode only.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -91,13 +92,13 @@ class VectorQuantizer(Quantizer):
         """Quantise latents; in training mode the codebook also starts, learns and revives."""
         with torch.autocast(z_e.device.type, enabled=False):
             latents = self.continuous(z_e.float())
-            vectors = _as_vectors(latents)
+            vectors = as_vectors(latents)
             if self.training:
                 self.codebook.start(vectors.detach())
             codewords = self.codebook.codewords()
             indices = nearest(vectors, codewords)
-            codes = indices.view(len(z_e), 1, *z_e.shape[2:])
-            taken = _look_up(codes, codewords)
+            codes = indices.view(z_e.shape[0], 1, *z_e.shape[2:])
+            taken = look_up(codes, codewords)
             losses = self._losses(latents, taken, codewords)
             if self.training:
                 self.codebook.learn(vectors.detach(), indices)
@@ -106,13 +107,13 @@ class VectorQuantizer(Quantizer):
 
     def encode(self, z_e: Latents) -> Codes:
         """Return the index of the nearest codeword in each cell."""
-        vectors = _as_vectors(self.continuous(z_e.float()))
-        return nearest(vectors, self.codebook.codewords()).view(len(z_e), 1, *z_e.shape[2:])
+        vectors = as_vectors(self.continuous(z_e.float()))
+        return nearest(vectors, self.codebook.codewords()).view(z_e.shape[0], 1, *z_e.shape[2:])
 
     def decode(self, codes: Codes) -> Latents:
         """Return the codeword in each cell, float32."""
         self.check_codes(codes)
-        return _look_up(codes, self.codebook.codewords())
+        return look_up(codes, self.codebook.codewords())
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
         """Return the codebook."""
@@ -127,17 +128,9 @@ class VectorQuantizer(Quantizer):
         losses = {"commitment": self.commitment_cost * F.mse_loss(latents, taken.detach())}
         if isinstance(self.codebook, LearnedCodebook):
             losses["codebook"] = F.mse_loss(taken, latents.detach())
-        if self.entropy_weight:
-            variance = processes.mean(F.mse_loss(latents, taken).detach())
-            losses["entropy"] = self.entropy_weight * entropy_loss(_as_vectors(latents), codewords, variance)
-        if self.orthogonality_weight:
+        if self.training and self.entropy_weight:
+            variance = F.mse_loss(latents, taken)
+            losses["entropy"] = self.entropy_weight * entropy_loss(as_vectors(latents), codewords, variance)
+        if self.training and self.orthogonality_weight:
             losses["orthogonality"] = self.orthogonality_weight * orthogonality_loss(codewords)
         return losses
-
-
-def _as_vectors(latents: Latents) -> Float[Tensor, "n d"]:
-    return latents.movedim(1, -1).flatten(end_dim=-2)
-
-
-def _look_up(codes: Codes, codewords: Float[Tensor, "k d"]) -> Latents:
-    return F.embedding(codes[:, 0], codewords).movedim(-1, 1)
