@@ -119,18 +119,22 @@ class Prepare:
 
 @dataclass(kw_only=True)
 class Evaluate:
-    """Measure reconstructions, codebook, code rate and prior on images.
+    """Measure reconstructions, codebook, code rate and prior on images, and judge new images beside real ones.
 
     Attributes:
         run_folder: Run folder.
-        source: Folder of images, prepared data set, or "phantom".
-        split: The images that training never saw, or all.
+        source: What it was trained on, or, with --split all, any folder of images or prepared data set.
+        split: The images that training never saw, or all; new images are judged beside the former only.
+        samples: New images to draw and judge; 0 for none.
+        features: What they are compared by: "default", which needs no weights, "inception", or a TorchScript file.
         json: File for the figures.
     """
 
     run_folder: Run
     source: Source
     split: Literal["test", "all"] = "test"
+    samples: int = 128
+    features: str = "default"
     json: Path | None = None
 
     def run(self) -> None:
@@ -140,10 +144,11 @@ class Evaluate:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        evaluation = evaluate(vocabulary, open_for(vocabulary.config, self.source).subset(self.split))
+        dataset = open_for(vocabulary.config, self.source)
+        evaluation = evaluate(vocabulary, dataset, split=self.split, samples=self.samples, features=self.features)
         show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
-        if evaluation.reconstruction.warning:
-            print(f"warning: {evaluation.reconstruction.warning}")
+        for warning in evaluation.warnings:
+            print(f"warning: {warning}")
         if self.json:
             write_json(self.json, evaluation.figures)
 

@@ -1,7 +1,9 @@
 """Each measure by itself, against a formula or a case whose answer is known."""
 
+import sys
 from math import comb
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -210,10 +212,10 @@ def test_missing_features_say_what_is_missing(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "broken.pt").write_bytes(b"no network")
     with pytest.raises(DataError, match="not a TorchScript file"):
         load_features(tmp_path / "broken.pt")
-    monkeypatch.setattr("voxlex.evaluation.generation.features.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(DataError, match="pip install torch-fidelity"):
         load_features("inception")
-    monkeypatch.setattr("voxlex.evaluation.generation.features.find_spec", lambda name: object())
+    monkeypatch.setattr("voxlex.evaluation.generation.features.import_module", lambda name: ModuleType(name))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(DataError, match=f"{INCEPTION_WEIGHTS}: put it there"):
         load_features("inception")

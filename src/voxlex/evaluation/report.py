@@ -12,6 +12,7 @@ from torch import Tensor
 from voxlex.data.atomic import atomic_file
 from voxlex.evaluation import wording
 from voxlex.evaluation.curves import Journal, training_curves, usage_plot
+from voxlex.evaluation.generation import wording as generation_wording
 from voxlex.evaluation.pictures import (
     DIFFERENCE_COLOURS,
     DIFFERENCE_LIMIT,
@@ -35,6 +36,14 @@ _TEMPLATES = Environment(
 )
 
 
+class ClosePair(NamedTuple):
+    """A sample and the training image nearest to it, and a line about them."""
+
+    training: Float[Tensor, "c h w"]
+    sample: Float[Tensor, "c h w"]
+    caption: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
     """All that a report shows.
@@ -51,6 +60,7 @@ class ReportContent:
         samples: Images drawn from the prior.
         sample_captions: A word for each sample, such as its class.
         real: Images of the data to put beside the samples.
+        pairs: Samples that are most like a training image, beside it.
         journal: Rows of the run's `metrics.csv`.
         code_counts: How often each codeword of each codebook is used.
         facts: Settings and circumstances: section, name, value.
@@ -67,6 +77,7 @@ class ReportContent:
     samples: Float[Tensor, "s c h w"] | None = None
     sample_captions: Sequence[str] | None = None
     real: Float[Tensor, "r c h w"] | None = None
+    pairs: Sequence[ClosePair] = ()
     journal: Journal = ()
     code_counts: Int64[Tensor, "q k"]
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -82,13 +93,14 @@ class Illustration(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the table of figures."""
+    """A line of a table of figures; `floor` is the value that real images get."""
 
     name: str
     value: str
     unit: str
     better: str | None
     meaning: str
+    floor: str = ""
 
 
 def write_report(path: str | Path, content: ReportContent) -> None:
@@ -119,6 +131,8 @@ def render_report(content: ReportContent) -> str:
         difference_limit=DIFFERENCE_LIMIT,
         difference_gradient=", ".join(f"rgb{colour}" for colour in DIFFERENCE_COLOURS),
         panels=_panels(content),
+        generation_rows=_generation_rows(content.figures),
+        pairs=_pairs(content),
         tile_width=-(-_TILE_WIDTH // width) * width,
         curves=_curves(content),
     )
@@ -130,7 +144,12 @@ def _summary(content: ReportContent) -> list[str]:
         content.figures, shape=(channels, height, width), num_embeddings=content.num_embeddings
     )
     sentences = (storage, wording.quality_sentence(content.figures), wording.prior_sentence(content.figures))
-    return [sentence for sentence in sentences if sentence is not None]
+    found = [sentence for sentence in sentences if sentence is not None]
+    return found + (generation_wording.sentences(content.figures) if _is_judged(content.figures) else [])
+
+
+def _is_judged(figures: wording.Figures) -> bool:
+    return "generation.c2st" in figures
 
 
 def _rows(figures: wording.Figures) -> list[Row]:
@@ -140,7 +159,30 @@ def _rows(figures: wording.Figures) -> list[Row]:
         for measure in wording.MEASURES
         if measure.key in figures
     ]
-    return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in figures.items() if key not in known]
+    others = {key: value for key, value in figures.items() if key not in known | generation_wording.KEYS}
+    return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in others.items()]
+
+
+def _generation_rows(figures: wording.Figures) -> list[Row]:
+    return [
+        Row(
+            name=measure.name,
+            value=measure.write(figures[measure.key]),
+            unit=measure.unit,
+            better=measure.better,
+            meaning=measure.meaning,
+            floor=measure.write(figures[f"{measure.key}_floor"]),
+        )
+        for measure in generation_wording.MEASURES
+        if measure.key in figures
+    ]
+
+
+def _pairs(content: ReportContent) -> list[Illustration]:
+    return [
+        Illustration(data_uri(triptych(pair.training, pair.sample)), pair.caption, pair.caption)
+        for pair in content.pairs
+    ]
 
 
 def _triptychs(content: ReportContent) -> list[Illustration]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voxlex.priors.conditions import Categorical, Conditions
+from voxlex.priors.conditions import Categorical, Condition, Conditions
 
 
 class ConditionEmbedding(nn.Module):
@@ -28,8 +28,8 @@ class ConditionEmbedding(nn.Module):
             for column in conditions.columns
         )
 
-    def forward(self, condition: Float[Tensor, "b n"]) -> Float[Tensor, "b c"]:
-        """Embed encoded conditions; NaN is not known."""
+    def forward(self, condition: Condition) -> Float[Tensor, "b c"]:
+        """Embed the conditions of images."""
         if self.training and self.dropout:
             condition = hide(condition, self.dropout)
         total = self.shared.expand(len(condition), -1)
@@ -73,7 +73,7 @@ class NumberEmbedding(nn.Module):
         return torch.where(encoded.isnan().unsqueeze(1), self.unknown, projected)
 
 
-def hide(condition: Float[Tensor, "b n"], share: float) -> Float[Tensor, "b n"]:
+def hide(condition: Condition, share: float) -> Condition:
     """Make each number NaN with probability `share`, in half of these cases together with all others of its image.
 
     So a prior learns the distributions given some of the conditions, and, for classifier-free guidance (Ho and

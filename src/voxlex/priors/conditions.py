@@ -3,18 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from numbers import Real
 from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from torch import Tensor
 
 from voxlex.priors.base import UNKNOWN
 
-Table = Mapping[str, Sequence[Any]]
-"""Columns by their names, all of one length; a cell that is empty, "", None or NaN, is not known."""
+Condition = Float[Tensor, "_ conditions"]
+"""What is known of images, encoded by `Conditions`: a row for each image, NaN where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Categorical:
             ValueError: It is not one of `values`.
         """
         if str(value) not in self.values:
-            raise ValueError(f"{self.name}: unknown value {value!r}; known are {', '.join(self.values)}")
+            raise ValueError(f"{self.name}: unknown value {str(value)!r}; known are {', '.join(self.values)}")
         return float(self.values.index(str(value)))
 
-    def fits(self, encoded: Float[Tensor, "n"]) -> bool:
-        """Tell whether all numbers are positions."""
-        return bool(((encoded >= 0) & (encoded < len(self.values)) & (encoded == encoded.round())).all())
+    def fits(self, encoded: Float[Tensor, "n"]) -> Bool[Tensor, "n"]:
+        """Tell which numbers are positions."""
+        return (encoded >= 0) & (encoded < len(self.values)) & (encoded == encoded.round())
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,19 @@ class Numeric:
         except ValueError:
             number = math.nan
         if not self.low <= number <= self.high:
-            raise ValueError(f"{self.name}: expected a number from {self.low:g} to {self.high:g}, got {value!r}")
+            raise ValueError(f"{self.name}: expected a number from {self.low:g} to {self.high:g}, got {str(value)!r}")
         return 2 * (number - self.low) / (self.high - self.low) - 1 if self.high > self.low else 0.0
 
-    def fits(self, encoded: Float[Tensor, "n"]) -> bool:
-        """Tell whether all numbers lie in the encoded range."""
-        return bool((encoded.abs() <= 1).all())
+    def fits(self, encoded: Float[Tensor, "n"]) -> Bool[Tensor, "n"]:
+        """Tell which numbers lie in the encoded range."""
+        return encoded.abs() <= 1
 
 
 @dataclass(frozen=True)
 class Conditions:
     """The columns that a prior is conditioned on; none for an unconditional prior.
 
-    An image's condition is one float for each column, NaN where it is not known.
+    In tables, what is empty, "", None or NaN, is not known.
     """
 
     columns: tuple[Categorical | Numeric, ...] = ()
@@ -85,7 +85,7 @@ class Conditions:
         return [column.name for column in self.columns]
 
     @classmethod
-    def of(cls, table: Table, names: Sequence[str]) -> "Conditions":
+    def of(cls, table: pd.DataFrame, names: Sequence[str]) -> "Conditions":
         """Learn from the columns of a table what can be asked for; a column without any known value is left out.
 
         A column of numbers is numeric, any other categorical.
@@ -95,23 +95,23 @@ class Conditions:
         """
         missing = [name for name in names if name not in table]
         if missing:
-            raise ValueError(f"no column {missing[0]!r} to condition on; there are {', '.join(table)}")
-        known = {name: [value for value in table[name] if not _is_missing(value)] for name in names}
-        return cls(tuple(_column(name, values) for name, values in known.items() if values))
+            raise ValueError(f"no column {missing[0]!r} to condition on; there are {', '.join(map(str, table))}")
+        known = [table[name][~_missing(table[name])].infer_objects() for name in names]
+        return cls(tuple(_column(column) for column in known if len(column)))
 
-    def encode(self, wanted: Table) -> Float[Tensor, "n c"]:
+    def encode(self, wanted: Mapping[str, Sequence[Any]]) -> Condition:
         """Conditions that somebody asks for, one row for each image; a column that is not given is not known.
 
         Raises:
-            ValueError: A name or a value is strange to this prior; names the known ones.
+            ValueError: A name or a value is strange to this prior, and names the known ones; or lengths differ.
         """
         strange = [name for name in wanted if name not in self.names]
         if strange:
             known = ", ".join(self.names) or "none"
             raise ValueError(f"unknown condition {strange[0]!r}; known are {known}")
-        return self._encode(wanted, strict=True)
+        return self._encode(pd.DataFrame(dict(wanted)), strict=True)
 
-    def look_up(self, table: Table) -> Float[Tensor, "n c"]:
+    def look_up(self, table: pd.DataFrame) -> Condition:
         """Conditions of the rows of a table that may hold other columns, or lack some; strange values are not known."""
         return self._encode(table, strict=False)
 
@@ -121,8 +121,9 @@ class Conditions:
             expected = f"({n}, {len(self.columns)}), a row for each image and a column for each condition"
             raise ValueError(f"expected a condition {expected} ({', '.join(self.names)}), got {tuple(condition.shape)}")
         for column, encoded in zip(self.columns, condition.unbind(dim=1), strict=True):
-            if not column.fits(encoded[~encoded.isnan()]):
-                raise ValueError(f"{column.name}: expected encoded values of {column}, got {encoded.tolist()}")
+            fits = column.fits(encoded) | encoded.isnan()
+            if not fits.all():
+                raise ValueError(f"{column.name}: expected encoded values of {column}, got {encoded[~fits][0]:g}")
 
     def describe(self) -> list[dict[str, Any]]:
         """The columns as JSON has them; `from_description` takes it back."""
@@ -138,15 +139,14 @@ class Conditions:
             )
         )
 
-    def _encode(self, table: Table, *, strict: bool) -> Float[Tensor, "n c"]:
-        lengths = {len(values) for values in table.values()}
-        if len(lengths) != 1:
-            raise ValueError(f"expected columns of one length, got lengths {sorted(lengths)}")
-        encoded = torch.full((lengths.pop(), len(self.columns)), math.nan)
+    def _encode(self, table: pd.DataFrame, *, strict: bool) -> Condition:
+        encoded = torch.full((len(table), len(self.columns)), math.nan)
         for place, column in enumerate(self.columns):
-            for row, value in enumerate(table.get(column.name, ())):
-                if not _is_missing(value):
-                    encoded[row, place] = _encode(column, value, strict=strict)
+            if column.name in table:
+                values = table[column.name]
+                cells = zip(values, _missing(values), strict=True)
+                numbers = [math.nan if missing else _encode(column, value, strict=strict) for value, missing in cells]
+                encoded[:, place] = torch.tensor(numbers)
         return encoded
 
 
@@ -178,11 +178,12 @@ def _encode(column: Categorical | Numeric, value: object, *, strict: bool) -> fl
         return math.nan
 
 
-def _column(name: str, known: Sequence[Any]) -> Categorical | Numeric:
-    if all(isinstance(value, Real) and not isinstance(value, bool) for value in known):
-        return Numeric(name, low=float(min(known)), high=float(max(known)))
-    return Categorical(name, tuple(sorted({str(value) for value in known})))
+def _column(known: pd.Series) -> Categorical | Numeric:
+    name = str(known.name)
+    if is_numeric_dtype(known) and not is_bool_dtype(known):
+        return Numeric(name, low=float(known.min()), high=float(known.max()))
+    return Categorical(name, tuple(sorted(set(known.astype(str)))))
 
 
-def _is_missing(value: Any) -> bool:
-    return value == "" if isinstance(value, str) else bool(pd.isna(value))
+def _missing(column: pd.Series) -> pd.Series:
+    return column.isna() | (column.astype(str) == "")

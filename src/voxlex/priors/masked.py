@@ -1,4 +1,4 @@
-"""A masked transformer over code grids: many codes are drawn at once, in a few steps."""
+"""A masked transformer over code grids: it draws many codes at once, in a few steps."""
 
 import math
 from collections.abc import Sequence
@@ -7,20 +7,60 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from voxlex.nn.attention import TransformerBlock
 from voxlex.nn.blocks import convolution
 from voxlex.priors.base import Prior, Progress
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import Draw
 from voxlex.priors.embedding import CodeEmbedding
-from voxlex.priors.unmasking import Hidden, confidence, gumbel_noise, hide_cells, hide_for_likelihood, left_hidden
+from voxlex.priors.segments import SegmentTransformer, cells_per_segment
+from voxlex.priors.start import start_at_marginals
+from voxlex.priors.unmasking import Hidden, confidence, gumbel_noise, hide_for_likelihood, hide_for_loss, left_hidden
 from voxlex.types import Codes, Logits
 
-DRAWN_AT_ONCE = 4096
+_DRAWN_AT_ONCE = 4096
+"""Cells drawn at a time: with K = 1024 their float32 logits are 16 MiB."""
 
 
 class MaskedPrior(Prior):
+    """Masked generative transformer (MaskGIT, Chang et al., 2202.04200).
+
+    Trained to tell hidden codes from those that are not hidden, it begins with all cells hidden and in each of a few
+    steps draws all of them, keeps those it is surest of, and hides the others again.
+
+    It has no exact likelihood. `log_prob` is a lower bound: the mean of the log-likelihoods of all orders in which the
+    cells could be drawn one at a time (autoregressive diffusion, Hoogeboom et al., 2110.02037, equation 2). With t − 1
+    of the D cells seen and the others hidden that mean is E_t E_order[D / (D − t + 1) · Σ_hidden log p(c | seen)]
+    (equation 3), estimated without bias from `likelihood_draws` draws of t and an order. What `sample` draws, many cells
+    at once and the surest first, is not the distribution that this scores.
+
+    Args:
+        num_embeddings: Size K of each codebook.
+        grid: Code grid, (h, w) or (d, h, w).
+        num_codebooks: Codes q in each cell; they are hidden together, and drawn one after the other.
+        classes: Number of condition classes; 0 for an unconditional prior.
+        width: Channels of the transformer; a multiple of `heads`.
+        layers: Transformer blocks.
+        heads: Heads of their attention.
+        kernel_size: Side of the convolution that shows each cell its neighbours; odd.
+        steps: In which a sample is drawn, at least 1.
+        dropout: Share of what each block adds that is zeroed in training, in [0, 1).
+        condition_dropout: Share of training images whose class is hidden, in [0, 1).
+
+    Attributes:
+        exact: False: `log_prob` is a bound.
+        likelihood_draws: Draws of t and an order that `log_prob` takes for each image.
+        confidence_noise: Scale of the Gumbel noise on the log-probabilities by which cells are kept; it falls to
+            zero over the steps. Without noise samples are much alike.
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
     exact = False
+    likelihood_draws = 16
+    confidence_noise = 4.5
+    embedding_dim = 64
+    longest_segment = 4
 
     def __init__(
         self,
@@ -34,9 +74,8 @@ class MaskedPrior(Prior):
         heads: int = 2,
         kernel_size: int = 5,
         steps: int = 12,
+        dropout: float = 0.0,
         condition_dropout: float = 0.1,
-        objective: str = "ardm",
-        embedding_dim: int = 64,
     ) -> None:
         super().__init__(
             num_embeddings=num_embeddings,
@@ -45,79 +84,143 @@ class MaskedPrior(Prior):
             classes=classes,
             condition_dropout=condition_dropout,
         )
-        self.objective = objective
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and positive, not {kernel_size}")
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, not {steps}")
+        if min(width, layers) < 1:
+            raise ValueError(f"width and layers must be positive, not {width} and {layers}")
         self.steps = steps
-        self.noise = 4.5
-        self.likelihood_draws = 16
         self.embedding = CodeEmbedding(
-            num_embeddings=num_embeddings, num_codebooks=num_codebooks, embedding_dim=embedding_dim
+            num_embeddings=num_embeddings, num_codebooks=num_codebooks, embedding_dim=self.embedding_dim
         )
-        self.mask = nn.Parameter(torch.zeros(embedding_dim))
-        self.neighbours = convolution(len(self.grid), embedding_dim, width, kernel_size)
-        self.position = nn.Parameter(torch.zeros(math.prod(self.grid), width))
-        self.class_bias = nn.Embedding(classes + 1, width)
-        nn.init.zeros_(self.class_bias.weight)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(width=width, heads=heads, expansion=4, causal=False) for _ in range(layers)
+        self.mask = nn.Parameter(torch.zeros(self.embedding_dim))
+        self.neighbours = convolution(len(self.grid), self.embedding_dim, width, kernel_size)
+        span = cells_per_segment(self.grid, self.longest_segment)
+        self.to_segments = nn.Linear(span * width, width)
+        self.segments = SegmentTransformer(
+            grid=self.grid,
+            span=span,
+            width=width,
+            layers=layers,
+            heads=heads,
+            causal=False,
+            rows=classes + 1,
+            dropout=dropout,
         )
-        self.norm = nn.LayerNorm(width, bias=False)
         self.head = DepthHead(width=width, num_embeddings=num_embeddings, num_codebooks=num_codebooks)
 
-    def start(self, codes, codebook=None):
-        self._check_codes(codes)
-        counts = [torch.bincount(chosen.flatten(), minlength=self.num_embeddings) for chosen in codes.unbind(dim=1)]
-        self.head.start(torch.stack(counts), codebook)
-        if codebook is not None:
-            self.embedding.start(codebook)
+    def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
+        """Before training, learn the marginals and the likeness of codes; see `start_at_marginals`.
 
-    def forward(self, codes, condition=None, hidden=None):
+        Raises:
+            CodesError: The codes are out of range, or not of this prior's grid.
+            ValueError: The codebook has not one vector for each code.
+        """
+        self._check_codes(codes)
+        start_at_marginals(codes, codebook, embedding=self.embedding, head=self.head)
+
+    def forward(
+        self, codes: Codes, condition: Int64[Tensor, "b"] | None = None, hidden: Hidden | None = None
+    ) -> Logits:
+        """Logits of every code given the cells that are not hidden, and the earlier codes of its own cell.
+
+        Args:
+            codes: Codes in [0, K) on this prior's grid.
+            condition: A class in [0, classes) for each image, or `UNKNOWN`; None means that all are unknown.
+            hidden: The cells, in raster order, that are not seen; None hides all.
+        """
         self._check_codes(codes)
         if hidden is None:
             hidden = torch.ones(len(codes), math.prod(self.grid), dtype=torch.bool, device=codes.device)
-        features = self._features(codes, self._context(condition, len(codes)), hidden)
+        features = self._features(codes, hidden, self._resolve_condition(condition, len(codes)))
         return self.head(features.unflatten(1, self.grid), codes)
 
-    def code_log_probs(self, codes, condition=None):
+    def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
+        """Estimate of the mean log-probability of each code over all orders of the cells, in nats.
+
+        Its sum is the bound on the log-likelihood of an image.
+        """
         self._check_codes(codes)
-        context = self._context(condition, len(codes))
-        total = torch.zeros(codes.shape, device=codes.device, dtype=self.mask.dtype)
+        rows = self._resolve_condition(condition, len(codes))
+        total = torch.zeros(codes.flatten(2).shape, dtype=self.mask.dtype, device=codes.device)
         for hidden in hide_for_likelihood(codes, self.likelihood_draws):
             weight = hidden.shape[1] / hidden.sum(dim=1) / self.likelihood_draws
-            total += (self._scores(codes, context, hidden) * weight[:, None, None]).view(codes.shape)
-        return total
+            total = total + self._hidden_log_probs(codes, hidden, rows) * weight[:, None, None]
+        return total.view_as(codes)
 
-    def loss(self, codes, condition=None):
-        if not self.training:
-            return -self.code_log_probs(codes, condition).mean()
+    def loss(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, ""]:
+        """Estimate of the negative bound in nats per code, from one draw of hidden cells for each image.
+
+        In eval mode the draws are always the same for the same codes.
+        """
         self._check_codes(codes)
-        part = (torch.arange(len(codes), device=codes.device) + torch.rand(len(codes), device=codes.device)) / len(codes)
-        cells = math.prod(self.grid)
-        if self.objective == "maskgit":
-            part = torch.cos(part * math.pi / 2)
-        hidden = hide_cells((part * cells).long().clamp(max=cells - 1) + 1, cells)
-        scores = self._scores(codes, self._context(condition, len(codes)), hidden)
-        if self.objective == "ardm":
-            return -(scores.mean(dim=1).sum(dim=1) / hidden.sum(dim=1)).mean()
-        return -scores.sum() / hidden.sum() / self.num_codebooks
+        hidden = hide_for_loss(codes, repeatable=not self.training)
+        if OBJ == "maskgit" and self.training:
+            hidden = (
+                torch.rand(hidden.shape).argsort(1).argsort(1)
+                < (torch.cos(torch.rand(len(codes)) * math.pi / 2) * hidden.shape[1]).ceil()[:, None]
+            )
+        scores = self._hidden_log_probs(codes, hidden, self._resolve_condition(condition, len(codes)))
+        if self.training and OBJ != "ardm":
+            return -scores.sum() / (hidden.sum() * self.num_codebooks)
+        return -(scores.sum(dim=(1, 2)) / (hidden.sum(dim=1) * self.num_codebooks)).mean()
 
-    def _context(self, condition, n):
-        return self.position + self.class_bias(self._resolve_condition(condition, n)).unsqueeze(1)
-
-    def _features(self, codes, context, hidden):
+    def _features(self, codes: Codes, hidden: Hidden, rows: Int64[Tensor, "b"]) -> Float[Tensor, "b t c"]:
+        """What is known of each cell from those that are not hidden, itself among them."""
         embedded = self.embedding(codes.flatten(2))
-        embedded = torch.where(hidden.unsqueeze(2), self.mask, embedded).unflatten(1, self.grid)
-        x = self.neighbours(embedded.movedim(-1, 1)).flatten(2).transpose(1, 2)
-        x = x + context.type_as(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        seen = torch.where(hidden.unsqueeze(2), self.mask, embedded).unflatten(1, self.grid)
+        near = self.neighbours(seen.movedim(-1, 1)).flatten(2).transpose(1, 2)
+        segments = self.to_segments(near.unflatten(1, (-1, self.segments.span)).flatten(2))
+        return near + self.segments(segments, rows)
 
-    def _scores(self, codes, context, hidden) -> Float[Tensor, "b q t"]:
-        features = self._features(codes, context, hidden)
-        known = self.head.log_probs(features[hidden], codes.flatten(2).transpose(1, 2)[hidden])
-        scores = known.new_zeros(*hidden.shape, self.num_codebooks)
-        scores[hidden] = known
-        return scores.transpose(1, 2)
+    def _hidden_log_probs(self, codes: Codes, hidden: Hidden, rows: Int64[Tensor, "b"]) -> Float[Tensor, "b q t"]:
+        """Log-probability of each hidden code, and zero for the others."""
+        features = self._features(codes, hidden, rows)
+        scores = self.head.log_probs(features[hidden], codes.flatten(2).transpose(1, 2)[hidden])
+        filled = scores.new_zeros(*hidden.shape, self.num_codebooks)
+        filled[hidden] = scores
+        return filled.transpose(1, 2)
 
-    def _sample(self, n, condition, draw, progress):
-        raise NotImplementedError
+    def _sample(
+        self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
+    ) -> Int64[Tensor, "n q *grid"]:
+        cells = math.prod(self.grid)
+        rows = self._resolve_condition(condition, n)
+        codes = torch.zeros((n, self.num_codebooks, cells), dtype=torch.int64, device=self.device)
+        hidden = torch.ones(n, cells, dtype=torch.bool, device=self.device)
+        schedule = left_hidden(cells, self.steps)
+        for step, left in enumerate(schedule, 1):
+            places = hidden.nonzero()[:, 1].view(n, -1)
+            features = self._features(codes.unflatten(2, self.grid), hidden, rows)
+            drawn, sureness = self._draw(features.take_along_dim(places.unsqueeze(2), dim=1), draw)
+            sureness = sureness + self.confidence_noise * (1 - step / len(schedule)) * gumbel_noise(sureness, draw)
+            kept = sureness.topk(places.shape[1] - left, dim=1).indices
+            places = places.gather(1, kept)
+            chosen = drawn.take_along_dim(kept.unsqueeze(1), dim=2)
+            codes.scatter_(2, places.unsqueeze(1).expand_as(chosen), chosen)
+            hidden.scatter_(1, places, False)
+            if progress is not None:
+                progress(cells - left, cells)
+        return codes.unflatten(2, self.grid)
+
+    def _draw(
+        self, features: Float[Tensor, "n m c"], draw: Draw
+    ) -> tuple[Int64[Tensor, "n q m"], Float[Tensor, "n m"]]:
+        """Codes of cells, and the log-probability of each cell's codes together."""
+        drawn, sureness = [], []
+        for some in features.split(max(1, _DRAWN_AT_ONCE // len(features)), dim=1):
+            scores: list[Tensor] = []
+
+            def choose(logits: Tensor, scores: list[Tensor] = scores) -> Tensor:
+                codes = draw(logits)
+                scores.append(confidence(logits, codes, draw))
+                return codes
+
+            codes = self.head.draw(some.flatten(0, 1), choose)
+            drawn.append(codes.unflatten(0, some.shape[:2]).transpose(1, 2))
+            sureness.append(torch.stack(scores).sum(dim=0).view(some.shape[:2]))
+        return torch.cat(drawn, dim=2), torch.cat(sureness, dim=1)
+
+
+OBJ = "ardm"

@@ -1,4 +1,4 @@
-"""What a cell sees of the codes just before it, in space as well as in raster order."""
+"""What is seen of the codes just before a cell, in space and in raster order."""
 
 import itertools
 import math
@@ -16,53 +16,65 @@ class EarlierNeighbours(nn.Module):
     """Linear map of the embedded codes around a cell that come before it in raster order.
 
     In a sequence of cells the one above lies a whole row back; this puts it, and all others of a cube around the cell
-    that are known, next to it. The cell just before it in raster order is added, lest the end of one row be out of
-    sight at the start of the next.
+    that are known by then, side by side. The `stride` cells just before it in raster order are added, lest the end of
+    a row be out of sight at the start of the next.
 
     Args:
         in_channels: Channels of the embedded codes.
         out_channels: Channels out.
         grid: Code grid, two or three axes.
-        kernel_size: Side of the cube; odd.
+        kernel_size: Side of the cube; odd, at least 3.
+        stride: Of the cells along the rows at which it is computed; a divisor of the last axis.
+
+    Raises:
+        ValueError: An argument out of its range.
     """
 
     table: Tensor
 
-    def __init__(self, *, in_channels: int, out_channels: int, grid: Sequence[int], kernel_size: int) -> None:
+    def __init__(
+        self, *, in_channels: int, out_channels: int, grid: Sequence[int], kernel_size: int, stride: int = 1
+    ) -> None:
         super().__init__()
-        self.grid = tuple(grid)
-        self.kernel_size = kernel_size
-        self.near = kernel_size ** len(self.grid) // 2
-        bound = (in_channels * (self.near + 1)) ** -0.5
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.near + 1).uniform_(-bound, bound))
-        self.register_buffer("table", earlier_neighbours(self.grid, kernel_size), persistent=False)
+        if len(grid) not in _CONVOLVE:
+            raise ValueError(f"grid must have two or three axes, not {tuple(grid)}")
+        if kernel_size < 3 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and at least 3, not {kernel_size}")
+        if in_channels < 1:
+            raise ValueError(f"the channels in must be positive, not {in_channels}")
+        self.kernel = (kernel_size,) * len(grid)
+        self.stride = stride
+        self.around = math.prod(self.kernel) // 2
+        taps = self.around + stride
+        bound = (in_channels * taps) ** -0.5
+        self.weight = nn.Parameter(torch.empty(out_channels, taps, in_channels).uniform_(-bound, bound))
+        self.register_buffer("table", _earlier(tuple(grid), kernel_size, stride), persistent=False)
 
-    def forward(self, embedded: Float[Tensor, "b *grid e"]) -> Float[Tensor, "b t c"]:
-        """Features of all cells in raster order."""
-        axes = len(self.grid)
+    def forward(self, embedded: Float[Tensor, "b *grid e"]) -> Float[Tensor, "b s c"]:
+        """Features of every `stride`-th cell, in raster order."""
+        around, before = self.weight.tensor_split([self.around], dim=1)
         # The cells that come before the centre are the first half of the kernel; the rest of it is zero.
-        kernel = functional.pad(self.weight[..., :-1], (0, self.near + 1)).unflatten(2, (self.kernel_size,) * axes)
-        around = _CONVOLVE[axes](embedded.movedim(-1, 1), kernel, padding=self.kernel_size // 2)
-        before = functional.pad(embedded.flatten(1, -2)[:, :-1], (0, 0, 1, 0))
-        return around.flatten(2).transpose(1, 2) + functional.linear(before, self.weight[..., -1])
+        kernel = functional.pad(around, (0, 0, 0, self.around + 1)).unflatten(1, self.kernel).movedim(-1, 1)
+        convolve = _CONVOLVE[len(self.kernel)]
+        steps = (1,) * (len(self.kernel) - 1) + (self.stride,)
+        seen = convolve(embedded.movedim(-1, 1), kernel, stride=steps, padding=self.kernel[0] // 2)
+        earlier = functional.pad(embedded.flatten(1, -2)[:, : -self.stride], (0, 0, self.stride, 0))
+        earlier = earlier.unflatten(1, (-1, self.stride)).flatten(2)
+        return seen.flatten(2).transpose(1, 2) + functional.linear(earlier, before.flatten(1))
 
-    def at(self, embedded: Float[Tensor, "n s e"], cell: int) -> Float[Tensor, "n c"]:
-        """Features of one cell; `embedded` are all cells in raster order, and zeros in one cell after the last."""
-        seen = embedded[:, self.table[cell]].transpose(1, 2)
-        return functional.linear(seen.flatten(1), self.weight.flatten(1))
+    def at(self, embedded: Float[Tensor, "n t e"], place: int) -> Float[Tensor, "n c"]:
+        """What `forward` gives at `place`; `embedded` are the cells in raster order, and zeros after the last."""
+        return functional.linear(embedded[:, self.table[place]].flatten(1), self.weight.flatten(1))
 
 
-def earlier_neighbours(grid: Sequence[int], kernel_size: int) -> Int64[Tensor, "t m"]:
-    """Raster index of each earlier neighbour of each cell, then of the cell before it; beyond the grid, their number."""
+def _earlier(grid: tuple[int, ...], kernel_size: int, stride: int) -> Int64[Tensor, "s m"]:
+    """Raster index of all that is seen from every `stride`-th cell; beyond the grid, the number of cells."""
     cells = math.prod(grid)
-    places = torch.cartesian_prod(*[torch.arange(side) for side in grid])
     reach = range(-(kernel_size // 2), kernel_size // 2 + 1)
-    offsets = list(itertools.product(reach, repeat=len(grid)))
-    offsets = torch.tensor(offsets[: len(offsets) // 2])
-    near = places[:, None] + offsets
-    sides = torch.tensor(tuple(grid))
-    strides = torch.tensor([math.prod(grid[axis + 1 :]) for axis in range(len(grid))])
-    inside = ((near >= 0) & (near < sides)).all(dim=2)
-    indices = (near * strides).sum(dim=2).where(inside, cells)
-    before = torch.arange(cells) - 1
-    return torch.cat([indices, before.where(before >= 0, cells)[:, None]], dim=1)
+    offsets = torch.tensor(list(itertools.product(reach, repeat=len(grid)))[: kernel_size ** len(grid) // 2])
+    raster = torch.arange(cells)[::stride]
+    around = torch.stack(torch.unravel_index(raster, grid), dim=1)[:, None] + offsets
+    inside = ((around >= 0) & (around < torch.tensor(grid))).all(dim=2)
+    steps = torch.tensor([math.prod(grid[axis + 1 :]) for axis in range(len(grid))])
+    before = raster[:, None] + torch.arange(-stride, 0)
+    return torch.cat([(around * steps).sum(dim=2).where(inside, cells), before.where(before >= 0, cells)], dim=1)

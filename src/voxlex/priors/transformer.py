@@ -2,22 +2,45 @@
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
-from voxlex.nn.attention import BlockCache, TransformerBlock
 from voxlex.priors.base import Prior, Progress
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import Draw
 from voxlex.priors.embedding import CodeEmbedding
 from voxlex.priors.neighbours import EarlierNeighbours
+from voxlex.priors.segments import SegmentCache, SegmentTransformer, cells_per_segment
+from voxlex.priors.start import start_at_marginals
 from voxlex.types import Codes, Logits
 
 
 class TransformerPrior(Prior):
+    """Autoregressive transformer (Vaswani et al., 1706.03762) over the cells of a grid in raster order.
+
+    p(codes) = Π_cells Π_j p(c_j | all earlier cells, c_1 … c_{j-1} of this cell). The sequence has one element for each
+    cell, however many codes are in it. It is not the code of the cell before, as in a model of text, but a linear map of
+    all codes around the cell that are known by then: of what neighbours say nothing has to be learned by attention.
+
+    Args:
+        num_embeddings: Size K of each codebook.
+        grid: Code grid, (h, w) or (d, h, w).
+        num_codebooks: Codes q in each cell.
+        classes: Number of condition classes; 0 for an unconditional prior.
+        width: Channels of the transformer; a multiple of `heads`.
+        layers: Transformer blocks.
+        heads: Heads of their attention.
+        kernel_size: Side of the square or cube of neighbours; odd, at least 3.
+        embedding_dim: Size of the vectors that stand for the codes of a cell at the input.
+        dropout: Share of what each block adds that is zeroed in training, in [0, 1).
+        condition_dropout: Share of training images whose class is hidden, in [0, 1).
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
     def __init__(
         self,
         *,
@@ -27,8 +50,8 @@ class TransformerPrior(Prior):
         classes: int = 0,
         width: int = 128,
         layers: int = 4,
-        heads: int = 4,
-        kernel_size: int = 5,
+        heads: int = 2,
+        kernel_size: int = 7,
         embedding_dim: int = 64,
         dropout: float = 0.0,
         condition_dropout: float = 0.1,
@@ -43,40 +66,66 @@ class TransformerPrior(Prior):
         self.embedding = CodeEmbedding(
             num_embeddings=num_embeddings, num_codebooks=num_codebooks, embedding_dim=embedding_dim
         )
-        self.neighbours = EarlierNeighbours(
-            in_channels=embedding_dim, out_channels=width, grid=self.grid, kernel_size=kernel_size
+        span = cells_per_segment(self.grid, (kernel_size + 1) // 2)
+        self.neighbours, self.segment_neighbours = (
+            EarlierNeighbours(
+                in_channels=embedding_dim, out_channels=width, grid=self.grid, kernel_size=kernel_size, stride=stride
+            )
+            for stride in (1, span)
         )
-        self.position = nn.Parameter(torch.zeros(math.prod(self.grid), width))
-        self.class_bias = nn.Embedding(classes + 1, width)
-        nn.init.zeros_(self.class_bias.weight)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(width=width, heads=heads, expansion=4, causal=True, dropout=dropout)
-            for _ in range(layers)
+        self.segments = SegmentTransformer(
+            grid=self.grid,
+            span=span,
+            width=width,
+            layers=layers,
+            heads=heads,
+            causal=True,
+            rows=classes + 1,
+            dropout=dropout,
         )
-        self.norm = nn.LayerNorm(width, bias=False)
         self.head = DepthHead(width=width, num_embeddings=num_embeddings, num_codebooks=num_codebooks)
 
-    def start(self, codes, codebook=None):
-        self._check_codes(codes)
-        counts = [torch.bincount(chosen.flatten(), minlength=self.num_embeddings) for chosen in codes.unbind(dim=1)]
-        self.head.start(torch.stack(counts), codebook)
-        if codebook is not None:
-            self.embedding.start(codebook)
+    def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
+        """Before training, learn the marginals and the likeness of codes; see `start_at_marginals`.
 
-    def forward(self, codes, condition=None):
+        Raises:
+            CodesError: The codes are out of range, or not of this prior's grid.
+            ValueError: The codebook has not one vector for each code.
+        """
+        self._check_codes(codes)
+        start_at_marginals(codes, codebook, embedding=self.embedding, head=self.head)
+
+    def forward(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Logits:
+        """Teacher-forced logits; see `Prior.forward`."""
         return self.head(self._features(codes, condition), codes)
 
-    def code_log_probs(self, codes, condition=None):
+    def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
+        """Log-probability of each code given the codes before it, in nats, holding few logits at a time."""
         return self.head.log_probs(self._features(codes, condition), codes)
 
-    def _features(self, codes, condition):
+    def _features(self, codes: Codes, condition: Int64[Tensor, "b"] | None) -> Float[Tensor, "b *grid c"]:
+        """What is known of each cell from the cells before it."""
         self._check_codes(codes)
         rows = self._resolve_condition(condition, len(codes))
-        x = self.neighbours(self.embedding(codes))
-        x = x + (self.position + self.class_bias(rows).unsqueeze(1)).type_as(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x).unflatten(1, self.grid)
+        embedded = self.embedding(codes)
+        far = self.segments(self.segment_neighbours(embedded), rows)
+        return (self.neighbours(embedded) + far).unflatten(1, self.grid)
 
-    def _sample(self, n, condition, draw, progress):
-        raise NotImplementedError
+    def _sample(
+        self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
+    ) -> Int64[Tensor, "n q *grid"]:
+        cells = math.prod(self.grid)
+        span = self.segments.span
+        cache = SegmentCache(self.segments, self._resolve_condition(condition, n))
+        # One cell more than there are: the zeros that neighbours beyond the grid are.
+        embedded = self.embedding.weight.new_zeros(n, cells + 1, self.embedding.weight.shape[2])
+        codes = torch.empty((n, self.num_codebooks, cells), dtype=torch.int64, device=self.device)
+        for cell in range(cells):
+            segment, place = divmod(cell, span)
+            if place == 0:
+                far = cache.push(self.segment_neighbours.at(embedded, segment), segment)
+            codes[..., cell] = self.head.draw(self.neighbours.at(embedded, cell) + far[:, place], draw)
+            embedded[:, cell] = self.embedding(codes[..., cell])
+            if progress is not None and (cell + 1) % self.grid[-1] == 0:
+                progress(cell + 1, cells)
+        return codes.unflatten(2, self.grid)

@@ -15,24 +15,26 @@ Hidden = Bool[Tensor, "b t"]
 """The cells of each image, in raster order, whose codes are not seen."""
 
 
-def hide_cells(numbers: Int64[Tensor, "*b"], cells: int, generator: torch.Generator | None = None) -> Tensor:
-    """Hide as many of the `cells` of each image as said, every subset of that size alike."""
-    noise = torch.rand(*numbers.shape, cells, generator=generator, device=numbers.device)
-    return noise.argsort(dim=-1).argsort(dim=-1) < numbers.unsqueeze(-1)
+def hide_for_loss(codes: Codes, *, repeatable: bool) -> Hidden:
+    """Hide 1 to all cells of each image of a batch, each number as often as any other.
+
+    Args:
+        codes: Of the batch.
+        repeatable: Let the codes be the seed; else torch's own generator is used.
+    """
+    n, cells = len(codes), math.prod(codes.shape[2:])
+    if repeatable:
+        return _hide(n, cells, _seeded(codes)).to(codes.device)
+    return _hide(n, cells, device=codes.device)
 
 
 def hide_for_likelihood(codes: Codes, draws: int) -> Bool[Tensor, "s b t"]:
-    """Hide 1 to all cells, every number alike, `draws` times for each image, once in each of as many equal parts.
+    """Hide 1 to all cells of each image `draws` times, each number as often as any other.
 
-    The codes of an image seed its draws, so that its likelihood is the same in any batch.
+    The codes of an image are the seed of its draws, so that its likelihood is the same in any batch.
     """
     cells = math.prod(codes.shape[2:])
-    images = []
-    for image in codes.cpu():
-        generator = torch.Generator().manual_seed(zlib.crc32(image.numpy().tobytes()))
-        part = (torch.arange(draws) + torch.rand(draws, generator=generator)) / draws
-        images.append(hide_cells((part * cells).long() + 1, cells, generator))
-    return torch.stack(images, dim=1).to(codes.device)
+    return torch.stack([_hide(draws, cells, _seeded(image)) for image in codes], dim=1).to(codes.device)
 
 
 def left_hidden(cells: int, steps: int) -> list[int]:
@@ -57,3 +59,16 @@ def gumbel_noise(like: Float[Tensor, "n m"], draw: Draw) -> Float[Tensor, "n m"]
     copies = 2 if isinstance(draw, GuidedDraw) else 1
     noise = torch.empty_like(like[: len(like) // copies]).exponential_(generator=draw.generator)
     return -noise.log().repeat(copies, 1)
+
+
+def _seeded(codes: Tensor) -> torch.Generator:
+    return torch.Generator().manual_seed(zlib.crc32(codes.cpu().numpy().tobytes()))
+
+
+def _hide(n: int, cells: int, generator: torch.Generator | None = None, device: torch.device | None = None) -> Hidden:
+    """Random subsets of the cells; their sizes are drawn from `n` equal parts of 1 to `cells`, one from each."""
+    part = (torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)) / n
+    # Rounding may make one of a part just below one.
+    sizes = 1 + (part * cells).long().clamp(max=cells - 1)
+    ranks = torch.rand(n, cells, generator=generator, device=device).argsort(dim=1).argsort(dim=1)
+    return ranks < sizes.unsqueeze(1)

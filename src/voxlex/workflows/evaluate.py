@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -11,9 +12,11 @@ from rich.table import Table
 
 from voxlex.data.atomic import atomic_file
 from voxlex.data.prepared import PreparedDataset
+from voxlex.evaluation.generation import wording
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
 from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.judge import Generation, generate_and_judge
 
 
 @dataclass(frozen=True)
@@ -22,27 +25,58 @@ class Evaluation:
 
     figures: dict[str, float]
     reconstruction: ReconstructionFigures
+    generation: Generation | None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know to judge the figures."""
+        found = [] if self.reconstruction.warning is None else [self.reconstruction.warning]
+        judged = self.generation is not None and self.generation.report is not None
+        return found + (wording.warnings(self.figures) if judged else [])
 
 
-def evaluate(vocabulary: Vocabulary, dataset: PreparedDataset) -> Evaluation:
-    """Measure reconstructions, codes, and, if there is one, the prior."""
-    reconstruction = evaluate_reconstruction(vocabulary.autoencoder, dataset)
-    figures = dict(reconstruction.figures)
+def evaluate(
+    vocabulary: Vocabulary,
+    dataset: PreparedDataset,
+    *,
+    split: Literal["test", "all"] = "test",
+    samples: int = 128,
+    features: str = "default",
+) -> Evaluation:
+    """Measure reconstructions, codes, and, if there is one, the prior and what is drawn from it.
+
+    Args:
+        vocabulary: What is measured.
+        dataset: Images; if `split` is "test", those that the vocabulary was trained on and their test part.
+        split: Which of them to measure on. New images are judged beside the test part only.
+        samples: How many new images to judge; 0 for none.
+        features: What new images are compared by; see `evaluation.generation.load_features`.
+    """
+    images = dataset.subset(split)
+    reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images)
+    figures, generation = dict(reconstruction.figures), None
     if vocabulary.prior is not None:
         figures |= evaluate_prior(
             vocabulary.prior,
             reconstruction.codes,
-            _condition(vocabulary, dataset),
-            pixels_per_image=dataset.images[0, 0].size,
+            _condition(vocabulary, images),
+            pixels_per_image=images.images[0, 0].size,
         )
-    return Evaluation(figures=figures, reconstruction=reconstruction)
+    if vocabulary.prior is not None and samples and split == "test":
+        generation = generate_and_judge(vocabulary, dataset, count=samples, features=features)
+        figures |= generation.report.figures if generation.report else {}
+    return Evaluation(figures=figures, reconstruction=reconstruction, generation=generation)
 
 
 def show(figures: Mapping[str, float], *, title: str) -> None:
-    """Print figures as a table."""
-    table = Table(title=title, show_header=False, box=None, title_justify="left")
+    """Print figures as a table; beside a figure of new images, the same of real ones."""
+    table = Table("", "", "", title=title, box=None, title_justify="left", header_style="dim")
+    if any(name.endswith("_floor") for name in figures):
+        table.columns[2].header = "real images"
     for name, value in figures.items():
-        table.add_row(name, f"{value:d}" if isinstance(value, int) else f"{value:.4f}")
+        if not name.endswith("_floor"):
+            floor = figures.get(f"{name}_floor")
+            table.add_row(name, _written(value), "" if floor is None else _written(floor))
     Console().print(table)
 
 
@@ -54,6 +88,10 @@ def write_json(path: Path, figures: Mapping[str, float]) -> None:
     """
     with atomic_file(path) as building:
         building.write_text(json.dumps(dict(figures), indent=2) + "\n", encoding="utf-8")
+
+
+def _written(value: float) -> str:
+    return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _condition(vocabulary: Vocabulary, dataset: PreparedDataset) -> torch.Tensor | None:

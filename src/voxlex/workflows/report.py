@@ -9,14 +9,14 @@ from torch import Tensor
 from voxlex.config import dump_config
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.selection import evenly_spaced
+from voxlex.evaluation.generation.pairs import pair_captions
 from voxlex.evaluation.pictures import quality_captions, reconstruction_sheet, sample_sheet
-from voxlex.evaluation.report import ReportContent, write_report
+from voxlex.evaluation.report import ClosePair, ReportContent, write_report
 from voxlex.metrics import code_counts
 from voxlex.run_folder import RunFolder
 from voxlex.training.journal import read_journal
 from voxlex.vocabulary import Vocabulary, load
 from voxlex.workflows.evaluate import Evaluation, evaluate
-from voxlex.workflows.progress import progress_bar
 
 SHOWN_RECONSTRUCTIONS = 12
 SHOWN_SAMPLES = 64
@@ -31,18 +31,17 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
     """
     vocabulary = load(folder.path)
     test = dataset.subset("test")
-    with progress_bar("evaluating"):
-        evaluation = evaluate(vocabulary, test)
+    evaluation = evaluate(vocabulary, dataset)
     rows = evenly_spaced(len(test), SHOWN_RECONSTRUCTIONS)
     originals = test.tensor(rows)
     reconstructions = vocabulary.decode(evaluation.reconstruction.codes[rows])
     paths = [str(path) for path in test.manifest["path"].iloc[rows]]
     captions = quality_captions(originals, reconstructions, paths)
     reconstruction_sheet(folder.path / "reconstructions.png", originals, reconstructions, captions=captions)
-    samples, sample_captions = draw_samples(vocabulary)
+    samples, sample_captions = _shown_samples(evaluation, SHOWN_SAMPLES)
     if samples is not None:
         sample_sheet(folder.path / "samples.png", samples, captions=sample_captions)
-    shown = evenly_spaced(SHOWN_SAMPLES, SHOWN_IN_REPORT)
+    samples, sample_captions = _shown_samples(evaluation, SHOWN_IN_REPORT)
     content = ReportContent(
         title=folder.path.resolve().name,
         figures=evaluation.figures,
@@ -51,8 +50,9 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
         originals=originals,
         reconstructions=reconstructions,
         paths=paths,
-        samples=None if samples is None else samples[shown],
-        sample_captions=sample_captions and [sample_captions[row] for row in shown],
+        samples=samples,
+        sample_captions=sample_captions,
+        pairs=_closest_pairs(evaluation),
         real=test.tensor(evenly_spaced(len(test), SHOWN_IN_REPORT)),
         journal=read_journal(folder.journal_file),
         code_counts=code_counts(evaluation.reconstruction.codes, vocabulary.autoencoder.quantizer.num_embeddings),
@@ -63,15 +63,26 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
     return evaluation.figures
 
 
-def draw_samples(vocabulary: Vocabulary) -> tuple[Tensor | None, list[str] | None]:
-    """Draw the samples of a report, the same number of each label; nothing without a prior."""
-    if vocabulary.prior is None:
+def _shown_samples(evaluation: Evaluation, at_most: int) -> tuple[Tensor | None, list[str] | None]:
+    """Return some of the new images, of every label alike, and what each was asked to be."""
+    if evaluation.generation is None:
         return None, None
-    labels = vocabulary.labels
-    captions = [labels[i * len(labels) // SHOWN_SAMPLES] for i in range(SHOWN_SAMPLES)] if labels else None
-    with progress_bar("sampling") as progress:
-        samples = vocabulary.sample(SHOWN_SAMPLES, label=captions, seed=0, progress=progress)
-    return samples.cpu(), captions
+    samples, labels = evaluation.generation.samples, evaluation.generation.labels
+    rows = evenly_spaced(len(samples), at_most)
+    return samples[rows], labels and [labels[row] for row in rows]
+
+
+def _closest_pairs(evaluation: Evaluation) -> list[ClosePair]:
+    """Return the new images that are most like a training image, beside it."""
+    generation = evaluation.generation
+    if generation is None or generation.report is None or generation.nearest is None:
+        return []
+    pairs = generation.report.pairs[: len(generation.nearest)]
+    captions = pair_captions(pairs)
+    return [
+        ClosePair(image, generation.samples[pair.sample], caption)
+        for image, pair, caption in zip(generation.nearest, pairs, captions, strict=True)
+    ]
 
 
 def _facts(vocabulary: Vocabulary) -> dict[str, dict[str, str]]:
@@ -94,13 +105,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _warnings(vocabulary: Vocabulary, dataset: PreparedDataset, evaluation: Evaluation) -> list[str]:
-    warnings = []
-    perplexity, num_embeddings = (
-        evaluation.figures["codebook.perplexity"],
-        vocabulary.autoencoder.quantizer.num_embeddings,
-    )
-    if perplexity < 0.1 * num_embeddings:
-        warnings.append(f"The codebook has collapsed: its {num_embeddings} codewords are worth {perplexity:.0f}.")
+    warnings = evaluation.warnings
     if not vocabulary.metadata["data"]["subjects_known"]:
         warnings.append(
             "The subjects of these images are unknown, so the split is by file: slices of one person, or copies of one "

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -104,15 +103,16 @@ def load_features(name_or_path: str | Path) -> Features:
 
 def _load_inception() -> Features:
     weights = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_WEIGHTS
-    if find_spec("torch_fidelity") is None:
-        raise DataError("inception features need the package torch-fidelity: pip install torch-fidelity")
+    try:
+        module = import_module("torch_fidelity.feature_extractor_inceptionv3")
+    except ImportError as cause:
+        raise DataError(f"inception features need `pip install torch-fidelity`: {cause}") from cause
     if not weights.is_file():
         raise DataError(f"inception features need {weights}: put it there from the releases of toshas/torch-fidelity")
     try:
         torch.load(weights, weights_only=True)  # the package unpickles the file, so see first that it is only tensors
     except Exception as cause:  # torch has many errors for a damaged file
         raise DataError(f"{weights}: not the weights of a network") from cause
-    module = import_module("torch_fidelity.feature_extractor_inceptionv3")
     network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
     return lambda images: network(_three_channels(images).clamp(0, 1).mul(255).round().byte())[0]
 

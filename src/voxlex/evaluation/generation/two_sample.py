@@ -4,7 +4,7 @@ from math import erfc, sqrt
 
 import torch
 from jaxtyping import Float
-from sklearn import linear_model, model_selection, pipeline, preprocessing  # type: ignore[import-untyped]
+from sklearn import linear_model, model_selection, pipeline, preprocessing
 from torch import Tensor
 
 FOLDS = 5

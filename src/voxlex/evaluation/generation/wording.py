@@ -94,6 +94,13 @@ MEASURES = (
 )
 """In the order of a table; the floor of each has the same key followed by `_floor`."""
 
+KEYS = frozenset(
+    [measure.key for measure in MEASURES]
+    + [f"{measure.key}_floor" for measure in MEASURES]
+    + [f"generation.{name}" for name in ("c2st_p_value", "n_samples", "n_compared")]
+)
+"""Of all figures that a table of `MEASURES`, with its floors, and the sentences about them make use of."""
+
 _LEAKING = 0.02  # more held-out images than this among training are not a coincidence
 
 

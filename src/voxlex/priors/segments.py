@@ -1,0 +1,105 @@
+"""A transformer over code grids whose sequence has one element for each few cells of a row."""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from voxlex.nn.attention import BlockCache, TransformerBlock
+
+Segments = Float[Tensor, "b s c"]
+
+
+def cells_per_segment(grid: Sequence[int], most: int) -> int:
+    """Length of the segments that rows are divided into: the largest, up to `most`, that leaves no remainder."""
+    return max(span for span in range(1, most + 1) if grid[-1] % span == 0)
+
+
+class SegmentTransformer(nn.Module):
+    """Transformer over segments of rows, in raster order, that gives features to each of their cells.
+
+    With segments of a few cells the sequence is as many times shorter, and attention that many times squared cheaper;
+    what lies next to a cell it sees by other means (as in Megabyte, Yu et al., 2305.07185). Every segment and every
+    cell have learned vectors of their own, since brains lie in the middle of their image; a class has one that all
+    segments share.
+
+    Args:
+        grid: Code grid.
+        span: Cells in a segment; a divisor of the last axis.
+        width: Channels; a multiple of `heads`.
+        layers: Transformer blocks.
+        heads: Heads of their attention.
+        causal: Each segment sees itself and those before it alone.
+        rows: Rows of the class table.
+        dropout: Share of what each block adds that is zeroed in training, in [0, 1).
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        *,
+        grid: Sequence[int],
+        span: int,
+        width: int,
+        layers: int,
+        heads: int,
+        causal: bool,
+        rows: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        if min(width, layers) < 1:
+            raise ValueError(f"width and layers must be positive, not {width} and {layers}")
+        cells = math.prod(grid)
+        self.span = span
+        self.segment_position = nn.Parameter(torch.zeros(cells // span, width))
+        self.cell_position = nn.Parameter(torch.zeros(cells // span, span, width))
+        self.class_bias = nn.Embedding(rows, width)
+        nn.init.zeros_(self.class_bias.weight)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width=width, heads=heads, expansion=self.expansion, causal=causal, dropout=dropout)
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width, bias=False)
+        self.to_cells = nn.Linear(width, span * width)
+
+    def forward(self, x: Segments, rows: Int64[Tensor, "b"]) -> Float[Tensor, "b t c"]:
+        """Features of each cell; `rows` are the images' classes."""
+        # Under autocast a float32 bias would make float32 of all that follows.
+        x = x + (self.segment_position + self.class_bias(rows).unsqueeze(1)).type_as(x)
+        for block in self.blocks:
+            x = block(x)
+        features = self.to_cells(self.norm(x)).unflatten(2, (self.span, -1))
+        return (features + self.cell_position.type_as(features)).flatten(1, 2)
+
+
+class SegmentCache:
+    """A causal `SegmentTransformer` for `n` images whose segments come one at a time, in raster order.
+
+    It computes each key and value once and keeps them: `2 · layers · n · segments · width` numbers.
+
+    Args:
+        transformer: Its dropout is not applied.
+        rows: Row of the class table for each image.
+    """
+
+    def __init__(self, transformer: SegmentTransformer, rows: Int64[Tensor, "n"]) -> None:
+        self.transformer = transformer
+        self.class_bias = transformer.class_bias(rows)
+        length = len(transformer.segment_position)
+        self.blocks = [BlockCache(cast(TransformerBlock, block), len(rows), length) for block in transformer.blocks]
+
+    def push(self, x: Float[Tensor, "n c"], at: int) -> Float[Tensor, "n p c"]:
+        """Features of the cells of segment `at`, after all segments before it."""
+        x = x + self.transformer.segment_position[at] + self.class_bias
+        for block in self.blocks:
+            x = block.push(x, at)
+        features = self.transformer.to_cells(self.transformer.norm(x)).unflatten(1, (self.transformer.span, -1))
+        return features + self.transformer.cell_position[at]

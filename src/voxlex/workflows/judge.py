@@ -1,0 +1,79 @@
+"""Draw new images from a vocabulary and judge them beside real ones."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from voxlex.data.prepared import PreparedDataset
+from voxlex.evaluation.generation import GenerationReport, judge_samples, load_features
+from voxlex.evaluation.generation.judge import FEWEST
+from voxlex.types import Image
+from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.progress import progress_bar
+
+SHOWN_PAIRS = 6
+"""Samples that are shown beside the training image nearest to them."""
+
+_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """New images, and what was found out about them.
+
+    Attributes:
+        samples: Drawn from the prior, in [0, 1], on the CPU.
+        labels: What each was asked to be; None for a prior that cannot be asked.
+        report: How they compare with held-out images; None if those are too few to tell.
+        nearest: The training images of the first pairs of `report.pairs`, the closest.
+    """
+
+    samples: Image
+    labels: list[str] | None
+    report: GenerationReport | None
+    nearest: Float[Tensor, "p c *space"] | None
+
+
+def generate_and_judge(
+    vocabulary: Vocabulary, dataset: PreparedDataset, *, count: int, features: str = "default", seed: int = 0
+) -> Generation:
+    """Draw new images, of the labels that held-out images have, and judge them by those; look for copies in training.
+
+    Args:
+        vocabulary: With a prior.
+        dataset: What it was trained on; its test part is what the samples are compared with.
+        count: How many to draw.
+        features: "default", "inception", or a TorchScript file; see `evaluation.generation.load_features`.
+        seed: The same seed gives the same samples and figures on the same machine.
+
+    Raises:
+        DataError: If the features are not there.
+    """
+    describe = load_features(features)
+    held_out, training = dataset.subset("test"), dataset.subset("train")
+    labels = _labels_like(held_out, count, known=vocabulary.labels)
+    with progress_bar("sampling") as progress:
+        samples = vocabulary.sample(count, label=labels, seed=seed, progress=progress).cpu()
+    if count < FEWEST or len(held_out) < 2 * FEWEST:
+        return Generation(samples=samples, labels=labels, report=None, nearest=None)
+    with progress_bar("judging samples") as progress:
+        report = judge_samples(
+            samples, held_out.tensor(), _batches(training), features=describe, seed=seed, progress=progress
+        )
+    nearest = training.tensor([pair.training for pair in report.pairs[:SHOWN_PAIRS]])
+    return Generation(samples=samples, labels=labels, report=report, nearest=nearest)
+
+
+def _labels_like(images: PreparedDataset, count: int, *, known: list[str]) -> list[str] | None:
+    """Return labels in the proportions of images, sorted; None if the prior knows none."""
+    if not known:
+        return None
+    found = [images.manifest["label"].iloc[i * len(images) // count] for i in range(count)]
+    return sorted(label if label in known else known[0] for label in found)
+
+
+def _batches(images: PreparedDataset) -> Iterator[Image]:
+    for start in range(0, len(images), _BATCH_SIZE):
+        yield images.tensor(slice(start, start + _BATCH_SIZE))
