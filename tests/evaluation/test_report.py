@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from voxlex.errors import DataError
-from voxlex.evaluation.report import ReportContent, render_report, write_report
+from voxlex.evaluation.report import ClosePair, ReportContent, render_report, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 FIGURES = {
@@ -180,6 +180,19 @@ def test_figures_of_later_versions_and_figures_without_value_are_not_hidden(with
     assert re.search(r"generation\.fid\s+12\.3[45]", words)
     assert "∞" in words
     assert "not measured" in words
+
+
+def test_judged_samples_stand_beside_real_images_and_their_closest(full: ReportContent):
+    judged = {f"generation.{name}": 0.75 for name in ["swd", "frechet", "precision", "c2st", "ms_ssim", "copies"]}
+    judged |= {f"{key}_floor": 0.5 for key in judged}
+    judged |= {"generation.n_samples": 128, "generation.n_compared": 96, "generation.c2st_p_value": 0.01}
+    side = full.originals.shape[-1]
+    pairs = [ClosePair(*images(2, side=side), "training image 7 · sample 3 · distance 0.012")]
+    page = Page(render_report(replace(full, figures=full.figures | judged, pairs=pairs)))
+    assert "Sliced Wasserstein 0.750 0.500" in page.words
+    assert "A classifier tells samples from real images in 75% of cases (real from real: 50%" in page.words
+    assert "training image 7 · sample 3 · distance 0.012" in page.words
+    assert "generation." not in page.words
 
 
 @pytest.mark.parametrize(("count", "side", "channels"), [(1, 128, 1), (12, 128, 1), (2, 300, 1), (9, 64, 3)])

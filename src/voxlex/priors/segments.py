@@ -62,7 +62,7 @@ class SegmentTransformer(nn.Module):
         self.segment_position = nn.Parameter(torch.zeros(cells // span, width))
         self.cell_position = nn.Parameter(torch.zeros(cells // span, span, width))
         self.class_bias = nn.Embedding(rows, width)
-        nn.init.zeros_(self.class_bias.weight)
+        nn.init.normal_(self.class_bias.weight, std=0.5)
         self.blocks = nn.ModuleList(
             TransformerBlock(width=width, heads=heads, expansion=self.expansion, causal=causal, dropout=dropout)
             for _ in range(layers)
