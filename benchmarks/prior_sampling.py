@@ -66,6 +66,7 @@ class Undecoded(nn.Module):
         self.num_embeddings = num_embeddings
 
     def decode_samples(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the codes as they are."""
         return codes
 
 
@@ -130,7 +131,9 @@ def main() -> None:
     for name, other, elapsed in measurements(options):
         taken[name] = elapsed
         speed = options.images / elapsed
-        print(f"{name:22s} {elapsed:9.2f} s  {speed:9.3f} images/s  {taken[other] / elapsed:7.1f} × {other}", flush=True)
+        print(
+            f"{name:22s} {elapsed:9.2f} s  {speed:9.3f} images/s  {taken[other] / elapsed:7.1f} × {other}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -43,9 +43,10 @@ class FeedForward(nn.Sequential):
     """
 
     def __init__(self, *, width: int, expansion: int) -> None:
-        super().__init__(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width))
-        nn.init.zeros_(self[2].weight)
-        nn.init.zeros_(self[2].bias)
+        last = nn.Linear(expansion * width, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        super().__init__(nn.Linear(width, expansion * width), nn.GELU(), last)
 
 
 class TransformerBlock(nn.Module):

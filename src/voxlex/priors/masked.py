@@ -25,13 +25,14 @@ class MaskedPrior(Prior):
     """Masked generative transformer (MaskGIT, Chang et al., 2202.04200).
 
     Trained to tell hidden codes from those that are not hidden, it begins with all cells hidden and in each of a few
-    steps draws all of them, keeps those it is surest of, and hides the others again.
+    steps draws them all, keeps those it is surest of, and hides the others again. Like `TransformerPrior` it sees of a
+    cell the codes around it, and what a transformer over short segments of rows makes of the whole image.
 
-    It has no exact likelihood. `log_prob` is a lower bound: the mean of the log-likelihoods of all orders in which the
-    cells could be drawn one at a time (autoregressive diffusion, Hoogeboom et al., 2110.02037, equation 2). With t − 1
-    of the D cells seen and the others hidden that mean is E_t E_order[D / (D − t + 1) · Σ_hidden log p(c | seen)]
-    (equation 3), estimated without bias from `likelihood_draws` draws of t and an order. What `sample` draws, many cells
-    at once and the surest first, is not the distribution that this scores.
+    It has no exact likelihood. `log_prob` is a lower bound on that of the model that draws one cell at a time in a
+    random order: the mean of the log-likelihoods of all orders, which is E_t E_order[D / (D − t + 1) · Σ_hidden log
+    p(c | seen)] with t − 1 of the D cells seen (autoregressive diffusion, Hoogeboom et al., 2110.02037, sections 2 and
+    3). It is estimated without bias, from `likelihood_draws` draws of t and an order for each image. `sample`, which
+    draws many cells at once and keeps the surest first, follows another distribution than this one.
 
     Args:
         num_embeddings: Size K of each codebook.
@@ -50,7 +51,7 @@ class MaskedPrior(Prior):
         exact: False: `log_prob` is a bound.
         likelihood_draws: Draws of t and an order that `log_prob` takes for each image.
         confidence_noise: Scale of the Gumbel noise on the log-probabilities by which cells are kept; it falls to
-            zero over the steps. Without noise samples are much alike.
+            zero over the steps. Without it, samples are much alike.
 
     Raises:
         ValueError: An argument out of its range.

@@ -20,9 +20,12 @@ from voxlex.types import Codes, Logits
 class TransformerPrior(Prior):
     """Autoregressive transformer (Vaswani et al., 1706.03762) over the cells of a grid in raster order.
 
-    p(codes) = Π_cells Π_j p(c_j | all earlier cells, c_1 … c_{j-1} of this cell). The sequence has one element for each
-    cell, however many codes are in it. It is not the code of the cell before, as in a model of text, but a linear map of
-    all codes around the cell that are known by then: of what neighbours say nothing has to be learned by attention.
+    p(codes) = Π_cells Π_j p(c_j | all earlier cells, c_1 … c_{j-1} of this cell). What is known of a cell is the sum of
+    two parts: a linear map of the codes around it that are known by then, and what a transformer makes of all segments
+    of rows up to the cell's own. The first learns within a minute what neighbours say of each other, the second what
+    belongs together across the image, on a sequence a few times shorter than the cells are many. Segments have at most
+    (kernel_size + 1) / 2 cells, so that what has already been drawn of a segment lies among the neighbours, and no
+    earlier cell is out of sight.
 
     Args:
         num_embeddings: Size K of each codebook.
@@ -32,7 +35,7 @@ class TransformerPrior(Prior):
         width: Channels of the transformer; a multiple of `heads`.
         layers: Transformer blocks.
         heads: Heads of their attention.
-        kernel_size: Side of the square or cube of neighbours; odd, at least 3.
+        kernel_size: Side of the square or cube of neighbours, of which the earlier half is seen; odd, at least 3.
         embedding_dim: Size of the vectors that stand for the codes of a cell at the input.
         dropout: Share of what each block adds that is zeroed in training, in [0, 1).
         condition_dropout: Share of training images whose class is hidden, in [0, 1).
@@ -117,7 +120,7 @@ class TransformerPrior(Prior):
         cells = math.prod(self.grid)
         span = self.segments.span
         cache = SegmentCache(self.segments, self._resolve_condition(condition, n))
-        # One cell more than there are: the zeros that neighbours beyond the grid are.
+        # One cell more than there are: neighbours beyond the grid are zeros.
         embedded = self.embedding.weight.new_zeros(n, cells + 1, self.embedding.weight.shape[2])
         codes = torch.empty((n, self.num_codebooks, cells), dtype=torch.int64, device=self.device)
         for cell in range(cells):
