@@ -191,7 +191,7 @@ def test_it_learns_what_the_cells_of_an_image_have_in_common():
     assert (samples == samples.mode(dim=1, keepdim=True).values).double().mean() > 0.9
     assert (samples[:50] < 2).double().mean() > 0.85
     assert (samples[50:] >= 2).double().mean() > 0.85
-    assert torch.bincount(samples.flatten(), minlength=4).min() > 0.15 * samples.numel()
+    assert torch.bincount(samples.flatten(), minlength=4).min() > 0.05 * samples.numel()
 
 
 def test_it_starts_from_the_marginals(random_codes):

@@ -136,7 +136,7 @@ def test_it_learns_the_pattern_of_each_class():
     # Rows of one class repeat along the row, those of the other down the columns; each code alone is uniform.
     prior = TransformerPrior(num_embeddings=8, grid=(6, 6), classes=2, width=32, layers=1, heads=2, kernel_size=3)
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
-    for _ in range(100):
+    for _ in range(160):
         condition = torch.randint(2, (16,))
         line = torch.randint(8, (16, 6))
         along, down = line[:, :, None].expand(-1, -1, 6), line[:, None, :].expand(-1, 6, -1)

@@ -17,8 +17,8 @@ from voxlex.priors.start import start_at_marginals
 from voxlex.priors.unmasking import Hidden, confidence, gumbel_noise, hide_for_likelihood, hide_for_loss, left_hidden
 from voxlex.types import Codes, Logits
 
-_DRAWN_AT_ONCE = 4096
-"""Cells drawn at a time: with K = 1024 their float32 logits are 16 MiB."""
+_DRAWN_AT_ONCE = 1024
+"""Cells drawn at a time: with K = 1024 their float32 logits are 4 MiB, about what a core keeps in its cache."""
 
 
 class MaskedPrior(Prior):
@@ -60,7 +60,7 @@ class MaskedPrior(Prior):
     exact = False
     likelihood_draws = 16
     confidence_noise = 4.5
-    embedding_dim = 64
+    embedding_dim = 32
     longest_segment = 4
 
     def __init__(
@@ -153,18 +153,12 @@ class MaskedPrior(Prior):
     def loss(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, ""]:
         """Estimate of the negative bound in nats per code, from one draw of hidden cells for each image.
 
-        In eval mode the draws are always the same for the same codes.
+        In eval mode the draws are always the same for the same codes. Trained on every number of hidden cells alike,
+        the bound is better than with MaskGIT's own objective, which dwells on images of which little is seen.
         """
         self._check_codes(codes)
         hidden = hide_for_loss(codes, repeatable=not self.training)
-        if OBJ == "maskgit" and self.training:
-            hidden = (
-                torch.rand(hidden.shape).argsort(1).argsort(1)
-                < (torch.cos(torch.rand(len(codes)) * math.pi / 2) * hidden.shape[1]).ceil()[:, None]
-            )
         scores = self._hidden_log_probs(codes, hidden, self._resolve_condition(condition, len(codes)))
-        if self.training and OBJ != "ardm":
-            return -scores.sum() / (hidden.sum() * self.num_codebooks)
         return -(scores.sum(dim=(1, 2)) / (hidden.sum(dim=1) * self.num_codebooks)).mean()
 
     def _features(self, codes: Codes, hidden: Hidden, rows: Int64[Tensor, "b"]) -> Float[Tensor, "b t c"]:
@@ -222,6 +216,3 @@ class MaskedPrior(Prior):
             drawn.append(codes.unflatten(0, some.shape[:2]).transpose(1, 2))
             sureness.append(torch.stack(scores).sum(dim=0).view(some.shape[:2]))
         return torch.cat(drawn, dim=2), torch.cat(sureness, dim=1)
-
-
-OBJ = "ardm"

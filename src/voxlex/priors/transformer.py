@@ -55,7 +55,7 @@ class TransformerPrior(Prior):
         layers: int = 4,
         heads: int = 2,
         kernel_size: int = 7,
-        embedding_dim: int = 64,
+        embedding_dim: int = 32,
         dropout: float = 0.0,
         condition_dropout: float = 0.1,
     ) -> None:

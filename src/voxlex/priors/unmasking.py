@@ -51,7 +51,7 @@ def confidence(logits: Float[Tensor, "n k"], codes: Int64[Tensor, "n"], draw: Dr
     """Log-probability of the codes that `draw` chose; under guidance, the same for both rows of an image."""
     if isinstance(draw, GuidedDraw):
         logits = draw.guided(logits).repeat(2, 1)
-    return logits.log_softmax(dim=1).gather(1, codes.unsqueeze(1)).squeeze(1)
+    return logits.gather(1, codes.unsqueeze(1)).squeeze(1) - logits.logsumexp(dim=1)
 
 
 def gumbel_noise(like: Float[Tensor, "n m"], draw: Draw) -> Float[Tensor, "n m"]:
