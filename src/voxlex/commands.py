@@ -246,8 +246,12 @@ class Sample:
         run_folder: Run folder.
         count: How many.
         out: Folder for the images, and for a sheet of them.
-        condition: What to ask for, such as label=glioma; any by default.
+        condition: What to ask for, such as label=glioma slice=12; any by default.
+        guidance: Above 1, images show more of what was asked for, and differ less; takes twice as long.
         temperature: Below 1 keeps to what is likely, above 1 is more adventurous.
+        top_k: Draw each code from this many of the likeliest.
+        top_p: Draw each code from the fewest that together have this share of the probability.
+        min_p: Draw each code from those at least this many times as likely as the likeliest.
         seed: The same seed gives the same images on the same machine.
         overwrite: Write into a folder that is not empty.
     """
@@ -255,8 +259,12 @@ class Sample:
     run_folder: Run
     count: int
     out: Path
-    condition: str | None = None
+    condition: tuple[str, ...] = ()
+    guidance: float = 1.0
     temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
     seed: int = 0
     overwrite: bool = False
 
@@ -269,10 +277,14 @@ class Sample:
             load(self.run_folder),
             count=self.count,
             out=self.out,
-            label=_label(self.condition),
-            temperature=self.temperature,
+            condition=_wanted(self.condition),
             seed=self.seed,
             overwrite=self.overwrite,
+            guidance=self.guidance,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
         )
         print(f"{self.count} samples in {self.out}")
 
@@ -309,10 +321,8 @@ COMMANDS: dict[str, type[Any]] = {
 }
 
 
-def _label(condition: str | None) -> str | None:
-    if condition is None:
-        return None
-    name, equals, value = condition.partition("=")
-    if name != "label" or not equals:
-        raise ConfigError(f"--condition: expected label=VALUE, got {condition!r}")
-    return value
+def _wanted(conditions: tuple[str, ...]) -> dict[str, str]:
+    for condition in conditions:
+        if "=" not in condition:
+            raise ConfigError(f"--condition: expected NAME=VALUE, got {condition!r}")
+    return dict(condition.split("=", maxsplit=1) for condition in conditions)

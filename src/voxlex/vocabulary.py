@@ -3,19 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
-from voxlex.priors import Prior
-from voxlex.priors.conditions import class_indices
+from voxlex.priors import Conditions, Prior
+from voxlex.priors.conditions import Categorical, Condition
+from voxlex.priors.draw import SamplingOptions
 from voxlex.run_folder import RunFolder
 from voxlex.training.checkpoint import load_weights
 from voxlex.types import Codes, Image
@@ -55,38 +55,39 @@ class Vocabulary:
         self,
         count: int,
         *,
-        label: str | Sequence[str] | None = None,
-        temperature: float = 1.0,
+        condition: Mapping[str, Any] | None = None,
         seed: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> Image:
         """Draw new images.
 
         Args:
             count: How many.
-            label: One of `labels` for all, or one for each; None for any.
-            temperature: Below 1 keeps to what is likely, above 1 is more adventurous.
+            condition: What is wanted, by the names of `conditions`: a value for all, or a sequence of one for each.
+                What is left out may be any.
             seed: The same seed gives the same images on the same machine; None draws new ones each time.
             progress: Called with the work done and the work there is.
+            **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
         Returns:
             Images `(count, c, *space)`, float32 in [0, 1].
 
         Raises:
             RunError: If the run has no prior.
-            ValueError: If an argument is out of range, or a label is unknown.
+            ValueError: If an argument is out of range, or a condition or its value is unknown.
         """
-        codes = self.sample_codes(count, label=label, temperature=temperature, seed=seed, progress=progress)
+        codes = self.sample_codes(count, condition=condition, seed=seed, progress=progress, **options)
         return torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
 
     def sample_codes(
         self,
         count: int,
         *,
-        label: str | Sequence[str] | None = None,
-        temperature: float = 1.0,
+        condition: Mapping[str, Any] | None = None,
         seed: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> Codes:
         """Draw the codes of new images; arguments as for `sample`."""
         if self.prior is None:
@@ -98,43 +99,42 @@ class Vocabulary:
             generator.seed()
         else:
             generator.manual_seed(seed)
-        condition = self._condition(label, count)
+        given = self._encoded(condition, count)
         batches = []
         for start in range(0, count, _BATCH_SIZE):
             size = min(_BATCH_SIZE, count - start)
             batch = self.prior.sample(
                 size,
-                condition=None if condition is None else condition[start : start + size],
-                temperature=temperature,
+                condition=None if given is None else given[start : start + size],
                 generator=generator,
                 progress=_shifted(progress, start, size, count),
+                **options,
             )
             batches.append(batch)
         return torch.cat(batches)
 
-    def _condition(self, label: str | Sequence[str] | None, count: int) -> Int64[Tensor, " n"] | None:
-        if label is None:
+    def _encoded(self, condition: Mapping[str, Any] | None, count: int) -> Condition | None:
+        if not condition:
             return None
-        if not self.labels:
-            raise ValueError("label: this run's prior was trained without labels")
-        labels = [label] * count if isinstance(label, str) else list(label)
-        if len(labels) != count:
-            raise ValueError(f"label: expected one for each of {count} images, got {len(labels)}")
-        classes = self.classes(labels)
-        return None if classes is None else classes.to(self.autoencoder.device)
+        columns = {
+            name: [wanted] * count if isinstance(wanted, str) or not isinstance(wanted, Sequence) else wanted
+            for name, wanted in condition.items()
+        }
+        for name, values in columns.items():
+            if len(values) != count:
+                raise ValueError(f"{name}: expected one value for each of {count} images, got {len(values)}")
+        return self.conditions.encode(columns)
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the prior can be asked for."""
+        return Conditions() if self.prior is None else self.prior.conditions
 
     @property
     def labels(self) -> list[str]:
         """The labels that the prior can be asked for."""
-        return list(self.metadata.get("labels", []))
-
-    def classes(self, values: Sequence[str]) -> Int64[Tensor, " n"] | None:
-        """Return the prior's class of each label; None if it has no classes.
-
-        Raises:
-            ValueError: If a label is not one of `labels`.
-        """
-        return class_indices(values, known=self.labels)
+        named = [column for column in self.conditions.columns if isinstance(column, Categorical)]
+        return [value for column in named if column.name == "label" for value in column.values]
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -170,7 +170,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
             num_embeddings=autoencoder.quantizer.num_embeddings,
             num_codebooks=autoencoder.quantizer.num_codebooks,
             grid=(side,) * autoencoder.spatial_dims,
-            classes=len(metadata["labels"]),
+            conditions=Conditions.from_description(metadata["conditions"]),
         )
         load_weights(folder.prior_file, prior)
         prior = prior.to(device).eval()
