@@ -368,3 +368,31 @@ def test_sampling_options_out_of_range_are_named(
     assert main(["sample", str(run), "--count", "2", "--out", str(tmp_path / "new"), *options]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_inpainting_changes_the_region_and_nothing_else(run: Path, scans: Path, tmp_path: Path) -> None:
+    path = sorted(scans.rglob("*.png"))[0]
+    mask = np.zeros((40, 40), np.uint8)
+    mask[20:30, 5:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    words = ["inpaint", str(run), str(path), "--mask", str(tmp_path / "mask.png"), "--count", "3"]
+    assert main([*words, "--out", str(tmp_path / "new")]) == 0
+    names = {"inpainted.png", "mean.png", "deviation.png", *(f"draw-000{i}.png" for i in range(3))}
+    assert {file.name for file in (tmp_path / "new").iterdir()} == names
+    draws = np.stack([pixels(tmp_path / "new" / f"draw-000{i}.png") for i in range(3)]).astype(int)
+    varied = draws.std(axis=0) > 0
+    assert varied[17:23, 5:15].any()
+    assert not varied[:15].any()
+    assert not varied[:, 17:].any()
+
+
+def test_a_mask_that_does_not_fit_is_named(
+    run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sorted(scans.rglob("*.png"))[0]
+    for name, mask in (("small", np.full((20, 40), 255, np.uint8)), ("black", np.zeros((40, 40), np.uint8))):
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+        words = ["inpaint", str(run), str(path), "--mask", str(tmp_path / f"{name}.png"), "--out", str(tmp_path / "n")]
+        assert main(words) == 1
+        assert f"{name}.png" in capsys.readouterr().err
+    assert not (tmp_path / "n").exists()

@@ -290,6 +290,51 @@ class Sample:
 
 
 @dataclass(kw_only=True)
+class Inpaint:
+    """Draw a region of an image anew from the prior, given the rest: several draws, and where they differ.
+
+    Attributes:
+        run_folder: Run folder.
+        image: Image file.
+        mask: Image of the same size, not black where to draw.
+        out: Folder for the results.
+        count: How many draws.
+        condition: What the image is known to be, such as label=glioma.
+        temperature: Below 1 keeps to what is likely.
+        seed: The same seed gives the same images on the same machine.
+        overwrite: Write into a folder that is not empty.
+    """
+
+    run_folder: Run
+    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    mask: Path
+    out: Path
+    count: int = 8
+    condition: tuple[str, ...] = ()
+    temperature: float = 1.0
+    seed: int = 0
+    overwrite: bool = False
+
+    def run(self) -> None:
+        """Inpaint."""
+        from voxlex.vocabulary import load
+        from voxlex.workflows.inpaint import inpaint
+
+        inpaint(
+            load(self.run_folder),
+            self.image,
+            mask=self.mask,
+            out=self.out,
+            count=self.count,
+            condition=_wanted(self.condition),
+            temperature=self.temperature,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+        print(f"{self.count} draws in {self.out}")
+
+
+@dataclass(kw_only=True)
 class Info:
     """Say what a run folder holds.
 
@@ -316,6 +361,7 @@ COMMANDS: dict[str, type[Any]] = {
     "encode": Encode,
     "decode": Decode,
     "sample": Sample,
+    "inpaint": Inpaint,
     "prepare": Prepare,
     "info": Info,
 }

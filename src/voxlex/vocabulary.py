@@ -7,10 +7,13 @@ from typing import Any, Unpack
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
+from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config
+from voxlex.data.arrays import to_image_tensor
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
 from voxlex.priors import Conditions, Prior
@@ -21,6 +24,7 @@ from voxlex.training.checkpoint import load_weights
 from voxlex.types import Codes, Image
 
 _BATCH_SIZE = 64
+_MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +98,7 @@ class Vocabulary:
             raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
         if count < 1:
             raise ValueError(f"count: expected at least 1, got {count}")
-        generator = torch.Generator(self.autoencoder.device)
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
+        generator = self._generator(seed)
         given = self._encoded(condition, count)
         batches = []
         for start in range(0, count, _BATCH_SIZE):
@@ -112,6 +112,72 @@ class Vocabulary:
             )
             batches.append(batch)
         return torch.cat(batches)
+
+    def inpaint(
+        self,
+        image: np.ndarray | Tensor,
+        mask: np.ndarray | Tensor,
+        *,
+        count: int = 8,
+        condition: Mapping[str, Any] | None = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Image:
+        """Draw a region of an image anew from the prior, given the rest of its codes.
+
+        Cells that the region touches, and those next to them, which have seen it through the encoder, are hidden and
+        drawn. Outside the region the image stays as it is.
+
+        Args:
+            image: One image of the vocabulary's size, as `encode` takes it: `(h, w)`, `(h, w, c)` or `(c, h, w)`.
+            mask: Of the same sides, true where to draw.
+            count: How many times, each on its own.
+            condition: What the image is known to be, by the names of `conditions`.
+            temperature: Below 1 keeps to what is likely.
+            seed: The same seed gives the same images on the same machine.
+            progress: Called with the work done and the work there is.
+
+        Returns:
+            Images `(count, c, *space)`, float32 in [0, 1].
+
+        Raises:
+            RunError: If the run has no prior.
+            ValueError: If image and mask do not fit each other or the vocabulary, or the mask is empty.
+        """
+        if self.prior is None:
+            raise RunError("this run has no prior to draw from; train it with --stage prior --resume")
+        x = to_image_tensor(
+            image[None], channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims
+        )
+        region = torch.as_tensor(mask).bool()
+        if region.shape != x.shape[2:]:
+            raise ValueError(f"mask: expected the sides of the image, {tuple(x.shape[2:])}, got {tuple(region.shape)}")
+        codes = self.prior.complete(
+            self.encode(x)[0],
+            self._touched(region),
+            n=count,
+            condition=self._encoded(condition, 1),
+            temperature=temperature,
+            generator=self._generator(seed),
+            progress=progress,
+        )
+        drawn = torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+        return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+
+    def _touched(self, region: Bool[Tensor, "*space"]) -> Bool[Tensor, "*grid"]:
+        """Cells of the code grid that a region of the image touches, and their neighbours."""
+        patch, pool = self.autoencoder.downsampling, _MAX_POOL[region.ndim]
+        cells = pool(region[None, None].float(), patch)
+        return pool(cells, 3, stride=1, padding=1)[0, 0].bool().to(self.autoencoder.device)
+
+    def _generator(self, seed: int | None) -> torch.Generator:
+        generator = torch.Generator(self.autoencoder.device)
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        return generator
 
     def _encoded(self, condition: Mapping[str, Any] | None, count: int) -> Condition | None:
         if not condition:

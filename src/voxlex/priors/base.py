@@ -5,10 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from voxlex.errors import CodesError
+from voxlex.priors.completion import CompletingDraw
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw
 from voxlex.priors.guidance import GuidedDraw
@@ -134,16 +135,73 @@ class Prior(nn.Module, ABC):
         if guidance != 1:
             draw = GuidedDraw(guidance=guidance, **vars(draw))
             rows, condition = 2 * n, self._with_and_without(condition, n)
+        codes = self._drawn(rows, condition, draw, progress)
+        # Tensors of inference mode cannot be scored with gradients; a clone can.
+        return codes[:n].clone()
+
+    def complete(
+        self,
+        codes: Int64[Tensor, "q *grid"],
+        hidden: Bool[Tensor, "*grid"],
+        *,
+        n: int = 1,
+        condition: Condition | None = None,
+        temperature: float = 1.0,
+        candidates: int = 8,
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Draw the hidden cells of an image anew, given the others.
+
+        An autoregressive prior sees only what comes before a cell. So for each result it draws several candidates, and
+        one of them is chosen with the probability that its cells give to the known cells after them: sampling and
+        importance resampling (Rubin, 1988), exact as the number of candidates grows.
+
+        Args:
+            codes: Of the image; those of hidden cells do not matter, but lie in [0, K).
+            hidden: Cells to draw, at least one.
+            n: How many times, each on its own.
+            condition: One row, for this image.
+            temperature: Divides the logits.
+            candidates: For each result, at least 1.
+            generator: Source of randomness, on this prior's device; None uses torch's own.
+            progress: Called with the number of cells drawn so far and the number there are.
+
+        Raises:
+            CodesError: The codes are out of range, or not of this prior's grid.
+            ValueError: A value is out of range, or the mask has another shape or hides nothing.
+        """
+        self._check_codes(codes.unsqueeze(0))
+        if hidden.shape != self.grid or not hidden.any():
+            found = f"{tuple(hidden.shape)}, {int(hidden.sum())} hidden"
+            raise ValueError(f"hidden: expected a mask {self.grid} that hides a cell or more, got {found}")
+        if min(n, candidates) < 1:
+            raise ValueError(f"n and candidates must be at least 1, not {n} and {candidates}")
+        draw = CompletingDraw(
+            temperature=temperature,
+            generator=generator,
+            known=codes.to(self.device).movedim(0, -1).flatten(),
+            hidden=hidden.flatten().repeat_interleave(self.num_codebooks),
+        )
+        rows = n * candidates
+        drawn = self._drawn(rows, None if condition is None else condition.expand(rows, -1), draw, progress)
+        if candidates == 1 or not draw.evidence:
+            return drawn[::candidates].clone()
+        weights = torch.stack(draw.evidence).sum(dim=0).view(n, candidates).softmax(dim=1)
+        chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
+        return drawn[torch.arange(n, device=self.device) * candidates + chosen].clone()
+
+    def _drawn(
+        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
+    ) -> Int64[Tensor, "n q *grid"]:
         was_training = self.training
         self.eval()
         try:
             # Autocast would round the conditionals, and the samples would no longer be those that log_prob scores.
             with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-                codes = self._sample(rows, condition, draw, progress)
+                return self._sample(n, condition, draw, progress)
         finally:
             self.train(was_training)
-        # Tensors of inference mode cannot be scored with gradients; a clone can.
-        return codes[:n].clone()
 
     @property
     def device(self) -> torch.device:
