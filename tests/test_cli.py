@@ -55,7 +55,8 @@ def test_train_leaves_a_whole_run_folder(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     expected = "config.yaml metadata.json metrics.csv report.html reconstructions.png samples.png"
     assert names >= {*expected.split(), "autoencoder.safetensors", "prior.safetensors", "tensorboard"}
-    assert json.loads((run / "metadata.json").read_text())["labels"] == ["healthy", "tumour"]
+    conditions = json.loads((run / "metadata.json").read_text())["conditions"]
+    assert conditions == [{"name": "label", "values": ["healthy", "tumour"]}]
 
 
 def test_evaluate_writes_the_figures(run: Path, scans: Path, tmp_path: Path) -> None:
@@ -117,6 +118,10 @@ def test_samples_of_a_label(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     arguments = ["sample", str(run), "--count", "2", "--temperature", "0.9", "--out", str(tmp_path / "s")]
     assert main([*arguments, "--condition", "label=cat"]) == 1
     assert "unknown value 'cat'; known are healthy, tumour" in capsys.readouterr().err
+    assert main([*arguments, "--condition", "tumour"]) == 1
+    assert "--condition: expected NAME=VALUE, got 'tumour'" in capsys.readouterr().err
+    assert main([*arguments, "--condition", "lable=tumour"]) == 1
+    assert "unknown condition 'lable'; known are label" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
     assert main([*arguments, "--condition", "label=tumour"]) == 0
 
@@ -338,3 +343,56 @@ def test_sigint_saves_and_resume_finishes(scans: Path, tmp_path: Path) -> None:
 
 def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+def test_sampling_options_reach_the_prior(run: Path, tmp_path: Path) -> None:
+    options = ["--guidance", "2", "--top-k", "5", "--top-p", "0.9", "--min-p", "0.1", "--temperature", "0.8"]
+    words = ["sample", str(run), "--count", "2", "--out", str(tmp_path / "new"), "--condition", "label=tumour"]
+    assert main([*words, *options]) == 0
+    assert len(list((tmp_path / "new").glob("sample-*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--top-k", "0"], "top_k"),
+        (["--top-p", "1.5"], "top_p"),
+        (["--guidance", "2"], "guidance needs"),
+        (["--condition", "label=glioma"], "healthy, tumour"),
+        (["--condition", "colour=red"], "label"),
+    ],
+)
+def test_sampling_options_out_of_range_are_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["sample", str(run), "--count", "2", "--out", str(tmp_path / "new"), *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_inpainting_changes_the_region_and_nothing_else(run: Path, scans: Path, tmp_path: Path) -> None:
+    path = sorted(scans.rglob("*.png"))[0]
+    mask = np.zeros((40, 40), np.uint8)
+    mask[20:30, 5:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    words = ["inpaint", str(run), str(path), "--mask", str(tmp_path / "mask.png"), "--count", "3"]
+    assert main([*words, "--out", str(tmp_path / "new")]) == 0
+    names = {"inpainted.png", "mean.png", "deviation.png", *(f"draw-000{i}.png" for i in range(3))}
+    assert {file.name for file in (tmp_path / "new").iterdir()} == names
+    draws = np.stack([pixels(tmp_path / "new" / f"draw-000{i}.png") for i in range(3)]).astype(int)
+    varied = draws.std(axis=0) > 0
+    assert varied[17:23, 5:15].any()
+    assert not varied[:15].any()
+    assert not varied[:, 17:].any()
+
+
+def test_a_mask_that_does_not_fit_is_named(
+    run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sorted(scans.rglob("*.png"))[0]
+    for name, mask in (("small", np.full((20, 40), 255, np.uint8)), ("black", np.zeros((40, 40), np.uint8))):
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+        words = ["inpaint", str(run), str(path), "--mask", str(tmp_path / f"{name}.png"), "--out", str(tmp_path / "n")]
+        assert main(words) == 1
+        assert f"{name}.png" in capsys.readouterr().err
+    assert not (tmp_path / "n").exists()

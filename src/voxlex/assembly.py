@@ -19,7 +19,7 @@ from voxlex.config import (
     SimVQConfig,
 )
 from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
-from voxlex.priors import GatedPixelCNN, Prior
+from voxlex.priors import Conditions, GatedPixelCNN, Prior
 from voxlex.quantizers import (
     FiniteScalarQuantizer,
     GroupedQuantizer,
@@ -84,7 +84,7 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
 
 
 def build_prior(
-    config: PixelCNNConfig, *, num_embeddings: int, num_codebooks: int, grid: Sequence[int], classes: int
+    config: PixelCNNConfig, *, num_embeddings: int, num_codebooks: int, grid: Sequence[int], conditions: Conditions
 ) -> Prior:
     """Return a new, untrained prior over the codes of an autoencoder.
 
@@ -93,12 +93,12 @@ def build_prior(
         num_embeddings: Codewords of each of the autoencoder's codebooks.
         num_codebooks: Codes in each cell.
         grid: Codes along each axis of an image.
-        classes: Classes it may be asked for; 0 for none.
+        conditions: What it may be asked for.
     """
     arguments = _arguments(config)
-    del arguments["condition"]
+    del arguments["condition_columns"]
     return GatedPixelCNN(
-        num_embeddings=num_embeddings, num_codebooks=num_codebooks, grid=grid, classes=classes, **arguments
+        num_embeddings=num_embeddings, num_codebooks=num_codebooks, grid=grid, conditions=conditions, **arguments
     )
 
 

@@ -3,24 +3,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool
 from torch import Tensor
+from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config
+from voxlex.data.arrays import to_image_tensor
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
-from voxlex.priors import Prior
-from voxlex.priors.conditions import class_indices
+from voxlex.priors import Conditions, Prior
+from voxlex.priors.conditions import Categorical, Condition
+from voxlex.priors.draw import SamplingOptions
 from voxlex.run_folder import RunFolder
 from voxlex.training.checkpoint import load_weights
 from voxlex.types import Codes, Image
 
 _BATCH_SIZE = 64
+_MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +59,83 @@ class Vocabulary:
         self,
         count: int,
         *,
-        label: str | Sequence[str] | None = None,
-        temperature: float = 1.0,
+        condition: Mapping[str, Any] | None = None,
         seed: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> Image:
         """Draw new images.
 
         Args:
             count: How many.
-            label: One of `labels` for all, or one for each; None for any.
-            temperature: Below 1 keeps to what is likely, above 1 is more adventurous.
+            condition: What is wanted, by the names of `conditions`: a value for all, or a sequence of one for each.
+                What is left out may be any.
             seed: The same seed gives the same images on the same machine; None draws new ones each time.
+            progress: Called with the work done and the work there is.
+            **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
+
+        Returns:
+            Images `(count, c, *space)`, float32 in [0, 1].
+
+        Raises:
+            RunError: If the run has no prior.
+            ValueError: If an argument is out of range, or a condition or its value is unknown.
+        """
+        codes = self.sample_codes(count, condition=condition, seed=seed, progress=progress, **options)
+        return torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+
+    def sample_codes(
+        self,
+        count: int,
+        *,
+        condition: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> Codes:
+        """Draw the codes of new images; arguments as for `sample`."""
+        if self.prior is None:
+            raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
+        generator = self._generator(seed)
+        given = self._encoded(condition, count)
+        batches = []
+        for start in range(0, count, _BATCH_SIZE):
+            size = min(_BATCH_SIZE, count - start)
+            batch = self.prior.sample(
+                size,
+                condition=None if given is None else given[start : start + size],
+                generator=generator,
+                progress=_shifted(progress, start, size, count),
+                **options,
+            )
+            batches.append(batch)
+        return torch.cat(batches)
+
+    def inpaint(
+        self,
+        image: np.ndarray | Tensor,
+        mask: np.ndarray | Tensor,
+        *,
+        count: int = 8,
+        condition: Mapping[str, Any] | None = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Image:
+        """Draw a region of an image anew from the prior, given the rest of its codes.
+
+        Cells that the region touches, and those next to them, which have seen it through the encoder, are hidden and
+        drawn. Outside the region the image stays as it is.
+
+        Args:
+            image: One image of the vocabulary's size, as `encode` takes it: `(h, w)`, `(h, w, c)` or `(c, h, w)`.
+            mask: Of the same sides, true where to draw.
+            count: How many times, each on its own.
+            condition: What the image is known to be, by the names of `conditions`.
+            temperature: Below 1 keeps to what is likely.
+            seed: The same seed gives the same images on the same machine.
             progress: Called with the work done and the work there is.
 
         Returns:
@@ -74,67 +143,64 @@ class Vocabulary:
 
         Raises:
             RunError: If the run has no prior.
-            ValueError: If an argument is out of range, or a label is unknown.
+            ValueError: If image and mask do not fit each other or the vocabulary, or the mask is empty.
         """
-        codes = self.sample_codes(count, label=label, temperature=temperature, seed=seed, progress=progress)
-        return torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
-
-    def sample_codes(
-        self,
-        count: int,
-        *,
-        label: str | Sequence[str] | None = None,
-        temperature: float = 1.0,
-        seed: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Codes:
-        """Draw the codes of new images; arguments as for `sample`."""
         if self.prior is None:
-            raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
-        if count < 1:
-            raise ValueError(f"count: expected at least 1, got {count}")
+            raise RunError("this run has no prior to draw from; train it with --stage prior --resume")
+        x = to_image_tensor(
+            image[None], channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims
+        )
+        region = torch.as_tensor(mask).bool()
+        if region.shape != x.shape[2:]:
+            raise ValueError(f"mask: expected the sides of the image, {tuple(x.shape[2:])}, got {tuple(region.shape)}")
+        codes = self.prior.complete(
+            self.encode(x)[0],
+            self._touched(region),
+            n=count,
+            condition=self._encoded(condition, 1),
+            temperature=temperature,
+            generator=self._generator(seed),
+            progress=progress,
+        )
+        drawn = torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+        return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+
+    def _touched(self, region: Bool[Tensor, "*space"]) -> Bool[Tensor, "*grid"]:
+        """Cells of the code grid that a region of the image touches, and their neighbours."""
+        patch, pool = self.autoencoder.downsampling, _MAX_POOL[region.ndim]
+        cells = pool(region[None, None].float(), patch)
+        return pool(cells, 3, stride=1, padding=1)[0, 0].bool().to(self.autoencoder.device)
+
+    def _generator(self, seed: int | None) -> torch.Generator:
         generator = torch.Generator(self.autoencoder.device)
         if seed is None:
             generator.seed()
         else:
             generator.manual_seed(seed)
-        condition = self._condition(label, count)
-        batches = []
-        for start in range(0, count, _BATCH_SIZE):
-            size = min(_BATCH_SIZE, count - start)
-            batch = self.prior.sample(
-                size,
-                condition=None if condition is None else condition[start : start + size],
-                temperature=temperature,
-                generator=generator,
-                progress=_shifted(progress, start, size, count),
-            )
-            batches.append(batch)
-        return torch.cat(batches)
+        return generator
 
-    def _condition(self, label: str | Sequence[str] | None, count: int) -> Int64[Tensor, " n"] | None:
-        if label is None:
+    def _encoded(self, condition: Mapping[str, Any] | None, count: int) -> Condition | None:
+        if not condition:
             return None
-        if not self.labels:
-            raise ValueError("label: this run's prior was trained without labels")
-        labels = [label] * count if isinstance(label, str) else list(label)
-        if len(labels) != count:
-            raise ValueError(f"label: expected one for each of {count} images, got {len(labels)}")
-        classes = self.classes(labels)
-        return None if classes is None else classes.to(self.autoencoder.device)
+        columns = {
+            name: [wanted] * count if isinstance(wanted, str) or not isinstance(wanted, Sequence) else wanted
+            for name, wanted in condition.items()
+        }
+        for name, values in columns.items():
+            if len(values) != count:
+                raise ValueError(f"{name}: expected one value for each of {count} images, got {len(values)}")
+        return self.conditions.encode(columns)
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the prior can be asked for."""
+        return Conditions() if self.prior is None else self.prior.conditions
 
     @property
     def labels(self) -> list[str]:
         """The labels that the prior can be asked for."""
-        return list(self.metadata.get("labels", []))
-
-    def classes(self, values: Sequence[str]) -> Int64[Tensor, " n"] | None:
-        """Return the prior's class of each label; None if it has no classes.
-
-        Raises:
-            ValueError: If a label is not one of `labels`.
-        """
-        return class_indices(values, known=self.labels)
+        named = [column for column in self.conditions.columns if isinstance(column, Categorical)]
+        return [value for column in named if column.name == "label" for value in column.values]
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -170,7 +236,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
             num_embeddings=autoencoder.quantizer.num_embeddings,
             num_codebooks=autoencoder.quantizer.num_codebooks,
             grid=(side,) * autoencoder.spatial_dims,
-            classes=len(metadata["labels"]),
+            conditions=Conditions.from_description(metadata["conditions"]),
         )
         load_weights(folder.prior_file, prior)
         prior = prior.to(device).eval()

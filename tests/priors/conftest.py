@@ -1,10 +1,17 @@
 import math
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 import torch
 
-from voxlex.priors import GatedPixelCNN
+from voxlex.priors import Conditions, GatedPixelCNN
+
+
+@pytest.fixture
+def labelled() -> Conditions:
+    """One categorical column of three values."""
+    return Conditions.of(pd.DataFrame({"label": ["a", "b", "c"]}), ["label"])
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from voxlex.errors import CodesError
-from voxlex.priors import UNKNOWN
 
 
 def test_loss_is_the_mean_of_code_log_probs_and_log_prob_their_sum(make_pixelcnn, random_codes):
@@ -45,19 +44,21 @@ def test_a_batch_of_no_images_is_refused(make_pixelcnn):
         make_pixelcnn().loss(torch.zeros(0, 1, 5, 6, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("condition", [[0, 3], [-2, 0], [0], [0, 1, 2]])
-def test_a_condition_that_does_not_fit_is_refused(make_pixelcnn, random_codes, condition):
-    prior = make_pixelcnn(classes=3)
+@pytest.mark.parametrize("condition", [[[0.0], [3.0]], [[-1.0], [0.0]], [[0.0]], [[0.0, 1.0]] * 2])
+def test_a_condition_that_does_not_fit_is_refused(make_pixelcnn, labelled, condition):
+    prior = make_pixelcnn(conditions=labelled)
     with pytest.raises(ValueError, match="expected"):
-        prior._resolve_condition(torch.tensor(condition), 2)
+        prior.sample(2, condition=torch.tensor(condition))
 
 
 def test_an_unconditional_prior_refuses_a_condition(make_pixelcnn, random_codes):
     prior = make_pixelcnn()
-    with pytest.raises(ValueError, match="unconditional"):
-        prior.log_prob(random_codes(prior, 2), torch.tensor([0, 0]))
-    with pytest.raises(ValueError, match="unconditional"):
-        prior.sample(2, condition=torch.tensor([0, 0]))
+    condition = torch.zeros(2, 1)
+    with pytest.raises(ValueError, match="expected a condition"):
+        prior.log_prob(random_codes(prior, 2), condition)
+    with pytest.raises(ValueError, match="expected a condition"):
+        prior.sample(2, condition=condition)
+    assert prior.sample(2, condition=torch.zeros(2, 0)).shape == (2, 1, 5, 6)
 
 
 def test_sample_refuses_what_makes_no_sense(make_pixelcnn):
@@ -71,30 +72,29 @@ def test_sample_refuses_what_makes_no_sense(make_pixelcnn):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"num_embeddings": 0}, {"classes": -1}, {"grid": ()}, {"grid": (0, 4)}, {"condition_dropout": 1.0}],
+    [{"num_embeddings": 0}, {"grid": ()}, {"grid": (0, 4)}, {"condition_dropout": 1.0}],
 )
 def test_a_prior_of_nothing_is_refused(make_pixelcnn, changes):
     with pytest.raises(ValueError, match="not"):
         make_pixelcnn(**changes)
 
 
-def test_no_condition_is_the_same_as_unknown_for_all(make_pixelcnn, random_codes):
-    prior = make_pixelcnn(classes=3)
+def test_no_condition_is_the_same_as_unknown_for_all(make_pixelcnn, random_codes, labelled):
+    prior = make_pixelcnn(conditions=labelled)
     codes = random_codes(prior, 2)
-    unknown = torch.full((2,), UNKNOWN)
-    assert torch.equal(prior.log_prob(codes), prior.log_prob(codes, unknown))
-    mixed = prior.log_prob(codes, torch.tensor([UNKNOWN, 2]))
+    assert torch.equal(prior.log_prob(codes), prior.log_prob(codes, labelled.encode({"label": ["", ""]})))
+    mixed = prior.log_prob(codes, labelled.encode({"label": ["", "c"]}))
     torch.testing.assert_close(mixed[0], prior.log_prob(codes)[0])
     assert not torch.isclose(mixed[1], prior.log_prob(codes)[1])
 
 
-def test_condition_dropout_hides_classes_in_training_only(make_pixelcnn):
-    prior = make_pixelcnn(classes=3, condition_dropout=0.25)
-    condition = torch.full((4000,), 1)
-    assert torch.equal(prior._resolve_condition(condition, 4000), condition)
+def test_condition_dropout_hides_conditions_in_training_only(make_pixelcnn, random_codes, labelled):
+    prior = make_pixelcnn(conditions=labelled, condition_dropout=0.25, grid=(1, 2))
+    codes, condition = random_codes(prior, 1).expand(4000, -1, -1, -1), labelled.encode({"label": ["b"] * 4000})
+    given, none = prior.log_prob(codes, condition), prior.log_prob(codes)
     prior.train()
-    torch.manual_seed(0)
-    hidden = prior._resolve_condition(condition, 4000) == prior.classes
+    trained = prior.log_prob(codes, condition)
+    hidden = (trained - none).abs() < (trained - given).abs()
     assert hidden.double().mean().item() == pytest.approx(0.25, abs=0.03)
 
 

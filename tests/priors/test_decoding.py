@@ -34,9 +34,9 @@ def sample_naively(prior, n, condition, draw):
         {"num_codebooks": 3},
     ],
 )
-def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, changes):
-    prior = make_pixelcnn(classes=2, **changes)
-    condition = torch.tensor([0, 1, -1])
+def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, labelled, changes):
+    prior = make_pixelcnn(conditions=labelled, **changes)
+    condition = labelled.encode({"label": ["a", "b", ""]})
     recorder = Recorder(generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         codes = prior._sample(3, condition, recorder, None)
@@ -46,9 +46,11 @@ def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, cha
 
 @pytest.mark.parametrize("num_codebooks", [1, 2])
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(make_pixelcnn, temperature, num_codebooks):
-    prior = make_pixelcnn(classes=2, num_codebooks=num_codebooks)
-    condition = torch.tensor([1, 0, -1, 1])
+def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(
+    make_pixelcnn, labelled, temperature, num_codebooks
+):
+    prior = make_pixelcnn(conditions=labelled, num_codebooks=num_codebooks)
+    condition = labelled.encode({"label": ["b", "a", "", "b"]})
     draw = Draw(temperature=temperature, generator=torch.Generator().manual_seed(7))
     with torch.inference_mode():
         naive = sample_naively(prior, 4, condition, draw)

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 
-from voxlex.priors import UNKNOWN
 from voxlex.priors.draw import Draw
 from voxlex.priors.guidance import GuidedDraw
 
@@ -35,9 +34,9 @@ def test_truncations_come_after_the_guidance():
 
 
 @pytest.mark.parametrize("num_codebooks", [1, 2])
-def test_guided_samples_are_those_of_the_definition(make_pixelcnn, num_codebooks):
-    prior = make_pixelcnn(classes=2, num_codebooks=num_codebooks, grid=(3, 3))
-    condition, draw = torch.tensor([0, 1, 1]), Draw(generator=seeded())
+def test_guided_samples_are_those_of_the_definition(make_pixelcnn, labelled, num_codebooks):
+    prior = make_pixelcnn(conditions=labelled, num_codebooks=num_codebooks, grid=(3, 3))
+    condition, draw = labelled.encode({"label": ["a", "b", "b"]}), Draw(generator=seeded())
     expected = torch.zeros(3, num_codebooks, 3, 3, dtype=torch.int64)
     for i in range(3):
         for j in range(3):
@@ -47,18 +46,18 @@ def test_guided_samples_are_those_of_the_definition(make_pixelcnn, num_codebooks
     assert torch.equal(prior.sample(3, condition=condition, guidance=2.0, generator=seeded()), expected)
 
 
-def test_guidance_of_one_is_none_and_of_zero_ignores_the_condition(make_pixelcnn):
-    prior = make_pixelcnn(classes=2)
-    condition = torch.tensor([0, 1, 1])
+def test_guidance_of_one_is_none_and_of_zero_ignores_the_condition(make_pixelcnn, labelled):
+    prior = make_pixelcnn(conditions=labelled)
+    condition = labelled.encode({"label": ["a", "b", "b"]})
     plain = prior.sample(3, condition=condition, generator=seeded())
     assert torch.equal(prior.sample(3, condition=condition, guidance=1.0, generator=seeded()), plain)
     ignored = prior.sample(3, condition=condition, guidance=0.0, generator=seeded())
     assert torch.equal(ignored, prior.sample(3, generator=seeded()))
 
 
-def test_more_guidance_makes_samples_more_typical_of_their_class(make_pixelcnn):
-    prior = make_pixelcnn(classes=2)
-    condition = torch.full((500,), 1)
+def test_more_guidance_makes_samples_more_typical_of_their_class(make_pixelcnn, labelled):
+    prior = make_pixelcnn(conditions=labelled)
+    condition = labelled.encode({"label": ["b"] * 500})
     typical = []
     for guidance in (0.0, 1.0, 3.0):
         codes = prior.sample(500, condition=condition, guidance=guidance, generator=seeded())
@@ -66,16 +65,16 @@ def test_more_guidance_makes_samples_more_typical_of_their_class(make_pixelcnn):
     assert typical[0] < 0 < typical[1] < typical[2]
 
 
-def test_guidance_is_refused_where_there_is_nothing_to_guide_by(make_pixelcnn):
-    with pytest.raises(ValueError, match="unconditional"):
+def test_guidance_is_refused_where_there_is_nothing_to_guide_by(make_pixelcnn, labelled):
+    with pytest.raises(ValueError, match="no conditions"):
         make_pixelcnn().sample(2, guidance=2.0)
-    prior = make_pixelcnn(classes=2)
-    for condition in (None, torch.tensor([1, UNKNOWN])):
-        with pytest.raises(ValueError, match="guidance needs the class of every image"):
+    prior = make_pixelcnn(conditions=labelled)
+    for condition in (None, labelled.encode({"label": ["b", ""]})):
+        with pytest.raises(ValueError, match="guidance needs a condition for every image"):
             prior.sample(2, condition=condition, guidance=2.0)
 
 
 @pytest.mark.parametrize("guidance", [-1.0, math.nan, math.inf])
-def test_guidance_out_of_range_is_refused(make_pixelcnn, guidance):
+def test_guidance_out_of_range_is_refused(make_pixelcnn, labelled, guidance):
     with pytest.raises(ValueError, match="guidance must"):
-        make_pixelcnn(classes=2).sample(1, condition=torch.tensor([0]), guidance=guidance)
+        make_pixelcnn(conditions=labelled).sample(1, condition=labelled.encode({"label": ["a"]}), guidance=guidance)

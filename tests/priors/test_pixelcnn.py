@@ -1,10 +1,11 @@
 import itertools
 import math
 
+import pandas as pd
 import pytest
 import torch
 
-from voxlex.priors import GatedPixelCNN
+from voxlex.priors import Conditions, GatedPixelCNN
 
 
 def influence(prior, codes, cell):
@@ -59,18 +60,18 @@ def test_one_layer_already_sees_what_the_masked_pixelcnn_is_blind_to(make_pixelc
 
 
 @pytest.mark.parametrize(("num_codebooks", "grid"), [(1, (2, 3)), (2, (3, 1)), (3, (1, 2))])
-def test_probabilities_of_all_grids_sum_to_one(make_pixelcnn, every_grid, num_codebooks, grid):
-    prior = make_pixelcnn(num_embeddings=3, grid=grid, num_codebooks=num_codebooks, classes=2)
+def test_probabilities_of_all_grids_sum_to_one(make_pixelcnn, every_grid, labelled, num_codebooks, grid):
+    prior = make_pixelcnn(num_embeddings=3, grid=grid, num_codebooks=num_codebooks, conditions=labelled)
     every = every_grid(prior)
-    for condition in (None, torch.zeros(len(every), dtype=torch.int64)):
+    for condition in (None, torch.zeros(len(every), 1)):
         total = prior.log_prob(every, condition).exp().sum()
         assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("num_codebooks", [1, 3])
-def test_log_prob_is_the_sum_of_teacher_forced_log_softmax(make_pixelcnn, random_codes, num_codebooks):
-    prior = make_pixelcnn(classes=2, num_codebooks=num_codebooks)
-    codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
+def test_log_prob_is_the_sum_of_teacher_forced_log_softmax(make_pixelcnn, random_codes, labelled, num_codebooks):
+    prior = make_pixelcnn(conditions=labelled, num_codebooks=num_codebooks)
+    codes, condition = random_codes(prior, 3), labelled.encode({"label": ["a", "b", ""]})
     logits = prior(codes, condition)
     assert logits.shape == (3, 5, num_codebooks, 5, 6)
     expected = torch.zeros(3, dtype=torch.float64)
@@ -81,25 +82,52 @@ def test_log_prob_is_the_sum_of_teacher_forced_log_softmax(make_pixelcnn, random
     torch.testing.assert_close(prior.log_prob(codes, condition), expected)
 
 
-def test_images_of_a_batch_do_not_see_each_other(make_pixelcnn, random_codes):
-    prior = make_pixelcnn(classes=2)
-    codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
+def test_images_of_a_batch_do_not_see_each_other(make_pixelcnn, random_codes, labelled):
+    prior = make_pixelcnn(conditions=labelled)
+    codes, condition = random_codes(prior, 3), labelled.encode({"label": ["a", "b", ""]})
     alone = torch.cat([prior.log_prob(codes[i : i + 1], condition[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(prior.log_prob(codes, condition), alone)
 
 
-def test_a_class_changes_the_distribution(make_pixelcnn, random_codes):
-    prior = make_pixelcnn(classes=2)
+def test_a_class_changes_the_distribution(make_pixelcnn, random_codes, labelled):
+    prior = make_pixelcnn(conditions=labelled)
     codes = random_codes(prior, 1)
-    scores = [prior.log_prob(codes, torch.tensor([c])).item() for c in (0, 1, -1)]
+    scores = [prior.log_prob(codes, labelled.encode({"label": [label]})).item() for label in ("a", "b", "")]
     assert len({round(score, 6) for score in scores}) == 3
+
+
+def test_it_learns_how_codes_depend_on_a_label_and_a_number():
+    # The share of ones grows with the number under one label, and falls with it under the other.
+    torch.manual_seed(0)
+    table = pd.DataFrame({"label": ["up", "down"], "age": [20, 80]})
+    conditions = Conditions.of(table, ["label", "age"])
+    prior = GatedPixelCNN(num_embeddings=2, grid=(4, 4), conditions=conditions, width=16, layers=1, embedding_dim=4)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
+    for _ in range(300):
+        label, age = torch.randint(2, (64,)), torch.rand(64) * 2 - 1
+        share = 0.5 + 0.4 * torch.where(label == 1, age, -age)
+        codes = (torch.rand(64, 1, 4, 4) < share.view(-1, 1, 1, 1)).long()
+        optimizer.zero_grad()
+        prior.loss(codes, torch.stack([label.float(), age], dim=1)).backward()
+        optimizer.step()
+    wanted = {"label": ["up"] * 3 + ["down"] * 3, "age": [20, 50, 80] * 2}
+    condition = conditions.encode(wanted).repeat_interleave(100, dim=0)
+    shares = prior.sample(600, condition=condition, generator=torch.Generator().manual_seed(0)).double()
+    expected = torch.tensor([0.1, 0.5, 0.9, 0.9, 0.5, 0.1]).double()
+    torch.testing.assert_close(shares.view(6, -1).mean(dim=1), expected, atol=0.1, rtol=0)
 
 
 def test_it_learns_the_pattern_of_each_class():
     # Rows of one class repeat along the row, those of the other down the columns; each code alone is uniform.
     torch.manual_seed(0)
     prior = GatedPixelCNN(
-        num_embeddings=8, grid=(6, 6), classes=2, width=16, layers=2, embedding_dim=8, condition_dropout=0.1
+        num_embeddings=8,
+        grid=(6, 6),
+        conditions=Conditions.of(pd.DataFrame({"label": ["along", "down"]}), ["label"]),
+        width=16,
+        layers=2,
+        embedding_dim=8,
+        condition_dropout=0.1,
     )
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
     for _ in range(150):
@@ -108,12 +136,13 @@ def test_it_learns_the_pattern_of_each_class():
         along, down = line[:, :, None].expand(-1, -1, 6), line[:, None, :].expand(-1, 6, -1)
         codes = torch.where(condition[:, None, None] == 0, along, down).unsqueeze(1)
         optimizer.zero_grad()
-        loss = prior.loss(codes, condition)
+        loss = prior.loss(codes, condition.float().unsqueeze(1))
         loss.backward()
         optimizer.step()
     # Six free codes among the 36 of each image: 0.35 nats per code is all that is left to learn.
     assert loss.item() < 0.3 * math.log(8)
-    samples = prior.sample(8, condition=torch.tensor([0] * 4 + [1] * 4), generator=torch.Generator().manual_seed(0))
+    condition = prior.conditions.encode({"label": ["along"] * 4 + ["down"] * 4})
+    samples = prior.sample(8, condition=condition, generator=torch.Generator().manual_seed(0))
     along, down = (samples.diff(dim=axis).eq(0).double().mean(dim=(1, 2, 3)) for axis in (3, 2))
     assert (along[:4] > 0.8).all()
     assert (down[4:] > 0.8).all()
@@ -144,10 +173,10 @@ def test_a_codebook_of_another_size_is_refused(make_pixelcnn, random_codes):
         prior.start(random_codes(prior, 1), torch.randn(2, 6, 4))
 
 
-def test_weights_travel_by_state_dict(make_pixelcnn, random_codes):
-    prior = make_pixelcnn(classes=2)
+def test_weights_travel_by_state_dict(make_pixelcnn, random_codes, labelled):
+    prior = make_pixelcnn(conditions=labelled)
     other = GatedPixelCNN(
-        num_embeddings=5, grid=(5, 6), classes=2, width=6, layers=2, kernel_size=3, embedding_dim=3
+        num_embeddings=5, grid=(5, 6), conditions=labelled, width=6, layers=2, kernel_size=3, embedding_dim=3
     ).double()
     other.load_state_dict(prior.state_dict())
     other.eval()

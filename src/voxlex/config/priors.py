@@ -13,17 +13,18 @@ class PixelCNNConfig(Settings):
     """A gated PixelCNN over the code grid.
 
     Attributes:
-        condition: Manifest column whose values the prior can be asked for; where a data set has none, it is not used.
+        condition_columns: Of the manifest, of names or of numbers, that the prior can be asked for; one without any
+            value is not used.
         width: Channels of each stack.
         layers: Gated layers.
         kernel_size: Side of their kernels, odd.
         embedding_dim: Length of the vectors that stand for codes at its input.
         dropout: Share of features dropped in training.
-        condition_dropout: Share of training images whose condition is hidden, so that it may be left open.
+        condition_dropout: Share of training images of which a condition is hidden, so that it may be left open.
     """
 
     kind: Annotated[Literal["pixelcnn"], tyro.conf.Suppress] = "pixelcnn"
-    condition: Literal["label"] | None = "label"
+    condition_columns: tuple[str, ...] = ("label",)
     width: Count = 64
     layers: Count = 6
     kernel_size: Count = 3

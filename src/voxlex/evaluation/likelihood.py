@@ -3,11 +3,10 @@
 from math import log2, prod
 
 import torch
-from jaxtyping import Int64
-from torch import Tensor
 
 from voxlex import metrics
 from voxlex.priors.base import Prior
+from voxlex.priors.conditions import Condition
 from voxlex.types import Codes
 
 BATCH_SIZE = 32
@@ -15,14 +14,14 @@ BATCH_SIZE = 32
 
 @torch.inference_mode()
 def evaluate_prior(
-    prior: Prior, codes: Codes, condition: Int64[Tensor, " n"] | None, *, pixels_per_image: int
+    prior: Prior, codes: Codes, condition: Condition | None, *, pixels_per_image: int
 ) -> dict[str, float]:
     """Score codes under a prior and beside two that know less.
 
     Args:
         prior: In eval mode.
         codes: Of images that the prior was not trained on.
-        condition: The class of each, or None.
+        condition: What is known of each, or None.
         pixels_per_image: Pixels that the codes of one image stand for.
 
     Returns:
@@ -34,8 +33,8 @@ def evaluate_prior(
     nats = 0.0
     for start in range(0, len(codes), BATCH_SIZE):
         rows = slice(start, start + BATCH_SIZE)
-        classes = None if condition is None else condition[rows].to(device)
-        nats -= float(prior.log_prob(codes[rows].to(device), classes).double().sum())
+        given = None if condition is None else condition[rows].to(device)
+        nats -= float(prior.log_prob(codes[rows].to(device), given).double().sum())
     bits_per_code = metrics.bits(nats / codes.numel())
     return {
         "prior.bits_per_code": bits_per_code,

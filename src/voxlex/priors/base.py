@@ -1,19 +1,19 @@
 """The contract of every prior: score the codes of an image, and draw the codes of a new one."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from voxlex.errors import CodesError
+from voxlex.priors.completion import CompletingDraw
+from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw
 from voxlex.priors.guidance import GuidedDraw
 from voxlex.types import Codes, Logits
-
-UNKNOWN = -1
-"""The class of an image whose class is not known; any entry of a condition may be it."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of cells drawn so far and the number there are."""
@@ -30,9 +30,9 @@ class Prior(nn.Module, ABC):
         num_embeddings: Size K of each codebook; codes lie in [0, K).
         num_codebooks: Codes q in each cell.
         grid: Cells along each axis of the code grid it was made for: (h, w), or (d, h, w) for volumes.
-        classes: Number of condition classes; 0 for an unconditional prior.
-        condition_dropout: Share of training images, in [0, 1), whose class is hidden, so that a conditional prior also
-            learns the distribution of all images together.
+        conditions: What it can be asked for; none for an unconditional prior.
+        condition_dropout: Share of training images, in [0, 1), of which a condition is hidden, so that a conditional
+            prior also learns the distribution given only some of them, or none.
     """
 
     def __init__(
@@ -41,14 +41,13 @@ class Prior(nn.Module, ABC):
         num_embeddings: int,
         grid: Sequence[int],
         num_codebooks: int = 1,
-        classes: int = 0,
+        conditions: Conditions | None = None,
         condition_dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if num_embeddings < 1 or num_codebooks < 1 or classes < 0:
+        if num_embeddings < 1 or num_codebooks < 1:
             raise ValueError(
-                "a prior needs num_embeddings >= 1, num_codebooks >= 1 and classes >= 0, "
-                f"not {num_embeddings}, {num_codebooks} and {classes}"
+                f"a prior needs num_embeddings >= 1 and num_codebooks >= 1, not {num_embeddings} and {num_codebooks}"
             )
         if not grid or min(grid) < 1:
             raise ValueError(f"grid must have at least one axis and one cell along each, not {tuple(grid)}")
@@ -57,41 +56,42 @@ class Prior(nn.Module, ABC):
         self.num_embeddings = num_embeddings
         self.num_codebooks = num_codebooks
         self.grid = tuple(grid)
-        self.classes = classes
+        self.conditions = conditions or Conditions()
         self.condition_dropout = condition_dropout
 
     def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
         """Take what can be known before training from the training codes and the codebook's vectors; here, nothing."""
 
     @abstractmethod
-    def forward(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Logits:
+    def forward(self, codes: Codes, condition: Condition | None = None) -> Logits:
         """Teacher-forced logits: those of a cell depend on the true codes of the cells before it, never on its own.
 
         Args:
             codes: Codes in [0, K) on this prior's grid.
-            condition: A class in [0, classes) for each image, or `UNKNOWN`; None means that all are unknown.
+            condition: What is known of each image, encoded by `conditions`, NaN where it is not known; None means
+                that nothing is.
 
         Raises:
             CodesError: The codes are out of range, or not of this prior's grid.
-            ValueError: The condition is out of range, or given to an unconditional prior.
+            ValueError: The condition does not fit `conditions`.
         """
 
     @abstractmethod
     def _sample(
-        self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
+        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
     ) -> Int64[Tensor, "n q *grid"]:
         """Draw `n` code grids cell by cell, each code chosen by `draw` from the logits that `forward` would give it."""
 
-    def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
+    def code_log_probs(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b q *grid"]:
         """Log-probability of each code given the codes before it, in nats: where an image is surprising."""
         log_probs = self(codes, condition).float().log_softmax(dim=1)
         return log_probs.gather(1, codes.unsqueeze(1)).squeeze(1)
 
-    def log_prob(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b"]:
+    def log_prob(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b"]:
         """Exact log-likelihood log p(codes | condition) of each image, in nats."""
         return self.code_log_probs(codes, condition).flatten(1).sum(dim=1)
 
-    def loss(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, ""]:
+    def loss(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, ""]:
         """Mean negative log-likelihood in nats per code, over every code of every image; divide by ln 2 for bits."""
         return -self.code_log_probs(codes, condition).mean()
 
@@ -99,7 +99,7 @@ class Prior(nn.Module, ABC):
         self,
         n: int,
         *,
-        condition: Int64[Tensor, "n"] | None = None,
+        condition: Condition | None = None,
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int | None = None,
@@ -114,7 +114,7 @@ class Prior(nn.Module, ABC):
 
         Args:
             n: How many, at least 1.
-            condition: The class wanted of each, in [0, classes), or `UNKNOWN`; None means that any will do.
+            condition: What is wanted of each, encoded by `conditions`, NaN where any will do; None means everywhere.
             guidance: How far to go from the distribution of all images (0) to that of the condition (1), and beyond
                 it. Other than 1 it doubles the work, and needs a condition and a prior that was trained with some
                 conditions hidden.
@@ -135,16 +135,73 @@ class Prior(nn.Module, ABC):
         if guidance != 1:
             draw = GuidedDraw(guidance=guidance, **vars(draw))
             rows, condition = 2 * n, self._with_and_without(condition, n)
+        codes = self._drawn(rows, condition, draw, progress)
+        # Tensors of inference mode cannot be scored with gradients; a clone can.
+        return codes[:n].clone()
+
+    def complete(
+        self,
+        codes: Int64[Tensor, "q *grid"],
+        hidden: Bool[Tensor, "*grid"],
+        *,
+        n: int = 1,
+        condition: Condition | None = None,
+        temperature: float = 1.0,
+        candidates: int = 8,
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Draw the hidden cells of an image anew, given the others.
+
+        An autoregressive prior sees only what comes before a cell. So for each result it draws several candidates, and
+        one of them is chosen with the probability that its cells give to the known cells after them: sampling and
+        importance resampling (Rubin, 1988), exact as the number of candidates grows.
+
+        Args:
+            codes: Of the image; those of hidden cells do not matter, but lie in [0, K).
+            hidden: Cells to draw, at least one.
+            n: How many times, each on its own.
+            condition: One row, for this image.
+            temperature: Divides the logits.
+            candidates: For each result, at least 1.
+            generator: Source of randomness, on this prior's device; None uses torch's own.
+            progress: Called with the number of cells drawn so far and the number there are.
+
+        Raises:
+            CodesError: The codes are out of range, or not of this prior's grid.
+            ValueError: A value is out of range, or the mask has another shape or hides nothing.
+        """
+        self._check_codes(codes.unsqueeze(0))
+        if hidden.shape != self.grid or not hidden.any():
+            found = f"{tuple(hidden.shape)}, {int(hidden.sum())} hidden"
+            raise ValueError(f"hidden: expected a mask {self.grid} that hides a cell or more, got {found}")
+        if min(n, candidates) < 1:
+            raise ValueError(f"n and candidates must be at least 1, not {n} and {candidates}")
+        draw = CompletingDraw(
+            temperature=temperature,
+            generator=generator,
+            known=codes.to(self.device).movedim(0, -1).flatten(),
+            hidden=hidden.flatten().repeat_interleave(self.num_codebooks),
+        )
+        rows = n * candidates
+        drawn = self._drawn(rows, None if condition is None else condition.expand(rows, -1), draw, progress)
+        if candidates == 1 or not draw.evidence:
+            return drawn[::candidates].clone()
+        weights = torch.stack(draw.evidence).sum(dim=0).view(n, candidates).softmax(dim=1)
+        chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
+        return drawn[torch.arange(n, device=self.device) * candidates + chosen].clone()
+
+    def _drawn(
+        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
+    ) -> Int64[Tensor, "n q *grid"]:
         was_training = self.training
         self.eval()
         try:
             # Autocast would round the conditionals, and the samples would no longer be those that log_prob scores.
             with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-                codes = self._sample(rows, condition, draw, progress)
+                return self._sample(n, condition, draw, progress)
         finally:
             self.train(was_training)
-        # Tensors of inference mode cannot be scored with gradients; a clone can.
-        return codes[:n].clone()
 
     @property
     def device(self) -> torch.device:
@@ -164,32 +221,18 @@ class Prior(nn.Module, ABC):
         if low < 0 or high >= self.num_embeddings:
             raise CodesError(f"expected codes in [0, {self.num_embeddings}), got {low} to {high}")
 
-    def _check_condition(self, condition: Tensor, n: int) -> None:
-        """Refuse a condition that does not fit this prior or the number of images."""
-        if self.classes == 0:
-            raise ValueError("this prior is unconditional (classes=0), but a condition was given")
-        if condition.shape != (n,):
-            raise ValueError(f"expected one class for each of {n} images, got a condition {tuple(condition.shape)}")
-        low, high = (int(extreme) for extreme in condition.aminmax())
-        if low < UNKNOWN or high >= self.classes:
-            raise ValueError(f"expected classes in [0, {self.classes}) or {UNKNOWN} for unknown, got {low} to {high}")
-
-    def _resolve_condition(self, condition: Tensor | None, n: int) -> Int64[Tensor, "n"]:
-        """Row of the class table for each image: its class, or `classes` where it is unknown or hidden."""
+    def _resolve_condition(self, condition: Condition | None, n: int) -> Condition:
+        """The condition of each image, checked and on this prior's device; all unknown if there is none."""
         if condition is None:
-            return torch.full((n,), self.classes, device=self.device)
-        self._check_condition(condition, n)
-        condition = condition.to(self.device)
-        hidden = condition == UNKNOWN
-        if self.training and self.condition_dropout:
-            hidden = hidden | (torch.rand(n, device=condition.device) < self.condition_dropout)
-        return condition.masked_fill(hidden, self.classes)
+            return torch.full((n, len(self.conditions.columns)), math.nan, device=self.device)
+        self.conditions.check(condition, n)
+        return condition.to(self.device)
 
-    def _with_and_without(self, condition: Tensor | None, n: int) -> Int64[Tensor, "m"]:
+    def _with_and_without(self, condition: Condition | None, n: int) -> Condition:
         """Every image under its condition, then every image under none, for guidance."""
-        if self.classes == 0:
-            raise ValueError("guidance needs a conditional prior; this one is unconditional (classes=0)")
-        if condition is None or bool((condition == UNKNOWN).any()):
-            raise ValueError("guidance needs the class of every image, but some are unknown")
-        self._check_condition(condition, n)
-        return torch.cat([condition, torch.full_like(condition, UNKNOWN)])
+        condition = self._resolve_condition(condition, n)
+        if not self.conditions.columns:
+            raise ValueError("guidance needs a conditional prior; this one has no conditions")
+        if bool(condition.isnan().all(dim=1).any()):
+            raise ValueError("guidance needs a condition for every image, but of some nothing is known")
+        return torch.cat([condition, torch.full_like(condition, math.nan)])

@@ -7,11 +7,9 @@ from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from torch import Tensor
-
-from voxlex.priors.base import UNKNOWN
 
 Condition = Float[Tensor, "_ conditions"]
 """What is known of images, encoded by `Conditions`: a row for each image, NaN where it is not known."""
@@ -148,25 +146,6 @@ class Conditions:
                 numbers = [math.nan if missing else _encode(column, value, strict=strict) for value, missing in cells]
                 encoded[:, place] = torch.tensor(numbers)
         return encoded
-
-
-def class_indices(values: Sequence[str], *, known: Sequence[str]) -> Int64[Tensor, " n"] | None:
-    """Return the class of each value, its position in `known`; `UNKNOWN` for an empty one.
-
-    Args:
-        values: One for each image.
-        known: The values that the prior knows; none for an unconditional prior, and then the result is None.
-
-    Raises:
-        ValueError: If a value is not known.
-    """
-    if not known:
-        return None
-    positions = {value: position for position, value in enumerate(known)} | {"": UNKNOWN}
-    strange = sorted(set(values) - positions.keys())
-    if strange:
-        raise ValueError(f"unknown value {strange[0]!r}; known are {', '.join(known)}")
-    return torch.tensor([positions[value] for value in values], dtype=torch.int64)
 
 
 def _encode(column: Categorical | Numeric, value: object, *, strict: bool) -> float:

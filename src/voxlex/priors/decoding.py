@@ -7,7 +7,7 @@ convolution remembers as much of its input as its kernel spans and is a small ma
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -57,11 +57,11 @@ class LayerCache:
 
     from_above: Float[Tensor, "w n c"]
 
-    def __init__(self, layer: GatedLayer, n: int, width: int, rows: Int64[Tensor, "n"]) -> None:
+    def __init__(self, layer: GatedLayer, n: int, width: int, given: Float[Tensor, "n c"]) -> None:
         self.layer = layer
         self.vertical = RowCache(layer.vertical, n, width)
         self.horizontal = CellCache(layer.horizontal, n, width)
-        self.vertical_bias, self.horizontal_bias = layer.class_bias(rows).unsqueeze(2).chunk(2, dim=1)
+        self.vertical_bias, self.horizontal_bias = layer.condition_bias(given).unsqueeze(2).chunk(2, dim=1)
 
     def push_row(self, vertical: Row) -> Row:
         """The vertical stack one layer on; what it gives to each cell of the horizontal stack is kept."""
@@ -84,7 +84,7 @@ class StacksCache:
     Args:
         stacks: The stacks; dropout is not applied.
         width: Cells in a row of the code grid.
-        rows: Row of the class table for each image.
+        given: Embedded condition of each image.
 
     Attributes:
         from_above: What the vertical stack gives to each cell of the row, set by `push_row`.
@@ -92,12 +92,12 @@ class StacksCache:
 
     from_above: Float[Tensor, "w n c"]
 
-    def __init__(self, stacks: GatedStacks, width: int, rows: Int64[Tensor, "n"]) -> None:
-        n = len(rows)
+    def __init__(self, stacks: GatedStacks, width: int, given: Float[Tensor, "n c"]) -> None:
+        n = len(given)
         self.stacks = stacks
         self.vertical = RowCache(stacks.vertical, n, width)
         self.horizontal = CellCache(stacks.horizontal, n, width)
-        self.layers = [LayerCache(cast(GatedLayer, layer), n, width, rows) for layer in stacks.layers]
+        self.layers = [LayerCache(cast(GatedLayer, layer), n, width, given) for layer in stacks.layers]
 
     def push_row(self, above: Float[Tensor, "n e w"], i: int) -> None:
         """Advance the vertical stack to row `i`, given the embedded codes of the row above it."""

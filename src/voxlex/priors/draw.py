@@ -2,10 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+
+class SamplingOptions(TypedDict, total=False):
+    """How codes are chosen, as `Prior.sample` takes it; what is left out keeps its default."""
+
+    guidance: float
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The gated layer of PixelCNN: a stack that sees the rows above and one that sees the cells to the left."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -60,29 +60,29 @@ class GatedLayer(nn.Module):
     The vertical stack feeds the horizontal one, never the reverse: that is what removes the blind spot.
 
     Args:
-        width: Channels of each stack.
+        width: Channels of each stack, and size of the vector that stands for an image's conditions.
         kernel_size: Side of the square kernel of which each stack sees its part; odd.
-        rows: Rows of the class table, one per class and one for "unknown".
         dropout: Share of the gated horizontal features that is zeroed in training.
     """
 
-    def __init__(self, *, width: int, kernel_size: int, rows: int, dropout: float = 0.0) -> None:
+    def __init__(self, *, width: int, kernel_size: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.vertical = VerticalConv(width, 2 * width, kernel_size=kernel_size)
         self.horizontal = HorizontalConv(width, 2 * width, kernel_size=kernel_size)
         self.down = nn.Conv2d(2 * width, 2 * width, 1)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Conv2d(width, 2 * width, 1)
-        self.class_bias = nn.Embedding(rows, 4 * width)
-        nn.init.zeros_(self.class_bias.weight)
+        self.condition_bias = nn.Linear(width, 4 * width)
+        nn.init.zeros_(self.condition_bias.weight)
+        nn.init.zeros_(self.condition_bias.bias)
 
     def forward(
-        self, vertical: Features, horizontal: Features, condition: Int64[Tensor, "b"]
+        self, vertical: Features, horizontal: Features, given: Float[Tensor, "b c"]
     ) -> tuple[Features, Features, Features]:
-        """The two stacks one layer on, and what goes straight to the output."""
+        """The two stacks one layer on, and what goes straight to the output; `given` are embedded conditions."""
         above = self.vertical(vertical)
-        class_bias = self.class_bias(condition)[:, :, None, None].type_as(above)
-        vertical_bias, horizontal_bias = class_bias.chunk(2, dim=1)
+        condition_bias = self.condition_bias(given)[:, :, None, None].type_as(above)
+        vertical_bias, horizontal_bias = condition_bias.chunk(2, dim=1)
         left = self.horizontal(horizontal) + self.down(above) + horizontal_bias
         residual, skip = self.out(self.dropout(gate(left))).chunk(2, dim=1)
         return gate(above + vertical_bias), horizontal + residual, skip

@@ -7,6 +7,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.priors.base import Prior, Progress
+from voxlex.priors.conditioning import ConditionEmbedding
+from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.decoding import StacksCache
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import Draw
@@ -28,13 +30,13 @@ class GatedPixelCNN(Prior):
         num_embeddings: Size K of each codebook.
         grid: Code grid (h, w).
         num_codebooks: Codes q in each cell.
-        classes: Number of condition classes; 0 for an unconditional prior.
+        conditions: What it can be asked for; none for an unconditional prior.
         width: Channels of each stack.
         layers: Gated layers after the first convolution.
         kernel_size: Side of the layers' kernels; odd, at least 3.
         embedding_dim: Size of the vectors that stand for the codes of a cell at the input.
         dropout: Share of each layer's gated features zeroed in training, in [0, 1).
-        condition_dropout: Share of training images whose class is hidden, in [0, 1).
+        condition_dropout: Share of training images of which a condition is hidden, in [0, 1).
 
     Raises:
         ValueError: An argument out of its range.
@@ -48,7 +50,7 @@ class GatedPixelCNN(Prior):
         num_embeddings: int,
         grid: Sequence[int],
         num_codebooks: int = 1,
-        classes: int = 0,
+        conditions: Conditions | None = None,
         width: int = 64,
         layers: int = 6,
         kernel_size: int = 3,
@@ -60,7 +62,7 @@ class GatedPixelCNN(Prior):
             num_embeddings=num_embeddings,
             grid=grid,
             num_codebooks=num_codebooks,
-            classes=classes,
+            conditions=conditions,
             condition_dropout=condition_dropout,
         )
         if len(self.grid) != 2:
@@ -81,9 +83,9 @@ class GatedPixelCNN(Prior):
             layers=layers,
             kernel_size=kernel_size,
             first_kernel_size=self.first_kernel_size,
-            rows=classes + 1,
             dropout=dropout,
         )
+        self.conditioning = ConditionEmbedding(self.conditions, width=width, dropout=condition_dropout)
         self.head = DepthHead(width=width, num_embeddings=num_embeddings, num_codebooks=num_codebooks)
 
     def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
@@ -105,25 +107,25 @@ class GatedPixelCNN(Prior):
         if codebook is not None:
             self.embedding.start(codebook)
 
-    def forward(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Logits:
+    def forward(self, codes: Codes, condition: Condition | None = None) -> Logits:
         """Teacher-forced logits; see `Prior.forward`."""
         return self.head(self._features(codes, condition), codes)
 
-    def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
+    def code_log_probs(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b q *grid"]:
         """Log-probability of each code given the codes before it, in nats, holding few logits at a time."""
         return self.head.log_probs(self._features(codes, condition), codes)
 
-    def _features(self, codes: Codes, condition: Int64[Tensor, "b"] | None) -> Float[Tensor, "b h w c"]:
+    def _features(self, codes: Codes, condition: Condition | None) -> Float[Tensor, "b h w c"]:
         """What is known of each cell from the cells before it."""
         self._check_codes(codes)
-        rows = self._resolve_condition(condition, len(codes))
-        return self.stacks(self.embedding(codes).movedim(-1, 1), rows).movedim(1, -1)
+        given = self.conditioning(self._resolve_condition(condition, len(codes)))
+        return self.stacks(self.embedding(codes).movedim(-1, 1), given).movedim(1, -1)
 
     def _sample(
-        self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
+        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
     ) -> Int64[Tensor, "n q *grid"]:
         height, width = self.grid
-        cache = StacksCache(self.stacks, width, self._resolve_condition(condition, n))
+        cache = StacksCache(self.stacks, width, self.conditioning(self._resolve_condition(condition, n)))
         nothing = self.embedding.weight.new_zeros(n, self.embedding.weight.shape[2])
         above = nothing.unsqueeze(2).expand(-1, -1, width)
         codes = torch.empty((n, self.num_codebooks, height, width), dtype=torch.int64, device=self.device)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxlex.priors.gated import Features, GatedLayer, HorizontalConv, VerticalConv
@@ -15,11 +15,10 @@ class GatedStacks(nn.Module):
     Args:
         in_channels: Channels of the embedded codes.
         grid: Code grid (h, w); each position has learned features of its own.
-        width: Channels of each stack.
+        width: Channels of each stack, and size of the vector that stands for an image's conditions.
         layers: Gated layers after the first convolution.
         kernel_size: Side of the layers' kernels; odd.
         first_kernel_size: Side of the first convolution's kernel; odd.
-        rows: Rows of each layer's class table.
         dropout: Share of each layer's gated features zeroed in training, in [0, 1).
     """
 
@@ -32,7 +31,6 @@ class GatedStacks(nn.Module):
         layers: int,
         kernel_size: int,
         first_kernel_size: int,
-        rows: int,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -42,11 +40,11 @@ class GatedStacks(nn.Module):
         self.vertical_position = nn.Parameter(torch.zeros(width, *grid))
         self.horizontal_position = nn.Parameter(torch.zeros(width, *grid))
         self.layers = nn.ModuleList(
-            GatedLayer(width=width, kernel_size=kernel_size, rows=rows, dropout=dropout) for _ in range(layers)
+            GatedLayer(width=width, kernel_size=kernel_size, dropout=dropout) for _ in range(layers)
         )
 
-    def forward(self, embedded: Float[Tensor, "b e h w"], rows: Int64[Tensor, "b"]) -> Features:
-        """Features of each cell that depend on the cells before it alone; `rows` are the images' classes."""
+    def forward(self, embedded: Float[Tensor, "b e h w"], given: Float[Tensor, "b c"]) -> Features:
+        """Features of each cell that depend on the cells before it alone, and on the images' embedded conditions."""
         vertical = self.vertical(embedded)
         # Under autocast a float32 bias would make float32 of all that follows.
         vertical = vertical + self.vertical_position.type_as(vertical)
@@ -54,6 +52,6 @@ class GatedStacks(nn.Module):
         horizontal = horizontal + self.horizontal_position.type_as(horizontal)
         to_output = horizontal
         for layer in self.layers:
-            vertical, horizontal, skip = layer(vertical, horizontal, rows)
+            vertical, horizontal, skip = layer(vertical, horizontal, given)
             to_output = to_output + skip
         return to_output

@@ -15,6 +15,7 @@ from voxlex.health import codebook_health
 from voxlex.losses import reconstruction_losses
 from voxlex.models import VQVAE
 from voxlex.priors.base import Prior
+from voxlex.priors.conditions import Condition
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class PriorObjective(Objective):
 
     Args:
         prior: The model to train.
-        training: Codes of the training images, and the class of each or None.
+        training: Codes of the training images, and what is known of each.
         validation: The same of held-out images.
     """
 
@@ -158,8 +159,8 @@ class PriorObjective(Objective):
         self,
         *,
         prior: Prior,
-        training: tuple[Int64[Tensor, "n q *grid"], Int64[Tensor, " n"] | None],
-        validation: tuple[Int64[Tensor, "m q *grid"], Int64[Tensor, " m"] | None],
+        training: tuple[Int64[Tensor, "n q *grid"], Condition],
+        validation: tuple[Int64[Tensor, "m q *grid"], Condition],
         validation_images: int = 128,
     ) -> None:
         self.module = self.prior = prior
@@ -169,7 +170,7 @@ class PriorObjective(Objective):
         self.validation_batches = [_take(validation, rows) for rows in chosen.split(32)]
 
     def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
-        """Return codes and classes."""
+        """Return codes and conditions."""
         return _take((self.codes, self.condition), rows)
 
     def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
@@ -183,8 +184,7 @@ class PriorObjective(Objective):
         device = self.prior.device
         nats, count = 0.0, 0
         for codes, condition in self.validation_batches:
-            condition = None if condition is None else condition.to(device)
-            nats += float(self._loss(module, codes.to(device), condition)) * len(codes)
+            nats += float(self._loss(module, codes.to(device), condition.to(device))) * len(codes)
             count += len(codes)
         return {"bits_per_code": metrics.bits(nats / count)}
 
@@ -195,6 +195,6 @@ class PriorObjective(Objective):
         return loss(*batch)
 
 
-def _take(table: tuple[Tensor, Tensor | None], rows: Tensor) -> tuple[Tensor, Tensor | None]:
+def _take(table: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
     codes, condition = table
-    return codes[rows], None if condition is None else condition[rows]
+    return codes[rows], condition[rows]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -59,7 +58,7 @@ def evaluate(
         figures |= evaluate_prior(
             vocabulary.prior,
             reconstruction.codes,
-            _condition(vocabulary, images),
+            vocabulary.prior.conditions.look_up(images.manifest),
             pixels_per_image=images.images[0, 0].size,
         )
     if vocabulary.prior is not None and samples and split == "test":
@@ -92,9 +91,3 @@ def write_json(path: Path, figures: Mapping[str, float]) -> None:
 
 def _written(value: float) -> str:
     return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def _condition(vocabulary: Vocabulary, dataset: PreparedDataset) -> torch.Tensor | None:
-    """Return the class of each image; a label that the prior has never met counts as unknown."""
-    known = vocabulary.labels
-    return vocabulary.classes([label if label in known else "" for label in dataset.manifest["label"]])

@@ -55,7 +55,9 @@ def generate_and_judge(
     held_out, training = dataset.subset("test"), dataset.subset("train")
     labels = _labels_like(held_out, count, known=vocabulary.labels)
     with progress_bar("sampling") as progress:
-        samples = vocabulary.sample(count, label=labels, seed=seed, progress=progress).cpu()
+        samples = vocabulary.sample(
+            count, condition={"label": labels} if labels else None, seed=seed, progress=progress
+        ).cpu()
     if count < FEWEST or len(held_out) < 2 * FEWEST:
         return Generation(samples=samples, labels=labels, report=None, nearest=None)
     with progress_bar("judging samples") as progress:

@@ -1,9 +1,12 @@
 """Draw new images from a vocabulary's prior."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Unpack
 
 from voxlex.data.intensity import IntensityMap
 from voxlex.evaluation.pictures import sample_sheet
+from voxlex.priors.draw import SamplingOptions
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import output_folder, write_image
 from voxlex.workflows.progress import progress_bar
@@ -18,10 +21,10 @@ def sample(
     *,
     count: int,
     out: Path,
-    label: str | None = None,
-    temperature: float = 1.0,
+    condition: Mapping[str, Any] | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    **options: Unpack[SamplingOptions],
 ) -> None:
     """Write new images as `sample-0000.png` and so on, and all of them together as `samples.png`.
 
@@ -29,18 +32,18 @@ def sample(
         vocabulary: With a prior.
         count: How many.
         out: Folder for them.
-        label: What to ask the prior for; None for any.
-        temperature: Below 1 keeps to what is likely.
+        condition: What to ask the prior for, by the names of its conditions; None for any.
         seed: The same seed gives the same images on the same machine.
         overwrite: Write into a folder that is not empty.
+        **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
     Raises:
         RunError: If there is no prior.
         DataError: If the folder is in the way.
-        ValueError: If an argument is out of range, or the label unknown.
+        ValueError: If an argument is out of range, or a condition unknown.
     """
     with progress_bar("sampling") as progress:
-        images = vocabulary.sample(count, label=label, temperature=temperature, seed=seed, progress=progress).cpu()
+        images = vocabulary.sample(count, condition=condition, seed=seed, progress=progress, **options).cpu()
     out = output_folder(out, overwrite=overwrite)
     for number, image in enumerate(images):
         write_image(out / f"sample-{number:04d}.png", image, _EIGHT_BITS)

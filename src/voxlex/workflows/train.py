@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Int64
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config, StageConfig
@@ -16,7 +14,8 @@ from voxlex.data.prepared import PreparedDataset
 from voxlex.errors import ConfigError, RunError
 from voxlex.evaluation.reconstruction import encode_dataset
 from voxlex.models import VQVAE
-from voxlex.priors.conditions import class_indices
+from voxlex.priors import Conditions
+from voxlex.priors.conditions import Condition
 from voxlex.run_folder import RunFolder, versions
 from voxlex.training.budget import Budget
 from voxlex.training.checkpoint import save_weights, state_file
@@ -64,6 +63,7 @@ def train(
     elif fabric.is_global_zero:
         RunFolder(out).check_free(overwrite=overwrite)
     dataset = open_for(config, source)
+    conditions = _conditions(config, dataset)
     fabric.barrier()
     if fabric.is_global_zero and resume:
         RunFolder(out).write_config(config)
@@ -71,7 +71,15 @@ def train(
         RunFolder.create(out, config, overwrite=overwrite)
     fabric.barrier()
     folder = RunFolder.open(out)
-    run = _TrainingRun(folder=folder, config=config, dataset=dataset, fabric=fabric, precision=precision, resume=resume)
+    run = _TrainingRun(
+        folder=folder,
+        config=config,
+        dataset=dataset,
+        conditions=conditions,
+        fabric=fabric,
+        precision=precision,
+        resume=resume,
+    )
     run.describe_data()
     share = {"all": 1 - config.training.prior_share, "autoencoder": 1.0, "prior": 0.0}[stage]
     autoencoder = run.autoencoder(share) if share else load(out).autoencoder
@@ -91,6 +99,7 @@ class _TrainingRun:
         folder: RunFolder,
         config: Config,
         dataset: PreparedDataset,
+        conditions: Conditions,
         fabric: Fabric,
         precision: str,
         resume: bool,
@@ -103,7 +112,7 @@ class _TrainingRun:
         self.fabric = fabric
         self.precision = precision
         self.resume = resume
-        self.labels = dataset.labels if config.prior.condition == "label" else []
+        self.conditions = conditions
 
     def describe_data(self) -> None:
         """Note in the metadata what the run learns from."""
@@ -155,15 +164,15 @@ class _TrainingRun:
             num_embeddings=autoencoder.quantizer.num_embeddings,
             num_codebooks=autoencoder.quantizer.num_codebooks,
             grid=training[0].shape[2:],
-            classes=len(self.labels),
+            conditions=self.conditions,
         )
         prior.start(training[0], autoencoder.quantizer.codewords())
-        self._note({"labels": self.labels})
+        self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation)
         self._fit(objective, self.config.training.prior, share, self.folder.prior_file)
 
-    def _codes(self, autoencoder: VQVAE, images: PreparedDataset) -> tuple[Codes, Int64[Tensor, " n"] | None]:
-        return encode_dataset(autoencoder, images), class_indices(list(images.manifest["label"]), known=self.labels)
+    def _codes(self, autoencoder: VQVAE, images: PreparedDataset) -> tuple[Codes, Condition]:
+        return encode_dataset(autoencoder, images), self.conditions.look_up(images.manifest)
 
     def _fit(self, objective: Objective, stage: StageConfig, share: float, weights: Path) -> None:
         training = self.config.training
@@ -206,6 +215,14 @@ def _check(config: Config) -> None:
         raise ConfigError(f"model: prepared images are grey and flat, spatial_dims 2 and in_channels 1, got {found}")
     if config.training.steps is None and not (config.training.minutes or 0) > 0:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
+
+
+def _conditions(config: Config, dataset: PreparedDataset) -> Conditions:
+    """What the prior can be asked for, from what the training images are known to be."""
+    try:
+        return Conditions.of(dataset.subset("train").manifest, config.prior.condition_columns)
+    except ValueError as cause:
+        raise ConfigError(f"prior.condition_columns: {cause}") from cause
 
 
 def _check_resumable(before: Config, config: Config, *, where: Path) -> None:
