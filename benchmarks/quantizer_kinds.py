@@ -20,7 +20,7 @@ from voxlex.assembly import build_quantizer
 from voxlex.config import load_recipe, recipe_names
 from voxlex.run_folder import RunFolder
 
-KINDS = sorted(set(recipe_names()) - {"demo", "paper"})
+KINDS = sorted(set(recipe_names()) - {"demo", "paper", "transformer", "masked"})
 
 
 def voxlex(*words: str | Path | float) -> None:

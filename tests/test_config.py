@@ -10,7 +10,7 @@ from voxlex.assembly import build_quantizer
 from voxlex.config import Config, dump_config, load_recipe, parse_config, read_config, recipe_names, with_budget
 from voxlex.errors import ConfigError
 from voxlex.models import Decoder, Encoder, PaperDecoder, PaperEncoder
-from voxlex.priors import GatedPixelCNN
+from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
 from voxlex.quantizers import (
     FiniteScalarQuantizer,
     GumbelQuantizer,
@@ -39,6 +39,8 @@ def test_the_default_recipe_is_the_defaults() -> None:
         (settings.SimVQConfig, SimVQ, {}),
         (settings.GumbelQuantizerConfig, GumbelQuantizer, {}),
         (settings.PixelCNNConfig, GatedPixelCNN, {}),
+        (settings.TransformerPriorConfig, TransformerPrior, {}),
+        (settings.MaskedPriorConfig, MaskedPrior, {}),
         (settings.ResidualNetworkConfig, Encoder, {"encoder_blocks": "blocks"}),
         (settings.ResidualNetworkConfig, Decoder, {"decoder_blocks": "blocks"}),
         (settings.PaperNetworkConfig, PaperEncoder, {}),
@@ -106,7 +108,7 @@ def test_recipes_build_what_they_say(name: str) -> None:
 
 
 def test_the_recipes_of_the_quantisers_have_one_rate() -> None:
-    kinds = [name for name in recipe_names() if name not in ("demo", "paper")]
+    kinds = [name for name in recipe_names() if name not in ("demo", "paper", "transformer", "masked")]
     quantizers = [build_quantizer(load_recipe(name).model.quantizer) for name in kinds]
     assert len(kinds) >= 10
     assert all(9.9 < q.num_codebooks * math.log2(q.num_embeddings) <= 10 for q in quantizers)

@@ -11,15 +11,17 @@ from voxlex.config import (
     GroupedQuantizerConfig,
     GumbelQuantizerConfig,
     LookupFreeQuantizerConfig,
+    MaskedPriorConfig,
     ModelConfig,
     PaperNetworkConfig,
-    PixelCNNConfig,
+    PriorConfig,
     QuantizerConfig,
     ResidualQuantizerConfig,
     SimVQConfig,
+    TransformerPriorConfig,
 )
 from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
-from voxlex.priors import Conditions, GatedPixelCNN, Prior
+from voxlex.priors import Conditions, GatedPixelCNN, MaskedPrior, Prior, TransformerPrior
 from voxlex.quantizers import (
     FiniteScalarQuantizer,
     GroupedQuantizer,
@@ -84,7 +86,7 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
 
 
 def build_prior(
-    config: PixelCNNConfig, *, num_embeddings: int, num_codebooks: int, grid: Sequence[int], conditions: Conditions
+    config: PriorConfig, *, num_embeddings: int, num_codebooks: int, grid: Sequence[int], conditions: Conditions
 ) -> Prior:
     """Return a new, untrained prior over the codes of an autoencoder.
 
@@ -97,9 +99,15 @@ def build_prior(
     """
     arguments = _arguments(config)
     del arguments["condition_columns"]
-    return GatedPixelCNN(
-        num_embeddings=num_embeddings, num_codebooks=num_codebooks, grid=grid, conditions=conditions, **arguments
-    )
+    shared: dict[str, Any] = {"num_embeddings": num_embeddings, "num_codebooks": num_codebooks}
+    shared |= {"grid": grid, "conditions": conditions}
+    match config:
+        case TransformerPriorConfig():
+            return TransformerPrior(**shared, **arguments)
+        case MaskedPriorConfig():
+            return MaskedPrior(**shared, **arguments)
+        case _:
+            return GatedPixelCNN(**shared, **arguments)
 
 
 def _arguments(config: Any) -> dict[str, Any]:

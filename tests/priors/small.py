@@ -1,6 +1,16 @@
 """Small priors of any kind, and every code grid that a tiny one knows."""
 
+import pandas as pd
 import torch
+
+from voxlex.priors import Conditions
+
+LABELLED = Conditions.of(pd.DataFrame({"label": ["a", "b"]}), ["label"])
+
+
+def labels(*wanted):
+    """The condition of images with labels "a" and "b", or any, "", of priors that are `LABELLED`."""
+    return LABELLED.encode({"label": wanted})
 
 
 def small(kind, **changes):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from voxlex.errors import CodesError
+from voxlex.priors import MaskedPrior, TransformerPrior
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -52,3 +53,15 @@ def test_refuses_what_does_not_fit(make_pixelcnn, random_codes):
         prior.complete(codes + 5, hidden)
     with pytest.raises(ValueError, match="candidates"):
         prior.complete(codes, hidden, candidates=0)
+
+
+@pytest.mark.parametrize("kind", [MaskedPrior, TransformerPrior])
+def test_other_priors_complete_too(kind: type[MaskedPrior | TransformerPrior], random_codes):
+    prior = kind(num_embeddings=5, grid=(4, 6), num_codebooks=2, width=8, layers=1, heads=2, kernel_size=3)
+    codes = random_codes(prior, 1)[0]
+    hidden = torch.zeros(prior.grid, dtype=torch.bool)
+    hidden[1:3, 1:4] = True
+    drawn = prior.complete(codes, hidden, n=20, generator=seeded())
+    assert torch.equal(drawn[..., ~hidden], codes[..., ~hidden].expand(20, -1, -1))
+    assert (drawn[..., hidden].double().std(dim=0) > 0).all()
+    assert torch.equal(prior.complete(codes, hidden, n=20, generator=seeded()), drawn)

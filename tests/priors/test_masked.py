@@ -8,7 +8,7 @@ from voxlex.errors import CodesError
 from voxlex.priors.masked import MaskedPrior
 from voxlex.priors.unmasking import hide_for_likelihood, hide_for_loss, left_hidden
 
-from .small import assert_frequencies, seeded, small
+from .small import LABELLED, assert_frequencies, labels, seeded, small
 
 
 def log_probs_by_order(prior, codes):
@@ -70,8 +70,8 @@ def test_drawn_one_at_a_time_in_random_order_samples_follow_the_mixture_over_ord
 
 
 def test_the_likelihood_of_an_image_is_the_same_in_any_batch(random_codes):
-    prior = small(MaskedPrior, classes=2)
-    codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
+    prior = small(MaskedPrior, conditions=LABELLED)
+    codes, condition = random_codes(prior, 3), labels("a", "b", "")
     together = prior.log_prob(codes, condition)
     alone = torch.cat([prior.log_prob(codes[i : i + 1], condition[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(together, alone)
@@ -113,9 +113,9 @@ def test_a_hidden_code_is_seen_by_the_later_codes_of_its_cell_alone(random_codes
 
 
 def test_a_class_changes_the_distribution(random_codes):
-    prior = small(MaskedPrior, classes=2)
+    prior = small(MaskedPrior, conditions=LABELLED)
     codes = random_codes(prior, 1)
-    scores = [prior.log_prob(codes, condition).item() for condition in (torch.tensor([0]), torch.tensor([1]), None)]
+    scores = [prior.log_prob(codes, condition).item() for condition in (labels("a"), labels("b"), None)]
     assert len({round(score, 6) for score in scores}) == 3
 
 
@@ -167,8 +167,8 @@ def test_cells_are_drawn_a_few_at_a_time_without_a_difference(monkeypatch):
 
 
 def test_guidance_goes_beyond_the_condition():
-    prior = small(MaskedPrior, classes=2, num_codebooks=2)
-    condition = torch.tensor([0] * 100)
+    prior = small(MaskedPrior, conditions=LABELLED, num_codebooks=2)
+    condition = labels(*["a"] * 100)
     plain, guided = (prior.sample(100, condition=condition, guidance=g, generator=seeded()) for g in (1.0, 3.0))
     typical = [(prior.log_prob(codes, condition) - prior.log_prob(codes)).mean() for codes in (plain, guided)]
     assert typical[1] > typical[0]
@@ -176,18 +176,18 @@ def test_guidance_goes_beyond_the_condition():
 
 def test_it_learns_what_the_cells_of_an_image_have_in_common():
     # All cells of an image have the same code: 0 or 1 in one class, 2 or 3 in the other.
-    prior = MaskedPrior(num_embeddings=4, grid=(2, 4), classes=2, width=16, layers=1, heads=2, steps=4)
+    prior = MaskedPrior(num_embeddings=4, grid=(2, 4), conditions=LABELLED, width=16, layers=1, heads=2, steps=4)
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
     for _ in range(200):
         condition = torch.randint(2, (16,))
         codes = (2 * condition + torch.randint(2, (16,)))[:, None, None, None].expand(-1, 1, 2, 4).contiguous()
         optimizer.zero_grad()
-        prior.loss(codes, condition).backward()
+        prior.loss(codes, condition.float().unsqueeze(1)).backward()
         optimizer.step()
     prior.eval()
     # One bit among the 8 codes of each image is all that is left to learn.
-    assert prior.loss(codes, condition).item() < 0.25 * math.log(4)
-    samples = prior.sample(100, condition=torch.tensor([0] * 50 + [1] * 50), generator=seeded()).flatten(1)
+    assert prior.loss(codes, condition.float().unsqueeze(1)).item() < 0.25 * math.log(4)
+    samples = prior.sample(100, condition=labels(*["a"] * 50, *["b"] * 50), generator=seeded()).flatten(1)
     assert (samples == samples.mode(dim=1, keepdim=True).values).double().mean() > 0.9
     assert (samples[:50] < 2).double().mean() > 0.85
     assert (samples[50:] >= 2).double().mean() > 0.85
@@ -205,7 +205,7 @@ def test_it_starts_from_the_marginals(random_codes):
 
 
 def test_weights_travel_by_state_dict(random_codes):
-    prior, other = small(MaskedPrior, classes=2), small(MaskedPrior, classes=2)
+    prior, other = small(MaskedPrior, conditions=LABELLED), small(MaskedPrior, conditions=LABELLED)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.zero_()

@@ -8,7 +8,7 @@ from voxlex.priors.draw import Draw
 from voxlex.priors.neighbours import EarlierNeighbours
 from voxlex.priors.transformer import TransformerPrior
 
-from .small import assert_frequencies, seeded, small
+from .small import LABELLED, assert_frequencies, labels, seeded, small
 
 GRIDS = [(4, 5), (1, 7), (7, 1), (1, 1), (2, 3, 4)]
 
@@ -60,16 +60,16 @@ def test_the_neighbours_of_a_cell_are_those_around_it_that_come_before():
 
 @pytest.mark.parametrize(("num_codebooks", "grid"), [(1, (2, 3)), (2, (3, 1)), (3, (1, 2)), (1, (2, 1, 2))])
 def test_probabilities_of_all_grids_sum_to_one(every_grid, num_codebooks, grid):
-    prior = small(TransformerPrior, num_embeddings=3, grid=grid, num_codebooks=num_codebooks, classes=2)
+    prior = small(TransformerPrior, num_embeddings=3, grid=grid, num_codebooks=num_codebooks, conditions=LABELLED)
     every = every_grid(prior)
-    for condition in (None, torch.zeros(len(every), dtype=torch.int64)):
+    for condition in (None, labels(*["a"] * len(every))):
         assert prior.log_prob(every, condition).exp().sum().item() == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("num_codebooks", [1, 2])
 def test_scores_are_those_of_the_logits(random_codes, num_codebooks):
-    prior = small(TransformerPrior, classes=2, num_codebooks=num_codebooks)
-    codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
+    prior = small(TransformerPrior, conditions=LABELLED, num_codebooks=num_codebooks)
+    codes, condition = random_codes(prior, 3), labels("a", "b", "")
     expected = prior(codes, condition).log_softmax(dim=1).gather(1, codes.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(prior.code_log_probs(codes, condition), expected)
     torch.testing.assert_close(prior.loss(codes, condition), -expected.mean())
@@ -78,8 +78,8 @@ def test_scores_are_those_of_the_logits(random_codes, num_codebooks):
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("num_codebooks", [1, 3])
 def test_the_cached_logits_are_those_of_forward_at_every_cell(grid, num_codebooks):
-    prior = small(TransformerPrior, grid=grid, num_codebooks=num_codebooks, classes=2, kernel_size=5)
-    condition = torch.tensor([0, 1, -1])
+    prior = small(TransformerPrior, grid=grid, num_codebooks=num_codebooks, conditions=LABELLED, kernel_size=5)
+    condition = labels("a", "b", "")
     recorder = Recorder(generator=seeded(1))
     with torch.inference_mode():
         codes = prior._sample(3, condition, recorder, None)
@@ -99,8 +99,8 @@ def test_the_cached_logits_are_those_of_forward_in_single_precision():
 
 @pytest.mark.parametrize(("num_codebooks", "grid"), [(1, (4, 5)), (2, (4, 5)), (1, (2, 3, 2))])
 def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(num_codebooks, grid):
-    prior = small(TransformerPrior, classes=2, num_codebooks=num_codebooks, grid=grid)
-    condition = torch.tensor([1, 0, -1, 1])
+    prior = small(TransformerPrior, conditions=LABELLED, num_codebooks=num_codebooks, grid=grid)
+    condition = labels("b", "a", "", "b")
     draw = Draw(temperature=0.7, generator=seeded(7))
     naive = torch.zeros(4, num_codebooks, *grid, dtype=torch.int64)
     with torch.inference_mode():
@@ -126,15 +126,17 @@ def test_the_same_generator_state_gives_the_same_codes():
 
 
 def test_images_of_a_batch_do_not_see_each_other(random_codes):
-    prior = small(TransformerPrior, classes=2)
-    codes, condition = random_codes(prior, 3), torch.tensor([0, 1, -1])
+    prior = small(TransformerPrior, conditions=LABELLED)
+    codes, condition = random_codes(prior, 3), labels("a", "b", "")
     alone = torch.cat([prior.log_prob(codes[i : i + 1], condition[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(prior.log_prob(codes, condition), alone)
 
 
 def test_it_learns_the_pattern_of_each_class():
     # Rows of one class repeat along the row, those of the other down the columns; each code alone is uniform.
-    prior = TransformerPrior(num_embeddings=8, grid=(6, 6), classes=2, width=32, layers=1, heads=2, kernel_size=3)
+    prior = TransformerPrior(
+        num_embeddings=8, grid=(6, 6), conditions=LABELLED, width=32, layers=1, heads=2, kernel_size=3
+    )
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
     for _ in range(160):
         condition = torch.randint(2, (16,))
@@ -142,12 +144,12 @@ def test_it_learns_the_pattern_of_each_class():
         along, down = line[:, :, None].expand(-1, -1, 6), line[:, None, :].expand(-1, 6, -1)
         codes = torch.where(condition[:, None, None] == 0, along, down).unsqueeze(1)
         optimizer.zero_grad()
-        loss = prior.loss(codes, condition)
+        loss = prior.loss(codes, condition.float().unsqueeze(1))
         loss.backward()
         optimizer.step()
     # Six free codes among the 36 of each image: 0.35 nats per code is all that is left to learn.
     assert loss.item() < 0.3 * math.log(8)
-    samples = prior.sample(8, condition=torch.tensor([0] * 4 + [1] * 4), generator=seeded())
+    samples = prior.sample(8, condition=labels(*["a"] * 4, *["b"] * 4), generator=seeded())
     along, down = (samples.diff(dim=axis).eq(0).double().mean(dim=(1, 2, 3)) for axis in (3, 2))
     assert (along[:4] > 0.8).all()
     assert (down[4:] > 0.8).all()
@@ -172,16 +174,16 @@ def test_it_starts_from_the_marginals_and_the_codebook(random_codes, num_codeboo
 
 
 def test_guidance_goes_beyond_the_condition():
-    prior = small(TransformerPrior, classes=2)
-    condition = torch.tensor([0] * 100)
+    prior = small(TransformerPrior, conditions=LABELLED)
+    condition = labels(*["a"] * 100)
     plain, guided = (prior.sample(100, condition=condition, guidance=g, generator=seeded()) for g in (1.0, 3.0))
     typical = [(prior.log_prob(codes, condition) - prior.log_prob(codes)).mean() for codes in (plain, guided)]
     assert typical[1] > typical[0]
 
 
 def test_weights_travel_by_state_dict(random_codes):
-    prior = small(TransformerPrior, classes=2)
-    other = small(TransformerPrior, classes=2)
+    prior = small(TransformerPrior, conditions=LABELLED)
+    other = small(TransformerPrior, conditions=LABELLED)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.zero_()

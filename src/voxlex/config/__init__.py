@@ -6,7 +6,7 @@ and `assembly.py` hands them over.
 
 from voxlex.config.experiment import Config, DataConfig, ModelConfig
 from voxlex.config.networks import PaperNetworkConfig, ResidualNetworkConfig
-from voxlex.config.priors import PixelCNNConfig
+from voxlex.config.priors import MaskedPriorConfig, PixelCNNConfig, PriorConfig, TransformerPriorConfig
 from voxlex.config.quantizers import (
     FiniteScalarQuantizerConfig,
     GroupedQuantizerConfig,
@@ -29,15 +29,18 @@ __all__ = [
     "GumbelQuantizerConfig",
     "LookupFreeQuantizerConfig",
     "LossesConfig",
+    "MaskedPriorConfig",
     "ModelConfig",
     "PaperNetworkConfig",
     "PixelCNNConfig",
+    "PriorConfig",
     "QuantizerConfig",
     "ResidualNetworkConfig",
     "ResidualQuantizerConfig",
     "SimVQConfig",
     "StageConfig",
     "TrainingConfig",
+    "TransformerPriorConfig",
     "VectorQuantizerConfig",
     "dump_config",
     "load_recipe",

@@ -25,9 +25,10 @@ def evaluate_prior(
         pixels_per_image: Pixels that the codes of one image stand for.
 
     Returns:
-        `prior.bits_per_code`; `prior.uniform_bits_per_code`, log₂K; `prior.marginal_bits_per_code`, the entropy of
-        these very codes' frequencies, which no prior that codes cells independently and alike can undercut;
-        `prior.rate_bpp`, bits per pixel when the prior does the coding.
+        `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior has but a bound of its likelihood;
+        `prior.uniform_bits_per_code`, log₂K; `prior.marginal_bits_per_code`, the entropy of these very codes'
+        frequencies, which no prior that codes cells independently and alike can undercut; `prior.rate_bpp`, bits per
+        pixel when the prior does the coding.
     """
     device = next(prior.parameters()).device
     nats = 0.0
@@ -37,7 +38,7 @@ def evaluate_prior(
         nats -= float(prior.log_prob(codes[rows].to(device), given).double().sum())
     bits_per_code = metrics.bits(nats / codes.numel())
     return {
-        "prior.bits_per_code": bits_per_code,
+        "prior.bits_per_code" if prior.exact else "prior.bits_per_code_at_most": bits_per_code,
         "prior.marginal_bits_per_code": metrics.entropy_bits(metrics.code_counts(codes, prior.num_embeddings)),
         "prior.uniform_bits_per_code": log2(prior.num_embeddings),
         "prior.rate_bpp": metrics.rate_bpp(prod(codes.shape[1:]), bits_per_code, pixels_per_image),

@@ -115,6 +115,14 @@ MEASURES = (
         meaning="What is left to say of a code, given those before it.",
     ),
     Measure(
+        key="prior.bits_per_code_at_most",
+        name="Prior, at most",
+        form=".3f",
+        unit="bit/code",
+        better="lower",
+        meaning="A bound of the same; this kind of prior has no exact likelihood.",
+    ),
+    Measure(
         key="prior.marginal_bits_per_code",
         name="Marginal",
         form=".3f",
@@ -168,11 +176,12 @@ def quality_sentence(figures: Figures) -> str:
 
 def prior_sentence(figures: Figures) -> str | None:
     """Say what the prior knows, if there is one."""
-    if "prior.bits_per_code" not in figures:
+    if "prior.uniform_bits_per_code" not in figures:
         return None
-    found, uniform = figures["prior.bits_per_code"], figures["prior.uniform_bits_per_code"]
+    uniform, exact = figures["prior.uniform_bits_per_code"], "prior.bits_per_code" in figures
+    found = figures["prior.bits_per_code" if exact else "prior.bits_per_code_at_most"]
     return (
-        f"The prior, which new images are drawn from, needs {found:.2f} bits for a code, "
+        f"The prior, which new images are drawn from, needs {'' if exact else 'at most '}{found:.2f} bits for a code, "
         f"where one without any knowledge needs {uniform:.2f}."
     )
 
@@ -191,7 +200,7 @@ def notes(figures: Figures, *, split: str) -> list[str]:
         "SSIM and PSNR speak of likeness, not of diagnosis: a small lesion may vanish at little cost to either. "
         "Reconstructions and samples are for research.",
     ]
-    if "prior.bits_per_code" not in figures:
+    if "prior.uniform_bits_per_code" not in figures:
         lines.append("This run has no prior yet, so there are no new images to show.")
     return lines
 

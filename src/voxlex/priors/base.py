@@ -2,7 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -33,7 +35,10 @@ class Prior(nn.Module, ABC):
         conditions: What it can be asked for; none for an unconditional prior.
         condition_dropout: Share of training images, in [0, 1), of which a condition is hidden, so that a conditional
             prior also learns the distribution given only some of them, or none.
+        exact: Whether `log_prob` is the log-likelihood itself, or a lower bound of it.
     """
+
+    exact: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -88,7 +93,7 @@ class Prior(nn.Module, ABC):
         return log_probs.gather(1, codes.unsqueeze(1)).squeeze(1)
 
     def log_prob(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b"]:
-        """Exact log-likelihood log p(codes | condition) of each image, in nats."""
+        """Log-likelihood log p(codes | condition) of each image, in nats; a lower bound unless `exact`."""
         return self.code_log_probs(codes, condition).flatten(1).sum(dim=1)
 
     def loss(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, ""]:
@@ -135,7 +140,8 @@ class Prior(nn.Module, ABC):
         if guidance != 1:
             draw = GuidedDraw(guidance=guidance, **vars(draw))
             rows, condition = 2 * n, self._with_and_without(condition, n)
-        codes = self._drawn(rows, condition, draw, progress)
+        with self._drawing():
+            codes = self._sample(rows, condition, draw, progress)
         # Tensors of inference mode cannot be scored with gradients; a clone can.
         return codes[:n].clone()
 
@@ -155,7 +161,8 @@ class Prior(nn.Module, ABC):
 
         An autoregressive prior sees only what comes before a cell. So for each result it draws several candidates, and
         one of them is chosen with the probability that its cells give to the known cells after them: sampling and
-        importance resampling (Rubin, 1988), exact as the number of candidates grows.
+        importance resampling (Rubin, 1988), exact as the number of candidates grows. A masked prior sees all that is
+        known, and needs none.
 
         Args:
             codes: Of the image; those of hidden cells do not matter, but lie in [0, K).
@@ -177,29 +184,45 @@ class Prior(nn.Module, ABC):
             raise ValueError(f"hidden: expected a mask {self.grid} that hides a cell or more, got {found}")
         if min(n, candidates) < 1:
             raise ValueError(f"n and candidates must be at least 1, not {n} and {candidates}")
-        draw = CompletingDraw(
-            temperature=temperature,
-            generator=generator,
-            known=codes.to(self.device).movedim(0, -1).flatten(),
+        draw = Draw(temperature=temperature, generator=generator)
+        with self._drawing():
+            drawn = self._complete(
+                codes.to(self.device), hidden.to(self.device), n, candidates, condition, draw, progress
+            )
+        return drawn.clone()
+
+    def _complete(
+        self,
+        codes: Int64[Tensor, "q *grid"],
+        hidden: Bool[Tensor, "*grid"],
+        n: int,
+        candidates: int,
+        condition: Condition | None,
+        draw: Draw,
+        progress: Progress | None,
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Draw candidates in raster order and choose among them; priors of another order do better."""
+        completing = CompletingDraw(
+            **vars(draw),
+            known=codes.movedim(0, -1).flatten(),
             hidden=hidden.flatten().repeat_interleave(self.num_codebooks),
         )
         rows = n * candidates
-        drawn = self._drawn(rows, None if condition is None else condition.expand(rows, -1), draw, progress)
-        if candidates == 1 or not draw.evidence:
-            return drawn[::candidates].clone()
-        weights = torch.stack(draw.evidence).sum(dim=0).view(n, candidates).softmax(dim=1)
-        chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
-        return drawn[torch.arange(n, device=self.device) * candidates + chosen].clone()
+        drawn = self._sample(rows, None if condition is None else condition.expand(rows, -1), completing, progress)
+        if not completing.evidence:
+            return drawn[::candidates]
+        weights = torch.stack(completing.evidence).sum(dim=0).view(n, candidates).softmax(dim=1)
+        chosen = torch.multinomial(weights, 1, generator=draw.generator).squeeze(1)
+        return drawn[torch.arange(n, device=self.device) * candidates + chosen]
 
-    def _drawn(
-        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
-    ) -> Int64[Tensor, "n q *grid"]:
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """Eval mode without gradients; autocast would round the conditionals, and samples would not be as scored."""
         was_training = self.training
         self.eval()
         try:
-            # Autocast would round the conditionals, and the samples would no longer be those that log_prob scores.
             with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-                return self._sample(n, condition, draw, progress)
+                yield
         finally:
             self.train(was_training)
 

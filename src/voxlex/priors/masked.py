@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from voxlex.nn.blocks import convolution
 from voxlex.priors.base import Prior, Progress
+from voxlex.priors.conditioning import ConditionEmbedding
+from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import Draw
 from voxlex.priors.embedding import CodeEmbedding
@@ -38,14 +40,14 @@ class MaskedPrior(Prior):
         num_embeddings: Size K of each codebook.
         grid: Code grid, (h, w) or (d, h, w).
         num_codebooks: Codes q in each cell; they are hidden together, and drawn one after the other.
-        classes: Number of condition classes; 0 for an unconditional prior.
+        conditions: What it can be asked for; none for an unconditional prior.
         width: Channels of the transformer; a multiple of `heads`.
         layers: Transformer blocks.
         heads: Heads of their attention.
         kernel_size: Side of the convolution that shows each cell its neighbours; odd.
         steps: In which a sample is drawn, at least 1.
         dropout: Share of what each block adds that is zeroed in training, in [0, 1).
-        condition_dropout: Share of training images whose class is hidden, in [0, 1).
+        condition_dropout: Share of training images of which a condition is hidden, in [0, 1).
 
     Attributes:
         exact: False: `log_prob` is a bound.
@@ -69,7 +71,7 @@ class MaskedPrior(Prior):
         num_embeddings: int,
         grid: Sequence[int],
         num_codebooks: int = 1,
-        classes: int = 0,
+        conditions: Conditions | None = None,
         width: int = 128,
         layers: int = 4,
         heads: int = 2,
@@ -82,7 +84,7 @@ class MaskedPrior(Prior):
             num_embeddings=num_embeddings,
             grid=grid,
             num_codebooks=num_codebooks,
-            classes=classes,
+            conditions=conditions,
             condition_dropout=condition_dropout,
         )
         if kernel_size < 1 or kernel_size % 2 == 0:
@@ -106,9 +108,9 @@ class MaskedPrior(Prior):
             layers=layers,
             heads=heads,
             causal=False,
-            rows=classes + 1,
             dropout=dropout,
         )
+        self.conditioning = ConditionEmbedding(self.conditions, width=width, dropout=condition_dropout)
         self.head = DepthHead(width=width, num_embeddings=num_embeddings, num_codebooks=num_codebooks)
 
     def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
@@ -121,36 +123,34 @@ class MaskedPrior(Prior):
         self._check_codes(codes)
         start_at_marginals(codes, codebook, embedding=self.embedding, head=self.head)
 
-    def forward(
-        self, codes: Codes, condition: Int64[Tensor, "b"] | None = None, hidden: Hidden | None = None
-    ) -> Logits:
+    def forward(self, codes: Codes, condition: Condition | None = None, hidden: Hidden | None = None) -> Logits:
         """Logits of every code given the cells that are not hidden, and the earlier codes of its own cell.
 
         Args:
             codes: Codes in [0, K) on this prior's grid.
-            condition: A class in [0, classes) for each image, or `UNKNOWN`; None means that all are unknown.
+            condition: What is known of each image, encoded by `conditions`; None means that nothing is.
             hidden: The cells, in raster order, that are not seen; None hides all.
         """
         self._check_codes(codes)
         if hidden is None:
             hidden = torch.ones(len(codes), math.prod(self.grid), dtype=torch.bool, device=codes.device)
-        features = self._features(codes, hidden, self._resolve_condition(condition, len(codes)))
+        features = self._features(codes, hidden, self.conditioning(self._resolve_condition(condition, len(codes))))
         return self.head(features.unflatten(1, self.grid), codes)
 
-    def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
+    def code_log_probs(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b q *grid"]:
         """Estimate of the mean log-probability of each code over all orders of the cells, in nats.
 
         Its sum is the bound on the log-likelihood of an image.
         """
         self._check_codes(codes)
-        rows = self._resolve_condition(condition, len(codes))
+        given = self.conditioning(self._resolve_condition(condition, len(codes)))
         total = torch.zeros(codes.flatten(2).shape, dtype=self.mask.dtype, device=codes.device)
         for hidden in hide_for_likelihood(codes, self.likelihood_draws):
             weight = hidden.shape[1] / hidden.sum(dim=1) / self.likelihood_draws
-            total = total + self._hidden_log_probs(codes, hidden, rows) * weight[:, None, None]
+            total = total + self._hidden_log_probs(codes, hidden, given) * weight[:, None, None]
         return total.view_as(codes)
 
-    def loss(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, ""]:
+    def loss(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, ""]:
         """Estimate of the negative bound in nats per code, from one draw of hidden cells for each image.
 
         In eval mode the draws are always the same for the same codes. Trained on every number of hidden cells alike,
@@ -158,36 +158,65 @@ class MaskedPrior(Prior):
         """
         self._check_codes(codes)
         hidden = hide_for_loss(codes, repeatable=not self.training)
-        scores = self._hidden_log_probs(codes, hidden, self._resolve_condition(condition, len(codes)))
+        scores = self._hidden_log_probs(
+            codes, hidden, self.conditioning(self._resolve_condition(condition, len(codes)))
+        )
         return -(scores.sum(dim=(1, 2)) / (hidden.sum(dim=1) * self.num_codebooks)).mean()
 
-    def _features(self, codes: Codes, hidden: Hidden, rows: Int64[Tensor, "b"]) -> Float[Tensor, "b t c"]:
+    def _features(self, codes: Codes, hidden: Hidden, given: Float[Tensor, "b g"]) -> Float[Tensor, "b t c"]:
         """What is known of each cell from those that are not hidden, itself among them."""
         embedded = self.embedding(codes.flatten(2))
         seen = torch.where(hidden.unsqueeze(2), self.mask, embedded).unflatten(1, self.grid)
         near = self.neighbours(seen.movedim(-1, 1)).flatten(2).transpose(1, 2)
         segments = self.to_segments(near.unflatten(1, (-1, self.segments.span)).flatten(2))
-        return near + self.segments(segments, rows)
+        return near + self.segments(segments, given)
 
-    def _hidden_log_probs(self, codes: Codes, hidden: Hidden, rows: Int64[Tensor, "b"]) -> Float[Tensor, "b q t"]:
+    def _hidden_log_probs(self, codes: Codes, hidden: Hidden, given: Float[Tensor, "b g"]) -> Float[Tensor, "b q t"]:
         """Log-probability of each hidden code, and zero for the others."""
-        features = self._features(codes, hidden, rows)
+        features = self._features(codes, hidden, given)
         scores = self.head.log_probs(features[hidden], codes.flatten(2).transpose(1, 2)[hidden])
         filled = scores.new_zeros(*hidden.shape, self.num_codebooks)
         filled[hidden] = scores
         return filled.transpose(1, 2)
 
     def _sample(
-        self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
+        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
     ) -> Int64[Tensor, "n q *grid"]:
         cells = math.prod(self.grid)
-        rows = self._resolve_condition(condition, n)
         codes = torch.zeros((n, self.num_codebooks, cells), dtype=torch.int64, device=self.device)
         hidden = torch.ones(n, cells, dtype=torch.bool, device=self.device)
+        return self._unmask(codes, hidden, condition, draw, progress)
+
+    def _complete(
+        self,
+        codes: Int64[Tensor, "q *grid"],
+        hidden: Bool[Tensor, "*grid"],
+        n: int,
+        candidates: int,
+        condition: Condition | None,
+        draw: Draw,
+        progress: Progress | None,
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Begin with the known cells in sight; as it sees all of them, there is nothing to choose among candidates."""
+        rows = None if condition is None else condition.expand(n, -1)
+        known = codes.flatten(1).expand(n, -1, -1).clone()
+        return self._unmask(known, hidden.flatten().expand(n, -1).clone(), rows, draw, progress)
+
+    def _unmask(
+        self,
+        codes: Int64[Tensor, "n q t"],
+        hidden: Hidden,
+        condition: Condition | None,
+        draw: Draw,
+        progress: Progress | None,
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Draw the hidden cells, as many in each image, into `codes` in a few steps."""
+        given = self.conditioning(self._resolve_condition(condition, len(codes)))
+        cells = int(hidden[0].sum())
         schedule = left_hidden(cells, self.steps)
         for step, left in enumerate(schedule, 1):
-            places = hidden.nonzero()[:, 1].view(n, -1)
-            features = self._features(codes.unflatten(2, self.grid), hidden, rows)
+            places = hidden.nonzero()[:, 1].view(len(codes), -1)
+            features = self._features(codes.unflatten(2, self.grid), hidden, given)
             drawn, sureness = self._draw(features.take_along_dim(places.unsqueeze(2), dim=1), draw)
             sureness = sureness + self.confidence_noise * (1 - step / len(schedule)) * gumbel_noise(sureness, draw)
             kept = sureness.topk(places.shape[1] - left, dim=1).indices

@@ -14,6 +14,7 @@ from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import Draw
 from voxlex.priors.embedding import CodeEmbedding
 from voxlex.priors.stacks import GatedStacks
+from voxlex.priors.start import start_at_marginals
 from voxlex.types import Codes, Logits
 
 
@@ -99,13 +100,7 @@ class GatedPixelCNN(Prior):
             ValueError: The codebook has not one vector for each code.
         """
         self._check_codes(codes)
-        if codebook is not None and codebook.shape[:2] != (self.num_codebooks, self.num_embeddings):
-            expected = f"({self.num_codebooks}, {self.num_embeddings}, d)"
-            raise ValueError(f"expected a codebook (q, k, d) = {expected}, got {tuple(codebook.shape)}")
-        counts = [torch.bincount(chosen.flatten(), minlength=self.num_embeddings) for chosen in codes.unbind(dim=1)]
-        self.head.start(torch.stack(counts), codebook)
-        if codebook is not None:
-            self.embedding.start(codebook)
+        start_at_marginals(codes, codebook, embedding=self.embedding, head=self.head)
 
     def forward(self, codes: Codes, condition: Condition | None = None) -> Logits:
         """Teacher-forced logits; see `Prior.forward`."""

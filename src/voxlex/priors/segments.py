@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxlex.nn.attention import BlockCache, TransformerBlock
@@ -23,8 +23,8 @@ class SegmentTransformer(nn.Module):
 
     With segments of a few cells the sequence is as many times shorter, and attention that many times squared cheaper;
     what lies next to a cell it sees by other means (as in Megabyte, Yu et al., 2305.07185). Every segment and every
-    cell have learned vectors of their own, since brains lie in the middle of their image; a class has one that all
-    segments share.
+    cell have learned vectors of their own, since brains lie in the middle of their image; an image's conditions
+    have one that all segments share.
 
     Args:
         grid: Code grid.
@@ -33,7 +33,6 @@ class SegmentTransformer(nn.Module):
         layers: Transformer blocks.
         heads: Heads of their attention.
         causal: Each segment sees itself and those before it alone.
-        rows: Rows of the class table.
         dropout: Share of what each block adds that is zeroed in training, in [0, 1).
 
     Raises:
@@ -51,7 +50,6 @@ class SegmentTransformer(nn.Module):
         layers: int,
         heads: int,
         causal: bool,
-        rows: int,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -61,8 +59,7 @@ class SegmentTransformer(nn.Module):
         self.span = span
         self.segment_position = nn.Parameter(torch.zeros(cells // span, width))
         self.cell_position = nn.Parameter(torch.zeros(cells // span, span, width))
-        self.class_bias = nn.Embedding(rows, width)
-        nn.init.normal_(self.class_bias.weight, std=0.5)
+        self.condition_bias = nn.Linear(width, width, bias=False)
         self.blocks = nn.ModuleList(
             TransformerBlock(width=width, heads=heads, expansion=self.expansion, causal=causal, dropout=dropout)
             for _ in range(layers)
@@ -70,10 +67,10 @@ class SegmentTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, bias=False)
         self.to_cells = nn.Linear(width, span * width)
 
-    def forward(self, x: Segments, rows: Int64[Tensor, "b"]) -> Float[Tensor, "b t c"]:
-        """Features of each cell; `rows` are the images' classes."""
+    def forward(self, x: Segments, given: Float[Tensor, "b c"]) -> Float[Tensor, "b t c"]:
+        """Features of each cell; `given` are the images' embedded conditions."""
         # Under autocast a float32 bias would make float32 of all that follows.
-        x = x + (self.segment_position + self.class_bias(rows).unsqueeze(1)).type_as(x)
+        x = x + (self.segment_position + self.condition_bias(given).unsqueeze(1)).type_as(x)
         for block in self.blocks:
             x = block(x)
         features = self.to_cells(self.norm(x)).unflatten(2, (self.span, -1))
@@ -87,18 +84,18 @@ class SegmentCache:
 
     Args:
         transformer: Its dropout is not applied.
-        rows: Row of the class table for each image.
+        given: Embedded condition of each image.
     """
 
-    def __init__(self, transformer: SegmentTransformer, rows: Int64[Tensor, "n"]) -> None:
+    def __init__(self, transformer: SegmentTransformer, given: Float[Tensor, "n c"]) -> None:
         self.transformer = transformer
-        self.class_bias = transformer.class_bias(rows)
+        self.condition_bias = transformer.condition_bias(given)
         length = len(transformer.segment_position)
-        self.blocks = [BlockCache(cast(TransformerBlock, block), len(rows), length) for block in transformer.blocks]
+        self.blocks = [BlockCache(cast(TransformerBlock, block), len(given), length) for block in transformer.blocks]
 
     def push(self, x: Float[Tensor, "n c"], at: int) -> Float[Tensor, "n p c"]:
         """Features of the cells of segment `at`, after all segments before it."""
-        x = x + self.transformer.segment_position[at] + self.class_bias
+        x = x + self.transformer.segment_position[at] + self.condition_bias
         for block in self.blocks:
             x = block.push(x, at)
         features = self.transformer.to_cells(self.transformer.norm(x)).unflatten(1, (self.transformer.span, -1))

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.priors.base import Prior, Progress
+from voxlex.priors.conditioning import ConditionEmbedding
+from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import Draw
 from voxlex.priors.embedding import CodeEmbedding
@@ -31,14 +33,14 @@ class TransformerPrior(Prior):
         num_embeddings: Size K of each codebook.
         grid: Code grid, (h, w) or (d, h, w).
         num_codebooks: Codes q in each cell.
-        classes: Number of condition classes; 0 for an unconditional prior.
+        conditions: What it can be asked for; none for an unconditional prior.
         width: Channels of the transformer; a multiple of `heads`.
         layers: Transformer blocks.
         heads: Heads of their attention.
         kernel_size: Side of the square or cube of neighbours, of which the earlier half is seen; odd, at least 3.
         embedding_dim: Size of the vectors that stand for the codes of a cell at the input.
         dropout: Share of what each block adds that is zeroed in training, in [0, 1).
-        condition_dropout: Share of training images whose class is hidden, in [0, 1).
+        condition_dropout: Share of training images of which a condition is hidden, in [0, 1).
 
     Raises:
         ValueError: An argument out of its range.
@@ -50,7 +52,7 @@ class TransformerPrior(Prior):
         num_embeddings: int,
         grid: Sequence[int],
         num_codebooks: int = 1,
-        classes: int = 0,
+        conditions: Conditions | None = None,
         width: int = 128,
         layers: int = 4,
         heads: int = 2,
@@ -63,7 +65,7 @@ class TransformerPrior(Prior):
             num_embeddings=num_embeddings,
             grid=grid,
             num_codebooks=num_codebooks,
-            classes=classes,
+            conditions=conditions,
             condition_dropout=condition_dropout,
         )
         self.embedding = CodeEmbedding(
@@ -83,9 +85,9 @@ class TransformerPrior(Prior):
             layers=layers,
             heads=heads,
             causal=True,
-            rows=classes + 1,
             dropout=dropout,
         )
+        self.conditioning = ConditionEmbedding(self.conditions, width=width, dropout=condition_dropout)
         self.head = DepthHead(width=width, num_embeddings=num_embeddings, num_codebooks=num_codebooks)
 
     def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
@@ -98,28 +100,28 @@ class TransformerPrior(Prior):
         self._check_codes(codes)
         start_at_marginals(codes, codebook, embedding=self.embedding, head=self.head)
 
-    def forward(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Logits:
+    def forward(self, codes: Codes, condition: Condition | None = None) -> Logits:
         """Teacher-forced logits; see `Prior.forward`."""
         return self.head(self._features(codes, condition), codes)
 
-    def code_log_probs(self, codes: Codes, condition: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b q *grid"]:
+    def code_log_probs(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b q *grid"]:
         """Log-probability of each code given the codes before it, in nats, holding few logits at a time."""
         return self.head.log_probs(self._features(codes, condition), codes)
 
-    def _features(self, codes: Codes, condition: Int64[Tensor, "b"] | None) -> Float[Tensor, "b *grid c"]:
+    def _features(self, codes: Codes, condition: Condition | None) -> Float[Tensor, "b *grid c"]:
         """What is known of each cell from the cells before it."""
         self._check_codes(codes)
-        rows = self._resolve_condition(condition, len(codes))
+        given = self.conditioning(self._resolve_condition(condition, len(codes)))
         embedded = self.embedding(codes)
-        far = self.segments(self.segment_neighbours(embedded), rows)
+        far = self.segments(self.segment_neighbours(embedded), given)
         return (self.neighbours(embedded) + far).unflatten(1, self.grid)
 
     def _sample(
-        self, n: int, condition: Int64[Tensor, "n"] | None, draw: Draw, progress: Progress | None
+        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
     ) -> Int64[Tensor, "n q *grid"]:
         cells = math.prod(self.grid)
         span = self.segments.span
-        cache = SegmentCache(self.segments, self._resolve_condition(condition, n))
+        cache = SegmentCache(self.segments, self.conditioning(self._resolve_condition(condition, n)))
         # One cell more than there are: neighbours beyond the grid are zeros.
         embedded = self.embedding.weight.new_zeros(n, cells + 1, self.embedding.weight.shape[2])
         codes = torch.empty((n, self.num_codebooks, cells), dtype=torch.int64, device=self.device)
