@@ -1,0 +1,79 @@
+"""Priors on the codes of one autoencoder after the same minutes, as a Markdown table.
+
+    python benchmarks/priors.py RUN SOURCE [--minutes 4] [--jobs 2] [--out runs/priors]
+
+RUN is a run with a trained autoencoder on SOURCE. For each recipe of a prior it is copied to a run of its own, the
+prior is trained there and evaluated by the commands that users run, each in a process that has one core.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from voxlex.config import Config, dump_config, load_recipe, read_config
+from voxlex.run_folder import RunFolder
+
+RECIPES = {"PixelCNN": "default", "transformer": "transformer", "masked": "masked"}
+PRIOR_FILES = ("prior.safetensors", "prior.state.pt", "report.html", "samples.png")
+
+
+def voxlex(*words: str | Path | float) -> None:
+    """Run a voxlex command on one core, in silence unless it fails."""
+    command = [sys.executable, "-m", "voxlex.cli", *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+
+
+def with_prior_of(config: Config, recipe: Config) -> Config:
+    """Return a run's settings with the prior, and its stage of training, of a recipe."""
+    return replace(config, prior=recipe.prior, training=replace(config.training, prior=recipe.training.prior))
+
+
+def run(recipe: str, options: argparse.Namespace) -> dict[str, float]:
+    """Train and evaluate the prior of a recipe; return its figures."""
+    out = options.out / recipe
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(options.run, out, ignore=lambda _, names: [name for name in names if name in PRIOR_FILES])
+    config = with_prior_of(read_config(out / "config.yaml"), load_recipe(recipe))
+    (out / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    voxlex("train", options.source, "--out", out, "--stage", "prior", "--minutes", options.minutes)
+    voxlex("evaluate", out, options.source, "--json", options.out / f"{recipe}.json")
+    stage = RunFolder.open(out).metadata()["stages"]["prior"]
+    print(f"done: {recipe}", file=sys.stderr, flush=True)
+    return json.loads((options.out / f"{recipe}.json").read_text()) | {"steps": stage["steps"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs/priors"))
+    options = parser.parse_args()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        found = dict(zip(RECIPES, pool.map(lambda recipe: run(recipe, options), RECIPES.values()), strict=True))
+    columns = ("swd", "frechet", "precision", "recall", "coverage", "copies")
+    print("| prior | bits per code | steps | " + " | ".join(columns) + " |")
+    print("|---|---:|---:|" + "---:|" * len(columns))
+    for name, figures in found.items():
+        bits = figures.get("prior.bits_per_code")
+        written = f"≤ {figures['prior.bits_per_code_at_most']:.2f}" if bits is None else f"{bits:.2f}"
+        cells = [f"{figures[f'generation.{column}']:.3f}" for column in columns]
+        print(f"| {name} | {written} | {figures['steps']:,} | " + " | ".join(cells) + " |")
+    first = next(iter(found.values()))
+    print(f"| the marginal of the codes | {first['prior.marginal_bits_per_code']:.2f} | |" + " |" * len(columns))
+    cells = [f"{first[f'generation.{column}_floor']:.3f}" for column in columns]
+    print("| real images | | | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
