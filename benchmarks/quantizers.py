@@ -97,7 +97,7 @@ def measure_step(library: str, k: int, d: int) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     seconds: list[float] = []
-    while len(seconds) < 4 or (sum(seconds) < 2 and len(seconds) < 40):
+    while len(seconds) < 3 or (sum(seconds) < 2 and len(seconds) < 40):
         started = time.perf_counter()
         step(z_e).backward()
         seconds.append(time.perf_counter() - started)
