@@ -1,0 +1,15 @@
+"""The Python of the docs runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize("name", ["priors", "quantizers"])
+def test_the_python_of_a_page_runs(name: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{name}.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert blocks
+    exec("\n".join(blocks), {})
