@@ -13,6 +13,9 @@ from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.progress import progress_bar
 
+SHOWN_SAMPLES = 64
+"""Enough for a sheet, however few the held-out images are."""
+
 SHOWN_PAIRS = 6
 """Samples that are shown beside the training image nearest to them."""
 
@@ -44,7 +47,7 @@ def generate_and_judge(
     Args:
         vocabulary: With a prior.
         dataset: What it was trained on; its test part is what the samples are compared with.
-        count: How many to draw.
+        count: How many to draw; fewer if the held-out images are too few to compare so many with.
         features: "default", "inception", or a TorchScript file; see `evaluation.generation.load_features`.
         seed: The same seed gives the same samples and figures on the same machine.
 
@@ -53,6 +56,7 @@ def generate_and_judge(
     """
     describe = load_features(features)
     held_out, training = dataset.subset("test"), dataset.subset("train")
+    count = min(count, max(len(held_out) // 2, SHOWN_SAMPLES))
     labels = _labels_like(held_out, count, known=vocabulary.labels)
     with progress_bar("sampling") as progress:
         samples = vocabulary.sample(

@@ -17,9 +17,9 @@ from voxlex.run_folder import RunFolder
 from voxlex.training.journal import read_journal
 from voxlex.vocabulary import Vocabulary, load
 from voxlex.workflows.evaluate import Evaluation, evaluate
+from voxlex.workflows.judge import SHOWN_SAMPLES
 
 SHOWN_RECONSTRUCTIONS = 12
-SHOWN_SAMPLES = 64
 SHOWN_IN_REPORT = 18
 
 
