@@ -1,11 +1,15 @@
 """Nearest codeword search, exact, without the N×K distance matrix in memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+from voxlex.quantizers import search_int8
 
 _TILE_ELEMENTS = 2**19
 """Scores held at a time on a CPU: 2 MiB of float32, which stays in the cores' caches."""
@@ -44,14 +48,24 @@ def _search(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> In
         vectors, codebook = _centred(vectors, codebook)
         if _fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
             return search_triton.nearest(vectors, codebook)
-        precision = torch.get_float32_matmul_precision()
-        if precision == "highest":
-            return _in_tiles(vectors, codebook)
-        torch.set_float32_matmul_precision("highest")
-        try:
-            return _in_tiles(vectors, codebook)
-        finally:
-            torch.set_float32_matmul_precision(precision)
+        with _full_precision():
+            if not search_int8.suits(vectors, codebook):
+                return _in_tiles(vectors, codebook)
+            codes, crowded = search_int8.nearest(vectors, codebook)
+            for span in crowded:
+                codes[span] = _in_tiles(vectors[span], codebook)
+            return codes
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Form products of float32 in float32, whatever the process has settled for."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 @torch.library.custom_op("voxlex::nearest", mutates_args=())

@@ -1,0 +1,124 @@
+import pytest
+import torch
+from torch import Tensor
+
+from voxlex.quantizers import search, search_int8
+from voxlex.quantizers.search import nearest
+
+pytestmark = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit dot products in this processor")
+
+
+@pytest.fixture(autouse=True)
+def small_problems_suit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_int8, "suits", lambda *_: True)
+
+
+def brute_force(vectors: Tensor, codebook: Tensor) -> Tensor:
+    return (vectors.double().unsqueeze(1) - codebook.double()).square().sum(dim=2).argmin(dim=1)
+
+
+def left_over(vectors: Tensor, codebook: Tensor) -> int:
+    """Count the vectors that 8 bits do not decide."""
+    codes, crowded = search_int8.nearest(vectors, codebook)
+    return sum(len(codes[span]) for span in crowded)
+
+
+@pytest.mark.parametrize("d", [1, 8, 64, 200])
+@pytest.mark.parametrize("k", [1, 31, 1000])
+def test_equals_brute_force_in_float64(k: int, d: int) -> None:
+    vectors, codebook = torch.randn(333, d), torch.randn(k, d)
+    agree = nearest(vectors, codebook) == brute_force(vectors, codebook)
+    assert agree.double().mean() > 0.99  # all but those float32 cannot tell apart
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("spread", [0.1, 1.0, 4.0])
+def test_lengths_that_differ_do_not_mislead(spread: float, scale: float) -> None:
+    # Long codewords and short ones: the bias, half of the squared length, outweighs the products.
+    lengths = (torch.rand(500, 1) * spread).exp()
+    vectors, codebook = scale * torch.randn(300, 32), scale * lengths * torch.randn(500, 32)
+    assert torch.equal(nearest(vectors, codebook), brute_force(vectors, codebook))
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_no_score_strays_beyond_the_margin(rounds: int) -> None:
+    vectors = torch.randn(200, 64) * torch.rand(200, 1) * 3
+    codebook = torch.randn(320, 64) * torch.rand(64)
+    bias = -0.5 * codebook.square().sum(dim=1)
+    prepared = search_int8._screening(vectors, codebook, bias)
+    assert prepared is not None
+    unit = (vectors.abs().amax() / 127 * codebook.abs().amax() / 127).double()
+    exact = (vectors.double() @ codebook.double().t() + bias.double()) / unit
+    found = (prepared.codebook.int() @ prepared.vectors.int()).t().double()
+    # What is common to all codewords of a vector does not matter: compare differences to the best one.
+    best = exact.argmax(dim=1, keepdim=True)
+    strayed = ((found - found.gather(1, best)) - (exact - exact.gather(1, best))).abs()
+    assert (strayed <= prepared.margin.unsqueeze(1)).all()
+    assert strayed.max() > 0.02 * prepared.margin.max()  # and the margin is not absurdly wide
+
+
+def test_codewords_close_to_vectors_need_few_exact_scores() -> None:
+    codebook = torch.randn(2000, 64)
+    vectors = codebook[torch.randint(2000, (500,))] + 0.2 * torch.randn(500, 64)
+    prepared = search_int8._screening(vectors, codebook, -0.5 * codebook.square().sum(dim=1))
+    assert prepared is not None
+    rows, _, crowded = search_int8._candidates(prepared)
+    assert not crowded
+    assert len(rows) <= 2 * 500
+
+
+def test_many_equal_codewords_are_left_to_float32_and_the_lowest_wins() -> None:
+    codebook = torch.randn(1, 32).expand(5000, -1).clone()
+    codebook[0] += 100
+    vectors = torch.randn(300, 32)
+    assert left_over(vectors, codebook) == 300
+    assert (nearest(vectors, codebook) == 1).all()
+
+
+def test_ties_go_to_the_lowest_index() -> None:
+    codebook = torch.randn(250, 64).repeat(4, 1)
+    assert left_over(codebook[:250], codebook) == 0
+    assert torch.equal(nearest(codebook[:250], codebook), torch.arange(250))
+
+
+def test_an_outlier_does_not_mislead() -> None:
+    vectors, codebook = torch.randn(300, 32), torch.randn(600, 32)
+    vectors[7] *= 1e6
+    assert torch.equal(nearest(vectors, codebook), brute_force(vectors, codebook))
+
+
+@pytest.mark.parametrize("extreme", [1e-30, 1e30, -3e38, float("inf"), float("nan")])
+@pytest.mark.parametrize("where", ["vectors", "codebook"])
+def test_extreme_inputs_give_indices_in_range(extreme: float, where: str) -> None:
+    tensors = {"vectors": torch.randn(50, 32), "codebook": torch.randn(33, 32)}
+    tensors[where] = extreme * tensors[where].sign()
+    codes = nearest(**tensors)
+    assert codes.min() >= 0
+    assert codes.max() < 33
+
+
+def test_zeros_are_searched_too() -> None:
+    assert (nearest(torch.zeros(40, 32), torch.zeros(50, 32)) == 0).all()
+
+
+def test_holds_few_scores_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles: list[int] = []
+    within = search_int8._within_margin
+    monkeypatch.setattr(
+        search_int8, "_within_margin", lambda groups, margin: tiles.append(groups.numel()) or within(groups, margin)
+    )
+    nearest(torch.randn(3000, 32), torch.randn(3000, 32))
+    assert max(tiles) <= 2**20
+    assert sum(tiles) >= 3000 * 3000
+
+
+def test_is_chosen_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert search_int8.suits(torch.zeros(256, 32), torch.zeros(4096, 32))
+    assert not search_int8.suits(torch.zeros(256, 8), torch.zeros(4096, 8))
+    assert not search_int8.suits(torch.zeros(256, 32), torch.zeros(1024, 32))
+    called: list[int] = []
+    exact = search._in_tiles
+    monkeypatch.setattr(search, "_in_tiles", lambda vectors, codebook: called.append(1) or exact(vectors, codebook))
+    nearest(torch.randn(256, 32), torch.randn(4096, 32))
+    assert not called
