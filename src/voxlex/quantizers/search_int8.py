@@ -5,6 +5,7 @@ scores is only what rounding took from vectors and codewords, which is known. A 
 the best one by more than that cannot be the nearest; the few others are scored in float32.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -12,14 +13,14 @@ from jaxtyping import Float, Int8, Int32, Int64
 from torch import Tensor
 
 _LARGEST = 127
-_TILE_ELEMENTS = 2**20
-"""Integer scores held at a time: 4 MiB."""
+_TILE_ELEMENTS = 3 * 2**19
+"""Integer scores held at a time: 6 MiB."""
 
 _GROUP = 32
 """Codewords whose maximum is taken first, and of which all are looked at where it may hold the nearest."""
 
-_SCORED_ELEMENTS = 2**22
-"""Numbers of vectors, and of codewords, gathered at a time to be scored: 16 MiB."""
+_SCORED_ELEMENTS = 2**18
+"""Numbers of vectors, and of codewords, gathered at a time to be scored: 1 MiB."""
 
 _CROWDED = 64
 """Groups or codewords for each vector of a tile above which it is better scored in float32 as a whole."""
@@ -60,36 +61,40 @@ def _screening(
     With `a·q` for a rounded vector and `b·r` for a rounded codeword, `|x·e − ab q·r| ≤ ‖x − aq‖‖e‖ + ‖aq‖‖e − br‖` by
     Cauchy-Schwarz. Two scores may both be wrong by that, in opposite directions.
     """
-    step, codebook_step = (tensor.abs().amax() / _LARGEST for tensor in (vectors, codebook))
+    step, codebook_step = (float(tensor.abs().amax()) / _LARGEST for tensor in (vectors, codebook))
     unit = step * codebook_step
-    if not (unit.isfinite() and unit > 1e-30):
+    if not 1e-30 < unit < 1e30:
         return None
-    rounded, rounded_codebook = (vectors / step).round_(), (codebook / codebook_step).round_()
-    lost = (codebook - codebook_step * rounded_codebook).norm(dim=1).amax()
-    error = (vectors - step * rounded).norm(dim=1) * codebook.norm(dim=1).amax() + step * rounded.norm(dim=1) * lost
+    rounded, lost = _rounded(vectors, step)
+    rounded_codebook, codebook_lost = _rounded(codebook, codebook_step)
+    error = lost * codebook.norm(dim=1).amax() + step * rounded.norm(dim=1) * codebook_lost.amax()
     # Beyond it: half a unit of the bias, and what float32 loses in computing the bias, the norms and the exact scores.
     margin = 2 * (1.001 * error / unit + 1 + 1e-5 * bias.abs().amax() / unit)
     levels = ((bias - bias.mean()) / unit).round_()
-    columns = max(1, int((levels.abs().amax() / _LARGEST**2).clamp(max=2**20).ceil()))
+    columns = max(1, math.ceil(min(float(levels.abs().amax()), 1e9) / _LARGEST**2))
     if columns > _MOST_BIAS_COLUMNS or not margin.amax() < 2**30:
         return None
-    factors = torch.tensor([_LARGEST] * columns + [1.0]).unsqueeze(1).expand(-1, len(vectors))
-    digits = _digits(levels, columns)
-    whole_groups = torch.cat([rounded_codebook, digits], dim=1)
-    whole_groups = torch.cat([whole_groups, whole_groups[-1:].expand(-len(codebook) % _GROUP, -1)])
+    factors = torch.tensor([_LARGEST] * columns + [1], dtype=torch.int8).unsqueeze(1).expand(-1, len(vectors))
+    beside = torch.cat([rounded_codebook.to(torch.int8), _digits(levels, columns)], dim=1)
     return _Screening(
-        vectors=torch.cat([rounded.t(), factors]).to(torch.int8),
-        codebook=whole_groups.to(torch.int8),
+        vectors=torch.cat([rounded.t().to(torch.int8), factors]),
+        codebook=torch.cat([beside, beside[-1:].expand(-len(beside) % _GROUP, -1)]),
         margin=margin.ceil().int(),
     )
 
 
-def _digits(levels: Float[Tensor, " k"], columns: int) -> Float[Tensor, "k c"]:
+def _rounded(rows: Float[Tensor, "n d"], step: float) -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"]]:
+    """Return rows in whole steps, and the length of what each lost."""
+    rounded = (rows / step).round_()
+    return rounded, torch.sub(rows, rounded, alpha=step).norm(dim=1)
+
+
+def _digits(levels: Float[Tensor, " k"], columns: int) -> Int8[Tensor, "k c"]:
     """Write whole numbers as 127 times a sum of `columns` 8-bit numbers, plus one more."""
     high = (levels / _LARGEST).round()
     # ⌊h/m⌋ + ⌊(h+1)/m⌋ + … + ⌊(h+m−1)/m⌋ = h (Hermite): the parts are as equal as they can be.
     parts = ((high.unsqueeze(1) + torch.arange(columns)) / columns).floor()
-    return torch.cat([parts, (levels - _LARGEST * high).unsqueeze(1)], dim=1)
+    return torch.cat([parts, (levels - _LARGEST * high).unsqueeze(1)], dim=1).to(torch.int8)
 
 
 def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> tuple[Int64[Tensor, " n"], list[slice]]:
