@@ -67,13 +67,22 @@ def test_a_whole_nucleus_cuts_nothing_by_rounding():
     assert torch.equal(Draw(top_p=1.0).probabilities(logits), Draw().probabilities(logits))
 
 
-def test_frequencies_follow_the_probabilities():
-    logits = torch.tensor([[0.0, 1.0, -1.0, 0.5]])
-    draw = Draw(temperature=0.7, top_k=3, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 16, 37])
+def test_frequencies_follow_the_probabilities(k):
+    logits = 1.5 * torch.randn(1, k, generator=torch.Generator().manual_seed(k))
+    draw = Draw(temperature=0.7, top_k=max(1, k - 2), generator=torch.Generator().manual_seed(0))
     codes = draw(logits.expand(40_000, -1))
-    frequencies = torch.bincount(codes, minlength=4) / len(codes)
-    torch.testing.assert_close(frequencies, draw.probabilities(logits)[0], atol=0.01, rtol=0)
-    assert frequencies[2] == 0
+    frequencies = torch.bincount(codes, minlength=k) / len(codes)
+    expected = draw.probabilities(logits)[0]
+    torch.testing.assert_close(frequencies, expected, atol=0.01, rtol=0)
+    assert (frequencies[expected == 0] == 0).all()
+
+
+def test_draws_of_one_call_are_independent():
+    codes = Draw(generator=torch.Generator().manual_seed(0))(torch.zeros(40_000, 16)).view(-1, 2)
+    pairs = torch.bincount(16 * codes[:, 0] + codes[:, 1], minlength=256)
+    # χ² of 255 degrees of freedom: mean 255, standard deviation 22.6.
+    assert 160 < ((pairs - 78.125).square() / 78.125).sum() < 350
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-300])

@@ -60,7 +60,7 @@ class MaskedPrior(Prior):
     """
 
     exact = False
-    likelihood_draws = 16
+    likelihood_draws = 4
     confidence_noise = 4.5
     embedding_dim = 32
     longest_segment = 4
