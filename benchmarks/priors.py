@@ -19,7 +19,7 @@ from pathlib import Path
 from voxlex.config import Config, dump_config, load_recipe, read_config
 from voxlex.run_folder import RunFolder
 
-RECIPES = {"PixelCNN": "default", "transformer": "transformer", "masked": "masked"}
+RECIPES = {"transformer": "default", "PixelCNN": "pixelcnn", "masked": "masked"}
 PRIOR_FILES = ("prior.safetensors", "prior.state.pt", "report.html", "samples.png")
 
 

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import log2
 from pathlib import Path
 
@@ -20,7 +21,14 @@ from voxlex.assembly import build_quantizer
 from voxlex.config import load_recipe, recipe_names
 from voxlex.run_folder import RunFolder
 
-KINDS = sorted(set(recipe_names()) - {"demo", "paper", "transformer", "masked"})
+
+def differs_in_quantizer_alone(recipe: str) -> bool:
+    """Whether a recipe is the default with, at most, another quantiser."""
+    config, default = load_recipe(recipe), load_recipe("default")
+    return replace(config, model=replace(config.model, quantizer=default.model.quantizer)) == default
+
+
+KINDS = sorted(name for name in recipe_names() if differs_in_quantizer_alone(name))
 
 
 def voxlex(*words: str | Path | float) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from voxlex.config.networks import NetworkConfig, ResidualNetworkConfig
-from voxlex.config.priors import PixelCNNConfig, PriorConfig
+from voxlex.config.priors import PriorConfig, TransformerPriorConfig
 from voxlex.config.quantizers import QuantizerConfig, VectorQuantizerConfig
 from voxlex.config.settings import Count, Settings
 from voxlex.config.training import LossesConfig, TrainingConfig
@@ -50,5 +50,5 @@ class Config(Settings):
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     losses: LossesConfig = field(default_factory=LossesConfig)
-    prior: PriorConfig = field(default_factory=PixelCNNConfig)
+    prior: PriorConfig = field(default_factory=TransformerPriorConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -87,5 +87,5 @@ PriorConfig = Annotated[
     Annotated[PixelCNNConfig, Tag("pixelcnn")]
     | Annotated[TransformerPriorConfig, Tag("transformer")]
     | Annotated[MaskedPriorConfig, Tag("masked")],
-    by_kind("pixelcnn"),
+    by_kind("transformer"),
 ]

@@ -84,5 +84,5 @@ class TrainingConfig(Settings):
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
     autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
     prior: StageConfig = field(
-        default_factory=lambda: StageConfig(batch_size=8, learning_rate=6e-3, weight_decay=0.0, betas=(0.9, 0.95))
+        default_factory=lambda: StageConfig(batch_size=4, learning_rate=4e-3, weight_decay=0.0, betas=(0.9, 0.95))
     )

@@ -79,8 +79,7 @@ class Draw:
 def _drawn(probabilities: Float[Tensor, "n k"], generator: torch.Generator | None) -> Int64[Tensor, "n"]:
     """One code for each row: first one of about √K blocks of codes, then one in it, each by its cumulated probability.
 
-    That takes one random number a block and not, as a race of exponential clocks does, one a code; and short sums hardly
-    round.
+    That takes two random numbers, where a race of exponential clocks takes one a code; and short sums hardly round.
     """
     codes = probabilities.shape[1]
     side = math.isqrt(codes - 1) + 1
