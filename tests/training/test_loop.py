@@ -65,6 +65,21 @@ class Toy(Objective):
         return {"l1": float((module(self.images).x_hat - self.images).abs().mean())}
 
 
+class Judged(Toy):
+    """Its validations give the figures they are told to, whatever is learned."""
+
+    yardstick = "l1"
+
+    def __init__(self, figures: list[float]) -> None:
+        super().__init__()
+        self.figures = figures
+        self.seen: list[dict[str, Tensor]] = []
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        self.seen.append({name: tensor.clone() for name, tensor in self.module.state_dict().items()})
+        return {"l1": self.figures.pop(0)}
+
+
 def train(objective: Toy, folder: Path, *, steps: int, resume: bool = False) -> Fitted:
     torch.manual_seed(3)
     fabric = Fabric(accelerator="cpu", devices=1)
@@ -131,3 +146,25 @@ def test_signals_act_as_usual_afterwards(tmp_path: Path) -> None:
     usual = signal.getsignal(signal.SIGINT)
     train(Toy(), tmp_path, steps=1)
     assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_the_best_weights_on_held_out_rows_are_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    judged = Judged([1.0, 2.0])
+    fitted = train(judged, tmp_path, steps=20)
+    assert (fitted.step, fitted.kept_step) == (20, 10)
+    assert all(torch.equal(tensor, judged.seen[0][name]) for name, tensor in weights(judged).items())
+    assert "kept the weights of step 10" in capfd.readouterr().err
+
+
+def test_the_last_weights_are_kept_if_none_were_better(tmp_path: Path) -> None:
+    judged = Judged([2.0, 1.0])
+    assert train(judged, tmp_path, steps=20).kept_step == 20
+    assert all(torch.equal(tensor, judged.seen[1][name]) for name, tensor in weights(judged).items())
+
+
+def test_a_resumed_run_still_knows_the_best_weights(tmp_path: Path) -> None:
+    before = Judged([1.0, 2.0])
+    train(before, tmp_path, steps=20)
+    resumed = Judged([3.0, 4.0])
+    assert train(resumed, tmp_path, steps=40, resume=True).kept_step == 10
+    assert all(torch.equal(tensor, before.seen[0][name]) for name, tensor in weights(resumed).items())

@@ -41,6 +41,11 @@ class Display:
         if alarm:
             self._console.print(f"[bold yellow]warning:[/] {alarm}", highlight=False, soft_wrap=True)
 
+    def kept(self, step: int) -> None:
+        """Print that the last weights were not the best."""
+        text = f"{self._stage}: kept the weights of step {step}, the best on held-out rows"
+        self._console.print(text, highlight=False, soft_wrap=True)
+
     def __enter__(self) -> "Display":
         self._progress.start()
         return self

@@ -2,11 +2,13 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from voxlex.errors import Interrupted, TrainingError
 from voxlex.training.batches import Batches
@@ -49,10 +51,20 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a stage took, over all its sessions: steps, and seconds of training."""
+    """What a stage took, over all its sessions: steps, and seconds of training; and the step whose weights it kept."""
 
     step: int
     elapsed_s: float
+    kept_step: int
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The weights that did best on held-out rows so far."""
+
+    value: float
+    step: int
+    weights: Mapping[str, Tensor]
 
 
 def fit(
@@ -66,6 +78,8 @@ def fit(
     resume: bool = False,
 ) -> Fitted:
     """Train an objective's module in place until its budget is spent.
+
+    With a yardstick, the module ends with the weights that did best on held-out rows, else with the last ones.
 
     Args:
         objective: What to train, on what.
@@ -88,7 +102,10 @@ def fit(
         Display(objective.name, active=fabric.is_global_zero) as display,
     ):
         trainer.run(journal, display)
-    return Fitted(step=trainer.step, elapsed_s=trainer.elapsed_s)
+        kept_step = trainer.keep_best()
+        if kept_step != trainer.step:
+            display.kept(kept_step)
+    return Fitted(step=trainer.step, elapsed_s=trainer.elapsed_s, kept_step=kept_step)
 
 
 class _Trainer:
@@ -126,6 +143,7 @@ class _Trainer:
             self.module.mark_forward_method(method)
         self.step = 0
         self.elapsed_s = 0.0
+        self.best: _Best | None = None
 
     @property
     def progress(self) -> float:
@@ -187,10 +205,27 @@ class _Trainer:
         self.module.eval()
         figures = self.objective.validate(self.module)
         self.module.train()
+        self._compare(figures)
         journal.write(
             {f"validation/{name}": value for name, value in figures.items()}, step=self.step, elapsed_s=self.elapsed_s
         )
         display.validated(figures, step=self.step, alarm=self.objective.alarm(progress=self.progress))
+
+    def _compare(self, figures: Mapping[str, float]) -> None:
+        """Remember the weights if they are the best yet."""
+        if self.objective.yardstick is None:
+            return
+        value = figures[self.objective.yardstick]
+        if self.best is None or value < self.best.value:
+            weights = {name: tensor.detach().clone() for name, tensor in self.objective.module.state_dict().items()}
+            self.best = _Best(value, self.step, weights)
+
+    def keep_best(self) -> int:
+        """Give the module its best weights; return their step, the last one if none were better."""
+        if self.best is None or self.best.step == self.step:
+            return self.step
+        self.objective.module.load_state_dict(self.best.weights)
+        return self.best.step
 
     def save(self) -> None:
         """Write the state to resume from."""
@@ -202,6 +237,7 @@ class _Trainer:
             "random": random_state(),
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "best": None if self.best is None else vars(self.best),
         }
         save_state(self.state_path, state)
 
@@ -215,3 +251,4 @@ class _Trainer:
         set_random_state(state["random"])
         self.step = state["step"]
         self.elapsed_s = state["elapsed_s"]
+        self.best = _Best(**state["best"]) if state.get("best") else None

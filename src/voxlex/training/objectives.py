@@ -34,12 +34,14 @@ class Objective(ABC):
         module: What is trained.
         rows: Number of training rows.
         forward_methods: Methods of the module, other than `forward`, that `step` calls.
+        yardstick: The validation figure, smaller is better, by which the best weights are kept; None keeps the last.
     """
 
     name: str
     module: nn.Module
     rows: int
     forward_methods: tuple[str, ...] = ()
+    yardstick: str | None = None
 
     @abstractmethod
     def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
@@ -146,6 +148,9 @@ class AutoencoderObjective(Objective):
 class PriorObjective(Objective):
     """Stage two: model the code grids of the frozen autoencoder (1711.00937, section 3.3).
 
+    On few images a prior begins to learn them by heart long before its budget is spent; the weights that predict
+    held-out codes best are kept.
+
     Args:
         prior: The model to train.
         training: Codes of the training images, and what is known of each.
@@ -154,6 +159,7 @@ class PriorObjective(Objective):
 
     name = "prior"
     forward_methods = ("loss",)
+    yardstick = "bits_per_code"
 
     def __init__(
         self,

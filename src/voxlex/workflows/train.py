@@ -191,6 +191,7 @@ class _TrainingRun:
         save_weights(weights, objective.module, about={"voxlex": versions()["voxlex"], "stage": objective.name})
         facts = {
             "steps": fitted.step,
+            "kept_step": fitted.kept_step,
             "minutes": round(fitted.elapsed_s / 60, 2),
             "parameters": sum(parameter.numel() for parameter in objective.module.parameters()),
             "device": str(self.fabric.device),
