@@ -60,5 +60,5 @@ def restore_scan(image: np.ndarray, *, height: int, width: int, intensity: Inten
         width: Width of the original in pixels.
         intensity: The map that the original went through.
     """
-    pixels = restore_from_canvas(image.astype(np.float32), height=height, width=width)
+    pixels = restore_from_canvas(image.astype(np.float32), shape=(height, width))
     return Scan(voxels=intensity.from_unit(pixels))
