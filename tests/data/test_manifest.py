@@ -20,7 +20,7 @@ def test_images_are_found_at_all_depths_and_sorted(tmp_path: Path):
     _touch(tmp_path, "notes.txt", "b/table.csv", ".hidden.png", ".cache/4.png", "volume.nii.gz")
     table = index_folder(tmp_path)
     assert tuple(table.columns) == INDEX_COLUMNS
-    assert list(table["path"]) == ["a.tiff", "b/1.jpg", "b/2.PNG", "b/c/3.JPEG", "x.tif"]
+    assert list(table["path"]) == ["a.tiff", "b/1.jpg", "b/2.PNG", "b/c/3.JPEG", "volume.nii.gz", "x.tif"]
 
 
 def test_class_folders_become_labels(tmp_path: Path):
@@ -70,7 +70,7 @@ def test_missing_folder(tmp_path: Path):
 
 
 def test_a_file_where_a_folder_is_meant(tmp_path: Path):
-    with pytest.raises(DataError, match=r"scan\.png: a folder of images is expected here, not a file"):
+    with pytest.raises(DataError, match=r"scan\.png: a folder of scans is expected here, not a file"):
         index_folder(_touch(tmp_path, "scan.png") / "scan.png")
 
 

@@ -1,23 +1,47 @@
 """One table per data set: a row for each image file of a folder."""
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from voxlex.data.naming import is_class_folder, slice_of, subject_of
-from voxlex.data.scans import IMAGE_SUFFIXES
+from voxlex.data.scans import IMAGE_SUFFIXES, VOLUME_SUFFIXES, find_scans
 from voxlex.errors import DataError
 
 INDEX_COLUMNS = ("path", "subject", "slice", "label", "group")
 """Columns of the table that `index_folder` returns."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Index:
+    """The scans of a source: the folder that paths are relative to, and a table with a row for each scan."""
+
+    root: Path
+    table: pd.DataFrame
+
+
+def index_source(source: str | Path) -> Index:
+    """List the scans of a folder and of all folders below it, or the one that `source` is itself.
+
+    Raises:
+        DataError: `source` is missing, cannot be read or holds no scan.
+    """
+    source = Path(source)
+    if source.is_file():
+        return Index(root=source.parent, table=_describe([source.name]))
+    return Index(root=source, table=index_folder(source))
+
+
+def name_of(source: str | Path) -> str:
+    """Short name of a folder or a file."""
+    return Path(source).resolve().name
+
+
 def index_folder(source: str | Path) -> pd.DataFrame:
     """List the images of a folder and of all folders below it.
 
-    Hidden files and folders are left out, and so is everything without one of the suffixes in `IMAGE_SUFFIXES`. Linked
-    folders are followed once. No image is opened.
+    No image is opened; see `find_scans`.
 
     Args:
         source: The folder.
@@ -34,14 +58,14 @@ def index_folder(source: str | Path) -> pd.DataFrame:
     Raises:
         DataError: `source` is missing, is not a folder, cannot be read or holds no image.
     """
-    folder = Path(source)
-    if not folder.exists():
-        raise DataError(f"{folder}: no such folder")
-    if not folder.is_dir():
-        raise DataError(f"{folder}: a folder of images is expected here, not a file")
-    paths = sorted(_image_paths(folder))
+    paths = find_scans(source)
     if not paths:
-        raise DataError(f"{folder}: no images found; looked for {', '.join(IMAGE_SUFFIXES)} in it and below")
+        known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
+        raise DataError(f"{source}: no images found; looked for {known} in it and below")
+    return _describe(paths)
+
+
+def _describe(paths: list[str]) -> pd.DataFrame:
     subjects = [subject_of(path) for path in paths]
     return pd.DataFrame(
         {
@@ -52,32 +76,6 @@ def index_folder(source: str | Path) -> pd.DataFrame:
             "group": [subject or path for subject, path in zip(subjects, paths, strict=True)],
         }
     )
-
-
-def _image_paths(source: Path) -> list[str]:
-    paths: list[str] = []
-    pending = [(str(source), "")]
-    seen: set[tuple[int, int]] = set()
-    while pending:
-        folder, prefix = pending.pop()
-        try:
-            # A link may lead back to a folder above it; device and inode tell that the folder is known.
-            status = Path(folder).stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as found:
-                entries = sorted(
-                    (entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name
-                )
-        except OSError as cause:
-            raise DataError(f"{folder}: cannot be listed: {cause.strerror or cause}") from cause
-        for entry in entries:
-            if entry.is_dir():
-                pending.append((entry.path, f"{prefix}{entry.name}/"))
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                paths.append(prefix + entry.name)
-    return paths
 
 
 def _labels(paths: list[str]) -> list[str]:

@@ -25,7 +25,7 @@ def to_canonical(
     voxels = as_voxels(volume.transpose(axes)[*(slice(None, None, sign) for sign in signs)])
     if min(voxels.strides) < 0:  # PyTorch takes no array that runs backwards; the order in memory stays the file's
         voxels = voxels.copy(order="K")
-    affine = _canonical_affine(stored.affine, _three(stored.shape))
+    _, affine = canonical_grid(stored)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     return Scan(
         voxels=voxels,
@@ -54,6 +54,18 @@ def to_stored(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     if turned.shape != _three(scan.stored.shape):
         raise DataError(f"voxels of shape {turned.shape} do not fit the stored grid of {_three(scan.stored.shape)}")
     return turned.reshape(scan.stored.shape), scan.stored.affine
+
+
+def canonical_grid(stored: StoredGrid) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Return shape and affine of a volume in canonical order, of the grid of its file.
+
+    Raises:
+        DataError: The affine does not span a space.
+    """
+    axes, _ = _axes(stored.affine)
+    shape = _three(stored.shape)
+    x, y, z = (shape[axis] for axis in axes)
+    return (x, y, z), _canonical_affine(stored.affine, shape)
 
 
 def check_affine(affine: np.ndarray) -> None:
