@@ -33,8 +33,8 @@ def assemble(
 
     Args:
         folder: Where the data set is written; must not exist.
-        fill: Appends the canvases to the spool it is given, and returns a table with a row for each (all `COLUMNS` but
-            `split`) and what it left out.
+        fill: Appends the canvases to the spool it is given, and returns a table with a row for each (all `COLUMNS`,
+            and others that are kept) and what it left out. Without a column `split` it is divided here.
         size: Side of the canvases in pixels, at least 8.
         seed: Seed of the division into splits.
         name: Short name of the source.
@@ -51,11 +51,13 @@ def assemble(
         with scratch.open("w+b") as file:
             spool = Spool(file, size=size)
             manifest, skipped = fill(spool)
-            manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
+            if "split" not in manifest:
+                manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
             order = split_order(list(manifest["split"]))
             spool.write_array(building / IMAGES_FILE, order=order)
         scratch.unlink()
-        manifest = manifest.iloc[order].reset_index(drop=True)[list(COLUMNS)]
+        more = [name for name in manifest.columns if name not in COLUMNS]
+        manifest = manifest.iloc[order].reset_index(drop=True)[[*COLUMNS, *more]]
         images = np.load(building / IMAGES_FILE, mmap_mode="r")
         options = {"size": size, "seed": seed, **options}
         fingerprint = fingerprint_of(images, manifest, options)

@@ -1,4 +1,4 @@
-"""Turn a folder of images into a prepared data set: decode in parallel, list what cannot be used."""
+"""Turn a folder or a table of images into a prepared data set: decode in parallel, list what cannot be used."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pandas as pd
 from voxlex.data.assemble import Progress, Skipped, assemble
 from voxlex.data.fitting import CanvasImage, load_on_canvas
 from voxlex.data.intensity import ConstantImageError
-from voxlex.data.manifest import index_folder
+from voxlex.data.manifest import index_source, name_of
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.spool import Spool
 from voxlex.errors import DataError
@@ -22,13 +22,14 @@ _TOLERATED = 0.1  # share of unreadable images above which something other than 
 def prepare_folder(
     source: str | Path, *, folder: str | Path, size: int = 128, seed: int = 0, progress: Progress | None = None
 ) -> PreparedDataset:
-    """Prepare the images of a folder for training.
+    """Prepare the images of a folder, or of a table of them, for training.
 
-    The images are divided 80/10/10 by group (subject, or file where no subject is known). Fewer than three groups
+    The images are divided as the source says (a table's column `split`), else 80/10/10 by group (subject, or file where
+    no subject is known). Fewer than three groups
     cannot be divided; then every image is a test image, which is enough to reconstruct and to evaluate.
 
     Args:
-        source: Folder of images, searched recursively.
+        source: Folder of images, searched recursively, or a table of them; see `index_source`.
         folder: Where the prepared form is written; must not exist.
         size: Side of the square canvas in pixels, at least 8.
         seed: Seed of the division into splits.
@@ -42,13 +43,12 @@ def prepare_folder(
             exists or cannot be written.
         ValueError: `size` is below 8.
     """
-    source = Path(source)
-    table = index_folder(source)
+    index = index_source(source)
 
     def fill(spool: Spool) -> tuple[pd.DataFrame, Skipped]:
-        return _decode_all(source, table, spool=spool, size=size, progress=progress)
+        return _decode_all(index.root, index.table, spool=spool, size=size, progress=progress)
 
-    return assemble(folder, fill=fill, size=size, seed=seed, name=source.resolve().name, options={})
+    return assemble(folder, fill=fill, size=size, seed=seed, name=name_of(source), options={})
 
 
 class _Skip(NamedTuple):

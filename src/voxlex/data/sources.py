@@ -1,4 +1,4 @@
-"""One door to all data: the phantom, a prepared folder, or a folder of images prepared into the cache."""
+"""One door to all data: the phantom, a prepared folder, or a folder or table of images prepared into the cache."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from voxlex.data.assemble import Progress
-from voxlex.data.manifest import index_folder
+from voxlex.data.manifest import index_source, name_of
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantom import PHANTOM_VERSION, prepare_phantom
 from voxlex.data.prepare import prepare_folder
@@ -38,7 +38,7 @@ def open_source(
     same.
 
     Args:
-        source: "phantom", a prepared folder, or a folder of images.
+        source: "phantom", a prepared folder, a folder of images, or a table of them (.csv, .tsv, .parquet).
         size: Side of the square canvas in pixels.
         seed: Seed of the division into splits, and of the phantom's subjects. A prepared folder is divided already.
         cache: Folder of the cache; by default the environment variable VOXLEX_CACHE, else the user's cache folder.
@@ -65,7 +65,7 @@ def open_source(
         return dataset
     key = _key(["folder", _state(source), size, seed])
     return _cached(
-        cache_folder(cache) / f"{source.resolve().name}-{size}-{key}",
+        cache_folder(cache) / f"{name_of(source)}-{size}-{key}",
         lambda folder: prepare_folder(source, folder=folder, size=size, seed=seed, progress=progress),
     )
 
@@ -75,12 +75,12 @@ def cache_folder(cache: str | Path | None = None) -> Path:
     return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
 
 
-def _state(source: Path) -> list[tuple[str, int, int]]:
-    table = index_folder(source)
-    state = []
-    for path in table["path"]:
+def _state(source: Path) -> list[object]:
+    index = index_source(source)
+    state: list[object] = [index.table.to_csv(index=False)]
+    for path in index.table["path"]:
         try:
-            status = (source / path).stat()
+            status = (index.root / path).stat()
         except OSError:  # a dangling link, say: preparing will list it as unreadable
             state.append((path, -1, -1))
         else:
