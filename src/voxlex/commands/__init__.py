@@ -3,6 +3,7 @@
 from typing import Any
 
 from voxlex.commands.common import Command, starting_point
+from voxlex.commands.data import Data
 from voxlex.commands.drawing import Inpaint, Sample
 from voxlex.commands.learning import Demo, Prepare, Train
 from voxlex.commands.using import Decode, Encode, Evaluate, Info, Reconstruct
@@ -20,4 +21,5 @@ COMMANDS: dict[str, type[Any]] = {
     "inpaint": Inpaint,
     "prepare": Prepare,
     "info": Info,
+    "data": Data,
 }

@@ -42,8 +42,8 @@ def assemble(
     Args:
         folder: Where the data set is written; must not exist.
         fill: Appends the images to the spool it is given, and returns a table with a row for each and what it left
-            out. The table has all `COLUMNS` but `split`, where those that only volumes need may be missing, and any
-            others, which are kept.
+            out. The table has all `COLUMNS`, where those that only volumes need may be missing, and others that are
+            kept. Without a column `split` it is divided here.
         size: Side of the canvases in pixels, or of the cubes in voxels, at least 8.
         spatial_dims: 2 for canvases, 3 for cubes.
         seed: Seed of the division into splits.
@@ -61,7 +61,8 @@ def assemble(
         with scratch.open("w+b") as file:
             spool = Spool(file, shape=(size,) * spatial_dims)
             manifest, skipped = fill(spool)
-            manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
+            if "split" not in manifest:
+                manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
             order = split_order(list(manifest["split"]))
             spool.write_array(building / IMAGES_FILE, order=order)
         scratch.unlink()

@@ -136,5 +136,12 @@ def _manifest(options: PhantomOptions, *, size: int) -> pd.DataFrame:
     paths = [f"{subject}/slice-{level:02d}.png" for subject, level in zip(subjects, levels, strict=True)]
     table = pd.DataFrame({"path": paths, "subject": subjects, "slice": pd.array(levels, dtype="Int64"), "label": ""})
     return table.assign(
-        group=table["subject"], height=size, width=size, bit_depth=8, intensity_low=0.0, intensity_high=255.0
+        session="",
+        sequence="",
+        group=table["subject"],
+        height=size,
+        width=size,
+        bit_depth=8,
+        intensity_low=0.0,
+        intensity_high=255.0,
     )

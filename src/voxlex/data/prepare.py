@@ -39,11 +39,12 @@ def prepare_folder(
 ) -> PreparedDataset:
     """Prepare scans for training: a row for each picture, and for each slice of a volume or each volume.
 
-    The images are divided 80/10/10 by group (subject, or file where no subject is known). Fewer than three groups
-    cannot be divided; then every image is a test image, which is enough to reconstruct and to evaluate.
+    The images are divided as the source says (a table's column `split`), else 80/10/10 by group (subject, or file where
+    no subject is known). Fewer than three groups cannot be divided; then every image is a test image, which is enough
+    to reconstruct and to evaluate.
 
     Args:
-        source: Folder of scans, searched recursively, or a single scan.
+        source: Folder of scans, searched recursively, a single scan, or a table of scans; see `index_source`.
         folder: Where the prepared form is written; must not exist.
         size: Side of the square canvas in pixels, or of the cube in voxels, at least 8.
         seed: Seed of the division into splits.

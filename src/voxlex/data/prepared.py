@@ -21,7 +21,7 @@ from voxlex.types import Image
 
 FORMAT_VERSION = 2
 COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
-"""Columns of `PreparedDataset.manifest`: those of `index_folder`, and what is needed to undo the preparation."""
+"""Columns that every `PreparedDataset.manifest` has: those of an index, and what undoes the preparation."""
 
 IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", "prepared.json"
 
@@ -35,7 +35,7 @@ class PreparedDataset:
     Attributes:
         images: `(n, 1, *space)`, `uint8`, or `uint16` if any source image has more than 8 bits; 0 is black, the type's
             maximum white. Usually a read-only memory map.
-        manifest: One row per image with the columns `COLUMNS`, and any others of the source's own table.
+        manifest: One row per image with the columns `COLUMNS`, and whatever else the source says of its images.
         name: Short name of the source.
         fingerprint: Hash of pixels, table and options; the same data and options give the same fingerprint anywhere.
         options: What the images were prepared with, such as `size` and `seed`.
@@ -143,10 +143,10 @@ def is_prepared(folder: Path) -> bool:
 
 
 def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Put the columns in the order of `COLUMNS`, others last; those that only volumes need may have been missing."""
+    """Put the columns in the order of `COLUMNS`, others last; what only some sources know of may have been missing."""
     absent = {
         column: pd.Series([default] * len(manifest), index=manifest.index, dtype=object if default is None else None)
-        for column, default in ORIGIN_DEFAULTS.items()
+        for column, default in {"session": "", "sequence": "", **ORIGIN_DEFAULTS}.items()
         if column not in manifest.columns
     }
     filled = manifest.assign(**absent)
@@ -160,10 +160,12 @@ def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:
 
 
 def fingerprint_of(images: np.ndarray, manifest: pd.DataFrame, options: dict[str, Any]) -> str:
-    """Hash pixels, paths, splits, labels and options to 32 hexadecimal digits."""
+    """Hash pixels, paths, splits, labels, columns beyond `COLUMNS` and options to 32 hexadecimal digits."""
     digest = hashlib.blake2b(json.dumps(options, sort_keys=True).encode(), digest_size=16)
     for column in ("path", "split", "label"):
         digest.update("\n".join(manifest[column]).encode())
+    for column in sorted(set(manifest.columns) - set(COLUMNS)):
+        digest.update("\n".join([column, *manifest[column].astype(str)]).encode())
     for start in range(0, len(images), 1024):  # a memory map need not fit into memory
         digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
     return digest.hexdigest()

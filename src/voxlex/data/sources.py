@@ -43,7 +43,8 @@ def open_source(
     same.
 
     Args:
-        source: "phantom", a prepared folder, a folder of scans, or a single scan.
+        source: "phantom", a prepared folder, a folder of scans, a single scan, or a table of scans (.csv, .tsv,
+            .parquet).
         size: Side of the square canvas in pixels, or of the cube in voxels.
         seed: Seed of the division into splits, and of the phantom's subjects. A prepared folder is divided already.
         spatial_dims: 2 for pictures and slices, 3 for volumes as cubes.
@@ -104,12 +105,12 @@ def _open_prepared(folder: Path, *, size: int, spatial_dims: int) -> PreparedDat
     return dataset
 
 
-def _state(index: Index) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of all files that the scans are read from."""
+def _state(index: Index) -> list[object]:
+    """What a source says of its scans, and names, sizes and times of all files that they are read from."""
     places = [index.root / path for path in index.table["path"]]
     # A series is a folder, and the folder's own time says nothing of the files in it.
     files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
-    state = []
+    state: list[object] = [index.table.to_csv(index=False)]
     for file in files:
         try:
             status = file.stat()

@@ -1,0 +1,132 @@
+"""Tables that people keep beside their scans: read as text, typed with care, freed of what identifies a person."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from voxlex.data.naming import split_named
+from voxlex.errors import DataError
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+"""Files that are tables."""
+
+_UNKNOWN = {"", "n/a", "na", "nan", "null", "none", "<na>", "#n/a", "."}
+_NAMES = {"name", "patientname", "fullname", "firstname", "lastname", "surname", "familyname", "givenname", "initials"}
+_NAMES |= {"address", "phone", "telephone", "email", "ssn", "nhsnumber", "mrn", "medicalrecordnumber"}
+_BIRTH = re.compile(r"birth|(?:^|_)dob(?:$|_)", re.IGNORECASE)
+_DAY = re.compile(
+    r"(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}(?:[ T].*)?"
+    r"|\d{1,2}[-/. ](?:\d{1,2}|[A-Za-z]{3,9})[-/. ](?:19|20)\d\d(?: .*)?"
+)
+_COMPACT_DAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{4}|\d{6})?")
+_LISTED = 5
+
+
+def is_table(source: str | Path) -> bool:
+    """Tell whether a source is a table, by its suffix; a folder is none."""
+    return Path(source).suffix.lower() in TABLE_SUFFIXES and not Path(source).is_dir()
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table as text, so that "007" stays "007"; what says that a value is unknown ("n/a", "NaN") becomes "".
+
+    Args:
+        path: A .csv (separated by commas or semicolons), .tsv or .parquet file.
+
+    Raises:
+        DataError: The file is missing, is no such table, has no rows, or a column twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if not is_table(path):
+        raise DataError(f"{path}: expected a table ({', '.join(TABLE_SUFFIXES)})")
+    try:
+        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
+    except Exception as cause:  # pandas and parquet each have errors of their own
+        raise DataError(f"{path}: cannot be read as a table: {' '.join(str(cause).split())}") from cause
+    table.columns = [str(name).strip() for name in table.columns]
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"{path}: has the column {twice[0]!r} twice")
+    if table.empty:
+        raise DataError(f"{path}: has no rows")
+    return pd.DataFrame({name: _as_text(table[name]) for name in table.columns})
+
+
+def typed(column: pd.Series) -> pd.Series:
+    """Give a column of text its type: whole numbers, numbers (NaN for unknown), or text ("" for unknown).
+
+    Codes with leading zeros, such as "007", stay text.
+    """
+    known = column[column != ""]
+    if known.empty or known.str.fullmatch(r"[+-]?0\d+").any():
+        return column
+    numbers = pd.to_numeric(known, errors="coerce").astype(float)
+    if not np.isfinite(numbers).all():
+        return column
+    if len(known) == len(column) and (numbers == numbers.round()).all() and (numbers.abs() < 2**53).all():
+        return numbers.astype("int64")
+    return numbers.reindex(column.index)
+
+
+def identifies(column: pd.Series) -> bool:
+    """Tell whether a column of text names a person or a day: it may not go into a manifest.
+
+    A single full date among the values is enough, since a day of birth or of a visit identifies.
+    """
+    name = str(column.name)
+    if _BIRTH.search(name) or re.sub(r"[^a-z]", "", name.lower()) in _NAMES:
+        return True
+    known = column[column != ""]
+    if known.empty:
+        return False
+    return bool(known.str.fullmatch(_DAY).any() or known.str.fullmatch(_COMPACT_DAY).all())
+
+
+def named_splits(column: pd.Series, *, where: str | Path) -> pd.Series | None:
+    """Read a user's division into splits; common synonyms, such as "val" or "testing", are understood.
+
+    Args:
+        column: Text, of a table whose first row is line 2.
+        where: The table, for the message.
+
+    Returns:
+        "train", "validation" or "test" for each row; None if no row says anything.
+
+    Raises:
+        DataError: A row says something else; lists the lines.
+    """
+    if (column == "").all():
+        return None
+    splits = column.map(lambda word: split_named(word.strip()))
+    if (splits == "").any():
+        wrong = int((splits == "").sum())
+        lines = [f"line {line + 2} {column.iat[line]!r}" for line in np.flatnonzero(splits == "")[:_LISTED]]
+        more = f" and {wrong - _LISTED} more" if wrong > _LISTED else ""
+        raise DataError(f"{where}: split must be train, validation or test in every row; got {', '.join(lines)}{more}")
+    return splits
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+        if separator not in header and header.count(";") > header.count(","):
+            separator = ";"  # what spreadsheets write where the comma is the decimal point
+        file.seek(0)
+        return pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    text = column.map(lambda value: "" if value is None or value is pd.NaT else _written(value)).astype(object)
+    return text.where(~text.str.lower().isin(_UNKNOWN), "")
+
+
+def _written(value: object) -> str:
+    # A parquet column of whole numbers with gaps comes as floats: 70.0 was 70.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
