@@ -12,7 +12,7 @@ OBLIQUE = np.array([[0.9, 0.2, -0.1, 5], [-0.15, 1.1, 0.25, -7], [0.1, -0.2, 1.9
 
 
 def head(shape: tuple[int, int, int] = (40, 48, 32), *, seed: int = 0) -> np.ndarray:
-    """A smooth head `(x, y, z)` in canonical order, 0 to 1000 in `int16`, with a mark on the right, in front, on top."""
+    """A smooth head `(x, y, z)` in canonical order, 0 to 1000, with a mark on the right, in front, on top."""
     rng = np.random.default_rng(seed)
     places = np.stack(np.meshgrid(*(np.linspace(-1.25, 1.25, n) for n in shape), indexing="ij"))
     radius = np.linalg.norm(places, axis=0)
