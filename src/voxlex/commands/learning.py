@@ -82,7 +82,8 @@ class Prepare:
     Attributes:
         source: Folder of images, or "phantom".
         out: Folder to make; use it as SOURCE from then on.
-        size: Side of the square canvas in pixels.
+        size: Side of the square canvas in pixels, or of the cube in voxels.
+        spacing_mm: Distance between voxels, for whole volumes; none for images.
         seed: Of the division into splits.
         phantom: What the phantom should be like; only for the source "phantom".
     """
@@ -90,6 +91,7 @@ class Prepare:
     source: Source
     out: Path
     size: int = 128
+    spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     seed: int = 0
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
@@ -97,5 +99,12 @@ class Prepare:
         """Prepare."""
         from voxlex.workflows.prepare import prepare
 
-        dataset = prepare(self.source, out=self.out, size=self.size, seed=self.seed, phantom=self.phantom)
+        dataset = prepare(
+            self.source,
+            out=self.out,
+            size=self.size,
+            seed=self.seed,
+            phantom=self.phantom,
+            spacing_mm=self.spacing_mm,
+        )
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

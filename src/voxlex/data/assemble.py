@@ -28,6 +28,7 @@ def assemble(
     seed: int,
     name: str,
     options: dict[str, Any],
+    spatial_dims: int = 2,
 ) -> PreparedDataset:
     """Make a prepared data set from canvases that come one by one; it appears whole or not at all.
 
@@ -39,6 +40,7 @@ def assemble(
         seed: Seed of the division into splits.
         name: Short name of the source.
         options: What else the canvases depend on.
+        spatial_dims: 2 for squares, 3 for cubes.
 
     Raises:
         DataError: `folder` exists or cannot be written.
@@ -49,7 +51,7 @@ def assemble(
     with atomic_folder(folder) as building:
         scratch = building / "scratch"
         with scratch.open("w+b") as file:
-            spool = Spool(file, size=size)
+            spool = Spool(file, size=size, spatial_dims=spatial_dims)
             manifest, skipped = fill(spool)
             manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
             order = split_order(list(manifest["split"]))

@@ -1,5 +1,6 @@
 """Canvases on disk, between the order in which they are decoded and the order in which they are stored."""
 
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -7,23 +8,23 @@ import numpy as np
 
 
 class Spool:
-    """An append-only file of square canvases, so that a data set larger than memory can be prepared.
+    """An append-only file of canvases, squares or cubes, so that a data set larger than memory can be prepared.
 
     Plain reads and writes, not a memory map: a full disk then is an `OSError`, and not the end of the process.
     """
 
-    def __init__(self, file: BinaryIO, *, size: int) -> None:
+    def __init__(self, file: BinaryIO, *, size: int, spatial_dims: int = 2) -> None:
         self._file = file
-        self._shape = (size, size)
+        self._shape = (size,) * spatial_dims
         self._entries: list[tuple[int, np.dtype]] = []
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add a canvas `(size, size)` of `uint8` or `uint16`."""
+        """Add a canvas `(size, size)`, or a cube, of `uint8` or `uint16`."""
         self._entries.append((self._file.tell(), pixels.dtype))
         self._file.write(pixels.tobytes())
 
     def write_array(self, path: Path, *, order: np.ndarray) -> None:
-        """Write the canvases in `order` as one array `(n, 1, size, size)`, an NPY file.
+        """Write the canvases in `order` as one array `(n, 1, *space)`, an NPY file.
 
         The array is `uint8`, or `uint16` if any canvas is; 8-bit canvases then are widened so that white stays white.
         """
@@ -39,5 +40,5 @@ class Spool:
     def _read(self, index: int) -> np.ndarray:
         offset, dtype = self._entries[index]
         self._file.seek(offset)
-        count = self._shape[0] * self._shape[1]
+        count = prod(self._shape)
         return np.frombuffer(self._file.read(count * dtype.itemsize), dtype).reshape(self._shape)

@@ -12,10 +12,11 @@ from voxlex.data.atomic import atomic_file
 from voxlex.data.fitting import restore_scan
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.scans import write_scan
+from voxlex.data.selection import images_at_once
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import intensity_maps, output_folder, relative_names, write_image
+from voxlex.workflows.outputs import image_suffix, intensity_maps, output_folder, relative_names, write_image
 from voxlex.workflows.progress import progress_bar
 
 _KEPT = ("path", "subject", "slice", "label", "height", "width", "bit_depth", "intensity_low", "intensity_high")
@@ -56,7 +57,7 @@ def decode(
     Args:
         vocabulary: The one that wrote the codes.
         codes: A file that `encode` wrote.
-        out: Folder for `<relative name>.png`.
+        out: Folder for `<relative name>.png`, or `.nii.gz` of volumes.
         original_size: Resize each image to the size it came in; otherwise it has the model's size.
         overwrite: Write into a folder that is not empty.
 
@@ -70,18 +71,21 @@ def decode(
     frame = table.drop_columns(["codes", "shape"]).to_pandas()
     names, intensities = relative_names(list(frame["path"])), intensity_maps(frame)
     grids = _grids(table, codes, vocabulary)
-    out = output_folder(out, overwrite=overwrite)
+    if original_size and vocabulary.autoencoder.spatial_dims == 3:
+        raise CodesError(f"{codes}: volumes are decoded at the model's size only")
+    out, suffix = output_folder(out, overwrite=overwrite), image_suffix(vocabulary.autoencoder.spatial_dims)
     with progress_bar("decoding") as progress:
-        for start in range(0, len(grids), BATCH_SIZE):
-            for row, image in enumerate(vocabulary.decode(grids[start : start + BATCH_SIZE]).cpu(), start=start):
-                path = out / f"{names[row]}.png"
+        at_once = images_at_once(vocabulary.config.data.size**vocabulary.autoencoder.spatial_dims, BATCH_SIZE)
+        for start in range(0, len(grids), at_once):
+            for row, image in enumerate(vocabulary.decode(grids[start : start + at_once]).cpu(), start=start):
+                path = out / f"{names[row]}{suffix}"
                 if original_size:
                     height, width = (int(frame[column][row]) for column in ("height", "width"))
                     scan = restore_scan(image[0].numpy(), height=height, width=width, intensity=intensities[row])
                     write_scan(path, scan)
                 else:
-                    write_image(path, image, intensities[row])
-            progress(min(start + BATCH_SIZE, len(grids)), len(grids))
+                    write_image(path, image, intensities[row], spacing_mm=vocabulary.config.data.spacing_mm)
+            progress(min(start + at_once, len(grids)), len(grids))
     return len(grids)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 from torch import Tensor
 
+from voxlex.data.cube import write_cube
 from voxlex.data.intensity import IntensityMap
 from voxlex.data.scans import Scan, write_scan
 from voxlex.errors import DataError
@@ -31,7 +32,7 @@ def output_folder(path: Path, *, overwrite: bool) -> Path:
 
 def relative_names(paths: Sequence[str]) -> list[str]:
     """Return each path without its suffix; with it, where two files differ in nothing else."""
-    stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
+    stems = [str(PurePosixPath(path.removesuffix(".gz")).with_suffix("")) for path in paths]
     times = Counter(stems)
     return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
@@ -50,6 +51,22 @@ def intensity_maps(table: pd.DataFrame) -> list[IntensityMap]:
     ]
 
 
-def write_image(path: Path, image: Tensor, intensity: IntensityMap) -> None:
-    """Write an image `(1, h, w)` in [0, 1] in its own grey values."""
-    write_scan(path, Scan(voxels=intensity.from_unit(image[0].numpy())))
+def image_suffix(spatial_dims: int) -> str:
+    """Return the suffix of the files that `write_image` writes."""
+    return ".png" if spatial_dims == 2 else ".nii.gz"
+
+
+def write_image(path: Path, image: Tensor, intensity: IntensityMap, *, spacing_mm: float | None = None) -> None:
+    """Write an image `(1, *space)` in [0, 1] in its own grey values: PNG, or NIfTI for a volume.
+
+    Args:
+        path: Ends in `image_suffix`.
+        image: Of one channel.
+        intensity: The map back to its own grey values.
+        spacing_mm: Distance between the voxels of a volume.
+    """
+    pixels = intensity.from_unit(image[0].numpy())
+    if pixels.ndim == 3:
+        write_cube(path, pixels, spacing_mm=spacing_mm or 1.0)
+    else:
+        write_scan(path, Scan(voxels=pixels))

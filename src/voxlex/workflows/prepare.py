@@ -4,6 +4,7 @@ from pathlib import Path
 
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantom import prepare_phantom
+from voxlex.data.phantom_volumes import prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import PHANTOM
@@ -11,14 +12,22 @@ from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.source import list_skipped
 
 
-def prepare(source: str, *, out: Path, size: int, seed: int, phantom: PhantomOptions) -> PreparedDataset:
+def prepare(
+    source: str, *, out: Path, size: int, seed: int, phantom: PhantomOptions, spacing_mm: float | None = None
+) -> PreparedDataset:
     """Prepare a folder of images, or the phantom, as the folder `out`; the arguments are those of `open_source`.
+
+    With `spacing_mm`, whole volumes are prepared.
 
     Raises:
         DataError: If the source cannot be used, or `out` exists or cannot be written.
     """
     with progress_bar("preparing") as progress:
-        if source == PHANTOM:
+        if source == PHANTOM and spacing_mm is not None:
+            dataset = prepare_phantom_volumes(
+                phantom, folder=out, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
+            )
+        elif source == PHANTOM:
             dataset = prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
         else:
             dataset = prepare_folder(source, folder=out, size=size, seed=seed, progress=progress)

@@ -1,5 +1,6 @@
 """Reconstruct images: what the vocabulary makes of them, as files."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from voxlex.data.selection import evenly_spaced
 from voxlex.evaluation.pictures import quality_captions, reconstruction_sheet
 from voxlex.evaluation.reconstruction import reconstruct_in_batches
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import intensity_maps, output_folder, relative_names, write_image
+from voxlex.workflows.outputs import image_suffix, intensity_maps, output_folder, relative_names, write_image
 from voxlex.workflows.progress import progress_bar
 
 SHEET = "reconstructions.png"
@@ -25,7 +26,8 @@ def reconstruct(
     Args:
         vocabulary: A trained vocabulary.
         dataset: Images at the vocabulary's size.
-        out: Folder for `<relative name>.png`, at the model's size and in the image's own grey values, and the sheet.
+        out: Folder for `<relative name>.png` (of volumes `.nii.gz`), at the model's size and in the image's own grey
+            values, and the sheet.
         inputs: Also write each image as the model saw it, `<relative name>.input.png`.
         overwrite: Write into a folder that is not empty.
 
@@ -41,12 +43,14 @@ def reconstruct(
     shown = set(evenly_spaced(len(dataset), SHOWN))
     pairs: list[tuple[Tensor, Tensor]] = []
     done = 0
+    suffix = image_suffix(vocabulary.autoencoder.spatial_dims)
+    write = partial(write_image, spacing_mm=vocabulary.config.data.spacing_mm)
     with progress_bar("reconstructing") as progress:
         for x, _, x_hat in reconstruct_in_batches(vocabulary.autoencoder, dataset):
             for original, reconstruction in zip(x, x_hat, strict=True):
-                write_image(out / f"{names[done]}.png", reconstruction, intensities[done])
+                write(out / f"{names[done]}{suffix}", reconstruction, intensities[done])
                 if inputs:
-                    write_image(out / f"{names[done]}.input.png", original, intensities[done])
+                    write(out / f"{names[done]}.input{suffix}", original, intensities[done])
                 if done in shown:
                     pairs.append((original, reconstruction))
                 done += 1

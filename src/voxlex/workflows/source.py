@@ -18,7 +18,13 @@ def open_for(config: Config, source: str) -> PreparedDataset:
     """
     with progress_bar("preparing") as progress:
         dataset = open_source(
-            source, size=config.data.size, seed=config.training.seed, phantom=config.data.phantom, progress=progress
+            source,
+            size=config.data.size,
+            seed=config.training.seed,
+            phantom=config.data.phantom,
+            spatial_dims=config.model.spatial_dims,
+            spacing_mm=config.data.spacing_mm,
+            progress=progress,
         )
     list_skipped(dataset)
     return dataset
