@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data.conftest import picture
-from data.volumes import LAS, OBLIQUE, PSR, head, write_volume
+from data.heads import LAS, OBLIQUE, PSR, head, write_volume
 from voxlex.cli import main
 
 pytestmark = pytest.mark.slow
