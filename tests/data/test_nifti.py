@@ -121,6 +121,20 @@ def test_every_type_of_number_comes_back_in_its_type(tmp_path: Path, stored: typ
     assert written.get_data_dtype() == np.dtype(stored).newbyteorder("=")
 
 
+@pytest.mark.parametrize(("sform", "qform"), [(0, 0), (0, 1), (4, 1), (2, 0)])
+def test_a_place_in_space_that_is_kept_in_several_ways(tmp_path: Path, sform: int, qform: int):
+    affine = affine_of("oblique")
+    image = nibabel.Nifti1Image(marked(affine), affine)
+    image.set_sform(affine, code=sform)
+    image.set_qform(affine, code=qform)
+    image.to_filename(tmp_path / "in.nii")
+    write_scan(tmp_path / "out.nii", read_scan(tmp_path / "in.nii"))
+    original, written = nibabel.load(tmp_path / "in.nii"), nibabel.load(tmp_path / "out.nii")
+    np.testing.assert_allclose(written.affine, original.affine, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), marked(affine))
+    assert written.header["sform_code"] == (sform or qform)
+
+
 def test_slope_and_intercept_are_applied_and_written_back(tmp_path: Path):
     path = _save(tmp_path / "in.nii", _noise(9, 8, 7))
     content = bytearray(path.read_bytes())

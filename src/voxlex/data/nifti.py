@@ -159,19 +159,18 @@ def _analyze_affine(image: "SpatialImage", shape: tuple[int, ...]) -> np.ndarray
 
 
 def _numbers(values: np.ndarray, stored: StoredGrid | None) -> tuple[np.ndarray, float, float]:
-    """What to put into the file for some grey values: numbers, slope and intercept."""
-    if stored is None:
-        return values, 1.0, 0.0
+    """What to put into the file for some grey values: numbers of the stored type if it holds them, slope, intercept."""
+    as_they_are = values, 1.0, 0.0
+    if stored is None or stored.dtype.name in ("bool", "float16"):  # which NIfTI does not know
+        return as_they_are
     if stored.dtype.kind == "f":
         return values.astype(stored.dtype), 1.0, 0.0
-    limits = np.iinfo(stored.dtype) if stored.dtype.kind in "ui" else np.iinfo(np.uint8)
+    numbers = values
     if (stored.slope, stored.intercept) != (1.0, 0.0):
         numbers = np.rint((values.astype(np.float64) - stored.intercept) / stored.slope)
-        slope, intercept = stored.slope, stored.intercept
-    else:
-        numbers, slope, intercept = values, 1.0, 0.0
-        if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-            return values, 1.0, 0.0
+    elif values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        return as_they_are
+    limits = np.iinfo(stored.dtype)
     if numbers.min() < limits.min or numbers.max() > limits.max:
-        return values, 1.0, 0.0
-    return numbers.astype(stored.dtype), slope, intercept
+        return as_they_are
+    return numbers.astype(stored.dtype), stored.slope, stored.intercept
