@@ -95,6 +95,9 @@ def test_the_template_of_nilearn_comes_back_as_it_was(tmp_path: Path):
     original, written = nibabel.load(path), nibabel.load(tmp_path / "out.nii.gz")
     np.testing.assert_array_equal(written.affine, original.affine)
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(original.dataobj))
+    seen = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "LPS")
+    np.testing.assert_array_equal(scan.voxels[::-1, ::-1].T, SimpleITK.GetArrayFromImage(seen))
+    np.testing.assert_allclose(scan.spacing_mm, seen.GetSpacing(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
