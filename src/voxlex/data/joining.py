@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from voxlex.data.naming import stem_of
-from voxlex.data.tables import identifies, typed
+from voxlex.data.tables import identifies
 from voxlex.errors import DataError
 
 RENAMED = {"group": "cohort"}
@@ -34,8 +34,8 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
         where: The table's name, for messages.
 
     Returns:
-        The manifest with more columns, rows as before, and the names of the columns that were left out because they
-        identify people.
+        The manifest with more columns, as text, rows as before, and the names of the columns that were left out because
+        they identify people.
 
     Raises:
         DataError: Nothing fits, or a scan fits several rows that differ.
@@ -54,7 +54,7 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
         if name in manifest.columns and name not in RENAMED:
             result[name] = values.where(values != "", manifest[name])
         else:
-            result[RENAMED.get(name, name)] = typed(values.astype(object))
+            result[RENAMED.get(name, name)] = values
     return result, left_out
 
 
