@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from voxlex.data.naming import stem_of
@@ -50,7 +51,7 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
     for name in table.columns:
         if name in keys or name in left_out or name in ("path", "slice"):
             continue
-        values = pd.Series([table[name].iat[row] if row >= 0 else "" for row in rows], index=manifest.index)
+        values = pd.Series(np.append(table[name].to_numpy(object), "")[rows], index=manifest.index)  # -1 takes the ""
         if name in manifest.columns and name not in RENAMED:
             result[name] = values.where(values != "", manifest[name])
         else:
