@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config
 from voxlex.data.arrays import to_image_tensor
+from voxlex.data.selection import images_at_once
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
 from voxlex.priors import Conditions, Prior
@@ -82,7 +83,7 @@ class Vocabulary:
             ValueError: If an argument is out of range, or a condition or its value is unknown.
         """
         codes = self.sample_codes(count, condition=condition, seed=seed, progress=progress, **options)
-        return torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+        return self._decode_some_at_a_time(codes)
 
     def sample_codes(
         self,
@@ -162,8 +163,12 @@ class Vocabulary:
             generator=self._generator(seed),
             progress=progress,
         )
-        drawn = torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+        drawn = self._decode_some_at_a_time(codes)
         return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+
+    def _decode_some_at_a_time(self, codes: Codes) -> Image:
+        pixels = codes[0, 0].numel() * self.autoencoder.downsampling**self.autoencoder.spatial_dims
+        return torch.cat([self.decode(batch) for batch in codes.split(images_at_once(pixels, _BATCH_SIZE))])
 
     def _touched(self, region: Bool[Tensor, "*space"]) -> Bool[Tensor, "*grid"]:
         """Cells of the code grid that a region of the image touches, and their neighbours."""

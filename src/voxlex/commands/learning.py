@@ -93,7 +93,7 @@ class Prepare:
     out: Path
     size: int = 128
     seed: int = 0
-    spacing_mm: float | None = None
+    spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     slices: SliceOptions = field(default_factory=SliceOptions)
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 

@@ -15,7 +15,7 @@ from voxlex.data.fitting import Fitted, fit_scan
 from voxlex.data.framing import Frame
 from voxlex.data.intensity import ConstantImageError
 from voxlex.data.layouts import undated_paths
-from voxlex.data.manifest import Index, index_source, name_of
+from voxlex.data.manifest import index_source, name_of
 from voxlex.data.options import SliceOptions
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.scans import is_volume
@@ -78,13 +78,8 @@ def prepare_folder(
         spatial_dims=spatial_dims,
         seed=seed,
         name=name_of(source),
-        options=frame.of_volumes() if holds_volumes(index) else {},
+        options=frame.of_scans(index),
     )
-
-
-def holds_volumes(index: Index) -> bool:
-    """Tell whether any of the scans is a volume, by its name."""
-    return any(is_volume(index.root / path) for path in index.table["path"])
 
 
 class _Skip(NamedTuple):
