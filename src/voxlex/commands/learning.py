@@ -84,6 +84,7 @@ class Prepare:
         out: Folder to make; use it as SOURCE from then on.
         size: Side of the square canvas in pixels.
         seed: Of the division into splits.
+        allow_leak: Take a table's split as it is, even if subjects or near-duplicates cross it.
         phantom: What the phantom should be like; only for the source "phantom".
     """
 
@@ -91,11 +92,19 @@ class Prepare:
     out: Path
     size: int = 128
     seed: int = 0
+    allow_leak: bool = False
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
         """Prepare."""
         from voxlex.workflows.prepare import prepare
 
-        dataset = prepare(self.source, out=self.out, size=self.size, seed=self.seed, phantom=self.phantom)
+        dataset = prepare(
+            self.source,
+            out=self.out,
+            size=self.size,
+            seed=self.seed,
+            allow_leak=self.allow_leak,
+            phantom=self.phantom,
+        )
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

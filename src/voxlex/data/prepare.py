@@ -20,27 +20,34 @@ _TOLERATED = 0.1  # share of unreadable images above which something other than 
 
 
 def prepare_folder(
-    source: str | Path, *, folder: str | Path, size: int = 128, seed: int = 0, progress: Progress | None = None
+    source: str | Path,
+    *,
+    folder: str | Path,
+    size: int = 128,
+    seed: int = 0,
+    allow_leak: bool = False,
+    progress: Progress | None = None,
 ) -> PreparedDataset:
     """Prepare the images of a folder, or of a table of them, for training.
 
-    The images are divided as the source says (a table's column `split`), else 80/10/10 by group (subject, or file where
-    no subject is known). Fewer than three groups
-    cannot be divided; then every image is a test image, which is enough to reconstruct and to evaluate.
+    The images are divided as the source says (a table's column `split`), else 80/10/10 by group: the images of a
+    subject, and near-duplicates, stay together. Fewer than three groups cannot be divided; then every image is a test
+    image, which is enough to reconstruct and to evaluate.
 
     Args:
         source: Folder of images, searched recursively, or a table of them; see `index_source`.
         folder: Where the prepared form is written; must not exist.
         size: Side of the square canvas in pixels, at least 8.
         seed: Seed of the division into splits.
+        allow_leak: Take a split that the source brings as it is, even if subjects or near-duplicates cross it.
         progress: Called after each image.
 
     Returns:
         The data set, opened from `folder`. Constant and unreadable images are left out and listed in `skipped`.
 
     Raises:
-        DataError: `source` cannot be used, more than a tenth of its images is unreadable, none is left, or `folder`
-            exists or cannot be written.
+        DataError: `source` cannot be used, more than a tenth of its images is unreadable, none is left, the
+            source's split leaks, or `folder` exists or cannot be written.
         ValueError: `size` is below 8.
     """
     index = index_source(source)
@@ -48,7 +55,7 @@ def prepare_folder(
     def fill(spool: Spool) -> tuple[pd.DataFrame, Skipped]:
         return _decode_all(index.root, index.table, spool=spool, size=size, progress=progress)
 
-    return assemble(folder, fill=fill, size=size, seed=seed, name=name_of(source), options={})
+    return assemble(folder, fill=fill, size=size, seed=seed, name=name_of(source), options={}, allow_leak=allow_leak)
 
 
 class _Skip(NamedTuple):

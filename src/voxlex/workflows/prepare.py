@@ -11,7 +11,9 @@ from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.source import list_skipped
 
 
-def prepare(source: str, *, out: Path, size: int, seed: int, phantom: PhantomOptions) -> PreparedDataset:
+def prepare(
+    source: str, *, out: Path, size: int, seed: int, phantom: PhantomOptions, allow_leak: bool = False
+) -> PreparedDataset:
     """Prepare a folder of images, or the phantom, as the folder `out`; the arguments are those of `open_source`.
 
     Raises:
@@ -21,6 +23,6 @@ def prepare(source: str, *, out: Path, size: int, seed: int, phantom: PhantomOpt
         if source == PHANTOM:
             dataset = prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
         else:
-            dataset = prepare_folder(source, folder=out, size=size, seed=seed, progress=progress)
+            dataset = prepare_folder(source, folder=out, size=size, seed=seed, allow_leak=allow_leak, progress=progress)
     list_skipped(dataset)
     return dataset
