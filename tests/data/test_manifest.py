@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from voxlex.data.manifest import INDEX_COLUMNS, index_folder
+from voxlex.data.manifest import INDEX_COLUMNS, index_folder, index_source
 from voxlex.errors import DataError
 
 
@@ -20,7 +20,7 @@ def test_images_are_found_at_all_depths_and_sorted(tmp_path: Path):
     _touch(tmp_path, "notes.txt", "b/table.csv", ".hidden.png", ".cache/4.png", "volume.nii.gz")
     table = index_folder(tmp_path)
     assert tuple(table.columns) == INDEX_COLUMNS
-    assert list(table["path"]) == ["a.tiff", "b/1.jpg", "b/2.PNG", "b/c/3.JPEG", "x.tif"]
+    assert list(table["path"]) == ["a.tiff", "b/1.jpg", "b/2.PNG", "b/c/3.JPEG", "volume.nii.gz", "x.tif"]
 
 
 def test_class_folders_become_labels(tmp_path: Path):
@@ -69,9 +69,10 @@ def test_missing_folder(tmp_path: Path):
         index_folder(tmp_path / "nowhere")
 
 
-def test_a_file_where_a_folder_is_meant(tmp_path: Path):
-    with pytest.raises(DataError, match=r"scan\.png: a folder of images is expected here, not a file"):
-        index_folder(_touch(tmp_path, "scan.png") / "scan.png")
+def test_a_single_scan_is_a_source_too(tmp_path: Path):
+    index = index_source(_touch(tmp_path, "sub-07_T1w.nii.gz", "other.png") / "sub-07_T1w.nii.gz")
+    assert index.root == tmp_path
+    assert index.table[["path", "subject"]].to_numpy().tolist() == [["sub-07_T1w.nii.gz", "sub-07"]]
 
 
 def test_a_folder_without_images(tmp_path: Path):

@@ -51,12 +51,12 @@ class Fetch:
 
     Attributes:
         name: Of the set.
-        out: Folder for it; an interrupted download goes on there.
+        out: Folder for it, NAME by default; an interrupted download goes on there.
         accept_licence: You have read the licence and accept it; otherwise you are asked.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
-    out: Path = Path()
+    out: Path | None = None
     accept_licence: bool = False
 
     def run(self) -> None:

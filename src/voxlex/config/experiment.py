@@ -10,7 +10,7 @@ from voxlex.config.priors import PixelCNNConfig, PriorConfig
 from voxlex.config.quantizers import QuantizerConfig, VectorQuantizerConfig
 from voxlex.config.settings import Count, Settings
 from voxlex.config.training import LossesConfig, TrainingConfig
-from voxlex.data.options import PhantomOptions
+from voxlex.data.options import PhantomOptions, SliceOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +19,12 @@ class DataConfig(Settings):
 
     Attributes:
         size: Side of the square canvas in pixels.
+        slices: Which slices of volumes images are made of.
         phantom: What the embedded data set is like; only for the source "phantom".
     """
 
     size: Annotated[Count, tyro.conf.arg(aliases=("--size",))] = 128
+    slices: SliceOptions = field(default_factory=SliceOptions)
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
 

@@ -52,8 +52,8 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     Beside a folder in BIDS layout, `participants.tsv` is joined.
 
     Args:
-        source: The folder, or a table (.csv, .tsv, .parquet) with a column `path`, relative to the table's folder or
-            absolute.
+        source: The folder, or a single scan, or a table (.csv, .tsv, .parquet) with a column `path`, relative to the
+            table's folder or absolute.
         split_folders: Believe folders named train, validation and test. Without, only those of layouts that are known
             to be divided by subject are believed.
 
@@ -63,6 +63,8 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     if is_table(source):
         return _index_table(Path(source))
     folder = Path(source)
+    if folder.is_file():
+        return Index(root=folder.parent, table=_ordered(describe_paths([folder.name])))
     paths = list_scans(folder)
     table = describe_paths(paths)
     left_out: list[str] = []

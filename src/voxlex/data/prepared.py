@@ -1,4 +1,4 @@
-"""The ready-to-train form of a data set: all images on their canvases in one memory map, and a table beside it."""
+"""The ready-to-train form of a data set: all images in one memory map, and a table beside it."""
 
 import hashlib
 import json
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from voxlex.data.atomic import atomic_folder
 from voxlex.data.manifest import INDEX_COLUMNS
+from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.data.splits import SPLITS
 from voxlex.errors import DataError
 from voxlex.types import Image
 
-FORMAT_VERSION = 1
-COLUMNS = (*INDEX_COLUMNS, "split", "height", "width", "bit_depth", "intensity_low", "intensity_high")
+FORMAT_VERSION = 2
+COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
 """Columns that every `PreparedDataset.manifest` has: those of an index, and what undoes the preparation."""
 
 IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", "prepared.json"
@@ -27,7 +28,7 @@ IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", "pr
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreparedDataset:
-    """Images on square canvases, their table, and where they came from.
+    """Images on square canvases or in cubes, their table, and where they came from.
 
     The rows lie in the order of `SPLITS`, so that a split is a slice of the memory map and costs nothing.
 
@@ -53,8 +54,13 @@ class PreparedDataset:
 
     @property
     def size(self) -> int:
-        """Side of the canvas in pixels."""
+        """Side of the canvas in pixels, or of the cube in voxels."""
         return self.images.shape[-1]
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 for images, 3 for volumes."""
+        return self.images.ndim - 2
 
     @property
     def labels(self) -> list[str]:
@@ -114,7 +120,7 @@ class PreparedDataset:
             if record["format_version"] > FORMAT_VERSION:
                 raise DataError(f"{folder}: prepared by a newer version of voxlex (format {record['format_version']})")
             images = np.load(folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)
-            manifest = pd.read_parquet(folder / MANIFEST_FILE)
+            manifest = with_all_columns(pd.read_parquet(folder / MANIFEST_FILE))
             dataset = cls(
                 images=images,
                 manifest=manifest,
@@ -134,6 +140,18 @@ class PreparedDataset:
 def is_prepared(folder: Path) -> bool:
     """Tell whether a folder is the prepared form of a data set."""
     return (folder / OPTIONS_FILE).is_file()
+
+
+def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Put the columns in the order of `COLUMNS`, others last; what only some sources know of may have been missing."""
+    absent = {
+        column: pd.Series([default] * len(manifest), index=manifest.index, dtype=object if default is None else None)
+        for column, default in {"session": "", "sequence": "", **ORIGIN_DEFAULTS}.items()
+        if column not in manifest.columns
+    }
+    filled = manifest.assign(**absent)
+    known = [column for column in COLUMNS if column in filled.columns]
+    return filled[[*known, *(column for column in filled.columns if column not in COLUMNS)]]
 
 
 def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:

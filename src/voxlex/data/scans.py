@@ -1,52 +1,68 @@
-"""A scan: voxels with what is needed to write them back, and nothing that identifies a person."""
+"""Scan files of every kind: which there are, how to read one and how to write one."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from voxlex.data.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, find_scans, is_volume, suffix_of
+from voxlex.data.pictures import read_picture, write_picture
+from voxlex.data.scan import Scan, StoredGrid
+from voxlex.errors import DataError
 
-from voxlex.data.pictures import FORMATS, read_picture, write_picture
-
-IMAGE_SUFFIXES = tuple(FORMATS)
-"""File suffixes, in lower case, that `read_scan` and `write_scan` understand."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Scan:
-    """Voxels and their place in space.
-
-    Attributes:
-        voxels: Grey values in the scan's own units and type, `(h, w)` for a picture, row 0 on top. `uint8`, `uint16`,
-            `int32` or `float32`, always finite.
-        spacing_mm: Distance between voxel centres along each axis of `voxels`, in mm; None where the file does not say.
-        affine: `(4, 4)` map from voxel indices to scanner coordinates in mm; None for pictures.
-    """
-
-    voxels: np.ndarray
-    spacing_mm: tuple[float, ...] | None = None
-    affine: np.ndarray | None = None
-
-    @property
-    def bit_depth(self) -> int:
-        """Bits that hold one voxel: 8, 16 or 32."""
-        return 8 * self.voxels.dtype.itemsize
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VOLUME_SUFFIXES",
+    "Scan",
+    "StoredGrid",
+    "find_scans",
+    "is_volume",
+    "read_scan",
+    "write_scan",
+]
 
 
-def read_scan(path: str | Path) -> Scan:
-    """Read an image file as grey values; see `read_picture` for what becomes of colour, palettes and transparency.
+def read_scan(path: str | Path, *, volume: int | None = None) -> Scan:
+    """Read a scan: grey values in their own units, canonical order of axes, and nothing that identifies a person.
+
+    Pictures (PNG, JPEG, TIFF) are read as `read_picture` says.
+
+    Args:
+        path: A file.
+        volume: Which volume of a file that holds several over time or contrast, from 0.
 
     Raises:
         DataError: The file cannot be used; names the file and the one cause.
     """
-    return Scan(voxels=read_picture(Path(path)).pixels)
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix in IMAGE_SUFFIXES:
+        if volume not in (None, 0):
+            raise DataError(f"{path}: is a picture, but volume {volume} is asked for")
+        return Scan(voxels=read_picture(path).pixels)
+    if suffix in (".nii", ".nii.gz"):
+        from voxlex.data.nifti import read_nifti
+
+        return read_nifti(path, volume=volume)
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
+    raise DataError(f"{path}: is no scan that is known by its suffix; expected one of {known}")
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
     """Write a scan in the format that the suffix of `path` names: whole or not at all, and without metadata.
 
-    PNG holds `uint8` and `uint16`, TIFF every type, JPEG `uint8` with loss.
+    PNG holds `uint8` and `uint16`, TIFF every type but `int16`, JPEG `uint8` with loss. NIfTI holds volumes, in the
+    order of axes, affine, shape and type of the file that they came from.
 
     Raises:
         DataError: The format is unknown or cannot hold the voxels, or the file cannot be written.
     """
-    write_picture(Path(path), scan.voxels)
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix in (".nii", ".nii.gz"):
+        from voxlex.data.nifti import write_nifti
+
+        write_nifti(path, scan)
+    elif suffix in IMAGE_SUFFIXES:
+        write_picture(path, scan.voxels)
+    else:
+        raise DataError(f"{path}: unknown suffix; expected one of {', '.join((*IMAGE_SUFFIXES, '.nii', '.nii.gz'))}")

@@ -1,5 +1,6 @@
 """Tables that people keep beside their scans: read as text, typed with care, freed of what identifies a person."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -45,9 +46,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise DataError(f"{path}: expected a table ({', '.join(TABLE_SUFFIXES)})")
     try:
         table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
-    except Exception as cause:  # pandas and parquet each have errors of their own
+    except DataError:
+        raise
+    except Exception as cause:  # csv, encodings and parquet each have errors of their own
         raise DataError(f"{path}: cannot be read as a table: {' '.join(str(cause).split())}") from cause
     table.columns = [str(name).strip() for name in table.columns]
+    table = table.loc[:, table.columns != ""]  # row numbers that somebody's export added
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
         raise DataError(f"{path}: has the column {twice[0]!r} twice")
@@ -117,7 +121,16 @@ def _read_text(path: Path) -> pd.DataFrame:
         if separator not in header and header.count(";") > header.count(","):
             separator = ";"  # what spreadsheets write where the comma is the decimal point
         file.seek(0)
-        return pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
+        rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
+        names = next(rows, [])
+        cells = []
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(names):
+                raise DataError(f"{path}: line {rows.line_num} has {len(row)} cells, the header {len(names)}")
+            cells.append(row)
+    return pd.DataFrame(cells, columns=names, dtype=object)
 
 
 def _as_text(column: pd.Series) -> pd.Series:

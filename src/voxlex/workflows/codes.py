@@ -9,25 +9,26 @@ import pyarrow.parquet as pq
 import torch
 
 from voxlex.data.atomic import atomic_file
-from voxlex.data.fitting import restore_scan
+from voxlex.data.manifest import INDEX_COLUMNS
+from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.data.prepared import PreparedDataset
-from voxlex.data.scans import write_scan
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import intensity_maps, output_folder, relative_names, write_image
+from voxlex.workflows.outputs import output_folder
 from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.scan_writer import ScanWriter
 
-_KEPT = ("path", "subject", "slice", "label", "height", "width", "bit_depth", "intensity_low", "intensity_high")
+_KEPT = (*(column for column in INDEX_COLUMNS if column != "group"), *ORIGIN_COLUMNS)
+_NEEDED = {"path", "slice", *ORIGIN_COLUMNS} - set(ORIGIN_DEFAULTS)
 _CODEBOOK_KEY = b"voxlex.codebook"
 
 
 def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overwrite: bool = False) -> int:
     """Write the codes of every image to a Parquet file, one row an image.
 
-    Columns: `path`; `codes`, flat in the order (q, *grid); `shape`, the lengths of those axes; `height`, `width`,
-    `bit_depth`, `intensity_low` and `intensity_high`, the way back to the image's own size and grey values; and what
-    the manifest knows of subject, slice and label.
+    Columns: `path`; `codes`, flat in the order (q, *grid); `shape`, the lengths of those axes; `ORIGIN_COLUMNS`, the
+    way back to the scan's own grid and grey values; and what the manifest knows of subject, slice and label.
 
     Returns:
         The number of images.
@@ -51,38 +52,31 @@ def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overw
 def decode(
     vocabulary: Vocabulary, codes: Path, *, out: Path, original_size: bool = False, overwrite: bool = False
 ) -> int:
-    """Write the images that a file of codes stands for, in their own grey values.
+    """Write the scans that a file of codes stands for, in their own grey values.
 
     Args:
         vocabulary: The one that wrote the codes.
         codes: A file that `encode` wrote.
-        out: Folder for `<relative name>.png`.
-        original_size: Resize each image to the size it came in; otherwise it has the model's size.
+        out: Folder for `<relative name>.png`, and `<relative name>.nii.gz` for volumes, which come on their own grid.
+        original_size: Resize each picture to the size it came in; otherwise it has the model's size.
         overwrite: Write into a folder that is not empty.
 
     Returns:
-        The number of images.
+        The number of scans.
 
     Raises:
         CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
     """
     table = _read(codes, vocabulary)
-    frame = table.drop_columns(["codes", "shape"]).to_pandas()
-    names, intensities = relative_names(list(frame["path"])), intensity_maps(frame)
     grids = _grids(table, codes, vocabulary)
-    out = output_folder(out, overwrite=overwrite)
+    rows = table.drop_columns(["codes", "shape"]).to_pandas()
+    writer = ScanWriter(output_folder(out, overwrite=overwrite), rows, original_size=original_size)
     with progress_bar("decoding") as progress:
         for start in range(0, len(grids), BATCH_SIZE):
-            for row, image in enumerate(vocabulary.decode(grids[start : start + BATCH_SIZE]).cpu(), start=start):
-                path = out / f"{names[row]}.png"
-                if original_size:
-                    height, width = (int(frame[column][row]) for column in ("height", "width"))
-                    scan = restore_scan(image[0].numpy(), height=height, width=width, intensity=intensities[row])
-                    write_scan(path, scan)
-                else:
-                    write_image(path, image, intensities[row])
+            for image in vocabulary.decode(grids[start : start + BATCH_SIZE]).cpu():
+                writer.add(image)
             progress(min(start + BATCH_SIZE, len(grids)), len(grids))
-    return len(grids)
+    return writer.written
 
 
 def codebook_fingerprint(vocabulary: Vocabulary) -> str:
@@ -98,7 +92,7 @@ def _read(path: Path, vocabulary: Vocabulary) -> pa.Table:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as cause:
         raise CodesError(f"{path}: cannot be read as Parquet: {' '.join(str(cause).split())}") from cause
-    missing = {*_KEPT, "codes", "shape"} - set(table.column_names)
+    missing = {*_NEEDED, "codes", "shape"} - set(table.column_names)
     if missing:
         raise CodesError(f"{path}: not a file of codes: it lacks the columns {', '.join(sorted(missing))}")
     stamp = (table.schema.metadata or {}).get(_CODEBOOK_KEY)

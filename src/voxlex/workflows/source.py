@@ -10,26 +10,39 @@ from voxlex.workflows.progress import progress_bar
 _LISTED = 20
 
 
-def open_for(config: Config, source: str) -> PreparedDataset:
-    """Return the images of a source at the experiment's size, divided by its seed.
+def open_for(config: Config, source: str, *, whole: bool = False) -> PreparedDataset:
+    """Return the images of a source as the experiment wants them, divided by its seed.
+
+    Args:
+        config: The experiment.
+        source: What a person calls a data set; see `open_source`.
+        whole: Take every slice of a volume and not only those to learn from, so that it can be put together again.
 
     Raises:
         DataError: If the source cannot be used.
     """
     with progress_bar("preparing") as progress:
         dataset = open_source(
-            source, size=config.data.size, seed=config.training.seed, phantom=config.data.phantom, progress=progress
+            source,
+            size=config.data.size,
+            seed=config.training.seed,
+            spatial_dims=config.model.spatial_dims,
+            slices=config.data.slices,
+            whole=whole,
+            phantom=config.data.phantom,
+            progress=progress,
         )
     list_skipped(dataset)
     return dataset
 
 
 def list_skipped(dataset: PreparedDataset) -> None:
-    """Print which images were left out and why, on standard error; all of them are in `prepared.json`."""
+    """Print which scans were left out and why, on standard error; all of them are in `prepared.json`."""
     if not dataset.skipped:
         return
+    total = dataset.manifest["path"].nunique() + len(dataset.skipped)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{dataset.name}: skipped {len(dataset.skipped)} of {len(dataset) + len(dataset.skipped)} images:")
+    console.print(f"{dataset.name}: skipped {len(dataset.skipped)} of {total} images:")
     for path, reason in dataset.skipped[:_LISTED]:
         console.print(f"  {path}: {reason}")
     if len(dataset.skipped) > _LISTED:
