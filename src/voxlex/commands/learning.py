@@ -86,6 +86,7 @@ class Prepare:
         seed: Of the division into splits.
         spacing_mm: Make a cube of each volume, with so many mm between its voxels, and not slices.
         slices: Which slices of volumes to take.
+        allow_leak: Take a table's split as it is, even if subjects or near-duplicates cross it.
         phantom: What the phantom should be like; only for the source "phantom".
     """
 
@@ -95,6 +96,7 @@ class Prepare:
     seed: int = 0
     spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     slices: SliceOptions = field(default_factory=SliceOptions)
+    allow_leak: bool = False
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
@@ -108,6 +110,7 @@ class Prepare:
             seed=self.seed,
             spacing_mm=self.spacing_mm,
             slices=self.slices,
+            allow_leak=self.allow_leak,
             phantom=self.phantom,
         )
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

@@ -36,13 +36,14 @@ def prepare_folder(
     slices: SliceOptions | None = None,
     spacing_mm: float | None = None,
     whole: bool = False,
+    allow_leak: bool = False,
     progress: Progress | None = None,
 ) -> PreparedDataset:
     """Prepare scans for training: a row for each picture, and for each slice of a volume or each volume.
 
-    The images are divided as the source says (a table's column `split`), else 80/10/10 by group (subject, or file where
-    no subject is known). Fewer than three groups cannot be divided; then every image is a test image, which is enough
-    to reconstruct and to evaluate.
+    The images are divided as the source says (a table's column `split`), else 80/10/10 by group: the images of a
+    subject, and near-duplicates, stay together. Fewer than three groups cannot be divided; then every image is a test
+    image, which is enough to reconstruct and to evaluate.
 
     Args:
         source: Folder of scans, searched recursively, a single scan, or a table of scans; see `index_source`.
@@ -52,15 +53,16 @@ def prepare_folder(
         spatial_dims: 2 for pictures and slices, 3 for volumes as cubes.
         slices: Which slices of volumes to take; only in 2D.
         spacing_mm: Distance between the voxels of a cube; only in 3D.
-        whole: Take every slice of each volume, so that it can be put together again.
+        whole: Take every slice of each volume, so that it can be put together again; nothing is compared.
+        allow_leak: Take a split that the source brings as it is, even if subjects or near-duplicates cross it.
         progress: Called after each scan.
 
     Returns:
         The data set, opened from `folder`. Constant and unreadable scans are left out and listed in `skipped`.
 
     Raises:
-        DataError: `source` cannot be used, more than a tenth of its scans is unreadable, none is left, or `folder`
-            exists or cannot be written.
+        DataError: `source` cannot be used, more than a tenth of its scans is unreadable, none is left, the
+            source's split leaks, or `folder` exists or cannot be written.
         ValueError: `size` is below 8.
     """
     frame = Frame(
@@ -79,6 +81,8 @@ def prepare_folder(
         seed=seed,
         name=name_of(source),
         options=frame.of_scans(index),
+        compare=not whole,
+        allow_leak=allow_leak or whole,
     )
 
 
