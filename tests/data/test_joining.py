@@ -3,11 +3,13 @@ import pytest
 
 from voxlex.data.joining import join
 from voxlex.data.layouts import describe_paths
+from voxlex.data.tables import typed
 from voxlex.errors import DataError
 
 
 def joined(paths: list[str], **columns: list[str]) -> pd.DataFrame:
-    return join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")[0]
+    table = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")[0]
+    return table.assign(**{name: typed(table[name]) for name in table.columns.drop(["path", "slice"])})
 
 
 BIDS = ["sub-01/anat/sub-01_T1w.nii", "sub-02/anat/sub-02_T1w.nii", "sub-03/anat/sub-03_T1w.nii"]
@@ -63,7 +65,7 @@ def test_the_search_result_of_adni_fits_by_image_and_its_dates_stay_out() -> Non
         "Acq Date": ["6/01/2007", "5/19/2006"],
     }
     table, left_out = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")
-    assert table["Age"].tolist() == [76, 77]
+    assert table["Age"].tolist() == ["76", "77"]
     assert left_out == ["Acq Date"]
     assert "2006" not in table.drop(columns="path").to_csv()
 

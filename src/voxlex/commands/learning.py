@@ -39,7 +39,7 @@ class Train:
     """Learn a vocabulary from images: an autoencoder, then a prior over its codes, then a report.
 
     Attributes:
-        source: Folder of scans (searched recursively), prepared data set, or "phantom".
+        source: Folder of scans (searched recursively), table of scans, prepared data set, or "phantom".
         out: Run folder to make.
         recipe: Name of a recipe, or a YAML file; options given here change single settings of it.
         minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
@@ -80,12 +80,13 @@ class Prepare:
     """Make a data set ready to train on: decoded, resized, divided into splits, memory-mapped.
 
     Attributes:
-        source: Folder of scans, or "phantom".
+        source: Folder or table of scans, or "phantom".
         out: Folder to make; use it as SOURCE from then on.
         size: Side of the square canvas in pixels, or of the cube in voxels.
         seed: Of the division into splits.
         spacing_mm: Make a cube of each volume, with so many mm between its voxels, and not slices.
         slices: Which slices of volumes to take.
+        allow_leak: Take a table's split as it is, even if subjects or near-duplicates cross it.
         phantom: What the phantom should be like; only for the source "phantom".
     """
 
@@ -95,6 +96,7 @@ class Prepare:
     seed: int = 0
     spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     slices: SliceOptions = field(default_factory=SliceOptions)
+    allow_leak: bool = False
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
@@ -108,6 +110,7 @@ class Prepare:
             seed=self.seed,
             spacing_mm=self.spacing_mm,
             slices=self.slices,
+            allow_leak=self.allow_leak,
             phantom=self.phantom,
         )
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

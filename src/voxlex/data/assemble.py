@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from voxlex.data.atomic import atomic_folder
+from voxlex.data.grouping import divide
 from voxlex.data.pictures import MIN_SIDE
 from voxlex.data.prepared import (
     IMAGES_FILE,
@@ -17,7 +18,6 @@ from voxlex.data.prepared import (
     with_all_columns,
     write_tables,
 )
-from voxlex.data.splits import split_or_test
 from voxlex.data.spool import Spool
 
 Progress = Callable[[int, int], None]
@@ -36,8 +36,12 @@ def assemble(
     seed: int,
     name: str,
     options: dict[str, Any],
+    compare: bool = True,
+    allow_leak: bool = False,
 ) -> PreparedDataset:
     """Make a prepared data set from images that come one by one; it appears whole or not at all.
+
+    Rows that must stay together get one `group`, see `grouping.divide`.
 
     Args:
         folder: Where the data set is written; must not exist.
@@ -49,9 +53,11 @@ def assemble(
         seed: Seed of the division into splits.
         name: Short name of the source.
         options: What else the images depend on.
+        compare: Look for near-duplicates, and keep them together.
+        allow_leak: Take a split that the table brings as it is, even if subjects or near-duplicates cross it.
 
     Raises:
-        DataError: `folder` exists or cannot be written.
+        DataError: `folder` exists or cannot be written, or the table's split leaks.
         ValueError: `size` is below 8.
     """
     if size < MIN_SIDE:
@@ -61,14 +67,14 @@ def assemble(
         with scratch.open("w+b") as file:
             spool = Spool(file, shape=(size,) * spatial_dims)
             manifest, skipped = fill(spool)
-            if "split" not in manifest:
-                manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
+            thumbnails = spool.thumbnails() if compare else None
+            manifest, facts = divide(manifest, thumbnails, seed=seed, name=name, allow_leak=allow_leak)
             order = split_order(list(manifest["split"]))
             spool.write_array(building / IMAGES_FILE, order=order)
         scratch.unlink()
         manifest = with_all_columns(manifest.iloc[order].reset_index(drop=True))
         images = np.load(building / IMAGES_FILE, mmap_mode="r")
-        options = {"size": size, "seed": seed, **options}
+        options = {"size": size, "seed": seed, **options, **facts}
         fingerprint = fingerprint_of(images, manifest, options)
         dataset = PreparedDataset(
             images=images, manifest=manifest, name=name, fingerprint=fingerprint, options=options, skipped=skipped

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from voxlex.data.naming import stem_of
-from voxlex.data.tables import identifies, typed
+from voxlex.data.tables import identifies
 from voxlex.errors import DataError
 
 RENAMED = {"group": "cohort"}
@@ -34,8 +35,8 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
         where: The table's name, for messages.
 
     Returns:
-        The manifest with more columns, rows as before, and the names of the columns that were left out because they
-        identify people.
+        The manifest with more columns, as text, rows as before, and the names of the columns that were left out because
+        they identify people.
 
     Raises:
         DataError: Nothing fits, or a scan fits several rows that differ.
@@ -50,11 +51,11 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
     for name in table.columns:
         if name in keys or name in left_out or name in ("path", "slice"):
             continue
-        values = pd.Series([table[name].iat[row] if row >= 0 else "" for row in rows], index=manifest.index)
+        values = pd.Series(np.append(table[name].to_numpy(object), "")[rows], index=manifest.index)  # -1 takes the ""
         if name in manifest.columns and name not in RENAMED:
             result[name] = values.where(values != "", manifest[name])
         else:
-            result[RENAMED.get(name, name)] = typed(values.astype(object))
+            result[RENAMED.get(name, name)] = values
     return result, left_out
 
 

@@ -1,6 +1,7 @@
 """One table per data set: a row for each scan of a folder, or of a table that a person made."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PARTICIPANTS = "participants.tsv"
 _PATHS = ("path", "file", "filename", "filepath", "file_name", "file_path", "image", "image_path", "scan")
 _SUBJECTS = ("subject", "subject_id", "participant_id", "participant", "patient_id", "patient")
 _SESSIONS = ("session", "session_id", "ses")
+_BIDS_SUBJECT = re.compile(r"(|.*?/)sub-[A-Za-z0-9]+/")
 _LISTED = 5
 
 
@@ -72,9 +74,13 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
         folder = folder.parent
     table = describe_paths(paths)
     left_out: list[str] = []
-    for participants in _participant_tables(folder, paths):
-        table, names = join(table, read_table(participants), where=participants)
+    for above, participants in _participant_tables(folder, paths):
+        # Another data set in the same folder may call other people by the same names.
+        inside = table["path"].str.startswith(above)
+        part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
+        table = pd.concat([part, table[~inside]], ignore_index=True)
         left_out += names
+    table = table.sort_values("path", ignore_index=True)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
         table["split"] = splits
@@ -126,7 +132,7 @@ def _index_table(path: Path) -> Index:
     table["session"] = number_visits(list(table["subject"]), list(table["session"]))
     extras = [name for name in raw.columns if name not in known | {"slice", "group", "split"}]
     left_out = tuple(name for name in extras if identifies(raw[name]))
-    table = table.assign(**{name: typed(raw[name]) for name in extras if name not in left_out})
+    table = table.assign(**{name: raw[name] for name in extras if name not in left_out})
     splits = named_splits(raw["split"], where=path) if "split" in raw else None
     if splits is not None:
         table["split"] = splits
@@ -160,10 +166,12 @@ def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
     ]
 
 
-def _participant_tables(folder: Path, paths: list[str]) -> list[Path]:
-    above = {path[: path.index("sub-")] for path in paths if path.startswith("sub-") or "/sub-" in path}
-    tables = [folder / name / PARTICIPANTS for name in sorted({"", *(name for name in above if name.endswith("/"))})]
-    return [table for table in tables if table.is_file()]
+def _participant_tables(folder: Path, paths: list[str]) -> list[tuple[str, Path]]:
+    """Find the tables beside folders of subjects, and the start of the paths below each."""
+    starts = {found.group(1) for path in paths if (found := _BIDS_SUBJECT.match(path))}
+    return [
+        (start, folder / start / PARTICIPANTS) for start in sorted(starts) if (folder / start / PARTICIPANTS).is_file()
+    ]
 
 
 def _splits(paths: list[str], *, where: Path, split_folders: bool) -> list[str] | None:
@@ -188,4 +196,5 @@ def _slices(column: pd.Series, *, where: Path) -> pd.Series:
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(group=table["subject"].where(table["subject"] != "", table["path"]))
-    return table[[*INDEX_COLUMNS, *(name for name in table.columns if name not in INDEX_COLUMNS)]]
+    more = [name for name in table.columns if name not in INDEX_COLUMNS]
+    return table.assign(**{name: typed(table[name]) for name in more})[[*INDEX_COLUMNS, *more]]

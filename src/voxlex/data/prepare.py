@@ -14,6 +14,7 @@ from voxlex.data.assemble import Progress, Skipped, assemble
 from voxlex.data.fitting import Fitted, fit_scan
 from voxlex.data.framing import Frame
 from voxlex.data.intensity import ConstantImageError
+from voxlex.data.layouts import undated_paths
 from voxlex.data.manifest import index_source, name_of
 from voxlex.data.options import SliceOptions
 from voxlex.data.prepared import PreparedDataset
@@ -35,13 +36,14 @@ def prepare_folder(
     slices: SliceOptions | None = None,
     spacing_mm: float | None = None,
     whole: bool = False,
+    allow_leak: bool = False,
     progress: Progress | None = None,
 ) -> PreparedDataset:
     """Prepare scans for training: a row for each picture, and for each slice of a volume or each volume.
 
-    The images are divided as the source says (a table's column `split`), else 80/10/10 by group (subject, or file where
-    no subject is known). Fewer than three groups cannot be divided; then every image is a test image, which is enough
-    to reconstruct and to evaluate.
+    The images are divided as the source says (a table's column `split`), else 80/10/10 by group: the images of a
+    subject, and near-duplicates, stay together. Fewer than three groups cannot be divided; then every image is a test
+    image, which is enough to reconstruct and to evaluate.
 
     Args:
         source: Folder of scans, searched recursively, a single scan, or a table of scans; see `index_source`.
@@ -51,15 +53,16 @@ def prepare_folder(
         spatial_dims: 2 for pictures and slices, 3 for volumes as cubes.
         slices: Which slices of volumes to take; only in 2D.
         spacing_mm: Distance between the voxels of a cube; only in 3D.
-        whole: Take every slice of each volume, so that it can be put together again.
+        whole: Take every slice of each volume, so that it can be put together again; nothing is compared.
+        allow_leak: Take a split that the source brings as it is, even if subjects or near-duplicates cross it.
         progress: Called after each scan.
 
     Returns:
         The data set, opened from `folder`. Constant and unreadable scans are left out and listed in `skipped`.
 
     Raises:
-        DataError: `source` cannot be used, more than a tenth of its scans is unreadable, none is left, or `folder`
-            exists or cannot be written.
+        DataError: `source` cannot be used, more than a tenth of its scans is unreadable, none is left, the
+            source's split leaks, or `folder` exists or cannot be written.
         ValueError: `size` is below 8.
     """
     frame = Frame(
@@ -78,6 +81,8 @@ def prepare_folder(
         seed=seed,
         name=name_of(source),
         options=frame.of_scans(index),
+        compare=not whole,
+        allow_leak=allow_leak or whole,
     )
 
 
@@ -106,10 +111,11 @@ def _fit_all(
         if progress is not None:
             progress(row + 1, len(table))
     _judge(root, skips, total=len(table))
-    manifest, found = table.iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
+    names = dict(zip(table["path"], undated_paths(table), strict=True))
+    manifest, found = table.assign(path=list(names.values())).iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
     if "slice" in found:  # a picture's number is in its name, a slice's is its place in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
-    return pd.concat([manifest, found], axis=1), [(skip.path, skip.reason) for skip in skips]
+    return pd.concat([manifest, found], axis=1), [(names[skip.path], skip.reason) for skip in skips]
 
 
 def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fitted | _Skip]:

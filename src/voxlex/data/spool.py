@@ -6,6 +6,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from voxlex.data.audit.thumbnails import COLUMNS, ROWS, thumbnail
+
 
 class Spool:
     """An append-only file of canvases or cubes, so that a data set larger than memory can be prepared.
@@ -17,11 +19,17 @@ class Spool:
         self._file = file
         self._shape = shape
         self._entries: list[tuple[int, np.dtype]] = []
+        self._thumbnails: list[np.ndarray] = []
 
     def append(self, pixels: np.ndarray) -> None:
         """Add an image of the spool's shape, of `uint8` or `uint16`."""
         self._entries.append((self._file.tell(), pixels.dtype))
         self._file.write(pixels.tobytes())
+        self._thumbnails.append(thumbnail(pixels).astype(np.float16))
+
+    def thumbnails(self) -> np.ndarray:
+        """A small picture of each canvas, `(n, 32, 34)` of `float16`, to compare them by."""
+        return np.stack(self._thumbnails) if self._thumbnails else np.zeros((0, ROWS, COLUMNS), np.float16)
 
     def write_array(self, path: Path, *, order: np.ndarray) -> None:
         """Write the images in `order` as one array `(n, 1, *shape)`, an NPY file.

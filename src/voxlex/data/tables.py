@@ -13,7 +13,7 @@ from voxlex.errors import DataError
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """Files that are tables."""
 
-_UNKNOWN = {"", "n/a", "na", "nan", "null", "none", "<na>", "#n/a", "."}
+_UNKNOWN = {"", "n/a", "na", "nan", "null", "<na>", "#n/a", "."}
 _NAMES = {"name", "patientname", "fullname", "firstname", "lastname", "surname", "familyname", "givenname", "initials"}
 _NAMES |= {"address", "phone", "telephone", "email", "ssn", "nhsnumber", "mrn", "medicalrecordnumber"}
 _BIRTH = re.compile(r"birth|(?:^|_)dob(?:$|_)", re.IGNORECASE)
@@ -57,14 +57,21 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise DataError(f"{path}: has the column {twice[0]!r} twice")
     if table.empty:
         raise DataError(f"{path}: has no rows")
-    return pd.DataFrame({name: _as_text(table[name]) for name in table.columns})
+    return pd.DataFrame({name: as_text(table[name]) for name in table.columns})
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Write every value as text, and those that say that a value is unknown as ""."""
+    text = column.map(_written).astype(object)
+    return text.where(~text.str.lower().isin(_UNKNOWN), "")
 
 
 def typed(column: pd.Series) -> pd.Series:
-    """Give a column of text its type: whole numbers, numbers (NaN for unknown), or text ("" for unknown).
+    """Give a column its type: whole numbers, numbers (NaN for unknown), or text ("" for unknown).
 
     Codes with leading zeros, such as "007", stay text.
     """
+    column = as_text(column)
     known = column[column != ""]
     if known.empty or known.str.fullmatch(r"[+-]?0\d+").any():
         return column
@@ -133,12 +140,9 @@ def _read_text(path: Path) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=names, dtype=object)
 
 
-def _as_text(column: pd.Series) -> pd.Series:
-    text = column.map(lambda value: "" if value is None or value is pd.NaT else _written(value)).astype(object)
-    return text.where(~text.str.lower().isin(_UNKNOWN), "")
-
-
 def _written(value: object) -> str:
+    if value is None or value is pd.NaT:
+        return ""
     # A parquet column of whole numbers with gaps comes as floats: 70.0 was 70.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

@@ -21,6 +21,7 @@ def prepare(
     slices: SliceOptions,
     phantom: PhantomOptions,
     spacing_mm: float | None = None,
+    allow_leak: bool = False,
 ) -> PreparedDataset:
     """Prepare scans, or the phantom, as the folder `out`; the arguments are those of `open_source`.
 
@@ -45,6 +46,7 @@ def prepare(
                 spatial_dims=2 if spacing_mm is None else 3,
                 slices=slices,
                 spacing_mm=spacing_mm,
+                allow_leak=allow_leak,
                 progress=progress,
             )
     list_skipped(dataset)
