@@ -53,7 +53,7 @@ def prepare_folder(
         spatial_dims: 2 for pictures and slices, 3 for volumes as cubes.
         slices: Which slices of volumes to take; only in 2D.
         spacing_mm: Distance between the voxels of a cube; only in 3D.
-        whole: Take every slice of each volume, so that it can be put together again; nothing is compared.
+        whole: Take every slice of each volume, so that it can be put together again; slices then are not compared.
         allow_leak: Take a split that the source brings as it is, even if subjects or near-duplicates cross it.
         progress: Called after each scan.
 
@@ -73,6 +73,8 @@ def prepare_folder(
     def fill(spool: Spool) -> tuple[pd.DataFrame, Skipped]:
         return _fit_all(index.root, index.table, frame, spool=spool, progress=progress)
 
+    options = frame.of_scans(index)
+    restoring = options.get("whole", False)  # pictures and cubes are the same for restoring and for learning
     return assemble(
         folder,
         fill=fill,
@@ -80,9 +82,9 @@ def prepare_folder(
         spatial_dims=spatial_dims,
         seed=seed,
         name=name_of(source),
-        options=frame.of_scans(index),
-        compare=not whole,
-        allow_leak=allow_leak or whole,
+        options=options,
+        compare=not restoring,
+        allow_leak=allow_leak or restoring,
     )
 
 
