@@ -31,7 +31,7 @@ from voxlex.training.devices import automatic_precision, launch, lay_out_channel
 from voxlex.training.objectives import AutoencoderObjective
 from voxlex.training.optimizer import adamw
 
-DISTINCT = 6
+DISTINCT = 3
 """Volumes that are really made; the others are links to them, which no reader can tell."""
 
 

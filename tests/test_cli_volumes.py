@@ -14,7 +14,11 @@ from PIL import Image
 from data.conftest import picture
 from data.dicom_files import make_dicom_series, secrets_in
 from data.heads import LAS, OBLIQUE, PSR, head, write_volume
+from voxlex.assembly import build_autoencoder
 from voxlex.cli import main
+from voxlex.config import Config, DataConfig, ModelConfig, ResidualNetworkConfig, VectorQuantizerConfig
+from voxlex.run_folder import RunFolder
+from voxlex.training.checkpoint import save_weights
 
 pytestmark = pytest.mark.slow
 
@@ -171,3 +175,31 @@ def test_nothing_that_is_written_or_said_identifies_a_person(
     tables = [pd.read_parquet(file).to_csv() for file in written if file.suffix == ".parquet"]
     captured = capfd.readouterr()
     assert telling(captured.out + captured.err + caplog.text + "".join(tables)) == []
+
+
+@pytest.fixture(scope="module")
+def run_in_3d(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained vocabulary of volumes: 16³ voxels of 2 mm."""
+    network = ResidualNetworkConfig(downsampling=4, width=8, stem_width=8)
+    model = ModelConfig(spatial_dims=3, network=network, quantizer=VectorQuantizerConfig(num_embeddings=16))
+    folder = RunFolder.create(
+        tmp_path_factory.mktemp("runs") / "run", Config(data=DataConfig(size=16, spacing_mm=2.0), model=model)
+    )
+    save_weights(folder.autoencoder_file, build_autoencoder(model), about={})
+    return folder.path
+
+
+def test_whole_volumes_in_3d(run_in_3d: Path, volumes: Path, tmp_path: Path) -> None:
+    for number, side in ((0, 16), (3, 24)):  # 30 mm, as many as are learned from; and 38 mm
+        scan, out = volumes / f"sub-{number:02d}" / "t1.nii.gz", tmp_path / str(number)
+        codes = tmp_path / f"{number}.parquet"
+        assert main(["reconstruct", str(run_in_3d), str(scan), "--out", str(out), "--inputs"]) == 0
+        assert same_grid(scan, out / "t1.nii.gz")
+        before, seen = (nibabel.load(file).get_fdata() for file in (scan, out / "t1.input.nii.gz"))
+        assert np.corrcoef(before.ravel(), seen.ravel())[0, 1] > 0.9
+        assert seen[before > 900].mean() > seen[(before > 0) & (before < 900)].mean() + 80
+        assert main(["encode", str(run_in_3d), str(scan), "--out", str(codes)]) == 0
+        assert pd.read_parquet(codes)["shape"].map(list).tolist() == [[1, *[side // 4] * 3]]
+        assert main(["decode", str(run_in_3d), str(codes), "--out", str(out / "decoded")]) == 0
+        said, decoded = (nibabel.load(file).get_fdata() for file in (out / "t1.nii.gz", out / "decoded/t1.nii.gz"))
+        np.testing.assert_allclose(decoded, said, atol=1)

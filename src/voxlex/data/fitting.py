@@ -144,8 +144,8 @@ def _fit_cube(scan: Scan, frame: Frame) -> Fitted:
     if not scan.is_volume:
         raise DataError("a picture; only volumes are of use in 3D")
     intensity, stored = IntensityMap.of(scan), _stored(scan)
-    (x, y, _), affine = canonical_grid(stored)
-    centre = head_centre(scan.voxels)
+    (x, y, z), affine = canonical_grid(stored)
+    centre = ((x - 1) / 2, (y - 1) / 2, (z - 1) / 2) if frame.whole else head_centre(scan.voxels)
     cube = fit_to_cube(
         intensity.to_unit(scan.voxels), affine, size=frame.size, spacing_mm=frame.spacing_mm or 1.0, centre=centre
     )

@@ -19,8 +19,8 @@ class Frame:
         spatial_dims: 2 for images: pictures as they are, volumes slice by slice. 3 for volumes as cubes.
         slices: Which slices of a volume are taken.
         spacing_mm: Distance between the voxels of a cube.
-        whole: Take every slice of a volume, whatever `slices` says and however empty, so that it can be put together
-            again.
+        whole: Take all of a volume, so that it can be put together again: every slice, whatever `slices` says and
+            however empty; and for a cube, the middle of the volume and not of the head.
     """
 
     size: int = 128
@@ -45,7 +45,7 @@ class Frame:
     def of_scans(self, index: Index) -> dict[str, Any]:
         """Return what the images of some scans depend on beside their size; slices matter only to volumes."""
         if self.spatial_dims == 3:
-            return {"spacing_mm": self.spacing_mm}
+            return {"spacing_mm": self.spacing_mm, **({"whole": True} if self.whole else {})}
         if not any(is_volume(index.root / path) for path in index.table["path"]):
             return {}
         return {"slices": {"axis": self.slices.axis} if self.whole else asdict(self.slices), "whole": self.whole}

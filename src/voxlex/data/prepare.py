@@ -4,6 +4,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, NamedTuple
@@ -15,10 +17,10 @@ from voxlex.data.fitting import Fitted, fit_scan
 from voxlex.data.framing import Frame
 from voxlex.data.intensity import ConstantImageError
 from voxlex.data.layouts import undated_paths
-from voxlex.data.manifest import index_source, name_of
+from voxlex.data.manifest import Index, index_source, name_of
 from voxlex.data.options import SliceOptions
 from voxlex.data.prepared import PreparedDataset
-from voxlex.data.scans import is_volume
+from voxlex.data.scans import is_volume, read_scan
 from voxlex.data.spool import Spool
 from voxlex.errors import DataError
 
@@ -86,6 +88,25 @@ def prepare_folder(
         compare=not restoring,
         allow_leak=allow_leak or restoring,
     )
+
+
+def covering_size(index: Index, *, spacing_mm: float, at_least: int, multiple_of: int) -> int:
+    """Return the side in voxels of a cube, around its middle, that holds all of each volume.
+
+    Args:
+        index: The scans; what cannot be read is left to preparing to tell.
+        spacing_mm: Distance between the voxels of the cube.
+        at_least: The least side.
+        multiple_of: What the side is a multiple of.
+    """
+    side = at_least
+    for path in index.table["path"]:
+        with suppress(DataError):
+            scan = read_scan(index.root / path)
+            if scan.is_volume and scan.spacing_mm is not None:
+                lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
+                side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
+    return ceil(side / multiple_of) * multiple_of
 
 
 class _Skip(NamedTuple):

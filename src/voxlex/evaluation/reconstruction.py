@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2, prod
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,20 +36,31 @@ class ReconstructionFigures:
     warning: str | None
 
 
-def reconstruct_in_batches(autoencoder: VQVAE, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes, Image]]:
+@runtime_checkable
+class Codec(Protocol):
+    """What turns images into codes and back: an autoencoder, or a vocabulary, which takes large volumes in tiles."""
+
+    def encode(self, images: Tensor) -> Codes:
+        """Return the codes of images."""
+
+    def decode(self, codes: Tensor) -> Image:
+        """Return the images that codes stand for."""
+
+
+def reconstruct_in_batches(codec: Codec, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes, Image]]:
     """Yield images, their codes and their reconstructions in [0, 1], on the CPU, a batch at a time."""
     at_once = images_at_once(dataset.images[0].size, BATCH_SIZE)
     for start in range(0, len(dataset), at_once):
         x = dataset.tensor(slice(start, start + at_once))
-        codes = autoencoder.encode(x)
-        yield x, codes.cpu(), autoencoder.decode(codes).cpu()
+        codes = codec.encode(x)
+        yield x, codes.cpu(), codec.decode(codes).cpu()
 
 
-def encode_dataset(autoencoder: VQVAE, dataset: PreparedDataset) -> Codes:
+def encode_dataset(codec: Codec, dataset: PreparedDataset) -> Codes:
     """Return the codes of every image, on the CPU."""
     at_once = images_at_once(dataset.images[0].size, BATCH_SIZE)
     starts = range(0, len(dataset), at_once)
-    return torch.cat([autoencoder.encode(dataset.tensor(slice(i, i + at_once))).cpu() for i in starts])
+    return torch.cat([codec.encode(dataset.tensor(slice(i, i + at_once))).cpu() for i in starts])
 
 
 def evaluate_reconstruction(autoencoder: VQVAE, dataset: PreparedDataset) -> ReconstructionFigures:

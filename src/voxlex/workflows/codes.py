@@ -1,6 +1,7 @@
 """Store images as codes in a table, and read them back."""
 
 import hashlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overw
     """
     if out.exists() and not overwrite:
         raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
-    codes = encode_dataset(vocabulary.autoencoder, dataset)
+    codes = encode_dataset(vocabulary, dataset)
     narrow = codes.flatten(1).numpy().astype(np.min_scalar_type(vocabulary.autoencoder.quantizer.num_embeddings - 1))
     table = pa.Table.from_pandas(dataset.manifest[list(_KEPT)], preserve_index=False)
     table = table.append_column("shape", pa.array([list(codes.shape[1:])] * len(codes)))
@@ -72,7 +73,7 @@ def decode(
     grids = _grids(table, codes, vocabulary)
     rows = table.drop_columns(["codes", "shape"]).to_pandas()
     writer = ScanWriter(output_folder(out, overwrite=overwrite), rows, original_size=original_size)
-    at_once = images_at_once(vocabulary.config.data.size**vocabulary.autoencoder.spatial_dims, BATCH_SIZE)
+    at_once = images_at_once(prod(side * vocabulary.autoencoder.downsampling for side in grids.shape[2:]), BATCH_SIZE)
     with progress_bar("decoding") as progress:
         for start in range(0, len(grids), at_once):
             for image in vocabulary.decode(grids[start : start + at_once]).cpu():
@@ -106,6 +107,8 @@ def _read(path: Path, vocabulary: Vocabulary) -> pa.Table:
 def _grids(table: pa.Table, path: Path, vocabulary: Vocabulary) -> torch.Tensor:
     expected = (vocabulary.autoencoder.quantizer.num_codebooks, *vocabulary.grid)
     shapes = {tuple(shape) for shape in table["shape"].to_pylist()}
+    if vocabulary.autoencoder.spatial_dims == 3 and len(shapes) == 1 and len(min(shapes)) == len(expected):
+        expected = (expected[0], *min(shapes)[1:])  # a whole volume may be larger than those that were learned from
     if shapes - {expected}:
         raise CodesError(f"{path}: expected codes of shape {expected}, found {sorted(shapes - {expected})[0]}")
     rows = [np.asarray(row, dtype=np.int64) for row in table["codes"].to_pylist()]

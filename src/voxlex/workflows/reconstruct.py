@@ -46,7 +46,7 @@ def reconstruct(
     pairs: list[tuple[Tensor, Tensor]] = []
     done = 0
     with progress_bar("reconstructing") as progress:
-        for x, _, x_hat in reconstruct_in_batches(vocabulary.autoencoder, dataset):
+        for x, _, x_hat in reconstruct_in_batches(vocabulary, dataset):
             for original, reconstruction in zip(x, x_hat, strict=True):
                 said.add(reconstruction)
                 if seen is not None:

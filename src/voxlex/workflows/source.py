@@ -1,10 +1,14 @@
 """Open a source the way an experiment needs it, and say what had to be left out."""
 
+from pathlib import Path
+
 from rich.console import Console
 
 from voxlex.config import Config
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.sources import open_source
+from voxlex.data.manifest import index_source
+from voxlex.data.prepare import covering_size
+from voxlex.data.prepared import PreparedDataset, is_prepared
+from voxlex.data.sources import PHANTOM, open_source
 from voxlex.workflows.progress import progress_bar
 
 _LISTED = 20
@@ -16,15 +20,24 @@ def open_for(config: Config, source: str, *, whole: bool = False) -> PreparedDat
     Args:
         config: The experiment.
         source: What a person calls a data set; see `open_source`.
-        whole: Take every slice of a volume and not only those to learn from, so that it can be put together again.
+        whole: Take all of a volume and not only what is learned from, so that it can be put together again: every
+            slice, or a cube that is large enough for all of each volume.
 
     Raises:
         DataError: If the source cannot be used.
     """
+    size = config.data.size
+    if whole and config.model.spatial_dims == 3 and source != PHANTOM and not is_prepared(Path(source)):
+        size = covering_size(
+            index_source(source),
+            spacing_mm=config.data.spacing_mm or 1.0,
+            at_least=size,
+            multiple_of=config.model.network.downsampling,
+        )
     with progress_bar("preparing") as progress:
         dataset = open_source(
             source,
-            size=config.data.size,
+            size=size,
             seed=config.training.seed,
             spatial_dims=config.model.spatial_dims,
             slices=config.data.slices,
