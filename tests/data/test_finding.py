@@ -30,6 +30,7 @@ def test_links_in_a_circle_end(tmp_path: Path):
     _touch(tmp_path, "a/1.nii")
     (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
     assert find_scans(tmp_path) == ["a/1.nii"]
 
 

@@ -46,8 +46,10 @@ def is_dicom(path: Path) -> bool:
         return True
     if (suffix and not suffix[1:].isdigit()) or path.name == "DICOMDIR":
         return False
-    with suppress(OSError), path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    with suppress(OSError):
+        if path.is_file():  # opening a pipe would wait for ever
+            with path.open("rb") as file:
+                return file.read(132)[128:] == b"DICM"
     return False
 
 
