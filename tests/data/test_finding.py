@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from voxlex.data.scans import find_scans, is_volume, read_scan
 from voxlex.errors import DataError
 
-from .dicom_files import make_dicom_series
+from .dicom_files import make_dicom_picture, make_dicom_series, make_enhanced_file
 from .volumes import affine_of
 
 
@@ -29,6 +30,7 @@ def test_links_in_a_circle_end(tmp_path: Path):
     _touch(tmp_path, "a/1.nii")
     (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
     assert find_scans(tmp_path) == ["a/1.nii"]
 
 
@@ -59,6 +61,30 @@ def test_single_dicom_files_are_scans_of_their_own(tmp_path: Path):
     for number in range(5):
         _series(tmp_path / "x-rays", 1, names=f"{number}.dcm", SeriesInstanceUID=f"2.25.{number}")
     assert find_scans(tmp_path) == ["alone/001.dcm", *(f"x-rays/{number}.dcm" for number in range(5))]
+
+
+def test_views_and_multi_frame_files_of_one_series_are_scans_of_their_own(tmp_path: Path):
+    for name in ("front.dcm", "side.dcm"):
+        make_dicom_picture(_touch(tmp_path, f"x-ray/{name}") / "x-ray" / name, np.eye(9, dtype=np.uint8))
+        values = np.zeros((9, 8, 3), np.int16)
+        make_enhanced_file(
+            _touch(tmp_path, f"mr/{name}") / "mr" / name, values, affine_of("LPS"), slopes=[1.0, 1.0, 1.0]
+        )
+    assert find_scans(tmp_path) == ["mr/front.dcm", "mr/side.dcm", "x-ray/front.dcm", "x-ray/side.dcm"]
+
+
+def test_reports_are_no_scans_and_damaged_files_are(tmp_path: Path):
+    report = (Path(pydicom.__file__).parent / "data" / "test_files" / "test-SR.dcm").read_bytes()
+    for name in ("reports/1.dcm", "reports/2.dcm", "x-ray/1.dcm"):
+        (_touch(tmp_path, name) / name).write_bytes(report)
+    make_dicom_picture(tmp_path / "x-ray" / "2.dcm", np.eye(9, dtype=np.uint8))
+    (tmp_path / "x-ray" / "3.dcm").write_text("damaged")
+    assert find_scans(tmp_path) == ["x-ray/2.dcm", "x-ray/3.dcm"]
+    _series(tmp_path / "series")
+    (tmp_path / "series" / "002.dcm").write_text("damaged")
+    assert find_scans(tmp_path / "series") == ["."]
+    with pytest.raises(DataError, match=r"002\.dcm: is no DICOM file, or is damaged or cut short"):
+        read_scan(tmp_path / "series")
 
 
 def test_mixed_series_are_listed_once_and_refused_when_read(tmp_path: Path):

@@ -133,3 +133,11 @@ def test_a_volume_of_hardly_anything_keeps_its_range():
     voxels = np.zeros((10, 10, 10), np.float32)
     voxels[5, 5, 5] = -3
     assert (IntensityMap.of(_volume(voxels)).low, IntensityMap.of(_volume(voxels)).high) == (-3, 0)
+
+
+def test_a_mark_for_no_value_becomes_white():
+    voxels = np.random.default_rng(0).uniform(0, 0.5, (20, 20, 20)).astype(np.float32)
+    voxels[0, 0, 0] = np.finfo(np.float32).max
+    chosen = IntensityMap.of(_volume(voxels))
+    assert chosen.high < 0.5
+    assert chosen.to_unit(voxels)[0, 0, 0] == 1

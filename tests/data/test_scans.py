@@ -62,8 +62,8 @@ def test_scans_of_every_kind_are_read_in_threads(tmp_path: Path):
     for name in ("a.nii.gz", "a.nrrd", "a.mha", "a.npz"):
         write_scan(tmp_path / name, whole)
         places.append(tmp_path / name)
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        for place, scan in zip(places * 4, pool.map(read_scan, places * 4), strict=True):
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for place, scan in zip(places * 2, pool.map(read_scan, places * 2), strict=True):
             np.testing.assert_array_equal(scan.voxels, read_scan(place).voxels)
 
 

@@ -26,7 +26,7 @@ def read_dicom(path: Path, *, volume: int | None = None) -> Scan:
         dataset = open_dataset(path, pixels=True)
         header = header_of(dataset)
         window = display_window(dataset, header)
-        if _is_placed(header):
+        if header.is_placed:
             stack = stack_planes(header.planes, rows=header.rows, columns=header.columns, volume=volume)
             return _scan(grey_values(dataset, header)[stack.order], stack.affine, header.modality, window)
         shape = (len(header.planes), header.rows, header.columns)
@@ -102,15 +102,11 @@ def _check_alike(headers: list[Header]) -> None:
     several = sum(len(header.planes) > 1 for header in headers)
     if several:
         raise DataError(f"{several} of its {len(headers)} DICOM files hold several frames; read each file by itself")
-    unplaced = sum(not _is_placed(header) for header in headers)
+    unplaced = sum(not header.is_placed for header in headers)
     if unplaced:
         raise DataError(
             f"{unplaced} of its {len(headers)} DICOM files do not say where their slice lies; read each file by itself"
         )
-
-
-def _is_placed(header: Header) -> bool:
-    return all(plane.position is not None and plane.orientation is not None for plane in header.planes)
 
 
 def _scan(values: np.ndarray, affine: np.ndarray, modality: str, window: tuple[float, float] | None) -> Scan:

@@ -94,6 +94,16 @@ class Header:
     columns: int
     planes: tuple[Plane, ...]
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether the file says of each plane where it lies."""
+        return all(plane.position is not None and plane.orientation is not None for plane in self.planes)
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether this is one slice, to be stacked with others, and not an X-ray, a film or a volume by itself."""
+        return self.is_placed and len(self.planes) == 1
+
 
 def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
     """Read the tags that voxlex knows, and the pixels if asked for; all else stays in the file.
@@ -124,11 +134,14 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
 
 
 def series_of(path: Path) -> str | None:
-    """The series that a file belongs to, for comparing only; None for what is no DICOM image."""
+    """What a file is stacked with, for comparing only: its series, or the file alone; None for what is no image."""
     try:
-        return header_of(open_dataset(path, pixels=False)).series
-    except DataError:
+        header = header_of(open_dataset(path, pixels=False))
+    except NoImageError:
         return None
+    except DataError:  # reading it will tell what is wrong
+        return str(path)
+    return header.series if header.is_slice else str(path)
 
 
 def header_of(dataset: "Dataset") -> Header:

@@ -46,8 +46,10 @@ def is_dicom(path: Path) -> bool:
         return True
     if (suffix and not suffix[1:].isdigit()) or path.name == "DICOMDIR":
         return False
-    with suppress(OSError), path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    with suppress(OSError):
+        if path.is_file():  # opening a pipe would wait for ever
+            with path.open("rb") as file:
+                return file.read(132)[128:] == b"DICM"
     return False
 
 
@@ -61,8 +63,8 @@ def find_scans(folder: str | Path) -> list[str]:
     """List the scans of a folder and of all folders below it: picture files, volume files, and folders of one series.
 
     Hidden files and folders are left out, and so is everything that is no scan by its name. Linked folders are followed
-    once. A folder with several DICOM files counts as one scan, unless each file is a series of its own, as in
-    collections of X-rays: then each is a scan. Whether a folder holds a whole series is seen when it is read.
+    once. A folder with several DICOM files counts as one scan, unless each stands alone, as a series of its own, an
+    X-ray or a multi-frame file: then each is a scan. Whether a folder holds a whole series is seen when it is read.
 
     Returns:
         Paths relative to `folder`, with forward slashes, sorted; "." for `folder` itself.
@@ -86,21 +88,24 @@ def find_scans(folder: str | Path) -> list[str]:
         others = set(files) - set(known)
         dicom = [name for name in files if name in others and is_dicom(Path(place, name))]
         found += [prefix + name for name in known]
-        if len(dicom) > 1 and not _all_of_their_own([Path(place, name) for name in dicom]):
-            found.append(prefix.rstrip("/") or ".")
-        else:
-            found += [prefix + name for name in dicom]
+        found += [f"{prefix}{name}" if name else prefix.rstrip("/") or "." for name in _dicom_scans(place, dicom)]
     return sorted(found)
 
 
-def _all_of_their_own(files: list[Path]) -> bool:
-    """Whether no two DICOM files belong to one series; three of them usually tell."""
+def _dicom_scans(folder: str, names: list[str]) -> list[str]:
+    """The DICOM files of a folder that stand alone, or [""] for the folder where some are slices of one series."""
     from voxlex.data.dicom_header import series_of
 
-    if len({series_of(file) for file in (files[0], files[len(files) // 2], files[-1])}) == 1:
-        return False
-    series = [name for name in map(series_of, files) if name is not None]
-    return len(series) == len(set(series))
+    if len(names) < 2:
+        return names
+    sampled = {series_of(Path(folder, name)) for name in (names[0], names[len(names) // 2], names[-1])}
+    if len(sampled) == 1 and None not in sampled:  # three of them usually tell
+        return [""]
+    series = [series_of(Path(folder, name)) for name in names]
+    images = [found for found in series if found is not None]
+    if len(images) > len(set(images)):
+        return [""]
+    return [name for name, found in zip(names, series, strict=True) if found is not None]
 
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[tuple[str, str]]]:

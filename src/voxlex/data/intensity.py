@@ -91,8 +91,9 @@ class IntensityMap:
     def to_unit(self, voxels: np.ndarray) -> np.ndarray:
         """Map grey values to float32 in [0, 1]; the shape stays."""
         unit = voxels.astype(np.float32)
-        unit -= np.float32(self.low)
-        unit /= np.float32(self.high - self.low)
+        with np.errstate(over="ignore"):  # a mark like 3.4e38 for "no value" becomes infinite, and then 1
+            unit -= np.float32(self.low)
+            unit /= np.float32(self.high - self.low)
         return unit.clip(0.0, 1.0, out=unit)
 
     def from_unit(self, values: np.ndarray) -> np.ndarray:
@@ -118,7 +119,9 @@ def _some_of(voxels: np.ndarray) -> np.ndarray:
 def _robust_range(voxels: np.ndarray, minimum: float, maximum: float) -> tuple[float, float]:
     voxels = _some_of(voxels)
     low = min(0.0, float(np.percentile(voxels, 0.5))) if minimum < 0 else 0.0
-    head = voxels[voxels > voxels.mean(dtype=np.float64)]
+    # A mark like 3.4e38 for "no value" must not move the mean.
+    mean = np.minimum(voxels, np.percentile(voxels, 99.9)).mean(dtype=np.float64)
+    head = voxels[voxels > mean]
     high = float(np.percentile(head, PERCENTILE)) if head.size else low
     # Where all but a few voxels are equal, percentiles meet; the whole range is left then.
     return (low, high) if low < high else (minimum, maximum)

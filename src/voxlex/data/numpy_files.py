@@ -47,8 +47,9 @@ def write_npz(path: Path, scan: Scan) -> None:
         DataError: The file cannot be written.
     """
     arrays: dict[str, Any] = {"voxels": scan.voxels, "spacing_mm": scan.spacing_mm, "affine": scan.affine}
+    known: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     content = io.BytesIO()
-    np.savez_compressed(content, **{name: np.asarray(value) for name, value in arrays.items() if value is not None})
+    np.savez_compressed(content, **known)
     with atomic_file(path) as building:
         building.write_bytes(content.getbuffer())
 

@@ -38,7 +38,8 @@ class Scan:
     Attributes:
         voxels: Grey values in the scan's own units and type (one of `VOXEL_TYPES`), always finite. A picture is
             `(h, w)`, row 0 on top. A volume is `(x, y, z)` in canonical order: x runs to the subject's right, y to the
-            front, z to the top (RAS+), each as nearly as its file's axes do; oblique volumes are not resampled.
+            front, z to the top (RAS+), each as nearly as its file's axes do; oblique volumes are not resampled. In
+            memory the axes may lie in another order, that of the file.
         spacing_mm: Distance between voxel centres along each axis of `voxels`, in mm; None where the file does not say.
         affine: `(4, 4)` map from indices of `voxels` to scanner coordinates (RAS+) in mm; None for pictures.
         stored: How the file held the volume; None for pictures and for volumes that come from no file.
