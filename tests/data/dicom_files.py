@@ -1,5 +1,6 @@
 """DICOM files for tests: any volume as a series or as one file, with what identifies a person planted in each."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pydicom
 import SimpleITK
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian, RLELossless
 
@@ -82,14 +84,16 @@ def make_dicom_series(
             if value is None:
                 delattr(dataset, tag)
         if compression:
-            _compress(dataset, values[:, :, index].T, compression, folder)
+            _compress(dataset, [values[:, :, index].T], compression, folder)
         paths.append(folder / names.format(values.shape[2] - index))
         dataset.save_as(paths[-1], enforce_file_format=True)
     return paths
 
 
-def make_enhanced_file(path: Path, values: np.ndarray, affine: np.ndarray, *, slopes: list[float]) -> Path:
-    """Write all slices as frames of one enhanced MR file, the top one first, each with its own slope."""
+def make_enhanced_file(
+    path: Path, values: np.ndarray, affine: np.ndarray, *, slopes: list[float], compression: str | None = None
+) -> Path:
+    """Write all slices as frames of one enhanced MR file, the last one first, each with its own slope."""
     order = list(range(values.shape[2]))[::-1]
     dataset = _dataset(values[:, :, order].T, EnhancedMRImageStorage, instance=_INSTANCE)
     dataset.NumberOfFrames = len(order)
@@ -112,6 +116,8 @@ def make_enhanced_file(path: Path, values: np.ndarray, affine: np.ndarray, *, sl
         frame.PixelValueTransformationSequence = Sequence([scale])
         frames.append(frame)
     dataset.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    if compression:
+        _compress(dataset, values[:, :, order].T, compression, path.parent)
     dataset.save_as(path, enforce_file_format=True)
     return path
 
@@ -154,7 +160,7 @@ def _place(dataset: pydicom.Dataset, affine: np.ndarray, index: int) -> None:
     dataset.SliceThickness = f"{steps[2]:.10g}"
 
 
-def _compress(dataset: FileDataset, pixels: np.ndarray, compression: str, folder: Path) -> None:
+def _compress(dataset: FileDataset, planes: Iterable[np.ndarray], compression: str, folder: Path) -> None:
     if compression == "rle":
         dataset.compress(RLELossless, generate_instance_uid=False)
         return
@@ -164,9 +170,12 @@ def _compress(dataset: FileDataset, pixels: np.ndarray, compression: str, folder
     writer.SetFileName(str(scratch))
     writer.SetUseCompression(True)
     writer.SetCompressor(_COMPRESSORS[compression])
-    writer.Execute(SimpleITK.GetImageFromArray(np.ascontiguousarray(pixels)))
-    written = pydicom.dcmread(scratch)
+    frames = []
+    for plane in planes:
+        writer.Execute(SimpleITK.GetImageFromArray(np.ascontiguousarray(plane)))
+        written = pydicom.dcmread(scratch)
+        frames += list(generate_frames(written.PixelData, number_of_frames=1))
     scratch.unlink()
     dataset.file_meta.TransferSyntaxUID = written.file_meta.TransferSyntaxUID
-    dataset.PixelData = written.PixelData
+    dataset.PixelData = encapsulate(frames)
     dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True

@@ -64,10 +64,12 @@ def test_compressed_pixels_are_those_that_were_compressed(tmp_path: Path, compre
     np.testing.assert_array_equal(scan.voxels[::-1, ::-1], values.astype(np.int16) * 2 - 50)
 
 
-def test_an_enhanced_file_is_a_volume_with_the_scale_of_each_frame(tmp_path: Path):
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_an_enhanced_file_is_a_volume_with_the_scale_of_each_frame(tmp_path: Path, compression: str | None):
     affine = affine_of("LPS")
     slopes = [1.0 + index / 4 for index in range(9)]
-    scan = read_scan(make_enhanced_file(tmp_path / "a.dcm", marked(affine), affine, slopes=slopes))
+    path = make_enhanced_file(tmp_path / "a.dcm", marked(affine), affine, slopes=slopes, compression=compression)
+    scan = read_scan(path)
     np.testing.assert_allclose(scan.voxels[::-1, ::-1], marked(affine) * np.array(slopes, np.float32))
     np.testing.assert_allclose(scan.spacing_mm, (0.8, 1.0, 1.5))
     expected = nibabel.as_closest_canonical(nibabel.Nifti1Image(marked(affine), affine)).affine

@@ -37,6 +37,16 @@ def test_spacing_in_the_file_or_given(tmp_path: Path):
         read_scan(tmp_path / "a.npy", spacing_mm=(1, 0, 2))
 
 
+@pytest.mark.parametrize("dtype", [bool, np.float16, np.int64, np.uint64, np.float64, np.int8])
+def test_types_that_other_formats_do_not_know(tmp_path: Path, dtype: type):
+    values = (marked(np.eye(4)) % 2).astype(dtype)
+    np.savez(tmp_path / "a.npz", values, spacing_mm=np.ones(3))
+    scan = read_scan(tmp_path / "a.npz")
+    for name in ("b.nii", "b.mha", "b.nrrd"):
+        write_scan(tmp_path / name, scan)
+        np.testing.assert_array_equal(read_scan(tmp_path / name).voxels, values.astype(float))
+
+
 def test_two_axes_are_a_picture(tmp_path: Path):
     values = np.linspace(0, 1, 80).reshape(8, 10)
     np.save(tmp_path / "a.npy", values)

@@ -1,6 +1,7 @@
 """What voxlex wants to know of a DICOM file: geometry and grey scale. No other tag is read from the file."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,8 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
     tags: list[str | int | tuple[int, int]] = [*GEOMETRY_TAGS, *PIXEL_TAGS, *(["PixelData"] if pixels else [])]
     # What pydicom says of a damaged file may quote it, so it is not handed on.
     try:
-        dataset = dcmread(path, force=True, specific_tags=tags, stop_before_pixels=not pixels)
+        content = BytesIO(path.read_bytes())  # pydicom reads a few bytes at a time, which files are slow at
+        dataset = dcmread(content, force=True, specific_tags=tags, stop_before_pixels=not pixels)
         kind = UID("".join(_texts(dataset, "SOPClassUID") or _texts(dataset.file_meta, "MediaStorageSOPClassUID")))
         complete = "Rows" in dataset and "Columns" in dataset and (not pixels or "PixelData" in dataset)
     except FileNotFoundError:
@@ -133,8 +135,17 @@ def header_of(dataset: "Dataset") -> Header:
     """Read the geometry and grey scale of each plane.
 
     Raises:
-        DataError: A tag that is needed holds no number.
+        DataError: A tag that is needed holds no number, or is damaged.
     """
+    try:
+        return _header(dataset)
+    except DataError:
+        raise
+    except Exception:  # pydicom raises nearly anything, and quotes the file
+        raise DataError("its header is damaged") from None
+
+
+def _header(dataset: "Dataset") -> Header:
     modality = "".join(_texts(dataset, "Modality"))
     modality = modality if modality in MODALITIES else ""
     count = max(1, int(_first(dataset, "NumberOfFrames") or 1))

@@ -28,10 +28,9 @@ def grey_values(dataset: "Dataset", header: Header) -> np.ndarray:
         DataError: The pixels cannot be decoded.
     """
     try:
-        stored = _decode(dataset)
+        stored = _decode(dataset).reshape(len(header.planes), header.rows, header.columns, -1)
     except Exception:  # a decoder raises nearly anything, and may quote the file
         raise DataError("its pixels cannot be decoded: damaged, cut short or compressed in an unknown way") from None
-    stored = stored.reshape(len(header.planes), header.rows, header.columns, -1)
     if stored.shape[-1] == 3:
         return as_voxels(_luminance(stored))
     values = _rescaled(stored[..., 0], dataset, header)

@@ -13,7 +13,11 @@ IMAGE_SUFFIXES = tuple(FORMATS)
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """Suffixes that DICOM files may have; many have none, or a number."""
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", ".npz", *DICOM_SUFFIXES)
+NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+NUMPY_SUFFIXES = (".npy", ".npz")
+
+VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUFFIXES)
 """Suffixes of volume files, in lower case."""
 
 

@@ -70,6 +70,10 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     if folder.is_file():
         return Index(root=folder.parent, table=_ordered(describe_paths([folder.name])))
     paths = list_scans(folder)
+    if "." in paths:  # the folder is a series itself, and results are named after it
+        folder = folder.resolve()
+        paths = [(Path(folder.name) / path).as_posix() for path in paths]
+        folder = folder.parent
     table = describe_paths(paths)
     left_out: list[str] = []
     notes: list[str] = []

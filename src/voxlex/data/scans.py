@@ -2,7 +2,18 @@
 
 from pathlib import Path
 
-from voxlex.data.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, dicom_files, find_scans, is_dicom, is_volume, suffix_of
+from voxlex.data.finding import (
+    IMAGE_SUFFIXES,
+    ITK_SUFFIXES,
+    NIBABEL_SUFFIXES,
+    NUMPY_SUFFIXES,
+    VOLUME_SUFFIXES,
+    dicom_files,
+    find_scans,
+    is_dicom,
+    is_volume,
+    suffix_of,
+)
 from voxlex.data.pictures import read_picture, write_picture
 from voxlex.data.scan import Scan, StoredGrid
 from voxlex.errors import DataError
@@ -29,8 +40,8 @@ def read_scan(
     """Read a scan: grey values in their own units, canonical order of axes, and nothing that identifies a person.
 
     Args:
-        path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a folder that
-            holds one DICOM series.
+        path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
+            folder that holds one DICOM series.
         volume: Which volume of a file that holds several over time or contrast, from 0.
         spacing_mm: Distance of the voxels along each axis; for NPY and NPZ files that do not say.
 
@@ -47,15 +58,15 @@ def read_scan(
         if not files:
             raise DataError(f"{path}: a folder is read as one DICOM series, but this holds no DICOM file")
         return read_dicom_series(path, files, volume=volume)
-    if suffix in (".npy", ".npz"):
+    if suffix in NUMPY_SUFFIXES:
         from voxlex.data.numpy_files import read_numpy
 
         return read_numpy(path, spacing_mm=spacing_mm)
-    if suffix in (".nii", ".nii.gz"):
+    if suffix in NIBABEL_SUFFIXES:
         from voxlex.data.nifti import read_nifti
 
         return read_nifti(path, volume=volume)
-    if suffix in (".nrrd", ".nhdr", ".mha", ".mhd"):
+    if suffix in ITK_SUFFIXES:
         from voxlex.data.itk_files import read_itk
 
         return read_itk(path, volume=volume)

@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from voxlex.data.assemble import Progress
+from voxlex.data.finding import dicom_files
 from voxlex.data.framing import Frame
 from voxlex.data.manifest import Index, index_source, name_of
 from voxlex.data.options import PhantomOptions, SliceOptions
@@ -132,7 +133,7 @@ def _state(index: Index) -> list[object]:
     """What a source says of its scans, and names, sizes and times of all files that they are read from."""
     places = [index.root / path for path in index.table["path"]]
     # A series is a folder, and the folder's own time says nothing of the files in it.
-    files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
+    files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
     state: list[object] = [index.table.to_csv(index=False)]
     for file in files:
         try:

@@ -30,7 +30,7 @@ def as_column(images: Float[Tensor, "b c *space"]) -> Pictures:
     return torch.cat([functional.pad(part, (0, width - part.shape[3])) for part in slices], dim=2)
 
 
-def middle_slices(volumes: Float[Tensor, "b c z y x"]) -> tuple[Pictures, Pictures, Pictures]:
-    """Return the axial, the coronal and the sagittal slice through the middle of each volume."""
+def middle_slices(volumes: Float[Tensor, "b c z y x"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the axial `(b, c, y, x)`, the coronal `(b, c, z, x)` and the sagittal `(b, c, z, y)` middle slices."""
     z, y, x = (side // 2 for side in volumes.shape[2:])
     return volumes[:, :, z], volumes[:, :, :, y], volumes[:, :, :, :, x]
