@@ -1,5 +1,6 @@
 """A table is a source wherever a folder is, and what it says of its scans is kept."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from voxlex.data.manifest import INDEX_COLUMNS, index_source, join_table
 from voxlex.data.prepare import prepare_folder
@@ -143,6 +145,17 @@ def test_the_days_of_visits_in_adni_folders_go_nowhere(tmp_path: Path) -> None:
         assert secret not in everything_in(tmp_path / "out")
 
 
+def test_dicom_in_adni_folders(tmp_path: Path) -> None:
+    for subject in range(3):
+        place = tmp_path / f"in/{subject:03d}_S_0413/MPRAGE/2006-05-19_16_17_47.0/S1/ADNI_MPRAGE_20060519161747_1.dcm"
+        place.parent.mkdir(parents=True)
+        shutil.copy(get_testdata_file("MR_small.dcm"), place)
+    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=16)
+    assert dataset.manifest["subject"].tolist() == ["000_S_0413", "001_S_0413", "002_S_0413"]
+    assert set(dataset.manifest["session"]) == {"ses-01"}
+    assert b"2006" not in everything_in(tmp_path / "out")
+
+
 def test_bids_participants_are_joined(tmp_path: Path) -> None:
     source = write(tmp_path / "in", *(f"sub-0{n}/anat/sub-0{n}_T1w.png" for n in range(1, 5)))
     participants = {
@@ -171,6 +184,14 @@ def test_participants_of_several_data_sets(tmp_path: Path) -> None:
             source / name / "participants.tsv", sep="\t", index=False
         )
     assert index_source(source).table["age"].tolist() == [30, 40]
+
+
+def test_participants_that_fit_nobody_are_noted_and_do_no_harm(tmp_path: Path) -> None:
+    source = write(tmp_path / "in", "sub-01/sub-01_T1w.png", "sub-02/sub-02_T1w.png")
+    (source / "participants.tsv").write_text("participant_id\tage\nP01\t30\n")
+    index = index_source(source)
+    assert tuple(index.table.columns) == INDEX_COLUMNS
+    assert "participants.tsv: no row fits a scan" in index.notes[0]
 
 
 def test_the_split_of_oasis_slices_is_taken_and_others_only_if_asked(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,13 @@ class Index:
             - `slice`: `Int64`, missing where unknown;
             - `group`: what must not be torn apart by a split: the subject where it is known, else the scan.
         left_out: Columns that name persons or days, which no manifest holds.
+        notes: What else did not go into the table, and why.
     """
 
     root: Path
     table: pd.DataFrame
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
@@ -74,17 +76,22 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
         folder = folder.parent
     table = describe_paths(paths)
     left_out: list[str] = []
+    notes: list[str] = []
     for above, participants in _participant_tables(folder, paths):
         # Another data set in the same folder may call other people by the same names.
         inside = table["path"].str.startswith(above)
-        part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
+        try:
+            part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
+        except DataError as cause:  # nobody has asked for this table, and the scans are there without it
+            notes.append(str(cause))
+            continue
         table = pd.concat([part, table[~inside]], ignore_index=True)
         left_out += names
     table = table.sort_values("path", ignore_index=True)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
         table["split"] = splits
-    return Index(root=folder, table=_ordered(table), left_out=tuple(left_out))
+    return Index(root=folder, table=_ordered(table), left_out=tuple(left_out), notes=tuple(notes))
 
 
 def index_folder(source: str | Path) -> pd.DataFrame:
@@ -110,7 +117,7 @@ def join_table(index: Index, path: str | Path) -> Index:
         table = table.drop(columns="split") if splits is None else table.assign(split=splits)
     sessions = number_visits(list(table["subject"]), list(table["session"]))
     table = table.assign(session=sessions, slice=index.table["slice"])
-    return Index(root=index.root, table=_ordered(table), left_out=(*index.left_out, *left_out))
+    return replace(index, table=_ordered(table), left_out=(*index.left_out, *left_out))
 
 
 def _index_table(path: Path) -> Index:

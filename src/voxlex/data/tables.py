@@ -2,6 +2,7 @@
 
 import csv
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +92,23 @@ def identifies(column: pd.Series) -> bool:
     name = str(column.name)
     if _BIRTH.search(name) or re.sub(r"[^a-z]", "", name.lower()) in _NAMES:
         return True
+    return holds_days(column)
+
+
+def holds_days(column: pd.Series) -> bool:
+    """Tell whether a column of text has full dates in it; numbers are dates only if all of them can be."""
     known = column[column != ""]
     if known.empty:
         return False
     return bool(known.str.fullmatch(_DAY).any() or known.str.fullmatch(_COMPACT_DAY).all())
+
+
+def days_of(column: pd.Series, *, day_first: bool) -> pd.Series:
+    """Read dates as "20060519", "" where there is none; `day_first` tells whether 5/6/2006 is in June."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pandas thinks aloud when dates are written in other orders
+        read = pd.to_datetime(column, errors="coerce", dayfirst=day_first, format="mixed")
+    return read.dt.strftime("%Y%m%d").fillna("").astype(object)
 
 
 def named_splits(column: pd.Series, *, where: str | Path) -> pd.Series | None:
