@@ -1,13 +1,11 @@
-"""How much a split that leaks flatters: the same recipe on the same images, divided file by file and divided by cluster.
+"""How much a split that leaks flatters: the same test images, with their near-duplicates in training or not.
 
-    python benchmarks/leakage.py SOURCE [--minutes 10] [--recipe default] [--out runs/leakage]
+    python benchmarks/leakage.py SOURCE [--minutes 10 | --steps 5000] [--recipe default] [--out runs/leakage]
 
-Two runs of equal minutes. "by file" puts every file into a split by itself, as tutorials do, so that test images have
-near-duplicates among the training images; "by cluster" keeps near-duplicates (and subjects) together, as voxlex does.
-Each is measured on its own test part. Those test parts hold different images, so the fair comparison is within one
-model: the run by file is also measured on the test images that have a near-duplicate in its training part ("leaking")
-and on those that have none ("clean"), and for the latter's difficulty, the run by cluster on the same two sets where
-they are test images of both.
+Files are divided one by one, as tutorials do; "leaking" learns from a training part that holds the near-duplicates
+("twins") of test images, "clean" from one of the same size that holds other images in their place. Both are measured on
+the same test images: all, those with twins, and, to see how far two runs differ by chance, those without. Bits per code
+are of each run's own vocabulary; compare them between the rows of one run first.
 """
 
 import argparse
@@ -31,18 +29,39 @@ from voxlex.workflows.train import train
 SHOWN = ("reconstruction.ssim", "reconstruction.psnr_db", "reconstruction.l1", "prior.bits_per_code")
 
 
-def divide_by_file(source: str, table: Path, *, usable: set[str], seed: int) -> None:
-    """Write a table of the source that puts each file into a split by itself."""
+def two_divisions(groups: pd.Series, *, seed: int) -> dict[str, pd.Series]:
+    """Divide images by file, once with the test images' twins in training and once without; "" is left out.
+
+    Args:
+        groups: By path: images that show the same slice, or the same subject, are in one group.
+        seed: Seed of the division.
+    """
+    splits = pd.Series(assign_splits(list(groups.index), seed=seed), index=groups.index)
+    of_test = groups.isin(set(groups[splits == "test"]))
+    others = splits.where((splits == "test") | ~of_test, "")
+    twins = splits.index[(splits == "train") & of_test]
+    # As many of the others make room for the twins: the two training parts are of one size.
+    candidates = others.index[others == "train"].to_numpy()
+    dropped = np.random.default_rng(seed).permutation(candidates)[: len(twins)]
+    leaking = others.copy()
+    leaking[twins] = "train"
+    leaking[dropped] = ""
+    return {"leaking": leaking, "clean": others}
+
+
+def write_table(source: str, splits: pd.Series, path: Path) -> None:
+    """Write the images that have a split as a table of them."""
     index = index_source(source)
-    rows = index.table[index.table["path"].isin(usable)].drop(columns="split", errors="ignore")
-    paths = [str((index.root / path).resolve()) for path in rows["path"]]
-    splits = assign_splits(paths, seed=seed)
-    table.parent.mkdir(parents=True, exist_ok=True)
-    rows.drop(columns="group").assign(path=paths, subject="", split=splits).to_csv(table, index=False)
+    table = index.table.drop(columns=["group", "split"], errors="ignore").set_index("path", drop=False)
+    table = table.loc[splits.index[splits != ""]]
+    table["split"] = splits[table.index]
+    table["twin_of"] = table["path"]  # names the file, whatever folder the paths are relative to
+    table.assign(path=[str((index.root / name).absolute()) for name in table["path"]]).to_csv(path, index=False)
 
 
-def rows_of(dataset: PreparedDataset, rows: np.ndarray) -> PreparedDataset:
-    """View some rows of a data set."""
+def rows_of(dataset: PreparedDataset, chosen: np.ndarray) -> PreparedDataset:
+    """View some images of a data set."""
+    rows = np.flatnonzero(chosen)
     manifest = dataset.manifest.iloc[rows].reset_index(drop=True)
     return replace(dataset, images=np.asarray(dataset.images[rows]), manifest=manifest)
 
@@ -55,62 +74,40 @@ def figures_of(vocabulary: Vocabulary, images: PreparedDataset) -> dict[str, flo
         conditions = vocabulary.prior.conditions.look_up(images.manifest)
         pixels = images.images[0, 0].size
         figures |= evaluate_prior(vocabulary.prior, found.codes, conditions, pixels_per_image=pixels)
-    return figures
-
-
-def common_rows(dataset: PreparedDataset, other: PreparedDataset) -> np.ndarray:
-    """Tell for each image whether the other data set holds it; the folders that paths are relative to may differ."""
-    names = set(other.manifest["path"])
-    longest = max(len(path.split("/")) for path in names)
-    tails = ({"/".join(path.split("/")[-n:]) for n in range(1, longest + 1)} for path in dataset.manifest["path"])
-    return np.array([bool(tail & names) for tail in tails])
+    return {name: figures[name] for name in SHOWN if name in figures}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--recipe", default="default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/leakage"))
     options = parser.parse_args()
-    config = with_budget(load_recipe(options.recipe), minutes=options.minutes, steps=None)
-    size, out = config.data.size, options.out
+    minutes = None if options.steps else options.minutes
+    config = with_budget(load_recipe(options.recipe), minutes=minutes, steps=options.steps)
+    out, arguments = options.out, {"size": config.data.size, "seed": options.seed}
     shutil.rmtree(out, ignore_errors=True)
 
-    cluster = prepare_folder(options.source, folder=out / "data-by-cluster", size=size, seed=options.seed)
-    divide_by_file(options.source, out / "by-file.csv", usable=set(cluster.manifest["path"]), seed=options.seed)
-    by_file = prepare_folder(
-        out / "by-file.csv", folder=out / "data-by-file", size=size, seed=options.seed, allow_leak=True
-    )
-    print(f"by file: {by_file.options['leaking_pairs']} pairs of near-duplicates cross the splits")
-    for name in ("file", "cluster"):
-        train(str(out / f"data-by-{name}"), out=out / f"run-by-{name}", config=config, overwrite=True)
-    leaky, honest = load(out / "run-by-file"), load(out / "run-by-cluster")
-
-    test = by_file.subset("test")
-    learnt = set(by_file.subset("train").manifest["group"])  # groups are the clusters, whatever the split
-    has_twin = test.manifest["group"].isin(learnt).to_numpy()
-    own = cluster.subset("test")
-    in_both = common_rows(test, own)
-    sets = {
-        "run by file on its test part": (leaky, test),
-        "run by cluster on its test part": (honest, own),
-        "run by file on leaking test images": (leaky, rows_of(test, np.flatnonzero(has_twin))),
-        "run by file on clean test images": (leaky, rows_of(test, np.flatnonzero(~has_twin))),
-        "run by cluster on the leaking ones unseen by both": (
-            honest,
-            rows_of(test, np.flatnonzero(has_twin & in_both)),
-        ),
-        "run by file on the same": (leaky, rows_of(test, np.flatnonzero(has_twin & in_both))),
-        "run by cluster on the clean ones unseen by both": (honest, rows_of(test, np.flatnonzero(~has_twin & in_both))),
-        "run by file on the same clean ones": (leaky, rows_of(test, np.flatnonzero(~has_twin & in_both))),
-    }
+    whole = prepare_folder(options.source, folder=out / "whole", **arguments).manifest.set_index("path")
+    divisions = two_divisions(whole["group"], seed=options.seed)
     rows = {}
-    for name, (vocabulary, images) in sets.items():
-        figures = figures_of(vocabulary, images) if len(images) else {}
-        rows[name] = {"images": len(images)} | {key: figures[key] for key in SHOWN if key in figures}
-    print(pd.DataFrame(rows).T.to_string(float_format=lambda value: f"{value:.4f}"))
+    for name, splits in divisions.items():
+        write_table(options.source, splits, out / f"{name}.csv")
+        data = prepare_folder(out / f"{name}.csv", folder=out / f"{name}-data", allow_leak=True, **arguments)
+        train(str(out / f"{name}-data"), out=out / name, config=config, overwrite=True)
+        vocabulary, test = load(out / name), data.subset("test")
+        taught = set(whole["group"][divisions["leaking"] == "train"])
+        twins = test.manifest["twin_of"].map(whole["group"]).isin(taught).to_numpy()
+        parts = {"all": twins | True, "with twins": twins, "without": ~twins}
+        for part, chosen in parts.items():
+            if chosen.any():
+                images = rows_of(test, chosen)
+                rows[name, part] = {"images": len(images), **figures_of(vocabulary, images)}
+        print(f"{name}: {len(data.subset('train'))} training images", flush=True)
+    print(pd.DataFrame(rows).T.rename_axis(["training", "test images"]).to_string(float_format="{:.4f}".format))
 
 
 if __name__ == "__main__":
