@@ -70,13 +70,40 @@ class Fetch:
             print(f"{self.name} in {folder}")
 
 
-DataCommand = Annotated[Index, tyro.conf.subcommand("index")] | Annotated[Fetch, tyro.conf.subcommand("fetch")]
+@dataclass(kw_only=True)
+class Audit:
+    """Look at every image: unreadable, constant, captioned ones, near-duplicates, and what crosses the splits.
+
+    Attributes:
+        source: Folder of scans, a table of them, a prepared data set, or "phantom".
+        out: HTML page to write, with the clusters of near-duplicates as pictures.
+        json: JSON file to write, with all paths.
+    """
+
+    source: Source
+    out: Path | None = None
+    json: Path | None = None
+
+    def run(self) -> None:
+        """Audit."""
+        from voxlex.workflows.audit import audit, show
+
+        show(audit(self.source, out=self.out, json_file=self.json))
+        if self.out:
+            print(f"page: {self.out}")
+
+
+DataCommand = (
+    Annotated[Index, tyro.conf.subcommand("index")]
+    | Annotated[Audit, tyro.conf.subcommand("audit")]
+    | Annotated[Fetch, tyro.conf.subcommand("fetch")]
+)
 """What can be done with a data set."""
 
 
 @dataclass(kw_only=True)
 class Data:
-    """Look after data sets: make tables of scans, fetch public sets.
+    """Look after data sets: make tables of scans, audit them, fetch public sets.
 
     Attributes:
         action: What to do.

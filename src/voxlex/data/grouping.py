@@ -1,15 +1,23 @@
 """What must stay on one side of a split: the images of a subject, and images that show the same slice."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from voxlex.data.audit.duplicates import cluster, find_duplicates
+from voxlex.data.audit.duplicates import MAX_BITS, MIN_CORRELATION, cluster, find_duplicates
 from voxlex.data.audit.leaks import Leaks, crossing
+from voxlex.data.audit.thumbnails import COLUMNS, ROWS
 from voxlex.data.splits import split_or_test
 from voxlex.errors import DataError
+
+_NOTHING = np.zeros((0, ROWS, COLUMNS), np.float16)
+
+# What a split made here keeps together is judged a little more widely than what is called a near-duplicate elsewhere:
+# an audit, which sees other canvases, must find nothing across it.
+_BITS, _CORRELATION = MAX_BITS + 4, MIN_CORRELATION - 0.02
 
 
 def divide(
@@ -36,13 +44,13 @@ def divide(
     Raises:
         DataError: The user's split leaks: a subject or a pair of near-duplicates crosses it.
     """
-    portions = find_duplicates(thumbnails) if thumbnails is not None else iter(())
+    find = partial(find_duplicates, thumbnails if thumbnails is not None else _NOTHING)
     if "split" not in manifest:
-        groups = join(list(manifest["group"]), cluster(len(manifest), portions))
+        groups = join(list(manifest["group"]), cluster(len(manifest), find(bits=_BITS, correlation=_CORRELATION)))
         return manifest.assign(group=groups, split=split_or_test(groups, seed=seed)), {}
     splits = list(manifest["split"])
     leaks = Leaks(list(manifest["path"]), splits, crossing(list(manifest["subject"]), splits))
-    groups = join(list(manifest["group"]), cluster(len(manifest), leaks.watch(portions)))
+    groups = join(list(manifest["group"]), cluster(len(manifest), leaks.watch(find())))
     if leaks and not allow_leak:
         raise DataError(
             f"{name}: its split leaks: {leaks}. 'voxlex data audit' shows all of it; without the column 'split', a "

@@ -27,7 +27,7 @@ class Pairs:
     Attributes:
         first: Number of an image.
         second: Number of the other, larger than `first`.
-        bits: How many of 256 bits their hashes differ in, the second image flipped so that they are most alike.
+        bits: How many of 256 bits their hashes differ in, one of them flipped so that they are most alike.
         flip: That flip, a number of `hashes.FLIPS`.
     """
 
@@ -58,9 +58,16 @@ def find_duplicates(
         correlation: Least correlation.
     """
     hashes, blind, usable = _sketch(thumbnails)
+    plain = hashes[0]
     for first, second in _candidates(blind, reach=2 * (1 - correlation) + 1e-4):
         first, second = usable[first], usable[second]
-        distances = np.stack([differing_bits(hashes[0][first], of_flip[second]) for of_flip in hashes])
+        # A flip turns rises into falls, which a hash does not see: either image may be the flipped one.
+        distances = np.stack(
+            [
+                np.minimum(differing_bits(plain[first], flip[second]), differing_bits(flip[first], plain[second]))
+                for flip in hashes
+            ]
+        )
         close = (distances <= bits).any(axis=0)
         first, second, distances = first[close], second[close], distances[:, close]
         alike = (_correlations(thumbnails, first, second) >= correlation) & (distances <= bits)
