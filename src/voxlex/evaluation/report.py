@@ -74,9 +74,9 @@ class ReportContent:
     originals: Float[Tensor, "n c *space"]
     reconstructions: Float[Tensor, "n c *space"]
     paths: Sequence[str]
-    samples: Float[Tensor, "s c h w"] | None = None
+    samples: Float[Tensor, "s c *space"] | None = None
     sample_captions: Sequence[str] | None = None
-    real: Float[Tensor, "r c h w"] | None = None
+    real: Float[Tensor, "r c *space"] | None = None
     pairs: Sequence[ClosePair] = ()
     journal: Journal = ()
     code_counts: Int64[Tensor, "q k"]

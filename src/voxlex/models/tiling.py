@@ -93,6 +93,15 @@ def needs_tiles(autoencoder: VQVAE, grid: tuple[int, ...]) -> bool:
     return pixels > LARGEST_TILE
 
 
+def seams(
+    autoencoder: VQVAE, grid: tuple[int, ...], *, tile: int | None = None, halo: int | None = None
+) -> list[list[int]]:
+    """Return, for each axis, the cells at which the decoder's tiles begin, but for the first."""
+    halo = reach(autoencoder.decoder) if halo is None else halo
+    tile = _tile_side(autoencoder, halo + _BLEND) if tile is None else tile
+    return [[length * i // ceil(length / tile) for i in range(1, ceil(length / tile))] for length in grid]
+
+
 def reach(network: nn.Module) -> int:
     """Return how many cells of the code grid beyond its own a network's output depends on: its attribute `reach`.
 

@@ -16,6 +16,7 @@ from voxlex.losses import reconstruction_losses
 from voxlex.models import VQVAE
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
+from voxlex.training.augmentation import Augmentation
 from voxlex.training.patches import Patches
 
 
@@ -76,6 +77,7 @@ class AutoencoderObjective(Objective):
         continuous_share: Share of the budget, at its start, in which latents are not quantised. The noise of a young
             codebook drowns the finer dimensions of the latents, and they do not come back; this lets them grow first.
         patches: What to learn from instead of whole images; validation is always of whole images.
+        augmentation: What varies training images; validation is always of images as they are.
         validation_images: Enough for a steady curve, few enough to cost little.
     """
 
@@ -90,11 +92,13 @@ class AutoencoderObjective(Objective):
         loss_weights: Mapping[str, float],
         continuous_share: float = 0.0,
         patches: Patches | None = None,
+        augmentation: Augmentation | None = None,
         validation_images: int = 64,
     ) -> None:
         self.module = self.autoencoder = autoencoder
         self.training = training
         self.patches = patches
+        self.augmentation = augmentation
         self.rows = len(training)
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
@@ -104,8 +108,9 @@ class AutoencoderObjective(Objective):
         self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(at_once)
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> tuple[Tensor | None, ...]:
-        """Return images, or patches of them."""
-        return (self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step),)
+        """Return images or patches of them, varied if they are to be."""
+        images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
+        return (images if self.augmentation is None else self.augmentation(images, rows, step=step),)
 
     def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
         """Return the reconstruction and quantiser terms of a batch of images."""

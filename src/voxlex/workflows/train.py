@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.config import Config, StageConfig
+from voxlex.config import Config, PixelCNNConfig, StageConfig
 from voxlex.data.prepared import PreparedDataset
 from voxlex.errors import ConfigError, RunError
 from voxlex.evaluation.reconstruction import encode_dataset
@@ -18,6 +18,7 @@ from voxlex.models import VQVAE
 from voxlex.priors import Conditions
 from voxlex.priors.conditions import Condition
 from voxlex.run_folder import RunFolder, versions
+from voxlex.training.augmentation import Augmentation
 from voxlex.training.budget import Budget
 from voxlex.training.checkpoint import save_weights, state_file
 from voxlex.training.devices import automatic_precision, launch
@@ -148,6 +149,7 @@ class _TrainingRun:
             loss_weights=asdict(self.config.losses),
             continuous_share=stage.continuous_share,
             patches=self._patches(),
+            augmentation=self._augmentation(),
         )
         self._announce_memory(autoencoder)
         before = self.folder.metadata().get("stages", {}).get(objective.name)
@@ -168,6 +170,10 @@ class _TrainingRun:
             foreground_share=stage.foreground_share,
             seed=self.config.training.seed,
         )
+
+    def _augmentation(self) -> Augmentation | None:
+        augment = self.config.training.autoencoder.augment
+        return Augmentation(**asdict(augment), seed=self.config.training.seed) if augment.active else None
 
     def _announce_memory(self, autoencoder: VQVAE) -> None:
         """Say before a long run what it will need, where that may be much: of volumes and patches."""
@@ -259,6 +265,8 @@ def _check(config: Config) -> None:
             f"training.autoencoder.patch_size: expected a multiple of {patch}, the network's downsampling, up to "
             f"data.size {config.data.size}, got {size}"
         )
+    if dims == 3 and isinstance(config.prior, PixelCNNConfig):
+        raise ConfigError("prior.kind: pixelcnn draws images only; for volumes take masked or transformer")
     if config.training.steps is None and not (config.training.minutes or 0) > 0:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 
