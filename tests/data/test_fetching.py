@@ -27,6 +27,7 @@ class Server(ThreadingHTTPServer):
         self.break_after, self.breaks = 0, 0
         self.ranges = True
         self.etag = '"one"'
+        self.content_type = "application/x-tar"
         self.requests: list[str | None] = []
         super().__init__(("127.0.0.1", 0), Answer)
 
@@ -55,6 +56,7 @@ class Answer(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         self.send_header("ETag", self.server.etag)
+        self.send_header("Content-Type", self.server.content_type)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         body = content[start:]
@@ -212,7 +214,18 @@ def test_an_archive_that_reaches_out_of_its_folder_is_not_used(server: Server, t
     assert left_in(tmp_path) == {"set"}
 
 
-def test_a_page_in_place_of_an_archive(server: Server, tmp_path: Path) -> None:
+def test_a_page_to_log_in_does_not_cost_what_has_arrived(server: Server, tmp_path: Path) -> None:
+    server.files["a.tar.gz"] = b"<html>Please log in</html>"
+    server.content_type, server.ranges = "text/html; charset=utf-8", False
+    (tmp_path / "part").write_bytes(NOISE)
+    (tmp_path / "part.tag").write_text('"one"')
+    with pytest.raises(DataError, match=r"a web page came in place of the file.*goes on from there"):
+        ResumingDownloader(tmp_path / "part", wait_s=0)(server.url("a.tar.gz"), str(tmp_path / "whole"), None)
+    assert (tmp_path / "part").read_bytes() == NOISE
+    assert len(server.requests) == 1
+
+
+def test_a_page_that_calls_itself_an_archive(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = b"<html>Please log in</html>"
     with pytest.raises(DataError, match=r"a\.tar\.gz: what has arrived is no whole tar archive"):
         fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set")

@@ -3,11 +3,13 @@ import pytest
 
 from voxlex.data.joining import join
 from voxlex.data.layouts import describe_paths
+from voxlex.data.tables import typed
 from voxlex.errors import DataError
 
 
 def joined(paths: list[str], **columns: list[str]) -> pd.DataFrame:
-    return join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")[0]
+    table = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")[0]
+    return table.assign(**{name: typed(table[name]) for name in table.columns.drop(["path", "slice"])})
 
 
 BIDS = ["sub-01/anat/sub-01_T1w.nii", "sub-02/anat/sub-02_T1w.nii", "sub-03/anat/sub-03_T1w.nii"]
@@ -63,9 +65,22 @@ def test_the_search_result_of_adni_fits_by_image_and_its_dates_stay_out() -> Non
         "Acq Date": ["6/01/2007", "5/19/2006"],
     }
     table, left_out = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")
-    assert table["Age"].tolist() == [76, 77]
+    assert table["Age"].tolist() == ["76", "77"]
     assert left_out == ["Acq Date"]
     assert "2006" not in table.drop(columns="path").to_csv()
+
+
+@pytest.mark.parametrize(
+    "days", [["6/01/2007", "5/19/2006"], ["2007-06-01", "2006-05-19"], ["01.06.2007", "19.05.2006"]]
+)
+def test_visits_are_told_apart_by_their_days(days: list[str]) -> None:
+    paths = [f"ADNI/002_S_0413/MPRAGE/{day}/S1" for day in ("2006-05-19_16_17_47.0", "2007-06-01_11_00_00.0")]
+    table = joined(
+        paths, **{"Subject": ["002_S_0413"] * 2, "Visit": ["m12", "sc"], "Acq Date": days, "Age": ["77", "76"]}
+    )
+    assert table["Age"].tolist() == [76, 77]
+    assert table["Visit"].tolist() == ["sc", "m12"]
+    assert "Acq Date" not in table
 
 
 def test_subject_and_visit_together() -> None:
@@ -95,4 +110,6 @@ def test_a_table_of_other_people() -> None:
 def test_subjects_in_several_rows_that_differ() -> None:
     with pytest.raises(DataError, match="1 values of participant_id stand in several rows that differ"):
         joined(BIDS, participant_id=["sub-01", "sub-01", "sub-02"], age=["50", "51", "60"])
+    days = ["2006-05-19", "2006-05-20"]
+    assert joined(BIDS, participant_id=["sub-01", "sub-01"], age=["50", "50"], day=days)["age"].iat[0] == 50
     assert joined(BIDS, participant_id=["sub-01", "sub-01"], age=["50", "50"])["age"].iat[0] == 50

@@ -2,10 +2,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from voxlex.data.manifest import INDEX_COLUMNS, index_folder, index_source
 from voxlex.errors import DataError
+
+from .dicom_files import make_dicom_series
 
 
 def _touch(folder: Path, *names: str) -> Path:
@@ -85,3 +88,10 @@ def test_time_per_file_is_small(tmp_path: Path, make_folder: Callable[..., Path]
     started = time.process_time()
     assert len(index_folder(tmp_path)) == 3000
     assert time.process_time() - started < 1.5
+
+
+def test_a_folder_that_is_one_series_is_a_scan_of_its_name(tmp_path: Path):
+    affine = np.eye(4)
+    make_dicom_series(tmp_path / "sub-03" / "t1", np.zeros((8, 8, 4), np.int16), affine)
+    index = index_source(tmp_path / "sub-03" / "t1")
+    assert (index.root, list(index.table["path"])) == (tmp_path / "sub-03", ["t1"])

@@ -95,6 +95,9 @@ def test_the_template_of_nilearn_comes_back_as_it_was(tmp_path: Path):
     original, written = nibabel.load(path), nibabel.load(tmp_path / "out.nii.gz")
     np.testing.assert_array_equal(written.affine, original.affine)
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(original.dataobj))
+    seen = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "LPS")
+    np.testing.assert_array_equal(scan.voxels[::-1, ::-1].T, SimpleITK.GetArrayFromImage(seen))
+    np.testing.assert_allclose(scan.spacing_mm, seen.GetSpacing(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +122,20 @@ def test_every_type_of_number_comes_back_in_its_type(tmp_path: Path, stored: typ
     written = nibabel.load(tmp_path / "out.nii")
     np.testing.assert_array_equal(np.asarray(written.dataobj), values)
     assert written.get_data_dtype() == np.dtype(stored).newbyteorder("=")
+
+
+@pytest.mark.parametrize(("sform", "qform"), [(0, 0), (0, 1), (4, 1), (2, 0)])
+def test_a_place_in_space_that_is_kept_in_several_ways(tmp_path: Path, sform: int, qform: int):
+    affine = affine_of("oblique")
+    image = nibabel.Nifti1Image(marked(affine), affine)
+    image.set_sform(affine, code=sform)
+    image.set_qform(affine, code=qform)
+    image.to_filename(tmp_path / "in.nii")
+    write_scan(tmp_path / "out.nii", read_scan(tmp_path / "in.nii"))
+    original, written = nibabel.load(tmp_path / "in.nii"), nibabel.load(tmp_path / "out.nii")
+    np.testing.assert_allclose(written.affine, original.affine, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), marked(affine))
+    assert written.header["sform_code"] == (sform or qform)
 
 
 def test_slope_and_intercept_are_applied_and_written_back(tmp_path: Path):
@@ -217,7 +234,7 @@ def test_what_is_no_volume(tmp_path: Path):
     (tmp_path / "a.nii").write_text("no image")
     (tmp_path / "b.nii.gz").write_bytes(gzip.compress(b"no image"))
     for name in ("a.nii", "b.nii.gz"):
-        with pytest.raises(DataError, match=rf"{name}: is no NIfTI file"):
+        with pytest.raises(DataError, match=rf"{name}: cannot be read: of another kind, damaged or cut short"):
             read_scan(tmp_path / name)
     with pytest.raises(DataError, match=r"c\.nii: no such file"):
         read_scan(tmp_path / "c.nii")
@@ -252,3 +269,44 @@ def test_voxels_that_do_not_fit_the_grid_of_the_file(tmp_path: Path):
     cut = Scan(voxels=scan.voxels[1:], affine=scan.affine, stored=scan.stored)
     with pytest.raises(DataError, match=r"voxels of shape \(8, 8, 7\) do not fit the stored grid of \(9, 8, 7\)"):
         write_scan(tmp_path / "out.nii", cut)
+
+
+@pytest.mark.parametrize(("code", "orientation"), [(0, "LAS"), (1, "LSA"), (2, "ASL")])
+def test_analyze_files_lie_as_their_code_of_orientation_says(tmp_path: Path, code: int, orientation: str):
+    values = marked(affine_of(orientation))
+    image = nibabel.AnalyzeImage(values[..., None].astype(">i2"), None)
+    image.header["pixdim"][1:4] = 0.8, 1.0, 1.5
+    image.header["orient"], image.header["descrip"] = chr(code), b"DOE^JANE"
+    image.to_filename(tmp_path / "a.img")
+    scan = read_scan(tmp_path / "a.hdr")
+    assert is_marked_left_front_top(scan.voxels)
+    assert sorted(scan.spacing_mm) == pytest.approx([0.8, 1.0, 1.5])
+    write_scan(tmp_path / "b.nii.gz", scan)
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "b.nii.gz").get_fdata()[..., 0], values)
+    assert is_marked_left_front_top(read_scan(tmp_path / "b.nii.gz").voxels)
+
+
+def test_analyze_files_of_another_orientation_or_without_voxels(tmp_path: Path):
+    image = nibabel.AnalyzeImage(_noise(9, 8, 7), None)
+    image.header["orient"] = chr(5)
+    image.to_filename(tmp_path / "a.img")
+    with pytest.raises(DataError, match=r"a\.hdr: Analyze orientation 5 is not known; convert the file to NIfTI"):
+        read_scan(tmp_path / "a.hdr")
+    (tmp_path / "a.img").unlink()
+    with pytest.raises(DataError, match=r"a\.hdr: its \.img file is missing"):
+        read_scan(tmp_path / "a.hdr")
+
+
+@pytest.mark.parametrize("suffix", [".mgh", ".mgz"])
+def test_files_of_freesurfer(tmp_path: Path, suffix: str):
+    affine = affine_of("oblique")
+    image = nibabel.MGHImage(marked(affine), affine)
+    image.to_filename(tmp_path / f"a{suffix}")
+    scan = read_scan(tmp_path / f"a{suffix}")
+    assert is_marked_left_front_top(scan.voxels)
+    np.testing.assert_allclose(scan.affine, nibabel.as_closest_canonical(image).affine, atol=1e-4)
+    write_scan(tmp_path / "b.nii.gz", scan)
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "b.nii.gz").get_fdata(), marked(affine))
+    (tmp_path / f"a{suffix}").write_bytes((tmp_path / f"a{suffix}").read_bytes()[:-900])
+    with pytest.raises(DataError, match=rf"a\{suffix}: .*damaged or cut short"):
+        read_scan(tmp_path / f"a{suffix}")

@@ -17,7 +17,7 @@ from voxlex.data.scans import write_scan
 from voxlex.errors import DataError
 
 from .conftest import picture
-from .volumes import LAS, OBLIQUE, PSR, RAS, head, write_volume
+from .heads import LAS, OBLIQUE, PSR, RAS, head, write_volume
 
 AFFINES = {"RAS": RAS, "LAS": LAS, "PSR": PSR, "oblique": OBLIQUE}
 THICK = np.diag([1.0, 1.0, 5.0, 1.0])

@@ -1,32 +1,37 @@
-"""Small heads with a mark on the right, in front, on top, written the ways that files hold volumes."""
+"""A head with a mark in its left front top corner, for tests that nothing is ever flipped."""
 
-from pathlib import Path
-
-import nibabel
 import numpy as np
 
-RAS, LAS, PSR = (np.diag([1, 1, 1, 1.0]), np.diag([-1, 1, 1, 1.0]), np.eye(4)[:, [1, 2, 0, 3]] * [-1, 1, 1, 1])
-"""Affines of 1 mm: axes of the file to the right, front and top; left, front, top; back, top, right."""
+ORIENTATIONS = ("RAS", "LAS", "LPS", "PSR", "IRP", "ASL", "oblique")
 
-OBLIQUE = np.array([[0.9, 0.2, -0.1, 5], [-0.15, 1.1, 0.25, -7], [0.1, -0.2, 1.9, 11], [0, 0, 0, 1]])
-
-
-def head(shape: tuple[int, int, int] = (40, 48, 32), *, seed: int = 0) -> np.ndarray:
-    """A smooth head `(x, y, z)` in canonical order, 0 to 1000 in `int16`, with a mark on the right, in front, on top."""
-    rng = np.random.default_rng(seed)
-    places = np.stack(np.meshgrid(*(np.linspace(-1.25, 1.25, n) for n in shape), indexing="ij"))
-    radius = np.linalg.norm(places, axis=0)
-    waves = sum(np.sin(places[axis] * rng.uniform(4, 8) + rng.uniform(0, 6)) for axis in range(3))
-    volume = np.where(radius < 1, 400 + 80 * waves, 0)
-    mark = np.linalg.norm(places - np.array([0.5, 0.4, 0.45])[:, None, None, None], axis=0) < 0.2
-    return np.where(mark, 1000, volume).astype(np.int16)
+_DIRECTIONS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 
 
-def write_volume(path: Path, canonical: np.ndarray, affine: np.ndarray = RAS) -> Path:
-    """Write a volume given in canonical order the way that `affine` says files hold it."""
-    codes = nibabel.orientations.axcodes2ornt(nibabel.aff2axcodes(affine))
-    turn = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), codes)
-    stored = nibabel.orientations.apply_orientation(canonical, turn)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(stored, affine), path)
-    return path
+def affine_of(orientation: str, *, spacing_mm: tuple[float, float, float] = (0.8, 1.0, 1.5)) -> np.ndarray:
+    """`(4, 4)` from indices to RAS+ mm; "oblique" is LPS turned by 20° about two axes."""
+    names = "LPS" if orientation == "oblique" else orientation
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([_DIRECTIONS[name] for name in names], float).T * spacing_mm
+    if orientation == "oblique":
+        cos, sin = np.cos(np.radians(20)), np.sin(np.radians(20))
+        about_x = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+        about_z = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        affine[:3, :3] = about_x @ about_z @ affine[:3, :3]
+    affine[:3, 3] = (-31.25, 12.5, 40.0)
+    return affine
+
+
+def marked(affine: np.ndarray, shape: tuple[int, int, int] = (12, 16, 9), *, dtype: type = np.int16) -> np.ndarray:
+    """Grey values in the order of `affine`: a gradient along each axis, and 1000 in the left front top corner."""
+    grid = np.indices(shape).reshape(3, -1)
+    places = affine[:3, :3] @ grid
+    corner = np.argmax(-places[0] + places[1] + places[2])  # left, front, top
+    values = (grid * np.array([[3], [5], [7]])).sum(0)
+    values[corner] = 1000
+    return values.reshape(shape).astype(dtype)
+
+
+def is_marked_left_front_top(voxels: np.ndarray) -> bool:
+    """Whether the brightest voxel of a canonical volume lies at x = 0, y = last, z = last, and nowhere else."""
+    brightest = np.argwhere(voxels == voxels.max())
+    return brightest.tolist() == [[0, voxels.shape[1] - 1, voxels.shape[2] - 1]]

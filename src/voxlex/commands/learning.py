@@ -39,7 +39,7 @@ class Train:
     """Learn a vocabulary from images: an autoencoder, then a prior over its codes, then a report.
 
     Attributes:
-        source: Folder of scans (searched recursively), prepared data set, or "phantom".
+        source: Folder of scans (searched recursively), table of scans, prepared data set, or "phantom".
         out: Run folder to make.
         recipe: Name of a recipe, or a YAML file; options given here change single settings of it.
         minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
@@ -80,7 +80,7 @@ class Prepare:
     """Make a data set ready to train on: decoded, resized, divided into splits, memory-mapped.
 
     Attributes:
-        source: Folder of scans, or "phantom".
+        source: Folder or table of scans, or "phantom".
         out: Folder to make; use it as SOURCE from then on.
         size: Side of the square canvas in pixels, or of the cube in voxels.
         seed: Of the division into splits.
@@ -94,7 +94,7 @@ class Prepare:
     out: Path
     size: int = 128
     seed: int = 0
-    spacing_mm: float | None = None
+    spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     slices: SliceOptions = field(default_factory=SliceOptions)
     allow_leak: bool = False
     phantom: PhantomOptions = field(default_factory=PhantomOptions)

@@ -51,7 +51,7 @@ class Reconstruct:
 
     Attributes:
         run_folder: Run folder.
-        source: Folder of scans, single scan, prepared data set, or "phantom".
+        source: Folder or table of scans, single scan, prepared data set, or "phantom".
         out: Folder for the results, named after the scans: pictures as PNG, volumes as NIfTI on their own grid.
         inputs: Also write each scan as the model saw it, as NAME.input.png or NAME.input.nii.gz.
         overwrite: Write into a folder that is not empty.
@@ -81,7 +81,7 @@ class Encode:
 
     Attributes:
         run_folder: Run folder.
-        source: Folder of scans, single scan, prepared data set, or "phantom".
+        source: Folder or table of scans, single scan, prepared data set, or "phantom".
         out: Parquet file to write.
         overwrite: Replace a file that is there.
     """

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import tyro
+from pydantic import Field
 
 from voxlex.config.settings import Count, NotNegative, Positive, Settings, Share
 
@@ -54,9 +55,15 @@ class AutoencoderStageConfig(StageConfig):
 
     Attributes:
         continuous_share: Share of the budget, at its start, in which latents are not quantised yet.
+        patch_size: Side of the patches to learn from, a multiple of the downsampling; null for whole images.
+        foreground_share: Share of the patches that are centred where an image is bright; the others lie anywhere.
+        checkpoint_activations: Compute activations twice rather than keep them: less memory, a third more time.
     """
 
     continuous_share: Share = 0.2
+    patch_size: Count | None = None
+    foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.75
+    checkpoint_activations: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,15 @@ A cube `(z, y, x)` counts z from top to bottom, y from front to back and x from 
 scan, not of the scanner: planes are acquired along the anatomy more often than along the bore, and nothing is rotated.
 """
 
+import gzip
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
+
+from voxlex.data.atomic import atomic_file
 
 Cube = Float[np.ndarray, "size size size"]
 Volume = Float[np.ndarray, "x y z"]
@@ -104,6 +108,36 @@ def cube_affine(size: int, *, spacing_mm: float) -> Float[np.ndarray, "4 4"]:
     affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     affine[:3, 3] = -spacing_mm * (size - 1) / 2
     return affine
+
+
+def write_cube(
+    path: str | Path,
+    cube: np.ndarray,
+    *,
+    spacing_mm: float,
+    centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> None:
+    """Write a cube `(z, y, x)` as NIfTI with its voxels in canonical order: whole or not at all.
+
+    Args:
+        path: Ends in ".nii.gz" or ".nii".
+        cube: Grey values, of `uint8`, `int16` or `float32`.
+        spacing_mm: Distance between voxels.
+        centre_mm: Where the middle of the cube lies.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    import nibabel
+
+    affine = cube_affine(cube.shape[0], spacing_mm=spacing_mm)
+    affine[:3, 3] += centre_mm
+    image = nibabel.Nifti1Image(from_cube_order(cube), affine)
+    image.header.set_xyzt_units("mm")
+    content = image.to_bytes()
+    with atomic_file(path) as building:
+        # Without a time stamp: the same cube gives the same file.
+        building.write_bytes(gzip.compress(content, compresslevel=6, mtime=0) if str(path).endswith(".gz") else content)
 
 
 def _steps(affine: np.ndarray, *, spacing_mm: float) -> list[float]:

@@ -84,6 +84,10 @@ class ResumingDownloader:
         return f"; {arrived / 1e6:.0f} MB have arrived, and the same command goes on from there" if arrived else ""
 
 
+class WebPageError(OSError):
+    """A web page came where a file was asked for."""
+
+
 class _Answer:
     """The partial file as pooch sees it, put right by the head of the server's answer before the body is written."""
 
@@ -101,6 +105,8 @@ class _Answer:
                 self.file.truncate(0)
                 self.tag_file.unlink(missing_ok=True)
             return
+        if "text/html" in response.headers.get("Content-Type", ""):
+            raise WebPageError  # a page to log in, say: what has arrived of the file must not make way for it
         length = int(response.headers.get("Content-Length") or 0)
         if response.status_code == 200:
             self.file.truncate(0)
@@ -137,6 +143,9 @@ def _describe(cause: OSError, url: str) -> _Problem | None:
         status = response.status_code
         text = f"{url}: the server answers {status} {response.reason}"
         return _Problem(text, passing=status >= 500 or status in (408, 416, 429))
+    if isinstance(cause, WebPageError):
+        text = f"{url}: a web page came in place of the file; does this network ask for a login, or has the set moved?"
+        return _Problem(text, passing=False)
     if hasattr(cause, "request") or isinstance(cause, ConnectionError | TimeoutError):
         host = urlsplit(url).netloc
         return _Problem(f"{url}: no connection to {host}, or it broke off; is this machine online?", passing=True)

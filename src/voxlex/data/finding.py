@@ -1,4 +1,4 @@
-"""The scans below a folder, found by name: no picture and no volume is opened."""
+"""The scans below a folder, found by their names; only of DICOM files a few are looked into."""
 
 import os
 from contextlib import suppress
@@ -10,8 +10,18 @@ from voxlex.errors import DataError
 IMAGE_SUFFIXES = tuple(FORMATS)
 """Suffixes of picture files, in lower case."""
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+"""Suffixes that DICOM files may have; many have none, or a number."""
+
+NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+NUMPY_SUFFIXES = (".npy", ".npz")
+
+VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUFFIXES)
 """Suffixes of volume files, in lower case."""
+
+
+_BY_SUFFIX = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if suffix not in DICOM_SUFFIXES)
 
 
 def suffix_of(path: str | Path) -> str:
@@ -21,18 +31,41 @@ def suffix_of(path: str | Path) -> str:
 
 
 def is_volume(path: str | Path) -> bool:
-    """Whether a scan is a volume by its name: a file with one of `VOLUME_SUFFIXES`, or a folder."""
-    return suffix_of(path) in VOLUME_SUFFIXES or Path(path).is_dir()
+    """Whether a path that `find_scans` lists is a volume file, a DICOM file or a folder, and not a picture file.
+
+    A DICOM file may still turn out to hold a picture, such as an X-ray; `Scan.is_volume` tells.
+    """
+    path = Path(path)
+    return suffix_of(path) in VOLUME_SUFFIXES or path.is_dir() or is_dicom(path)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM: by its suffix, or, where that is missing or a number, by its first bytes."""
+    suffix = path.suffix.lower()
+    if suffix in DICOM_SUFFIXES:
+        return True
+    if (suffix and not suffix[1:].isdigit()) or path.name == "DICOMDIR":
+        return False
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+    return False
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """The DICOM files of a folder, sorted by name, without those of the folders in it."""
+    files, _ = _entries(str(folder), set())
+    return [folder / name for name in files if is_dicom(folder / name)]
 
 
 def find_scans(folder: str | Path) -> list[str]:
-    """List the scans of a folder and of all folders below it.
+    """List the scans of a folder and of all folders below it: picture files, volume files, and folders of one series.
 
     Hidden files and folders are left out, and so is everything that is no scan by its name. Linked folders are followed
-    once.
+    once. A folder with several DICOM files counts as one scan, unless each file is a series of its own, as in
+    collections of X-rays: then each is a scan. Whether a folder holds a whole series is seen when it is read.
 
     Returns:
-        Paths relative to `folder`, with forward slashes, sorted.
+        Paths relative to `folder`, with forward slashes, sorted; "." for `folder` itself.
 
     Raises:
         DataError: `folder` is missing, is no folder, or cannot be listed.
@@ -49,8 +82,25 @@ def find_scans(folder: str | Path) -> list[str]:
         place, prefix = pending.pop()
         files, folders = _entries(place, seen)
         pending += [(path, f"{prefix}{name}/") for name, path in folders]
-        found += [prefix + name for name in files if name.lower().endswith((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))]
+        known = [name for name in files if name.lower().endswith(_BY_SUFFIX)]
+        others = set(files) - set(known)
+        dicom = [name for name in files if name in others and is_dicom(Path(place, name))]
+        found += [prefix + name for name in known]
+        if len(dicom) > 1 and not _all_of_their_own([Path(place, name) for name in dicom]):
+            found.append(prefix.rstrip("/") or ".")
+        else:
+            found += [prefix + name for name in dicom]
     return sorted(found)
+
+
+def _all_of_their_own(files: list[Path]) -> bool:
+    """Whether no two DICOM files belong to one series; three of them usually tell."""
+    from voxlex.data.dicom_header import series_of
+
+    if len({series_of(file) for file in (files[0], files[len(files) // 2], files[-1])}) == 1:
+        return False
+    series = [name for name in map(series_of, files) if name is not None]
+    return len(series) == len(set(series))
 
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[tuple[str, str]]]:

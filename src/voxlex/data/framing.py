@@ -3,8 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from voxlex.data.manifest import Index
 from voxlex.data.options import SliceOptions
 from voxlex.data.pictures import MIN_SIDE
+from voxlex.data.scans import is_volume
 from voxlex.errors import ConfigError
 
 
@@ -40,10 +42,10 @@ class Frame:
         """Shape of an image."""
         return (self.size,) * self.spatial_dims
 
-    def of_volumes(self) -> dict[str, Any]:
-        """Return what matters to the images of volumes and not to those of pictures."""
+    def of_scans(self, index: Index) -> dict[str, Any]:
+        """Return what the images of some scans depend on beside their size; slices matter only to volumes."""
         if self.spatial_dims == 3:
             return {"spacing_mm": self.spacing_mm}
-        if self.whole:
-            return {"slices": {"axis": self.slices.axis, "whole": True}}
-        return {"slices": asdict(self.slices)}
+        if not any(is_volume(index.root / path) for path in index.table["path"]):
+            return {}
+        return {"slices": {"axis": self.slices.axis} if self.whole else asdict(self.slices), "whole": self.whole}

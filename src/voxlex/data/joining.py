@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from voxlex.data.naming import stem_of
-from voxlex.data.tables import identifies, typed
+from voxlex.data.naming import date_of, session_of, stem_of
+from voxlex.data.tables import days_of, holds_days, identifies
 from voxlex.errors import DataError
 
 RENAMED = {"group": "cohort"}
@@ -22,7 +23,7 @@ _IMAGE_ID = re.compile(r"(?:^|[/_])([IS]\d{3,})(?=[/_.]|$)")  # ADNI: images and
 
 
 def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> tuple[pd.DataFrame, list[str]]:
-    """Add the columns of a table to a manifest, matched by path, by session or by subject.
+    """Add the columns of a table to a manifest, matched by path, by session, by subject and day, or by subject.
 
     The key is the column that fits the most scans; where several fit as many, the most exact. Columns `subject`,
     `session`, `sequence`, `label` and `split` of the table replace those of the manifest where they say something;
@@ -34,8 +35,8 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
         where: The table's name, for messages.
 
     Returns:
-        The manifest with more columns, rows as before, and the names of the columns that were left out because they
-        identify people.
+        The manifest with more columns, as text, rows as before, and the names of the columns that were left out because
+        they identify people.
 
     Raises:
         DataError: Nothing fits, or a scan fits several rows that differ.
@@ -44,17 +45,18 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
     if rows is None or (rows < 0).all():
         names = ", ".join(table.columns)
         raise DataError(f"{where}: no row fits a scan by path, session or subject; its columns are {names}")
-    _check_unique(table.iloc[sorted(set(rows[rows >= 0]))], table, keys, where=where)
-    left_out = [name for name in table.columns if name not in keys and identifies(table[name])]
+    left_out = [name for name in table.columns if identifies(table[name])]
+    kept = table.drop(columns=[name for name in left_out if name not in keys])
+    _check_unique(kept.iloc[sorted(set(rows[rows >= 0]))], kept, keys, where=where)
     result = manifest.copy()
     for name in table.columns:
         if name in keys or name in left_out or name in ("path", "slice"):
             continue
-        values = pd.Series([table[name].iat[row] if row >= 0 else "" for row in rows], index=manifest.index)
+        values = pd.Series(np.append(table[name].to_numpy(object), "")[rows], index=manifest.index)  # -1 takes the ""
         if name in manifest.columns and name not in RENAMED:
             result[name] = values.where(values != "", manifest[name])
         else:
-            result[RENAMED.get(name, name)] = typed(values.astype(object))
+            result[RENAMED.get(name, name)] = values
     return result, left_out
 
 
@@ -73,6 +75,11 @@ def _fits(manifest: pd.DataFrame, table: pd.DataFrame) -> Iterator[tuple[tuple[s
             pairs = _bare(table[subject]) + " " + _bare(table[visit])
             own = _bare(manifest["subject"]) + " " + _bare(manifest["session"])
             yield (subject, visit), _look_up(pairs, ((pair,) for pair in own))
+    for day in (name for name in table.columns if subjects and holds_days(table[name])):
+        own = _bare(manifest["subject"]) + " " + [date_of(session_of(path)) for path in manifest["path"]]
+        for day_first in (False, True):
+            pairs = _bare(table[subjects[0]]) + " " + days_of(table[day], day_first=day_first)
+            yield (subjects[0], day), _look_up(pairs.where(~pairs.str.endswith(" "), ""), ((pair,) for pair in own))
     for name in subjects:
         yield (name,), _look_up(_bare(table[name]), map(_subject_forms, manifest["subject"]))
 

@@ -1,6 +1,7 @@
 """What the layout of a folder says about its scans: BIDS, OASIS, ADNI, IXI, class folders, split folders."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,6 +14,7 @@ from voxlex.data.naming import (
     slice_of,
     split_named,
     subject_of,
+    without_dates,
 )
 
 _STRUCTURE = re.compile(r"disc\d+|derivatives|sourcedata|rawdata|bids", re.IGNORECASE)
@@ -59,6 +61,27 @@ def number_visits(subjects: Sequence[str], sessions: Sequence[str]) -> list[str]
     return [
         ranks[subject][day] if day else session for subject, session, day in zip(subjects, sessions, days, strict=True)
     ]
+
+
+def undated_paths(table: pd.DataFrame) -> list[str]:
+    """Name scans without the days of visits: what is made of a scan is called after these names, not after its path.
+
+    Args:
+        table: With the columns `path` and, counted, `session`.
+
+    Returns:
+        The path of each row. In one whose session is named by a date, the visit's number stands in its place.
+    """
+    taken: Counter[str] = Counter()
+    names = []
+    for path, session in zip(table["path"], table["session"], strict=True):
+        name = without_dates(path, session) if date_of(session_of(path)) else path
+        taken[name] += 1
+        if taken[name] > 1:  # two series of a day, told apart by nothing but the time
+            head, dot, suffixes = name.rpartition("/")[2].partition(".")
+            name = f"{name[: len(name) - len(head + dot + suffixes)]}{head}-{taken[name]}{dot}{suffixes}"
+        names.append(name)
+    return names
 
 
 def published_splits(paths: Sequence[str]) -> list[str] | None:

@@ -1,7 +1,8 @@
 """One table per data set: a row for each scan of a folder, or of a table that a person made."""
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ PARTICIPANTS = "participants.tsv"
 _PATHS = ("path", "file", "filename", "filepath", "file_name", "file_path", "image", "image_path", "scan")
 _SUBJECTS = ("subject", "subject_id", "participant_id", "participant", "patient_id", "patient")
 _SESSIONS = ("session", "session_id", "ses")
+_BIDS_SUBJECT = re.compile(r"(|.*?/)sub-[A-Za-z0-9]+/")
 _LISTED = 5
 
 
@@ -39,11 +41,13 @@ class Index:
             - `slice`: `Int64`, missing where unknown;
             - `group`: what must not be torn apart by a split: the subject where it is known, else the scan.
         left_out: Columns that name persons or days, which no manifest holds.
+        notes: What else did not go into the table, and why.
     """
 
     root: Path
     table: pd.DataFrame
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
@@ -66,15 +70,28 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     if folder.is_file():
         return Index(root=folder.parent, table=_ordered(describe_paths([folder.name])))
     paths = list_scans(folder)
+    if "." in paths:  # the folder is a series itself, and results are named after it
+        folder = folder.resolve()
+        paths = [(Path(folder.name) / path).as_posix() for path in paths]
+        folder = folder.parent
     table = describe_paths(paths)
     left_out: list[str] = []
-    for participants in _participant_tables(folder, paths):
-        table, names = join(table, read_table(participants), where=participants)
+    notes: list[str] = []
+    for above, participants in _participant_tables(folder, paths):
+        # Another data set in the same folder may call other people by the same names.
+        inside = table["path"].str.startswith(above)
+        try:
+            part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
+        except DataError as cause:  # nobody has asked for this table, and the scans are there without it
+            notes.append(str(cause))
+            continue
+        table = pd.concat([part, table[~inside]], ignore_index=True)
         left_out += names
+    table = table.sort_values("path", ignore_index=True)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
         table["split"] = splits
-    return Index(root=folder, table=_ordered(table), left_out=tuple(left_out))
+    return Index(root=folder, table=_ordered(table), left_out=tuple(left_out), notes=tuple(notes))
 
 
 def index_folder(source: str | Path) -> pd.DataFrame:
@@ -100,7 +117,7 @@ def join_table(index: Index, path: str | Path) -> Index:
         table = table.drop(columns="split") if splits is None else table.assign(split=splits)
     sessions = number_visits(list(table["subject"]), list(table["session"]))
     table = table.assign(session=sessions, slice=index.table["slice"])
-    return Index(root=index.root, table=_ordered(table), left_out=(*index.left_out, *left_out))
+    return replace(index, table=_ordered(table), left_out=(*index.left_out, *left_out))
 
 
 def _index_table(path: Path) -> Index:
@@ -122,7 +139,7 @@ def _index_table(path: Path) -> Index:
     table["session"] = number_visits(list(table["subject"]), list(table["session"]))
     extras = [name for name in raw.columns if name not in known | {"slice", "group", "split"}]
     left_out = tuple(name for name in extras if identifies(raw[name]))
-    table = table.assign(**{name: typed(raw[name]) for name in extras if name not in left_out})
+    table = table.assign(**{name: raw[name] for name in extras if name not in left_out})
     splits = named_splits(raw["split"], where=path) if "split" in raw else None
     if splits is not None:
         table["split"] = splits
@@ -156,10 +173,12 @@ def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
     ]
 
 
-def _participant_tables(folder: Path, paths: list[str]) -> list[Path]:
-    above = {path[: path.index("sub-")] for path in paths if path.startswith("sub-") or "/sub-" in path}
-    tables = [folder / name / PARTICIPANTS for name in sorted({"", *(name for name in above if name.endswith("/"))})]
-    return [table for table in tables if table.is_file()]
+def _participant_tables(folder: Path, paths: list[str]) -> list[tuple[str, Path]]:
+    """Find the tables beside folders of subjects, and the start of the paths below each."""
+    starts = {found.group(1) for path in paths if (found := _BIDS_SUBJECT.match(path))}
+    return [
+        (start, folder / start / PARTICIPANTS) for start in sorted(starts) if (folder / start / PARTICIPANTS).is_file()
+    ]
 
 
 def _splits(paths: list[str], *, where: Path, split_folders: bool) -> list[str] | None:
@@ -184,4 +203,5 @@ def _slices(column: pd.Series, *, where: Path) -> pd.Series:
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(group=table["subject"].where(table["subject"] != "", table["path"]))
-    return table[[*INDEX_COLUMNS, *(name for name in table.columns if name not in INDEX_COLUMNS)]]
+    more = [name for name in table.columns if name not in INDEX_COLUMNS]
+    return table.assign(**{name: typed(table[name]) for name in more})[[*INDEX_COLUMNS, *more]]

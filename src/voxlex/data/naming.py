@@ -28,6 +28,8 @@ _DATE = r"((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
 _DATED_SESSION = re.compile(rf"^(?:ses-)?{_DATE}(?:T?\d{{4,6}})?$")
 _DATED_FOLDER = re.compile(rf"(?:^|/){_DATE}(?:[T _.-]\d\d[^/]*)?(?=/|$)")
 
+_STAMP = re.compile(rf"(?<!\d){_DATE}(?:[T _.-]?\d\d[_:.-]?\d\d(?:[_:.-]?\d\d(?:\.\d+)?)?)?(?!\d)")
+
 _ADNI_SEQUENCE = re.compile(r"(?:^|/)\d{3}_S_\d{4,5}/([^/]+)/[^/]+")
 _OASIS_SEQUENCE = re.compile(r"(?:^|[/_])OAS[12]_\d{4}_MR\d+(?:/(?:[^/]+/)*)?(?:OAS[12]_\d{4}_MR\d+_)?([^/]+)$", re.I)
 _IXI_SEQUENCE = re.compile(r"(?:^|/)IXI\d{3}-[A-Za-z]+-\d+-([A-Za-z0-9]+)")
@@ -73,6 +75,11 @@ def date_of(session: str) -> str:
     """The day, "20060519", of a session that is named by one ("2006-05-19_16_17_47.0", "ses-20060519"), else ""."""
     found = _DATED_SESSION.match(session) or _DATED_FOLDER.match(session)
     return "".join(found.groups()) if found else ""
+
+
+def without_dates(path: str, session: str) -> str:
+    """Write the number of the visit, "ses-01", wherever a path has a date with or without a time."""
+    return _STAMP.sub(session, path)
 
 
 def sequence_of(path: str) -> str:

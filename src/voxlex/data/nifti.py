@@ -1,4 +1,4 @@
-"""NIfTI volumes to scans and back, by nibabel."""
+"""NIfTI volumes to scans and back, and their relatives Analyze and FreeSurfer's MGH to scans, by nibabel."""
 
 import gzip
 import math
@@ -14,46 +14,45 @@ from voxlex.data.scan import Scan, StoredGrid, choose_volume
 from voxlex.errors import DataError
 
 if TYPE_CHECKING:
-    from nibabel.nifti1 import Nifti1Image
-
-SUFFIXES = (".nii", ".nii.gz")
-"""File suffixes of NIfTI, in lower case."""
+    from nibabel.spatialimages import SpatialImage
 
 _MM = {"meter": 1000.0, "micron": 0.001}
+_ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of orientation
+    0: ((-1, 0, 0), (0, 1, 0), (0, 0, 1)),  # transverse: left, front, top
+    1: ((-1, 0, 0), (0, 0, 1), (0, 1, 0)),  # coronal: left, top, front
+    2: ((0, 1, 0), (0, 0, 1), (-1, 0, 0)),  # sagittal: front, top, left
+}
 
 
 def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
-    """Read a NIfTI-1 or NIfTI-2 file as a volume.
+    """Read a NIfTI-1 or NIfTI-2, Analyze 7.5 or MGH file as a volume.
 
-    The place in space is the sform where the file has one, else the qform, else voxel sizes alone (then x is taken to
-    run to the left, as nibabel does). Text in the header and its extensions are left in the file.
+    The place in space of NIfTI is the sform where the file has one, else the qform, else voxel sizes alone (then x is
+    taken to run to the left, as nibabel does). Analyze knows directions but no origin, and its files are read as
+    their code of orientation says. Text in the header and its extensions are left in the file.
 
     Args:
-        path: A `.nii` or `.nii.gz` file.
+        path: A `.nii`, `.nii.gz`, `.hdr` (with its `.img`), `.mgh` or `.mgz` file.
         volume: Which volume of a file with a fourth axis, from 0.
 
     Raises:
-        DataError: The file is damaged, no NIfTI, has a fourth axis and no `volume` is chosen, or holds no usable
-            affine or voxels.
+        DataError: The file is damaged, of another kind, has a fourth axis and no `volume` is chosen, or holds no
+            usable affine or voxels.
     """
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
     try:
-        image = nibabel.load(path, mmap=False)
-        if not isinstance(image, nibabel.Nifti1Pair):
-            raise DataError("holds no volume but something else in NIfTI's clothes, such as a surface")
+        image = _load(path)
         values, shape = _values(image, volume)
         return to_canonical(values, _stored_grid(image, shape))
     except DataError as cause:
         raise DataError(f"{path}: {cause}") from cause
-    except FileNotFoundError as cause:
-        raise DataError(f"{path}: no such file") from cause
     except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
         raise DataError(f"{path}: the compressed file is damaged or cut short") from cause
-    except (ImageFileError, HeaderDataError, ValueError, OSError) as cause:
-        raise DataError(f"{path}: is no NIfTI file, or is damaged or cut short") from cause
+    except FileNotFoundError as cause:
+        raise DataError(f"{path}: its .img file is missing") from cause
+    except Exception as cause:  # damaged headers make nibabel raise nearly anything
+        raise DataError(f"{path}: cannot be read: of another kind, damaged or cut short") from cause
 
 
 def write_nifti(path: Path, scan: Scan) -> None:
@@ -82,7 +81,19 @@ def write_nifti(path: Path, scan: Scan) -> None:
         building.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.lower().endswith(".gz") else data)
 
 
-def _values(image: "Nifti1Image", volume: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
+def _load(path: Path) -> "SpatialImage":
+    import nibabel
+
+    if path.suffix.lower() in (".mgh", ".mgz"):  # by its path nibabel would open it and not close it
+        content = path.read_bytes()
+        return nibabel.MGHImage.from_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+    image = nibabel.load(path, mmap=False)
+    if not isinstance(image, nibabel.AnalyzeImage):  # which is what NIfTI is made on top of
+        raise DataError("holds no volume but something else in NIfTI's clothes, such as a surface")
+    return image
+
+
+def _values(image: "SpatialImage", volume: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
     """The grey values of the chosen volume, and the shape that a file of it alone has."""
     shape = tuple(int(length) for length in image.shape)
     if image.get_data_dtype().kind not in "buif":
@@ -98,11 +109,11 @@ def _values(image: "Nifti1Image", volume: int | None) -> tuple[np.ndarray, tuple
     return np.asarray(image.dataobj[(..., *(int(index) for index in position))]), shape[:3]
 
 
-def _whole(image: "Nifti1Image") -> np.ndarray:
+def _whole(image: "SpatialImage") -> np.ndarray:
     from nibabel.arrayproxy import ArrayProxy
 
     proxy, path = image.dataobj, image.get_filename()
-    if not path.lower().endswith(".gz"):
+    if path is None or not path.lower().endswith(".gz"):
         return np.asarray(proxy)
     with gzip.open(path) as stream:
         spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
@@ -112,34 +123,54 @@ def _whole(image: "Nifti1Image") -> np.ndarray:
     return values
 
 
-def _stored_grid(image: "Nifti1Image", shape: tuple[int, ...]) -> StoredGrid:
-    affine = np.array(image.affine, np.float64)
-    affine[:3] *= _MM.get(image.header.get_xyzt_units()[0], 1.0)
-    codes = int(image.header["sform_code"]), int(image.header["qform_code"])
+def _stored_grid(image: "SpatialImage", shape: tuple[int, ...]) -> StoredGrid:
+    import nibabel
+
+    affine, space = np.array(image.affine, np.float64), 1
+    if isinstance(image, nibabel.Nifti1Pair):
+        affine[:3] *= _MM.get(image.header.get_xyzt_units()[0], 1.0)
+        space = int(image.header["sform_code"]) or int(image.header["qform_code"])
+    elif isinstance(image, nibabel.AnalyzeImage) and not _mat_file(image):
+        affine = _analyze_affine(image, shape)
     return StoredGrid(
         shape=shape,
         affine=affine,
         dtype=image.get_data_dtype().newbyteorder("="),
         slope=float(image.dataobj.slope),
         intercept=float(image.dataobj.inter),
-        space=codes[0] or codes[1],
+        space=space,
     )
 
 
+def _mat_file(image: "SpatialImage") -> bool:
+    """Whether SPM has put an affine beside the file."""
+    return "mat" in image.file_map and Path(image.file_map["mat"].filename).exists()
+
+
+def _analyze_affine(image: "SpatialImage", shape: tuple[int, ...]) -> np.ndarray:
+    code = int(image.header["orient"].tobytes()[0])
+    if code not in _ANALYZE_AXES:
+        raise DataError(f"Analyze orientation {code} is not known; convert the file to NIfTI")
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(_ANALYZE_AXES[code]).T * (*image.header.get_zooms(), 1.0, 1.0)[:3]
+    lengths = (*shape, 1, 1)[:3]
+    affine[:3, 3] = -affine[:3, :3] @ (np.array(lengths) - 1) / 2  # the middle is as good an origin as any
+    return affine
+
+
 def _numbers(values: np.ndarray, stored: StoredGrid | None) -> tuple[np.ndarray, float, float]:
-    """What to put into the file for some grey values: numbers, slope and intercept."""
-    if stored is None:
-        return values, 1.0, 0.0
+    """What to put into the file for some grey values: numbers of the stored type if it holds them, slope, intercept."""
+    as_they_are = values, 1.0, 0.0
+    if stored is None or stored.dtype.name in ("bool", "float16"):  # which NIfTI does not know
+        return as_they_are
     if stored.dtype.kind == "f":
         return values.astype(stored.dtype), 1.0, 0.0
-    limits = np.iinfo(stored.dtype) if stored.dtype.kind in "ui" else np.iinfo(np.uint8)
+    numbers = values
     if (stored.slope, stored.intercept) != (1.0, 0.0):
         numbers = np.rint((values.astype(np.float64) - stored.intercept) / stored.slope)
-        slope, intercept = stored.slope, stored.intercept
-    else:
-        numbers, slope, intercept = values, 1.0, 0.0
-        if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-            return values, 1.0, 0.0
+    elif values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        return as_they_are
+    limits = np.iinfo(stored.dtype)
     if numbers.min() < limits.min or numbers.max() > limits.max:
-        return values, 1.0, 0.0
-    return numbers.astype(stored.dtype), slope, intercept
+        return as_they_are
+    return numbers.astype(stored.dtype), stored.slope, stored.intercept

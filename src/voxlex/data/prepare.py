@@ -14,7 +14,8 @@ from voxlex.data.assemble import Progress, Skipped, assemble
 from voxlex.data.fitting import Fitted, fit_scan
 from voxlex.data.framing import Frame
 from voxlex.data.intensity import ConstantImageError
-from voxlex.data.manifest import Index, index_source, name_of
+from voxlex.data.layouts import undated_paths
+from voxlex.data.manifest import index_source, name_of
 from voxlex.data.options import SliceOptions
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.scans import is_volume
@@ -79,15 +80,10 @@ def prepare_folder(
         spatial_dims=spatial_dims,
         seed=seed,
         name=name_of(source),
-        options=frame.of_volumes() if holds_volumes(index) else {},
+        options=frame.of_scans(index),
         compare=not whole,
         allow_leak=allow_leak or whole,
     )
-
-
-def holds_volumes(index: Index) -> bool:
-    """Tell whether any of the scans is a volume, by its name."""
-    return any(is_volume(index.root / path) for path in index.table["path"])
 
 
 class _Skip(NamedTuple):
@@ -115,10 +111,11 @@ def _fit_all(
         if progress is not None:
             progress(row + 1, len(table))
     _judge(root, skips, total=len(table))
-    manifest, found = table.iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
+    names = dict(zip(table["path"], undated_paths(table), strict=True))
+    manifest, found = table.assign(path=list(names.values())).iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
     if "slice" in found:  # a picture's number is in its name, a slice's is its place in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
-    return pd.concat([manifest, found], axis=1), [(skip.path, skip.reason) for skip in skips]
+    return pd.concat([manifest, found], axis=1), [(names[skip.path], skip.reason) for skip in skips]
 
 
 def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fitted | _Skip]:

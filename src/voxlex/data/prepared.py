@@ -165,7 +165,7 @@ def fingerprint_of(images: np.ndarray, manifest: pd.DataFrame, options: dict[str
     for column in ("path", "split", "label"):
         digest.update("\n".join(manifest[column]).encode())
     for column in sorted(set(manifest.columns) - set(COLUMNS)):
-        digest.update("\n".join([column, *manifest[column].astype(str)]).encode())
+        digest.update("\n".join([column, *map(str, manifest[column])]).encode())
     for start in range(0, len(images), 1024):  # a memory map need not fit into memory
         digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
     return digest.hexdigest()

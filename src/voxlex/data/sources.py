@@ -12,11 +12,13 @@ from pathlib import Path
 import platformdirs
 
 from voxlex.data.assemble import Progress
+from voxlex.data.finding import dicom_files
 from voxlex.data.framing import Frame
 from voxlex.data.manifest import Index, index_source, name_of
 from voxlex.data.options import PhantomOptions, SliceOptions
 from voxlex.data.phantom import PHANTOM_VERSION, prepare_phantom
-from voxlex.data.prepare import holds_volumes, prepare_folder
+from voxlex.data.phantom_volumes import VOLUMES_VERSION, prepare_phantom_volumes
+from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import FORMAT_VERSION, PreparedDataset, is_prepared
 from voxlex.errors import DataError
 
@@ -57,23 +59,26 @@ def open_source(
         progress: Called after each scan that is prepared.
 
     Raises:
-        DataError: The source cannot be used, was prepared at another size, or the cache cannot be written.
+        DataError: The source cannot be used, was prepared at another size or spacing, or the cache cannot be written.
     """
     if str(source) == PHANTOM:
         options = phantom or PhantomOptions()
+        if spatial_dims == 3:
+            return _open_phantom_volumes(
+                options, size=size, spacing_mm=spacing_mm or 3.0, seed=seed, cache=cache, progress=progress
+            )
         key = _key(["phantom", PHANTOM_VERSION, asdict(options), size, seed])
         return _cached(
             cache_folder(cache) / f"{PHANTOM}-{size}-{key}",
             lambda folder: prepare_phantom(options, folder=folder, size=size, seed=seed, progress=progress),
         )
-    source = Path(source)
-    if is_prepared(source):
-        return _open_prepared(source, size=size, spatial_dims=spatial_dims)
     frame = Frame(
         size=size, spatial_dims=spatial_dims, slices=slices or SliceOptions(), spacing_mm=spacing_mm, whole=whole
     )
+    if is_prepared(Path(source)):
+        return _open_prepared(Path(source), frame)
     index = index_source(source)
-    key = _key(["scans", _state(index), frame.of_volumes() if holds_volumes(index) else {}, size, spatial_dims, seed])
+    key = _key(["scans", _state(index), frame.of_scans(index), size, seed])
     return _cached(
         cache_folder(cache) / f"{name_of(source)}-{size}-{key}",
         lambda folder: prepare_folder(
@@ -90,18 +95,37 @@ def open_source(
     )
 
 
+def _open_phantom_volumes(
+    options: PhantomOptions,
+    *,
+    size: int,
+    spacing_mm: float,
+    seed: int,
+    cache: str | Path | None,
+    progress: Progress | None,
+) -> PreparedDataset:
+    key = _key(["phantom volumes", VOLUMES_VERSION, asdict(options), size, spacing_mm, seed])
+    return _cached(
+        cache_folder(cache) / f"{PHANTOM}-volumes-{size}-{key}",
+        lambda folder: prepare_phantom_volumes(
+            options, folder=folder, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
+        ),
+    )
+
+
 def cache_folder(cache: str | Path | None = None) -> Path:
     """Folder in which prepared data sets are kept: `cache`, else VOXLEX_CACHE, else the user's cache folder."""
     return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
 
 
-def _open_prepared(folder: Path, *, size: int, spatial_dims: int) -> PreparedDataset:
+def _open_prepared(folder: Path, frame: Frame) -> PreparedDataset:
     dataset = PreparedDataset.open(folder)
-    found, wanted = (
-        "×".join([str(side)] * dims) for side, dims in ((dataset.size, dataset.spatial_dims), (size, spatial_dims))
-    )
-    if found != wanted:
-        raise DataError(f"{folder}: prepared at {found} pixels, but {wanted} are asked for")
+    found, expected = "×".join(map(str, dataset.images.shape[2:])), "×".join(map(str, frame.shape))
+    if found != expected:
+        raise DataError(f"{folder}: prepared at {found} pixels, but {expected} are asked for")
+    spacing_mm = dataset.options.get("spacing_mm")
+    if frame.spatial_dims == 3 and spacing_mm != frame.spacing_mm:
+        raise DataError(f"{folder}: prepared with voxels of {spacing_mm} mm, but {frame.spacing_mm} mm are asked for")
     return dataset
 
 
@@ -109,7 +133,7 @@ def _state(index: Index) -> list[object]:
     """What a source says of its scans, and names, sizes and times of all files that they are read from."""
     places = [index.root / path for path in index.table["path"]]
     # A series is a folder, and the folder's own time says nothing of the files in it.
-    files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
+    files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
     state: list[object] = [index.table.to_csv(index=False)]
     for file in files:
         try:

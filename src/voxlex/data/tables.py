@@ -2,6 +2,7 @@
 
 import csv
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from voxlex.errors import DataError
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """Files that are tables."""
 
-_UNKNOWN = {"", "n/a", "na", "nan", "null", "none", "<na>", "#n/a", "."}
+_UNKNOWN = {"", "n/a", "na", "nan", "null", "<na>", "#n/a", "."}
 _NAMES = {"name", "patientname", "fullname", "firstname", "lastname", "surname", "familyname", "givenname", "initials"}
 _NAMES |= {"address", "phone", "telephone", "email", "ssn", "nhsnumber", "mrn", "medicalrecordnumber"}
 _BIRTH = re.compile(r"birth|(?:^|_)dob(?:$|_)", re.IGNORECASE)
@@ -57,14 +58,21 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise DataError(f"{path}: has the column {twice[0]!r} twice")
     if table.empty:
         raise DataError(f"{path}: has no rows")
-    return pd.DataFrame({name: _as_text(table[name]) for name in table.columns})
+    return pd.DataFrame({name: as_text(table[name]) for name in table.columns})
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Write every value as text, and those that say that a value is unknown as ""."""
+    text = column.map(_written).astype(object)
+    return text.where(~text.str.lower().isin(_UNKNOWN), "")
 
 
 def typed(column: pd.Series) -> pd.Series:
-    """Give a column of text its type: whole numbers, numbers (NaN for unknown), or text ("" for unknown).
+    """Give a column its type: whole numbers, numbers (NaN for unknown), or text ("" for unknown).
 
     Codes with leading zeros, such as "007", stay text.
     """
+    column = as_text(column)
     known = column[column != ""]
     if known.empty or known.str.fullmatch(r"[+-]?0\d+").any():
         return column
@@ -84,10 +92,23 @@ def identifies(column: pd.Series) -> bool:
     name = str(column.name)
     if _BIRTH.search(name) or re.sub(r"[^a-z]", "", name.lower()) in _NAMES:
         return True
+    return holds_days(column)
+
+
+def holds_days(column: pd.Series) -> bool:
+    """Tell whether a column of text has full dates in it; numbers are dates only if all of them can be."""
     known = column[column != ""]
     if known.empty:
         return False
     return bool(known.str.fullmatch(_DAY).any() or known.str.fullmatch(_COMPACT_DAY).all())
+
+
+def days_of(column: pd.Series, *, day_first: bool) -> pd.Series:
+    """Read dates as "20060519", "" where there is none; `day_first` tells whether 5/6/2006 is in June."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pandas thinks aloud when dates are written in other orders
+        read = pd.to_datetime(column, errors="coerce", dayfirst=day_first, format="mixed")
+    return read.dt.strftime("%Y%m%d").fillna("").astype(object)
 
 
 def named_splits(column: pd.Series, *, where: str | Path) -> pd.Series | None:
@@ -133,12 +154,9 @@ def _read_text(path: Path) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=names, dtype=object)
 
 
-def _as_text(column: pd.Series) -> pd.Series:
-    text = column.map(lambda value: "" if value is None or value is pd.NaT else _written(value)).astype(object)
-    return text.where(~text.str.lower().isin(_UNKNOWN), "")
-
-
 def _written(value: object) -> str:
+    if value is None or value is pd.NaT:
+        return ""
     # A parquet column of whole numbers with gaps comes as floats: 70.0 was 70.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

@@ -12,6 +12,7 @@ from voxlex.data.atomic import atomic_file
 from voxlex.data.manifest import INDEX_COLUMNS
 from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.data.prepared import PreparedDataset
+from voxlex.data.selection import images_at_once
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
 from voxlex.vocabulary import Vocabulary
@@ -71,11 +72,12 @@ def decode(
     grids = _grids(table, codes, vocabulary)
     rows = table.drop_columns(["codes", "shape"]).to_pandas()
     writer = ScanWriter(output_folder(out, overwrite=overwrite), rows, original_size=original_size)
+    at_once = images_at_once(vocabulary.config.data.size**vocabulary.autoencoder.spatial_dims, BATCH_SIZE)
     with progress_bar("decoding") as progress:
-        for start in range(0, len(grids), BATCH_SIZE):
-            for image in vocabulary.decode(grids[start : start + BATCH_SIZE]).cpu():
+        for start in range(0, len(grids), at_once):
+            for image in vocabulary.decode(grids[start : start + at_once]).cpu():
                 writer.add(image)
-            progress(min(start + BATCH_SIZE, len(grids)), len(grids))
+            progress(min(start + at_once, len(grids)), len(grids))
     return writer.written
 
 

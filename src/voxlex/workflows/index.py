@@ -66,6 +66,8 @@ def show(found: Index, *, console: Console | None = None) -> None:
         console.print(f"{name}: known of {known} scans")
     if found.left_out:
         console.print(f"left out, since names and dates identify people: {', '.join(found.left_out)}")
+    for note in found.notes:
+        console.print(f"not joined: {note}")
 
 
 def _counted(column: pd.Series) -> str:

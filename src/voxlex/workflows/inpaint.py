@@ -53,6 +53,8 @@ def inpaint(
         DataError: If a file cannot be read, the mask does not fit, or the folder is in the way.
         ValueError: If an argument is out of range, or a condition unknown.
     """
+    if vocabulary.autoencoder.spatial_dims == 3:
+        raise DataError(f"{image}: volumes are inpainted by Vocabulary.inpaint, not from files")
     size = vocabulary.config.data.size
     (canvas, *more), origin, _ = fit_scan(image, Frame(size=size))
     if more or origin.view != "picture":

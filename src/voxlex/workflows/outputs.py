@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from voxlex.data.cube import write_cube
 from voxlex.data.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 from voxlex.data.intensity import IntensityMap
 from voxlex.data.scans import Scan, write_scan
@@ -36,9 +37,24 @@ def relative_names(paths: Sequence[str]) -> list[str]:
     return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
 
-def write_image(path: Path, image: Tensor, intensity: IntensityMap) -> None:
-    """Write an image `(1, h, w)` in [0, 1] as a picture in its own grey values; see `printable`."""
-    write_scan(path, Scan(voxels=printable(intensity).from_unit(image[0].numpy())))
+def image_suffix(spatial_dims: int) -> str:
+    """Return the suffix of the files that `write_image` writes."""
+    return ".png" if spatial_dims == 2 else ".nii.gz"
+
+
+def write_image(path: Path, image: Tensor, intensity: IntensityMap, *, spacing_mm: float | None = None) -> None:
+    """Write an image `(1, *space)` in [0, 1] at the model's size: a picture in grey values, or NIfTI for a volume.
+
+    Args:
+        path: Ends in `image_suffix`.
+        image: Of one channel.
+        intensity: The map back to its own grey values; for a picture see `printable`.
+        spacing_mm: Distance between the voxels of a volume.
+    """
+    if image.ndim == 4:
+        write_cube(path, intensity.from_unit(image[0].numpy()), spacing_mm=spacing_mm or 1.0)
+    else:
+        write_scan(path, Scan(voxels=printable(intensity).from_unit(image[0].numpy())))
 
 
 def printable(intensity: IntensityMap) -> IntensityMap:

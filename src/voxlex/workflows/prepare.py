@@ -4,6 +4,7 @@ from pathlib import Path
 
 from voxlex.data.options import PhantomOptions, SliceOptions
 from voxlex.data.phantom import prepare_phantom
+from voxlex.data.phantom_volumes import prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import PHANTOM
@@ -30,7 +31,11 @@ def prepare(
         DataError: If the source cannot be used, or `out` exists or cannot be written.
     """
     with progress_bar("preparing") as progress:
-        if source == PHANTOM:
+        if source == PHANTOM and spacing_mm is not None:
+            dataset = prepare_phantom_volumes(
+                phantom, folder=out, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
+            )
+        elif source == PHANTOM:
             dataset = prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
         else:
             dataset = prepare_folder(

@@ -55,7 +55,7 @@ def reconstruct(
                     pairs.append((original, reconstruction))
                 done += 1
             progress(done, len(dataset))
-    originals, reconstructions = (torch.stack([flat(image) for image in side]) for side in zip(*pairs, strict=True))
+    originals, reconstructions = (torch.stack(side) for side in zip(*pairs, strict=True))
     names = [name for scan in scans_of(dataset.manifest) for name in scan.image_names()]
     captions = quality_captions(originals, reconstructions, [names[row] for row in shown])
     reconstruction_sheet(out / SHEET, originals, reconstructions, captions=captions)
@@ -66,8 +66,3 @@ def _rows_to_show(dataset: PreparedDataset) -> list[int]:
     """Rows spread evenly over those that show anything: a whole volume begins and ends with empty slices."""
     rows = [row for row in range(len(dataset)) if dataset.images[row].any()] or list(range(len(dataset)))
     return [rows[place] for place in evenly_spaced(len(rows), SHOWN)]
-
-
-def flat(image: Tensor) -> Tensor:
-    """Return an image as it is, and of a volume `(c, d, h, w)` its middle slice."""
-    return image if image.ndim == 3 else image[:, image.shape[1] // 2]

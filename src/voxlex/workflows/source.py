@@ -28,6 +28,7 @@ def open_for(config: Config, source: str, *, whole: bool = False) -> PreparedDat
             seed=config.training.seed,
             spatial_dims=config.model.spatial_dims,
             slices=config.data.slices,
+            spacing_mm=config.data.spacing_mm,
             whole=whole,
             phantom=config.data.phantom,
             progress=progress,
