@@ -11,6 +11,7 @@ from voxlex.data.prepare import prepare_folder
 from voxlex.errors import DataError
 
 from ..conftest import picture
+from ..volumes import LAS, head, write_volume
 from .brains import brains
 
 
@@ -108,3 +109,16 @@ def test_text_beside_the_head_is_suspected_and_a_head_alone_is_not():
         ImageDraw.Draw(image).text(place, "TR 5600 TE 101", fill=230)
         assert captioned(np.asarray(image))
     assert captioned(np.asarray(image).astype(np.float32) * 7 - 100)
+
+
+def test_volumes_are_compared_by_their_middle_slice(tmp_path: Path):
+    for number in range(3):
+        write_volume(tmp_path / f"{number}.nii.gz", head((64, 72, 64), seed=number))
+    write_volume(tmp_path / "as-read-by-others.nii", head((64, 72, 64), seed=1) // 2, LAS)
+    (tmp_path / "torn.nii.gz").write_bytes((tmp_path / "0.nii.gz").read_bytes()[:2000])
+    audit = audit_source(tmp_path)
+    assert [[audit.table["path"][row] for row in rows] for rows in audit.clusters()] == [
+        ["1.nii.gz", "as-read-by-others.nii"]
+    ]
+    assert list(audit.as_json()["unreadable"]) == ["torn.nii.gz"]
+    assert audit.table.set_index("path").loc["0.nii.gz", ["height", "width"]].tolist() == [72, 64]

@@ -129,41 +129,49 @@ def _counted(
 
 def _audit(name: str, table: pd.DataFrame, examinations: Iterable[Examination]) -> Audit:
     found = list(examinations)
-    table = pd.DataFrame(
-        {
-            "path": table["path"],
-            "subject": table["subject"],
-            "split": table.get("split", ""),
-            **{key: [getattr(one, key) for one in found] for key in ("problem", "constant", "height", "width")},
-            "captioned": [one.captioned for one in found],
-        }
-    )
+    table = _describe(table, found)
     usable = np.flatnonzero(table["problem"] == "")
     known = table.iloc[usable]
-    table["tiny"] = (table["height"] > 0) & (table[["height", "width"]].min(axis=1) < TINY)
-    table["odd_size"] = _odd_sizes(table)
-    times = Counter(found[row].content for row in usable)
-    table["exact"] = [one.problem == "" and times[one.content] > 1 for one in found]
     leaks = None
     if (known["split"] != "").any():
         splits = list(known["split"])
         leaks = Leaks(list(known["path"]), splits, crossing(list(known["subject"]), splits))
-    collected = _compare([found[row].thumbnail for row in usable], list(known["subject"]), leaks)
-    for column, values in (("cluster", collected.clusters), ("bits", collected.bits)):
-        table[column] = -1
-        table.iloc[usable, table.columns.get_loc(column)] = values
+    compared = _compare([found[row].thumbnail for row in usable], list(known["subject"]), leaks)
+    for column, values in (("cluster", compared.clusters), ("bits", compared.bits)):
+        numbers = np.full(len(table), -1)
+        numbers[usable] = values
+        table[column] = numbers
     if leaks is not None:  # from numbers among the usable images to rows
         leaks.pairs = [(int(usable[first]), int(usable[second])) for first, second in leaks.pairs]
         leaks.paths, leaks.splits = list(table["path"]), list(table["split"])
-    histogram = np.sum([found[row].histogram for row in usable], axis=0) if len(usable) else np.zeros(BINS)
+    histogram = sum((one.histogram for one in found if one.histogram is not None), np.zeros(BINS))
     return Audit(
         name=name,
         table=table,
         canvases=[one.canvas for one in found],
         histogram=histogram / max(histogram.sum(), 1),
-        figures=_figures(table, collected, leaks),
+        figures=_figures(table, compared, leaks),
         leaks=leaks,
     )
+
+
+def _describe(table: pd.DataFrame, found: list[Examination]) -> pd.DataFrame:
+    times = Counter(one.content for one in found if not one.problem)
+    described = pd.DataFrame(
+        {
+            "path": table["path"],
+            "subject": table["subject"],
+            "split": table.get("split", ""),
+            **{
+                name: [getattr(one, name) for one in found]
+                for name in ("problem", "constant", "height", "width", "captioned")
+            },
+            "exact": [not one.problem and times[one.content] > 1 for one in found],
+        }
+    )
+    described["tiny"] = (described["height"] > 0) & (described[["height", "width"]].min(axis=1) < TINY)
+    described["odd_size"] = _odd_sizes(described)
+    return described
 
 
 @dataclass(eq=False)
