@@ -4,9 +4,9 @@ from pathlib import Path
 
 import nibabel
 import pytest
-from PIL import Image
 
 from voxlex.cli import main
+from voxlex.data.scans import read_scan
 
 FEW = ["--phantom.subjects", "2", "--phantom.slices", "3"]
 
@@ -14,7 +14,7 @@ FEW = ["--phantom.subjects", "2", "--phantom.slices", "3"]
 def test_slices_are_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["phantom", "--out", str(tmp_path / "slices"), "--size", "32", *FEW]) == 0
     assert "6 slices in" in capsys.readouterr().out
-    assert Image.open(tmp_path / "slices" / "sub-002" / "slice-03.png").size == (32, 32)
+    assert read_scan(tmp_path / "slices" / "sub-002" / "slice-03.png").voxels.shape == (32, 32)
 
 
 def test_heads_are_nifti(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

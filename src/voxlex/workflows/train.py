@@ -31,6 +31,10 @@ from voxlex.vocabulary import load
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.source import open_for
 
+_FEWEST_CELLS = (
+    4  # on volumes of 2 cells a side, oneDNN's bfloat16 gradients of 3³ kernels are not numbers (torch 2.13)
+)
+
 Stage = Literal["autoencoder", "prior", "all"]
 
 
@@ -264,6 +268,12 @@ def _check(config: Config) -> None:
         raise ConfigError(
             f"training.autoencoder.patch_size: expected a multiple of {patch}, the network's downsampling, up to "
             f"data.size {config.data.size}, got {size}"
+        )
+    side = size or config.data.size
+    if dims == 3 and side < _FEWEST_CELLS * patch:
+        raise ConfigError(
+            f"{'data.size' if size is None else 'training.autoencoder.patch_size'}: expected at least "
+            f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times the network's downsampling, got {side}"
         )
     if dims == 3 and isinstance(config.prior, PixelCNNConfig):
         raise ConfigError("prior.kind: pixelcnn draws images only; for volumes take masked or transformer")
