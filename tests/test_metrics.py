@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from voxlex import metrics
 
@@ -35,6 +36,13 @@ def test_ssim_equals_the_formula_in_float64() -> None:
     x_hat = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
     expected = torch.tensor([gaussian_ssim(a[0], b[0]) for a, b in zip(x_hat, x, strict=True)])
     torch.testing.assert_close(metrics.ssim(x_hat, x), expected, rtol=0, atol=1e-4)
+
+
+def test_ssim_of_volumes_equals_that_of_torchmetrics() -> None:
+    x = torch.rand(2, 1, 14, 18, 20)
+    x_hat = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    expected = structural_similarity_index_measure(x_hat, x, data_range=1.0, reduction="none")
+    torch.testing.assert_close(metrics.ssim(x_hat, x), expected, rtol=0, atol=1e-5)
 
 
 def test_codebook_figures() -> None:

@@ -1,6 +1,7 @@
 """Measures of reconstructions and of codebook use; each image is measured by itself, means come after."""
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,6 +11,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from voxlex.types import Codes, Image
 
 PerImage = Float[Tensor, " b"]
+
+_SSIM_WINDOW = 11
 
 
 def l1(x_hat: Image, x: Image) -> PerImage:
@@ -24,11 +27,52 @@ def psnr_db(x_hat: Image, x: Image) -> PerImage:
 
 
 def ssim(x_hat: Image, x: Image) -> PerImage:
-    """Structural similarity of each image in [0, 1] (Wang et al., 2004): Gaussian window 11, σ 1.5."""
+    """Structural similarity of each image in [0, 1] (Wang et al., 2004): Gaussian window 11, σ 1.5.
+
+    The window has as many dimensions as the images, which are reflected at their borders.
+    """
+    if x.ndim == 5:
+        return _ssim_of_volumes(x_hat, x)
     values = structural_similarity_index_measure(
         x_hat, x, gaussian_kernel=True, sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
     )
     return values.view(len(x))
+
+
+def _ssim_of_volumes(x_hat: Image, x: Image) -> PerImage:
+    """SSIM in 3D, equal to that of torchmetrics, whose single kernel of 11³ weights takes ten times as long."""
+    x_mean, y_mean = _windowed(x_hat), _windowed(x)
+    x_variance = (_windowed(x_hat.square()) - x_mean.square()).clamp(min=0)
+    y_variance = (_windowed(x.square()) - y_mean.square()).clamp(min=0)
+    covariance = _windowed(x_hat * x) - x_mean * y_mean
+    luminance = (2 * x_mean * y_mean + 0.01**2) / (x_mean.square() + y_mean.square() + 0.01**2)
+    structure = (2 * covariance + 0.03**2) / (x_variance + y_variance + 0.03**2)
+    return (luminance * structure).flatten(1).mean(dim=1)
+
+
+def _windowed(volumes: Image) -> Image:
+    """Mean under a Gaussian window around each voxel, one axis after another."""
+    for axis in (2, 3, 4):
+        window = _window_matrix(volumes.shape[axis]).to(volumes)
+        volumes = (volumes.movedim(axis, -1) @ window).movedim(-1, axis)
+    return volumes
+
+
+@lru_cache(maxsize=4)
+def _window_matrix(length: int) -> Float[Tensor, "n n"]:
+    """The window along one axis as a matrix, which beats a convolution there; column i is the window around voxel i."""
+    reach = _SSIM_WINDOW // 2
+    if length <= reach:
+        raise ValueError(f"SSIM needs more than {reach} voxels along each axis, got {length}")
+    offsets = torch.arange(-reach, reach + 1)
+    taps = torch.exp(-0.5 * (offsets / 1.5).square())
+    columns = torch.arange(length)
+    matrix = torch.zeros(length, length)
+    for offset, weight in zip(offsets.tolist(), taps / taps.sum(), strict=True):
+        rows = (columns + offset).abs()
+        rows = torch.where(rows >= length, 2 * (length - 1) - rows, rows)
+        matrix.index_put_((rows, columns), weight, accumulate=True)
+    return matrix
 
 
 def code_counts(codes: Codes, num_embeddings: int) -> Int64[Tensor, "q k"]:

@@ -14,8 +14,10 @@ from torch.nn import functional as F
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config
 from voxlex.data.arrays import to_image_tensor
+from voxlex.data.selection import images_at_once
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
+from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition
 from voxlex.priors.draw import SamplingOptions
@@ -44,16 +46,26 @@ class Vocabulary:
     metadata: Mapping[str, Any]
 
     def encode(self, images: np.ndarray | Tensor) -> Codes:
-        """Return the codes of images; see `VQVAE.encode` for what may be given."""
-        return self.autoencoder.encode(images)
+        """Return the codes of images of any size; see `VQVAE.encode` for what may be given.
+
+        What is too large to be encoded at once goes through in tiles, with the same codes.
+        """
+        dims = self.autoencoder.spatial_dims
+        x = to_image_tensor(images, channels=self.autoencoder.in_channels, spatial_dims=dims)
+        if needs_tiles(self.autoencoder, tuple(side // self.autoencoder.downsampling for side in x.shape[2:])):
+            return encode_tiled(self.autoencoder, x)
+        return self.autoencoder.encode(x)
 
     def decode(self, codes: np.ndarray | Tensor) -> Image:
-        """Return the images that codes stand for, float32 in [0, 1]."""
+        """Return the images that codes stand for, float32 in [0, 1]; large ones are decoded in tiles."""
+        codes = torch.as_tensor(codes)
+        if codes.ndim == 2 + self.autoencoder.spatial_dims and needs_tiles(self.autoencoder, tuple(codes.shape[2:])):
+            return decode_tiled(self.autoencoder, codes)
         return self.autoencoder.decode(codes)
 
     def reconstruct(self, images: np.ndarray | Tensor) -> Image:
         """Return images as the vocabulary says them."""
-        return self.autoencoder.reconstruct(images)
+        return self.decode(self.encode(images))
 
     def sample(
         self,
@@ -82,7 +94,7 @@ class Vocabulary:
             ValueError: If an argument is out of range, or a condition or its value is unknown.
         """
         codes = self.sample_codes(count, condition=condition, seed=seed, progress=progress, **options)
-        return torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+        return self._decode_some_at_a_time(codes)
 
     def sample_codes(
         self,
@@ -162,8 +174,12 @@ class Vocabulary:
             generator=self._generator(seed),
             progress=progress,
         )
-        drawn = torch.cat([self.decode(batch) for batch in codes.split(_BATCH_SIZE)])
+        drawn = self._decode_some_at_a_time(codes)
         return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+
+    def _decode_some_at_a_time(self, codes: Codes) -> Image:
+        pixels = codes[0, 0].numel() * self.autoencoder.downsampling**self.autoencoder.spatial_dims
+        return torch.cat([self.decode(batch) for batch in codes.split(images_at_once(pixels, _BATCH_SIZE))])
 
     def _touched(self, region: Bool[Tensor, "*space"]) -> Bool[Tensor, "*grid"]:
         """Cells of the code grid that a region of the image touches, and their neighbours."""

@@ -50,7 +50,7 @@ def test_resizing_never_leaves_the_range_of_the_image():
 def test_restoring_gives_the_original_back(shape: tuple[int, int]):
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]
     smooth = (np.sin(rows / 15) * np.cos(columns / 20) / 2 + 0.5).astype(np.float32)
-    restored = restore_from_canvas(fit_to_canvas(smooth, size=128), height=shape[0], width=shape[1])
+    restored = restore_from_canvas(fit_to_canvas(smooth, size=128), shape=shape)
     assert restored.shape == shape
     assert np.abs(restored - smooth).max() < 0.03
 
@@ -58,7 +58,7 @@ def test_restoring_gives_the_original_back(shape: tuple[int, int]):
 def test_an_asymmetric_marker_stays_in_its_corner():
     pixels = np.zeros((80, 40), np.float32)
     pixels[5:15, 3:9] = 1
-    restored = restore_from_canvas(fit_to_canvas(pixels, size=64), height=80, width=40)
+    restored = restore_from_canvas(fit_to_canvas(pixels, size=64), shape=(80, 40))
     assert restored[5:15, 3:9].mean() > 0.8
     assert restored[40:].max() == restored[:, 20:].max() == 0
 
@@ -67,3 +67,11 @@ def test_a_reduced_decoding_is_placed_like_the_whole_image():
     whole = np.full((333, 500), 9, np.uint8)
     reduced = np.full((167, 250), 9, np.uint8)
     np.testing.assert_array_equal(fit_to_canvas(reduced, size=96, height=333, width=500), fit_to_canvas(whole, size=96))
+
+
+def test_pixels_that_are_not_square_become_square():
+    disc = np.hypot(*(np.mgrid[-40:40, -20:20] * np.array([1, 2])[:, None, None])) < 30
+    canvas = fit_to_canvas(disc.astype(np.float32), size=80, height=80, width=80)
+    assert abs((canvas > 0.5).any(axis=0).sum() - (canvas > 0.5).any(axis=1).sum()) <= 1
+    restored = restore_from_canvas(canvas, shape=(80, 40), height=80, width=80)
+    assert np.mean((restored > 0.5) != disc) < 0.01

@@ -2,10 +2,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from voxlex.data.manifest import INDEX_COLUMNS, index_folder
+from voxlex.data.manifest import INDEX_COLUMNS, index_folder, index_source
 from voxlex.errors import DataError
+
+from .dicom_files import make_dicom_series
 
 
 def _touch(folder: Path, *names: str) -> Path:
@@ -20,7 +23,7 @@ def test_images_are_found_at_all_depths_and_sorted(tmp_path: Path):
     _touch(tmp_path, "notes.txt", "b/table.csv", ".hidden.png", ".cache/4.png", "volume.nii.gz")
     table = index_folder(tmp_path)
     assert tuple(table.columns) == INDEX_COLUMNS
-    assert list(table["path"]) == ["a.tiff", "b/1.jpg", "b/2.PNG", "b/c/3.JPEG", "x.tif"]
+    assert list(table["path"]) == ["a.tiff", "b/1.jpg", "b/2.PNG", "b/c/3.JPEG", "volume.nii.gz", "x.tif"]
 
 
 def test_class_folders_become_labels(tmp_path: Path):
@@ -69,9 +72,10 @@ def test_missing_folder(tmp_path: Path):
         index_folder(tmp_path / "nowhere")
 
 
-def test_a_file_where_a_folder_is_meant(tmp_path: Path):
-    with pytest.raises(DataError, match=r"scan\.png: a folder of images is expected here, not a file"):
-        index_folder(_touch(tmp_path, "scan.png") / "scan.png")
+def test_a_single_scan_is_a_source_too(tmp_path: Path):
+    index = index_source(_touch(tmp_path, "sub-07_T1w.nii.gz", "other.png") / "sub-07_T1w.nii.gz")
+    assert index.root == tmp_path
+    assert index.table[["path", "subject"]].to_numpy().tolist() == [["sub-07_T1w.nii.gz", "sub-07"]]
 
 
 def test_a_folder_without_images(tmp_path: Path):
@@ -84,3 +88,10 @@ def test_time_per_file_is_small(tmp_path: Path, make_folder: Callable[..., Path]
     started = time.process_time()
     assert len(index_folder(tmp_path)) == 3000
     assert time.process_time() - started < 1.5
+
+
+def test_a_folder_that_is_one_series_is_a_scan_of_its_name(tmp_path: Path):
+    affine = np.eye(4)
+    make_dicom_series(tmp_path / "sub-03" / "t1", np.zeros((8, 8, 4), np.int16), affine)
+    index = index_source(tmp_path / "sub-03" / "t1")
+    assert (index.root, list(index.table["path"])) == (tmp_path / "sub-03", ["t1"])

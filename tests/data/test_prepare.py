@@ -10,6 +10,7 @@ from voxlex.data.prepare import prepare_folder
 from voxlex.data.spool import Spool
 from voxlex.errors import DataError
 
+from .audit.brains import brains
 from .conftest import picture
 
 
@@ -23,13 +24,72 @@ def test_each_row_is_its_picture(make_folder: Callable[..., Path], tmp_path: Pat
     assert dataset.size == 24
 
 
-def test_subjects_stay_together(make_folder: Callable[..., Path], tmp_path: Path):
-    source = make_folder(10, pattern="case_001_slice_{}.png")
-    for case in range(2, 8):
-        make_folder(5, pattern=f"case_{case:03d}_slice_{{}}.png")
-    dataset = prepare_folder(source, folder=tmp_path / "out", size=16)
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_subjects_stay_together(tmp_path: Path):
+    for case in range(1, 8):
+        for number in range(10 if case == 1 else 5):
+            write(tmp_path / "in" / f"case_{case:03d}_slice_{number}.png", picture(100 * case + number))
+    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=16)
     assert dataset.manifest.groupby("subject")["split"].nunique().eq(1).all()
     assert set(dataset.manifest["split"]) == {"train", "validation", "test"}
+
+
+def test_near_duplicates_stay_together_and_so_do_their_subjects(tmp_path: Path):
+    slices = brains(12, slices=3)
+    for number, (low, middle, high) in enumerate(slices):
+        write(tmp_path / "in" / f"{number:02d}.png", middle)
+        write(tmp_path / "in" / "copies" / f"{number:02d}.jpg", middle[:, ::-1])
+        write(tmp_path / "in" / f"case_{number:03d}_slice_0.png", low)
+        write(tmp_path / "in" / f"case_{number:03d}_slice_1.png", high)
+    write(tmp_path / "in" / "case_003_slice_2.png", slices[7, 2] // 2)
+    table = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=48).manifest.set_index("path")
+    for number in range(12):
+        assert {table.at[f"copies/{number:02d}.jpg", "group"], table.at[f"{number:02d}.png", "group"]} == {
+            f"{number:02d}.png"
+        }
+    assert set(table["group"][table["subject"].isin(["case_003", "case_007"])]) == {"case_003"}
+    assert table["group"].nunique() == 12 + 11
+    assert table.groupby("group")["split"].nunique().eq(1).all()
+    assert set(table["split"]) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ({"a1.png": "train", "a2.png": "test"}, r"1 pair of near-duplicates \(a1\.png in train and a2\.png in test\)"),
+        ({"b1.png": "train", "b2.png": "validation"}, r"1 subject \(b in train and validation\)"),
+    ],
+    ids=["duplicates", "subject"],
+)
+def test_a_split_that_leaks_is_refused_unless_it_is_wanted(tmp_path: Path, rows: dict[str, str], complaint: str):
+    for name, seed in {"a1": 1, "a2": 1, "b1": 2, "b2": 3, "c1": 4, "d1": 5}.items():
+        write(tmp_path / "in" / f"{name}.png", picture(seed))
+    splits = {"a1": "train", "a2": "train", "b1": "train", "b2": "train", "c1": "test", "d1": "validation"}
+    splits = {f"{name}.png": split for name, split in splits.items()} | rows
+    lines = [f"{path},{'b' if path[0] == 'b' else ''},{split}" for path, split in splits.items()]
+    table = tmp_path / "in" / "table.csv"
+    table.write_text("\n".join(["path,subject,split", *lines]))
+    with pytest.raises(DataError, match=rf"^table: its split leaks: {complaint}\. 'voxlex data audit' shows all"):
+        prepare_folder(table, folder=tmp_path / "out", size=24)
+    assert not (tmp_path / "out").exists()
+    dataset = prepare_folder(table, folder=tmp_path / "out", size=24, allow_leak=True)
+    assert dict(zip(dataset.manifest["path"], dataset.manifest["split"], strict=True)) == splits
+    assert dataset.options["leaking_subjects"] + dataset.options["leaking_pairs"] == 1
+
+
+def test_a_split_that_does_not_leak_is_taken_as_it_is(make_folder: Callable[..., Path], tmp_path: Path):
+    source = make_folder(6)
+    splits = ["test", "train", "validation", "train", "train", "test"]
+    rows = [f"{number:03d}.png,{split}" for number, split in enumerate(splits)]
+    (source / "t.csv").write_text("\n".join(["path,split", *rows]))
+    dataset = prepare_folder(source / "t.csv", folder=tmp_path / "out", size=24)
+    table = dataset.manifest.sort_values("path")
+    assert list(table["split"]) == splits
+    assert dataset.options["split"] == "given"
 
 
 def test_labels(make_folder: Callable[..., Path], tmp_path: Path):

@@ -1,4 +1,7 @@
 import errno
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,8 @@ from voxlex.data.scans import Scan, read_scan, write_scan
 from voxlex.errors import DataError
 
 from .conftest import picture
+from .dicom_files import COMPRESSIONS, make_dicom_series
+from .volumes import affine_of, marked
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint16, 16), (np.float32, 32)])
@@ -46,3 +51,36 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/a\.png: cannot be written: "):
         write_scan(tmp_path / "file" / "a.png", Scan(voxels=picture()))
+
+
+def test_scans_of_every_kind_are_read_in_threads(tmp_path: Path):
+    affine = affine_of("oblique")
+    whole = Scan(voxels=marked(np.eye(4)), affine=np.eye(4))
+    places = [tmp_path / str(compression) for compression in COMPRESSIONS]
+    for place, compression in zip(places, COMPRESSIONS, strict=True):
+        make_dicom_series(place, marked(affine), affine, compression=compression)
+    for name in ("a.nii.gz", "a.nrrd", "a.mha", "a.npz"):
+        write_scan(tmp_path / name, whole)
+        places.append(tmp_path / name)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for place, scan in zip(places * 2, pool.map(read_scan, places * 2), strict=True):
+            np.testing.assert_array_equal(scan.voxels, read_scan(place).voxels)
+
+
+def test_a_suffix_that_is_not_known(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("no scan")
+    with pytest.raises(DataError, match=r"notes\.txt: is no scan by its name; expected a folder .* or one of \.png, "):
+        read_scan(tmp_path / "notes.txt")
+    with pytest.raises(DataError, match=r"a\.dcm: unknown suffix; expected one of \.png, .*\.nii\.gz"):
+        write_scan(tmp_path / "a.dcm", Scan(voxels=picture()))
+    (tmp_path / "loop.nii").symlink_to("loop.nii")
+    with pytest.raises(DataError, match=r"loop\.nii: "):
+        read_scan(tmp_path / "loop.nii")
+
+
+def test_the_libraries_of_other_formats_are_not_imported():
+    code = """
+import sys, voxlex.data.scans, voxlex.data.intensity
+sys.exit(bool({"nibabel", "SimpleITK", "pydicom", "torch"} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from voxlex.data import fitting, sources
-from voxlex.data.options import PhantomOptions
+from voxlex.data.options import PhantomOptions, SliceOptions
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.sources import cache_folder, open_source
 from voxlex.errors import DataError
 
 from .conftest import picture
+from .heads import head, write_volume
 
 
 @pytest.fixture
@@ -45,6 +46,28 @@ def test_the_second_time_nothing_is_decoded(make_folder: Callable[..., Path], ca
     assert decoded == []
     assert second.fingerprint == first.fingerprint
     np.testing.assert_array_equal(second.images, first.images)
+
+
+def test_pictures_to_reconstruct_are_divided_like_those_to_learn_from(
+    make_folder: Callable[..., Path], cache: Path, decoded: list[str]
+):
+    source = make_folder(12)
+    for number in range(12):
+        Image.fromarray(picture(number) // 2 * 2).save(source / f"copy{number}.png")
+    whole = open_source(source, size=24, cache=cache, whole=True)
+    decoded.clear()
+    assert open_source(source, size=24, cache=cache).fingerprint == whole.fingerprint
+    assert decoded == []
+    assert whole.manifest["group"].nunique() == 12
+
+
+def test_whole_volumes_are_kept_apart_from_slices_to_learn_from(tmp_path: Path, cache: Path):
+    write_volume(tmp_path / "in" / "a.nii", head((16, 16, 16)))
+    some, whole = (open_source(tmp_path / "in", size=16, cache=cache, whole=whole) for whole in (False, True))
+    assert len(whole) == 16 > len(some)
+    assert len(open_source(tmp_path / "in", size=16, cache=cache)) == len(some)
+    coronal = open_source(tmp_path / "in", size=16, cache=cache, slices=SliceOptions(axis="coronal"))
+    assert set(coronal.manifest["view"]) == {"coronal"}
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "rewritten", "size", "seed"])

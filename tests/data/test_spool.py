@@ -9,7 +9,7 @@ CANVASES = [np.full((4, 4), value, np.uint8) for value in (0, 100, 255)]
 
 def test_the_array_lies_in_the_order_asked_for(tmp_path: Path):
     with (tmp_path / "scratch").open("w+b") as file:
-        spool = Spool(file, size=4)
+        spool = Spool(file, shape=(4, 4))
         for pixels in CANVASES:
             spool.append(pixels)
         spool.write_array(tmp_path / "images.npy", order=np.array([2, 0, 1]))
@@ -20,7 +20,7 @@ def test_the_array_lies_in_the_order_asked_for(tmp_path: Path):
 
 def test_one_deep_image_widens_the_others_and_white_stays_white(tmp_path: Path):
     with (tmp_path / "scratch").open("w+b") as file:
-        spool = Spool(file, size=4)
+        spool = Spool(file, shape=(4, 4))
         for pixels in (*CANVASES, np.full((4, 4), 1234, np.uint16)):
             spool.append(pixels)
         spool.write_array(tmp_path / "images.npy", order=np.arange(4))

@@ -45,7 +45,7 @@ class Toy(Objective):
         self.spoil_at = spoil_at
         self.taken = 0
 
-    def load(self, rows: Tensor) -> tuple[Tensor | None, ...]:
+    def load(self, rows: Tensor, *, step: int) -> tuple[Tensor | None, ...]:
         return (self.images[rows],)
 
     def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:

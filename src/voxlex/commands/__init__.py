@@ -3,8 +3,10 @@
 from typing import Any
 
 from voxlex.commands.common import Command, starting_point
+from voxlex.commands.data import Data
 from voxlex.commands.drawing import Inpaint, Sample
 from voxlex.commands.learning import Demo, Prepare, Train
+from voxlex.commands.phantom import Phantom
 from voxlex.commands.using import Decode, Encode, Evaluate, Info, Reconstruct
 
 __all__ = ["COMMANDS", "Command", "starting_point"]
@@ -19,5 +21,7 @@ COMMANDS: dict[str, type[Any]] = {
     "sample": Sample,
     "inpaint": Inpaint,
     "prepare": Prepare,
+    "phantom": Phantom,
     "info": Info,
+    "data": Data,
 }

@@ -8,7 +8,7 @@ import tyro
 
 from voxlex.commands.common import Settings, Source, starting_point
 from voxlex.config import load_recipe, with_budget
-from voxlex.data.options import PhantomOptions
+from voxlex.data.options import PhantomOptions, SliceOptions
 
 
 @dataclass(kw_only=True)
@@ -39,7 +39,7 @@ class Train:
     """Learn a vocabulary from images: an autoencoder, then a prior over its codes, then a report.
 
     Attributes:
-        source: Folder of images (searched recursively), prepared data set, or "phantom".
+        source: Folder of scans (searched recursively), table of scans, prepared data set, or "phantom".
         out: Run folder to make.
         recipe: Name of a recipe, or a YAML file; options given here change single settings of it.
         minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
@@ -80,10 +80,13 @@ class Prepare:
     """Make a data set ready to train on: decoded, resized, divided into splits, memory-mapped.
 
     Attributes:
-        source: Folder of images, or "phantom".
+        source: Folder or table of scans, or "phantom".
         out: Folder to make; use it as SOURCE from then on.
-        size: Side of the square canvas in pixels.
+        size: Side of the square canvas in pixels, or of the cube in voxels.
         seed: Of the division into splits.
+        spacing_mm: Make a cube of each volume, with so many mm between its voxels, and not slices.
+        slices: Which slices of volumes to take.
+        allow_leak: Take a table's split as it is, even if subjects or near-duplicates cross it.
         phantom: What the phantom should be like; only for the source "phantom".
     """
 
@@ -91,11 +94,23 @@ class Prepare:
     out: Path
     size: int = 128
     seed: int = 0
+    spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
+    slices: SliceOptions = field(default_factory=SliceOptions)
+    allow_leak: bool = False
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
         """Prepare."""
         from voxlex.workflows.prepare import prepare
 
-        dataset = prepare(self.source, out=self.out, size=self.size, seed=self.seed, phantom=self.phantom)
+        dataset = prepare(
+            self.source,
+            out=self.out,
+            size=self.size,
+            seed=self.seed,
+            spacing_mm=self.spacing_mm,
+            slices=self.slices,
+            allow_leak=self.allow_leak,
+            phantom=self.phantom,
+        )
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

@@ -15,7 +15,7 @@ class Evaluate:
 
     Attributes:
         run_folder: Run folder.
-        source: What it was trained on, or, with --split all, any folder of images or prepared data set.
+        source: What it was trained on, or, with --split all, any folder of scans or prepared data set.
         split: The images that training never saw, or all; new images are judged beside the former only.
         samples: New images to draw and judge; 0 for none.
         features: What they are compared by: "default", which needs no weights, "inception", or a TorchScript file.
@@ -47,13 +47,13 @@ class Evaluate:
 
 @dataclass(kw_only=True)
 class Reconstruct:
-    """Write what the vocabulary makes of images, and a sheet of originals, reconstructions and differences.
+    """Write what the vocabulary makes of scans, and a sheet of originals, reconstructions and differences.
 
     Attributes:
         run_folder: Run folder.
-        source: Folder of images, prepared data set, or "phantom".
-        out: Folder for the pictures, named after the images.
-        inputs: Also write each image as the model saw it, as NAME.input.png.
+        source: Folder or table of scans, single scan, prepared data set, or "phantom".
+        out: Folder for the results, named after the scans: pictures as PNG, volumes as NIfTI on their own grid.
+        inputs: Also write each scan as the model saw it, as NAME.input.png or NAME.input.nii.gz.
         overwrite: Write into a folder that is not empty.
     """
 
@@ -70,18 +70,18 @@ class Reconstruct:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source)
+        dataset = open_for(vocabulary.config, self.source, whole=True)
         count = reconstruct(vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite)
         print(f"{count} reconstructions in {self.out}")
 
 
 @dataclass(kw_only=True)
 class Encode:
-    """Store images as codes: one row an image.
+    """Store scans as codes: one row a picture, or a slice of a volume.
 
     Attributes:
         run_folder: Run folder.
-        source: Folder of images, prepared data set, or "phantom".
+        source: Folder or table of scans, single scan, prepared data set, or "phantom".
         out: Parquet file to write.
         overwrite: Replace a file that is there.
     """
@@ -98,19 +98,20 @@ class Encode:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        count = encode(vocabulary, open_for(vocabulary.config, self.source), out=self.out, overwrite=self.overwrite)
+        dataset = open_for(vocabulary.config, self.source, whole=True)
+        count = encode(vocabulary, dataset, out=self.out, overwrite=self.overwrite)
         print(f"codes of {count} images in {self.out}")
 
 
 @dataclass(kw_only=True)
 class Decode:
-    """Write the images that a file of codes stands for.
+    """Write the scans that a file of codes stands for: pictures as PNG, volumes as NIfTI on their own grid.
 
     Attributes:
         run_folder: The run that wrote the codes.
         codes: File of codes.
-        out: Folder for the images.
-        original_size: Give each image the size it came in, not the model's.
+        out: Folder for the scans.
+        original_size: Give each picture the size it came in, not the model's.
         overwrite: Write into a folder that is not empty.
     """
 
@@ -127,7 +128,7 @@ class Decode:
 
         vocabulary = load(self.run_folder)
         count = decode(vocabulary, self.codes, out=self.out, original_size=self.original_size, overwrite=self.overwrite)
-        print(f"{count} images in {self.out}")
+        print(f"{count} scans in {self.out}")
 
 
 @dataclass(kw_only=True)

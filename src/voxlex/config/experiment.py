@@ -8,9 +8,9 @@ import tyro
 from voxlex.config.networks import NetworkConfig, ResidualNetworkConfig
 from voxlex.config.priors import PriorConfig, TransformerPriorConfig
 from voxlex.config.quantizers import QuantizerConfig, VectorQuantizerConfig
-from voxlex.config.settings import Count, Settings
+from voxlex.config.settings import Count, Positive, Settings
 from voxlex.config.training import LossesConfig, TrainingConfig
-from voxlex.data.options import PhantomOptions
+from voxlex.data.options import PhantomOptions, SliceOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +18,15 @@ class DataConfig(Settings):
     """What images are made into before training.
 
     Attributes:
-        size: Side of the square canvas in pixels.
+        size: Side of the square canvas in pixels, or of the cube in voxels.
+        spacing_mm: Distance between the voxels of a cube; with spatial_dims 3 only.
+        slices: Which slices of volumes images are made of; with spatial_dims 2 only.
         phantom: What the embedded data set is like; only for the source "phantom".
     """
 
     size: Annotated[Count, tyro.conf.arg(aliases=("--size",))] = 128
+    spacing_mm: Positive | None = None
+    slices: SliceOptions = field(default_factory=SliceOptions)
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
 
@@ -32,7 +36,7 @@ class ModelConfig(Settings):
 
     Attributes:
         in_channels: Channels of the images.
-        spatial_dims: 2 for images.
+        spatial_dims: 2 for images, 3 for volumes.
         network: Encoder and decoder.
         quantizer: What turns latents into codes.
     """

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import tyro
+from pydantic import Field
 
 from voxlex.config.settings import Count, NotNegative, Positive, Settings, Share
 
@@ -49,14 +50,46 @@ class StageConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentConfig(Settings):
+    """How training images are varied at random; 0 leaves a variation out.
+
+    Attributes:
+        flip: Share of images that are mirrored, left to right.
+        degrees: Largest turn about each axis.
+        scale: Largest change of size, as a share.
+        gamma: Largest logarithm of the exponent that grey values are raised to.
+        bias: Largest coefficient of the polynomial that shades an image.
+    """
+
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    degrees: NotNegative = 0.0
+    scale: Share = 0.0
+    gamma: NotNegative = 0.0
+    bias: NotNegative = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is varied at all."""
+        return any((self.flip, self.degrees, self.scale, self.gamma, self.bias))
+
+
+@dataclass(frozen=True, kw_only=True)
 class AutoencoderStageConfig(StageConfig):
     """How the first stage is optimised.
 
     Attributes:
         continuous_share: Share of the budget, at its start, in which latents are not quantised yet.
+        patch_size: Side of the patches to learn from, a multiple of the downsampling; null for whole images.
+        foreground_share: Share of the patches that are centred where an image is bright; the others lie anywhere.
+        checkpoint_activations: Compute activations twice rather than keep them: less memory, a third more time.
+        augment: How training images are varied.
     """
 
     continuous_share: Share = 0.2
+    patch_size: Count | None = None
+    foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.75
+    checkpoint_activations: bool = False
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

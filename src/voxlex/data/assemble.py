@@ -1,4 +1,4 @@
-"""Put decoded or generated canvases together to a prepared data set: divide, order, store, describe."""
+"""Put decoded or generated images together to a prepared data set: divide, order, store, describe."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 
 from voxlex.data.atomic import atomic_folder
+from voxlex.data.grouping import divide
 from voxlex.data.pictures import MIN_SIDE
-from voxlex.data.prepared import COLUMNS, IMAGES_FILE, PreparedDataset, fingerprint_of, split_order, write_tables
-from voxlex.data.splits import split_or_test
+from voxlex.data.prepared import (
+    IMAGES_FILE,
+    PreparedDataset,
+    fingerprint_of,
+    split_order,
+    with_all_columns,
+    write_tables,
+)
 from voxlex.data.spool import Spool
 
 Progress = Callable[[int, int], None]
@@ -25,23 +32,32 @@ def assemble(
     *,
     fill: Callable[[Spool], tuple[pd.DataFrame, Skipped]],
     size: int,
+    spatial_dims: int = 2,
     seed: int,
     name: str,
     options: dict[str, Any],
+    compare: bool = True,
+    allow_leak: bool = False,
 ) -> PreparedDataset:
-    """Make a prepared data set from canvases that come one by one; it appears whole or not at all.
+    """Make a prepared data set from images that come one by one; it appears whole or not at all.
+
+    Rows that must stay together get one `group`, see `grouping.divide`.
 
     Args:
         folder: Where the data set is written; must not exist.
-        fill: Appends the canvases to the spool it is given, and returns a table with a row for each (all `COLUMNS` but
-            `split`) and what it left out.
-        size: Side of the canvases in pixels, at least 8.
+        fill: Appends the images to the spool it is given, and returns a table with a row for each and what it left
+            out. The table has all `COLUMNS`, where those that only volumes need may be missing, and others that are
+            kept. Without a column `split` it is divided here.
+        size: Side of the canvases in pixels, or of the cubes in voxels, at least 8.
+        spatial_dims: 2 for canvases, 3 for cubes.
         seed: Seed of the division into splits.
         name: Short name of the source.
-        options: What else the canvases depend on.
+        options: What else the images depend on.
+        compare: Look for near-duplicates, and keep them together.
+        allow_leak: Take a split that the table brings as it is, even if subjects or near-duplicates cross it.
 
     Raises:
-        DataError: `folder` exists or cannot be written.
+        DataError: `folder` exists or cannot be written, or the table's split leaks.
         ValueError: `size` is below 8.
     """
     if size < MIN_SIDE:
@@ -49,15 +65,16 @@ def assemble(
     with atomic_folder(folder) as building:
         scratch = building / "scratch"
         with scratch.open("w+b") as file:
-            spool = Spool(file, size=size)
+            spool = Spool(file, shape=(size,) * spatial_dims)
             manifest, skipped = fill(spool)
-            manifest["split"] = split_or_test(list(manifest["group"]), seed=seed)
+            thumbnails = spool.thumbnails() if compare else None
+            manifest, facts = divide(manifest, thumbnails, seed=seed, name=name, allow_leak=allow_leak)
             order = split_order(list(manifest["split"]))
             spool.write_array(building / IMAGES_FILE, order=order)
         scratch.unlink()
-        manifest = manifest.iloc[order].reset_index(drop=True)[list(COLUMNS)]
+        manifest = with_all_columns(manifest.iloc[order].reset_index(drop=True))
         images = np.load(building / IMAGES_FILE, mmap_mode="r")
-        options = {"size": size, "seed": seed, **options}
+        options = {"size": size, "seed": seed, **options, **facts}
         fingerprint = fingerprint_of(images, manifest, options)
         dataset = PreparedDataset(
             images=images, manifest=manifest, name=name, fingerprint=fingerprint, options=options, skipped=skipped

@@ -15,8 +15,8 @@ class Placement(NamedTuple):
     width: int
 
 
-def placement(height: int, width: int, *, size: int) -> Placement:
-    """Place an image of `height × width` pixels on a canvas of `size × size`.
+def placement(height: float, width: float, *, size: int) -> Placement:
+    """Place an image of `height × width`, in pixels or in mm, on a canvas of `size × size` pixels.
 
     The longer side fills the canvas, the aspect is kept, and the image is centred (the odd pixel goes below and to the
     right).
@@ -26,29 +26,40 @@ def placement(height: int, width: int, *, size: int) -> Placement:
     return Placement((size - inner_height) // 2, (size - inner_width) // 2, inner_height, inner_width)
 
 
-def fit_to_canvas(pixels: np.ndarray, *, size: int, height: int | None = None, width: int | None = None) -> np.ndarray:
+def fit_to_canvas(
+    pixels: np.ndarray, *, size: int, height: float | None = None, width: float | None = None
+) -> np.ndarray:
     """Resize an image to a square canvas with zeros around it.
 
     Args:
         pixels: `(h, w)`, `uint8` or `float32`.
         size: Side of the canvas in pixels.
-        height: Height that decides the placement, where `pixels` is a reduced version of the image; default `h`.
+        height: Height that decides the placement, where `pixels` is a reduced version of the image, or its pixels are
+            not square; default `h`.
         width: Width that decides the placement; default `w`.
 
     Returns:
         `(size, size)` of the type of `pixels`.
     """
-    height, width = height or pixels.shape[0], width or pixels.shape[1]
-    top, left, inner_height, inner_width = placement(height, width, size=size)
+    top, left, inner_height, inner_width = placement(height or pixels.shape[0], width or pixels.shape[1], size=size)
     canvas = np.zeros((size, size), pixels.dtype)
     canvas[top : top + inner_height, left : left + inner_width] = _resize(pixels, inner_height, inner_width)
     return canvas
 
 
-def restore_from_canvas(canvas: np.ndarray, *, height: int, width: int) -> np.ndarray:
-    """Cut the image out of its canvas `(size, size)` and resize it to its original `(height, width)`."""
-    top, left, inner_height, inner_width = placement(height, width, size=canvas.shape[0])
-    return _resize(canvas[top : top + inner_height, left : left + inner_width], height, width)
+def restore_from_canvas(
+    canvas: np.ndarray, *, shape: tuple[int, int], height: float | None = None, width: float | None = None
+) -> np.ndarray:
+    """Cut an image out of its canvas and resize it to its own pixels.
+
+    Args:
+        canvas: `(size, size)`, `uint8` or `float32`.
+        shape: Height and width of the image in pixels.
+        height: Height that decided the placement; default that of `shape`.
+        width: Width that decided the placement.
+    """
+    top, left, inner_height, inner_width = placement(height or shape[0], width or shape[1], size=canvas.shape[0])
+    return _resize(canvas[top : top + inner_height, left : left + inner_width], *shape)
 
 
 def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a file's name says about the person and the slice, where it follows a known pattern, and only there."""
+"""What a file's name says of person, session, sequence and slice, where it follows a known pattern, and only there."""
 
 import re
 
@@ -6,15 +6,34 @@ _SUBJECTS = (
     re.compile(r"(?:^|[/_])(sub-[A-Za-z0-9]+)(?=[/_.]|$)"),  # BIDS: sub-01/anat/sub-01_T1w.png
     re.compile(r"(?:^|[/_])(OAS[12]_\d{4})_MR\d", re.IGNORECASE),  # OASIS-1 and -2: OAS1_0001_MR1
     re.compile(r"(?:^|[/_])(OAS3\d{4})(?=[/_.]|$)", re.IGNORECASE),  # OASIS-3: OAS30001_MR_d0129
-    re.compile(r"(?:^|[/_])(\d{3}_S_\d{4})(?=[/_.]|$)"),  # ADNI: 002_S_0413
+    re.compile(r"(?:^|[/_])(\d{3}_S_\d{4,5})(?=[/_.]|$)"),  # ADNI: 002_S_0413
+    re.compile(r"(?:^|/)(IXI\d{3})-[A-Za-z]+-\d+"),  # IXI: IXI002-Guys-0828-T1.nii.gz
     re.compile(
         r"(?:^|/)(case_\d+)_slice_\d+(?=[_.]|$)", re.IGNORECASE
     ),  # OASIS as PNG slices: case_001_slice_0.nii.png
 )
+_KERAS_LABELS = re.compile(r"(?:^|/)seg(_\d+)_slice_\d+(?=[_.]|$)", re.IGNORECASE)  # their label maps
 _SLICE = re.compile(r"(?:^|[/_-])slice[-_]?(\d+)(?=[-_.][^/]*$|$)", re.IGNORECASE)
 _SPLIT_FOLDER = re.compile(
-    r"(?:^|[ _.-])(?:train|training|test|testing|val|valid|validation|validate|dev)$", re.IGNORECASE
+    r"(?:^|[ _.-])(?:(train|training)|(val|valid|validation|validate|dev)|(test|testing))$", re.IGNORECASE
 )
+_SPLITS = ("train", "validation", "test")
+
+_SESSIONS = (
+    re.compile(r"(?:^|[/_])(ses-[A-Za-z0-9-]+)(?=[/_.]|$)"),  # BIDS
+    re.compile(r"(?:^|[/_])OAS[12]_\d{4}_(MR\d+)", re.IGNORECASE),
+    re.compile(r"(?:^|[/_])OAS3\d{4}_(?:[A-Za-z0-9]+_)*?(d\d{4})(?=[/_.]|$)", re.IGNORECASE),
+)
+_DATE = r"((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
+_DATED_SESSION = re.compile(rf"^(?:ses-)?{_DATE}(?:T?\d{{4,6}})?$")
+_DATED_FOLDER = re.compile(rf"(?:^|/){_DATE}(?:[T _.-]\d\d[^/]*)?(?=/|$)")
+
+_STAMP = re.compile(rf"(?<!\d){_DATE}(?:[T _.-]?\d\d[_:.-]?\d\d(?:[_:.-]?\d\d(?:\.\d+)?)?)?(?!\d)")
+
+_ADNI_SEQUENCE = re.compile(r"(?:^|/)\d{3}_S_\d{4,5}/([^/]+)/[^/]+")
+_OASIS_SEQUENCE = re.compile(r"(?:^|[/_])OAS[12]_\d{4}_MR\d+(?:/(?:[^/]+/)*)?(?:OAS[12]_\d{4}_MR\d+_)?([^/]+)$", re.I)
+_IXI_SEQUENCE = re.compile(r"(?:^|/)IXI\d{3}-[A-Za-z]+-\d+-([A-Za-z0-9]+)")
+_SUFFIXES = re.compile(r"(?:\.(?:nii|nifti|gz|img|hdr|mgz|mgh|dcm|ima|nrrd|mha|mhd|np[yz]|png|jpe?g|tiff?))+$", re.I)
 
 
 def subject_of(path: str) -> str:
@@ -26,7 +45,8 @@ def subject_of(path: str) -> str:
         found = pattern.search(path)
         if found:
             return found.group(1)
-    return ""
+    labels = _KERAS_LABELS.search(path)
+    return f"case{labels.group(1)}" if labels else ""
 
 
 def slice_of(path: str) -> int | None:
@@ -35,6 +55,62 @@ def slice_of(path: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def session_of(path: str) -> str:
+    """Find the session in a relative path, such as "ses-02", "MR1" or "d0129"; "" without one.
+
+    A session that is named by a date stays named by it here: `date_of` tells, and the manifest counts such sessions.
+    """
+    for pattern in _SESSIONS:
+        found = pattern.search(path)
+        if found:
+            return found.group(1)
+    if subject_of(path):
+        dated = _DATED_FOLDER.search(path, pos=path.find(subject_of(path)))
+        if dated:
+            return dated.group(0).strip("/")
+    return ""
+
+
+def date_of(session: str) -> str:
+    """The day, "20060519", of a session that is named by one ("2006-05-19_16_17_47.0", "ses-20060519"), else ""."""
+    found = _DATED_SESSION.match(session) or _DATED_FOLDER.match(session)
+    return "".join(found.groups()) if found else ""
+
+
+def without_dates(path: str, session: str) -> str:
+    """Write the number of the visit, "ses-01", wherever a path has a date with or without a time."""
+    return _STAMP.sub(session, path)
+
+
+def sequence_of(path: str) -> str:
+    """Find what was measured, or made of it, as the layout names it ("T1w", "MPRAGE", "aligned_norm"); "" without.
+
+    That is the suffix of a BIDS name, the folder below an ADNI subject, the end of an IXI name, and what follows the
+    session in OASIS-1 and -2.
+    """
+    name = stem_of(path)
+    if name.startswith("sub-"):
+        return next((part for part in reversed(name.split("_")) if "-" not in part and not slice_of(part)), "")
+    if _KERAS_LABELS.search(path):
+        return "seg"
+    for pattern in (_ADNI_SEQUENCE, _IXI_SEQUENCE, _OASIS_SEQUENCE):
+        found = pattern.search(path)
+        if found:
+            return stem_of(found.group(1))
+    return ""
+
+
+def stem_of(path: str) -> str:
+    """The name of a file without its folder and all its known suffixes: "a" for "x/a.nii.gz"."""
+    return _SUFFIXES.sub("", path.rpartition("/")[2])
+
+
 def is_class_folder(name: str) -> bool:
     """Tell whether a folder's name can be a label: it is not empty, a subject's or a split's ("train", "x_val")."""
     return bool(name) and not subject_of(name) and not _SPLIT_FOLDER.search(name)
+
+
+def split_named(name: str) -> str:
+    """The split that a word or a folder's name stands for, such as "validation" for "val" and "x_val"; "" if none."""
+    found = _SPLIT_FOLDER.search(name)
+    return next(split for split, group in zip(_SPLITS, found.groups(), strict=True) if group) if found else ""

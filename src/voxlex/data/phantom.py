@@ -90,7 +90,9 @@ def prepare_phantom(
                 progress((subject + 1) * options.slices, total)
         return _manifest(options, size=size), []
 
-    return assemble(folder, fill=fill, size=size, seed=seed, name="phantom", options={"phantom": asdict(options)})
+    # Pseudo-subjects are told apart by construction; with a variety of 0 they all look the same.
+    described = {"phantom": asdict(options)}
+    return assemble(folder, fill=fill, size=size, seed=seed, name="phantom", options=described, compare=False)
 
 
 def write_phantom(
@@ -136,5 +138,12 @@ def _manifest(options: PhantomOptions, *, size: int) -> pd.DataFrame:
     paths = [f"{subject}/slice-{level:02d}.png" for subject, level in zip(subjects, levels, strict=True)]
     table = pd.DataFrame({"path": paths, "subject": subjects, "slice": pd.array(levels, dtype="Int64"), "label": ""})
     return table.assign(
-        group=table["subject"], height=size, width=size, bit_depth=8, intensity_low=0.0, intensity_high=255.0
+        session="",
+        sequence="",
+        group=table["subject"],
+        height=size,
+        width=size,
+        bit_depth=8,
+        intensity_low=0.0,
+        intensity_high=255.0,
     )

@@ -1,4 +1,4 @@
-"""The ready-to-train form of a data set: all images on their canvases in one memory map, and a table beside it."""
+"""The ready-to-train form of a data set: all images in one memory map, and a table beside it."""
 
 import hashlib
 import json
@@ -14,27 +14,28 @@ from torch import Tensor
 
 from voxlex.data.atomic import atomic_folder
 from voxlex.data.manifest import INDEX_COLUMNS
+from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.data.splits import SPLITS
 from voxlex.errors import DataError
 from voxlex.types import Image
 
-FORMAT_VERSION = 1
-COLUMNS = (*INDEX_COLUMNS, "split", "height", "width", "bit_depth", "intensity_low", "intensity_high")
-"""Columns of `PreparedDataset.manifest`: those of `index_folder`, and what is needed to undo the preparation."""
+FORMAT_VERSION = 2
+COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
+"""Columns that every `PreparedDataset.manifest` has: those of an index, and what undoes the preparation."""
 
 IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", "prepared.json"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreparedDataset:
-    """Images on square canvases, their table, and where they came from.
+    """Images on square canvases or in cubes, their table, and where they came from.
 
     The rows lie in the order of `SPLITS`, so that a split is a slice of the memory map and costs nothing.
 
     Attributes:
         images: `(n, 1, *space)`, `uint8`, or `uint16` if any source image has more than 8 bits; 0 is black, the type's
             maximum white. Usually a read-only memory map.
-        manifest: One row per image with the columns `COLUMNS`.
+        manifest: One row per image with the columns `COLUMNS`, and whatever else the source says of its images.
         name: Short name of the source.
         fingerprint: Hash of pixels, table and options; the same data and options give the same fingerprint anywhere.
         options: What the images were prepared with, such as `size` and `seed`.
@@ -53,8 +54,13 @@ class PreparedDataset:
 
     @property
     def size(self) -> int:
-        """Side of the canvas in pixels."""
+        """Side of the canvas in pixels, or of the cube in voxels."""
         return self.images.shape[-1]
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 for images, 3 for volumes."""
+        return self.images.ndim - 2
 
     @property
     def labels(self) -> list[str]:
@@ -114,7 +120,7 @@ class PreparedDataset:
             if record["format_version"] > FORMAT_VERSION:
                 raise DataError(f"{folder}: prepared by a newer version of voxlex (format {record['format_version']})")
             images = np.load(folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)
-            manifest = pd.read_parquet(folder / MANIFEST_FILE)
+            manifest = with_all_columns(pd.read_parquet(folder / MANIFEST_FILE))
             dataset = cls(
                 images=images,
                 manifest=manifest,
@@ -136,16 +142,30 @@ def is_prepared(folder: Path) -> bool:
     return (folder / OPTIONS_FILE).is_file()
 
 
+def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Put the columns in the order of `COLUMNS`, others last; what only some sources know of may have been missing."""
+    absent = {
+        column: pd.Series([default] * len(manifest), index=manifest.index, dtype=object if default is None else None)
+        for column, default in {"session": "", "sequence": "", **ORIGIN_DEFAULTS}.items()
+        if column not in manifest.columns
+    }
+    filled = manifest.assign(**absent)
+    known = [column for column in COLUMNS if column in filled.columns]
+    return filled[[*known, *(column for column in filled.columns if column not in COLUMNS)]]
+
+
 def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:
     """Row order that puts each split together, in the order of `SPLITS`, and keeps the order within a split."""
     return np.argsort([SPLITS.index(split) for split in splits], kind="stable")
 
 
 def fingerprint_of(images: np.ndarray, manifest: pd.DataFrame, options: dict[str, Any]) -> str:
-    """Hash pixels, paths, splits, labels and options to 32 hexadecimal digits."""
+    """Hash pixels, paths, splits, labels, columns beyond `COLUMNS` and options to 32 hexadecimal digits."""
     digest = hashlib.blake2b(json.dumps(options, sort_keys=True).encode(), digest_size=16)
     for column in ("path", "split", "label"):
         digest.update("\n".join(manifest[column]).encode())
+    for column in sorted(set(manifest.columns) - set(COLUMNS)):
+        digest.update("\n".join([column, *map(str, manifest[column])]).encode())
     for start in range(0, len(images), 1024):  # a memory map need not fit into memory
         digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
     return digest.hexdigest()

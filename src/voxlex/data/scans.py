@@ -1,52 +1,118 @@
-"""A scan: voxels with what is needed to write them back, and nothing that identifies a person."""
+"""Scan files of every kind: which there are, how to read one and how to write one."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from voxlex.data.finding import (
+    IMAGE_SUFFIXES,
+    ITK_SUFFIXES,
+    NIBABEL_SUFFIXES,
+    NUMPY_SUFFIXES,
+    VOLUME_SUFFIXES,
+    dicom_files,
+    find_scans,
+    is_dicom,
+    is_volume,
+    suffix_of,
+)
+from voxlex.data.pictures import read_picture, write_picture
+from voxlex.data.scan import Scan, StoredGrid
+from voxlex.errors import DataError
 
-from voxlex.data.pictures import FORMATS, read_picture, write_picture
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VOLUME_SUFFIXES",
+    "WRITTEN_SUFFIXES",
+    "Scan",
+    "StoredGrid",
+    "find_scans",
+    "is_volume",
+    "read_scan",
+    "write_scan",
+]
 
-IMAGE_SUFFIXES = tuple(FORMATS)
-"""File suffixes, in lower case, that `read_scan` and `write_scan` understand."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Scan:
-    """Voxels and their place in space.
-
-    Attributes:
-        voxels: Grey values in the scan's own units and type, `(h, w)` for a picture, row 0 on top. `uint8`, `uint16`,
-            `int32` or `float32`, always finite.
-        spacing_mm: Distance between voxel centres along each axis of `voxels`, in mm; None where the file does not say.
-        affine: `(4, 4)` map from voxel indices to scanner coordinates in mm; None for pictures.
-    """
-
-    voxels: np.ndarray
-    spacing_mm: tuple[float, ...] | None = None
-    affine: np.ndarray | None = None
-
-    @property
-    def bit_depth(self) -> int:
-        """Bits that hold one voxel: 8, 16 or 32."""
-        return 8 * self.voxels.dtype.itemsize
+WRITTEN_SUFFIXES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npz")
+"""Suffixes that `write_scan` understands."""
 
 
-def read_scan(path: str | Path) -> Scan:
-    """Read an image file as grey values; see `read_picture` for what becomes of colour, palettes and transparency.
+def read_scan(
+    path: str | Path, *, volume: int | None = None, spacing_mm: tuple[float, float, float] | None = None
+) -> Scan:
+    """Read a scan: grey values in their own units, canonical order of axes, and nothing that identifies a person.
+
+    Args:
+        path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
+            folder that holds one DICOM series.
+        volume: Which volume of a file that holds several over time or contrast, from 0.
+        spacing_mm: Distance of the voxels along each axis; for NPY and NPZ files that do not say.
 
     Raises:
-        DataError: The file cannot be used; names the file and the one cause.
+        DataError: The scan cannot be used; names the file or folder and the one cause.
     """
-    return Scan(voxels=read_picture(Path(path)).pixels)
+    path = Path(path)
+    suffix = suffix_of(path)
+    # Each of the libraries takes a third of a second to import: paid by who reads its files.
+    if path.is_dir():
+        from voxlex.data.dicom import read_dicom_series
+
+        files = dicom_files(path)
+        if not files:
+            raise DataError(f"{path}: a folder is read as one DICOM series, but this holds no DICOM file")
+        return read_dicom_series(path, files, volume=volume)
+    if suffix in NUMPY_SUFFIXES:
+        from voxlex.data.numpy_files import read_numpy
+
+        return read_numpy(path, spacing_mm=spacing_mm)
+    if suffix in NIBABEL_SUFFIXES:
+        from voxlex.data.nifti import read_nifti
+
+        return read_nifti(path, volume=volume)
+    if suffix in ITK_SUFFIXES:
+        from voxlex.data.itk_files import read_itk
+
+        return read_itk(path, volume=volume)
+    if suffix not in IMAGE_SUFFIXES and is_dicom(path):
+        from voxlex.data.dicom import read_dicom
+
+        return read_dicom(path, volume=volume)
+    return _read_picture(path, volume=volume)
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
     """Write a scan in the format that the suffix of `path` names: whole or not at all, and without metadata.
 
-    PNG holds `uint8` and `uint16`, TIFF every type, JPEG `uint8` with loss.
+    PNG holds pictures of `uint8` and `uint16`, TIFF also of `int32` and `float32`, JPEG of `uint8` with loss. NIfTI,
+    NRRD and MetaImage hold volumes, in the order of axes, affine and shape of the file that they came from, NIfTI also
+    in its type of numbers. NPZ holds the canonical voxels, spacing and affine.
 
     Raises:
         DataError: The format is unknown or cannot hold the voxels, or the file cannot be written.
     """
-    write_picture(Path(path), scan.voxels)
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix in (".nii", ".nii.gz"):
+        from voxlex.data.nifti import write_nifti
+
+        write_nifti(path, scan)
+    elif suffix in (".nrrd", ".mha"):
+        from voxlex.data.itk_files import write_itk
+
+        write_itk(path, scan)
+    elif suffix == ".npz":
+        from voxlex.data.numpy_files import write_npz
+
+        write_npz(path, scan)
+    elif suffix in IMAGE_SUFFIXES:
+        write_picture(path, scan.voxels)
+    else:
+        raise DataError(f"{path}: unknown suffix; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+
+
+def _read_picture(path: Path, *, volume: int | None) -> Scan:
+    if suffix_of(path) not in IMAGE_SUFFIXES:
+        if not path.exists():
+            raise DataError(f"{path}: no such file")
+        known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
+        raise DataError(f"{path}: is no scan by its name; expected a folder of DICOM files or one of {known}")
+    if volume not in (None, 0):
+        raise DataError(f"{path}: is a picture, but volume {volume} is asked for")
+    return Scan(voxels=read_picture(path).pixels)

@@ -1,4 +1,4 @@
-"""One door to all data: the phantom, a prepared folder, or a folder of images prepared into the cache."""
+"""One door to all data: the phantom, a prepared folder, or scans that are prepared into the cache."""
 
 import hashlib
 import json
@@ -12,9 +12,12 @@ from pathlib import Path
 import platformdirs
 
 from voxlex.data.assemble import Progress
-from voxlex.data.manifest import index_folder
-from voxlex.data.options import PhantomOptions
+from voxlex.data.finding import dicom_files
+from voxlex.data.framing import Frame
+from voxlex.data.manifest import Index, index_source, name_of
+from voxlex.data.options import PhantomOptions, SliceOptions
 from voxlex.data.phantom import PHANTOM_VERSION, prepare_phantom
+from voxlex.data.phantom_volumes import VOLUMES_VERSION, prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import FORMAT_VERSION, PreparedDataset, is_prepared
 from voxlex.errors import DataError
@@ -28,6 +31,10 @@ def open_source(
     *,
     size: int = 128,
     seed: int = 0,
+    spatial_dims: int = 2,
+    slices: SliceOptions | None = None,
+    spacing_mm: float | None = None,
+    whole: bool = False,
     cache: str | Path | None = None,
     phantom: PhantomOptions | None = None,
     progress: Progress | None = None,
@@ -38,35 +45,71 @@ def open_source(
     same.
 
     Args:
-        source: "phantom", a prepared folder, or a folder of images.
-        size: Side of the square canvas in pixels.
+        source: "phantom", a prepared folder, a folder of scans, a single scan, or a table of scans (.csv, .tsv,
+            .parquet).
+        size: Side of the square canvas in pixels, or of the cube in voxels.
         seed: Seed of the division into splits, and of the phantom's subjects. A prepared folder is divided already.
+        spatial_dims: 2 for pictures and slices, 3 for volumes as cubes.
+        slices: Which slices of volumes to take; only in 2D.
+        spacing_mm: Distance between the voxels of a cube; only in 3D.
+        whole: Take every slice of each volume, so that it can be put together again. A prepared folder holds what it
+            holds.
         cache: Folder of the cache; by default the environment variable VOXLEX_CACHE, else the user's cache folder.
         phantom: What the phantom should be like; only for the source "phantom".
-        progress: Called after each image that is prepared.
+        progress: Called after each scan that is prepared.
 
     Raises:
-        DataError: The source cannot be used, was prepared at another size, or the cache cannot be written.
+        DataError: The source cannot be used, was prepared at another size or spacing, or the cache cannot be written.
     """
     if str(source) == PHANTOM:
         options = phantom or PhantomOptions()
+        if spatial_dims == 3:
+            return _open_phantom_volumes(
+                options, size=size, spacing_mm=spacing_mm or 3.0, seed=seed, cache=cache, progress=progress
+            )
         key = _key(["phantom", PHANTOM_VERSION, asdict(options), size, seed])
         return _cached(
             cache_folder(cache) / f"{PHANTOM}-{size}-{key}",
             lambda folder: prepare_phantom(options, folder=folder, size=size, seed=seed, progress=progress),
         )
-    source = Path(source)
-    if is_prepared(source):
-        dataset = PreparedDataset.open(source)
-        if dataset.size != size:
-            raise DataError(
-                f"{source}: prepared at {dataset.size}×{dataset.size} pixels, but {size}×{size} are asked for"
-            )
-        return dataset
-    key = _key(["folder", _state(source), size, seed])
+    frame = Frame(
+        size=size, spatial_dims=spatial_dims, slices=slices or SliceOptions(), spacing_mm=spacing_mm, whole=whole
+    )
+    if is_prepared(Path(source)):
+        return _open_prepared(Path(source), frame)
+    index = index_source(source)
+    key = _key(["scans", _state(index), frame.of_scans(index), size, seed])
     return _cached(
-        cache_folder(cache) / f"{source.resolve().name}-{size}-{key}",
-        lambda folder: prepare_folder(source, folder=folder, size=size, seed=seed, progress=progress),
+        cache_folder(cache) / f"{name_of(source)}-{size}-{key}",
+        lambda folder: prepare_folder(
+            source,
+            folder=folder,
+            size=size,
+            seed=seed,
+            spatial_dims=spatial_dims,
+            slices=slices,
+            spacing_mm=spacing_mm,
+            whole=whole,
+            progress=progress,
+        ),
+    )
+
+
+def _open_phantom_volumes(
+    options: PhantomOptions,
+    *,
+    size: int,
+    spacing_mm: float,
+    seed: int,
+    cache: str | Path | None,
+    progress: Progress | None,
+) -> PreparedDataset:
+    key = _key(["phantom volumes", VOLUMES_VERSION, asdict(options), size, spacing_mm, seed])
+    return _cached(
+        cache_folder(cache) / f"{PHANTOM}-volumes-{size}-{key}",
+        lambda folder: prepare_phantom_volumes(
+            options, folder=folder, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
+        ),
     )
 
 
@@ -75,16 +118,30 @@ def cache_folder(cache: str | Path | None = None) -> Path:
     return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
 
 
-def _state(source: Path) -> list[tuple[str, int, int]]:
-    table = index_folder(source)
-    state = []
-    for path in table["path"]:
+def _open_prepared(folder: Path, frame: Frame) -> PreparedDataset:
+    dataset = PreparedDataset.open(folder)
+    found, expected = "×".join(map(str, dataset.images.shape[2:])), "×".join(map(str, frame.shape))
+    if found != expected:
+        raise DataError(f"{folder}: prepared at {found} pixels, but {expected} are asked for")
+    spacing_mm = dataset.options.get("spacing_mm")
+    if frame.spatial_dims == 3 and spacing_mm != frame.spacing_mm:
+        raise DataError(f"{folder}: prepared with voxels of {spacing_mm} mm, but {frame.spacing_mm} mm are asked for")
+    return dataset
+
+
+def _state(index: Index) -> list[object]:
+    """What a source says of its scans, and names, sizes and times of all files that they are read from."""
+    places = [index.root / path for path in index.table["path"]]
+    # A series is a folder, and the folder's own time says nothing of the files in it.
+    files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
+    state: list[object] = [index.table.to_csv(index=False)]
+    for file in files:
         try:
-            status = (source / path).stat()
+            status = file.stat()
         except OSError:  # a dangling link, say: preparing will list it as unreadable
-            state.append((path, -1, -1))
-        else:
-            state.append((path, status.st_size, status.st_mtime_ns))
+            status = None
+        name = file.relative_to(index.root).as_posix()
+        state.append((name, status.st_size, status.st_mtime_ns) if status else (name, -1, -1))
     return state
 
 

@@ -1,31 +1,40 @@
-"""Canvases on disk, between the order in which they are decoded and the order in which they are stored."""
+"""Images on disk, between the order in which they are decoded and the order in which they are stored."""
 
+import math
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from voxlex.data.audit.thumbnails import COLUMNS, ROWS, thumbnail
+
 
 class Spool:
-    """An append-only file of square canvases, so that a data set larger than memory can be prepared.
+    """An append-only file of canvases or cubes, so that a data set larger than memory can be prepared.
 
     Plain reads and writes, not a memory map: a full disk then is an `OSError`, and not the end of the process.
     """
 
-    def __init__(self, file: BinaryIO, *, size: int) -> None:
+    def __init__(self, file: BinaryIO, *, shape: tuple[int, ...]) -> None:
         self._file = file
-        self._shape = (size, size)
+        self._shape = shape
         self._entries: list[tuple[int, np.dtype]] = []
+        self._thumbnails: list[np.ndarray] = []
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add a canvas `(size, size)` of `uint8` or `uint16`."""
+        """Add an image of the spool's shape, of `uint8` or `uint16`."""
         self._entries.append((self._file.tell(), pixels.dtype))
         self._file.write(pixels.tobytes())
+        self._thumbnails.append(thumbnail(pixels).astype(np.float16))
+
+    def thumbnails(self) -> np.ndarray:
+        """A small picture of each canvas, `(n, 32, 34)` of `float16`, to compare them by."""
+        return np.stack(self._thumbnails) if self._thumbnails else np.zeros((0, ROWS, COLUMNS), np.float16)
 
     def write_array(self, path: Path, *, order: np.ndarray) -> None:
-        """Write the canvases in `order` as one array `(n, 1, size, size)`, an NPY file.
+        """Write the images in `order` as one array `(n, 1, *shape)`, an NPY file.
 
-        The array is `uint8`, or `uint16` if any canvas is; 8-bit canvases then are widened so that white stays white.
+        The array is `uint8`, or `uint16` if any image is; 8-bit images then are widened so that white stays white.
         """
         deep = any(dtype == np.uint16 for _, dtype in self._entries)
         dtype = np.dtype(np.uint16 if deep else np.uint8)
@@ -39,5 +48,5 @@ class Spool:
     def _read(self, index: int) -> np.ndarray:
         offset, dtype = self._entries[index]
         self._file.seek(offset)
-        count = self._shape[0] * self._shape[1]
+        count = math.prod(self._shape)
         return np.frombuffer(self._file.read(count * dtype.itemsize), dtype).reshape(self._shape)

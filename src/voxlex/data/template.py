@@ -1,11 +1,13 @@
 """The MNI152 template that nilearn carries: tissue maps and texture of an average brain, sampled at any points."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import ndimage
 from torch import Tensor
 
 CSF, GREY, WHITE = 0, 1, 2
@@ -33,6 +35,15 @@ class Template:
         flat = grid.reshape(1, -1, 1, 1, 3)
         values = torch.nn.functional.grid_sample(self.maps, flat, mode="bilinear", align_corners=True)
         return values.reshape(4, *points_mm.shape[:-1])
+
+    def smoothed(self, spacing_mm: float) -> "Template":
+        """Blur the maps to what voxels of that side can show, so that they may be sampled that coarsely."""
+        own_mm = float(1 / self.to_voxels.diagonal()[:3].abs().mean())
+        if spacing_mm <= own_mm:
+            return self
+        deviation = math.sqrt(spacing_mm**2 - own_mm**2) / (2 * math.sqrt(2 * math.log(2))) / own_mm
+        maps = ndimage.gaussian_filter(self.maps.numpy(), (0, 0, *[deviation] * 3), mode="constant", truncate=3)
+        return Template(torch.from_numpy(maps), self.to_voxels)
 
 
 @lru_cache(maxsize=1)

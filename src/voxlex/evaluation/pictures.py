@@ -21,6 +21,7 @@ from torch import Tensor
 
 from voxlex import metrics
 from voxlex.data.atomic import atomic_file
+from voxlex.evaluation.views import as_column, as_row
 from voxlex.types import Image
 
 DIFFERENCE_LIMIT = 0.1
@@ -40,8 +41,12 @@ _FEW = 8  # so many images are shown larger
 _SIDE, _SIDE_OF_FEW = 128, 256  # pixels that a tile should at least measure
 
 
-def to_picture(image: Float[Tensor, "c h w"]) -> Picture:
-    """Return an image in [0, 1] of one channel (grey) or three (red, green, blue) with 8 bits each."""
+def to_picture(image: Float[Tensor, "c *space"]) -> Picture:
+    """Return an image in [0, 1] of one channel (grey) or three (red, green, blue) with 8 bits each.
+
+    A volume is shown by its middle slices side by side.
+    """
+    (image,) = as_row(image[None])
     if image.shape[0] not in (1, 3):
         raise ValueError(f"an image of 1 or 3 channels can be shown, found {image.shape[0]}")
     pixels = image.detach().float().clamp(0, 1).mul(255).round().byte().cpu().movedim(0, -1).numpy()
@@ -54,8 +59,14 @@ def difference_picture(original: Float[Tensor, "c h w"], reconstruction: Float[T
     return fromarray(_difference_colours(signed / DIFFERENCE_LIMIT))
 
 
-def triptych(original: Float[Tensor, "c h w"], reconstruction: Float[Tensor, "c h w"], *, scale: int = 1) -> Picture:
-    """Return original, reconstruction and difference side by side, each pixel `scale` pixels wide."""
+def triptych(
+    original: Float[Tensor, "c *space"], reconstruction: Float[Tensor, "c *space"], *, scale: int = 1
+) -> Picture:
+    """Return original, reconstruction and difference side by side, each pixel `scale` pixels wide.
+
+    Volumes are shown by their middle slices below one another.
+    """
+    (original,), (reconstruction,) = as_column(original[None]), as_column(reconstruction[None])
     tiles = (to_picture(original), to_picture(reconstruction), difference_picture(original, reconstruction))
     return _grid([_enlarged(tile, scale) for tile in tiles], columns=3)
 
@@ -64,7 +75,7 @@ def draw_reconstructions(originals: Image, reconstructions: Image, *, captions: 
     """Draw each original with its reconstruction and their difference, and below them the scale of differences.
 
     Args:
-        originals: Images in [0, 1], `(b, c, h, w)`.
+        originals: Images in [0, 1], `(b, c, h, w)`, or volumes `(b, c, d, h, w)`.
         reconstructions: What the model made of them.
         captions: A line under each row, such as `quality_captions` gives.
     """
@@ -84,7 +95,7 @@ def draw_samples(samples: Image, *, captions: Sequence[str] | None = None) -> Pi
     """Draw images in a grid as square as can be, each with its caption below.
 
     Args:
-        samples: Images in [0, 1], `(b, c, h, w)`.
+        samples: Images in [0, 1], `(b, c, h, w)`, or volumes `(b, c, d, h, w)`.
         captions: A word for each, such as the class it was asked to be.
     """
     scale = _scale(samples)

@@ -39,8 +39,8 @@ _TEMPLATES = Environment(
 class ClosePair(NamedTuple):
     """A sample and the training image nearest to it, and a line about them."""
 
-    training: Float[Tensor, "c h w"]
-    sample: Float[Tensor, "c h w"]
+    training: Float[Tensor, "c *space"]
+    sample: Float[Tensor, "c *space"]
     caption: str
 
 
@@ -71,12 +71,12 @@ class ReportContent:
     figures: Mapping[str, float | int]
     split: str
     num_embeddings: int
-    originals: Float[Tensor, "n c h w"]
-    reconstructions: Float[Tensor, "n c h w"]
+    originals: Float[Tensor, "n c *space"]
+    reconstructions: Float[Tensor, "n c *space"]
     paths: Sequence[str]
-    samples: Float[Tensor, "s c h w"] | None = None
+    samples: Float[Tensor, "s c *space"] | None = None
     sample_captions: Sequence[str] | None = None
-    real: Float[Tensor, "r c h w"] | None = None
+    real: Float[Tensor, "r c *space"] | None = None
     pairs: Sequence[ClosePair] = ()
     journal: Journal = ()
     code_counts: Int64[Tensor, "q k"]
@@ -116,14 +116,15 @@ def write_report(path: str | Path, content: ReportContent) -> None:
 
 def render_report(content: ReportContent) -> str:
     """Return the HTML of a report."""
-    width = content.originals.shape[-1]
     room = _PAGE_WIDTH if len(content.originals) <= _FEW else _PAGE_WIDTH // 2
-    triptych_width = max(1, room // (3 * width)) * triptych(content.originals[0], content.originals[0]).width
+    triptych_width = max(1, room // (3 * content.originals.shape[-1])) * triptych(*content.originals[[0, 0]]).width
+    tile = to_picture(content.originals[0]).width
     return _TEMPLATES.get_template("report.html.j2").render(
         content=content,
         summary=_summary(content),
-        rows=_rows(content.figures),
-        notes=wording.notes(content.figures, split=content.split),
+        rows=_rows(content.figures, pixel="pixel" if content.originals.ndim == 4 else "voxel"),
+        notes=wording.notes(content.figures, split=content.split, spatial_dims=content.originals.ndim - 2),
+        volumes=content.originals.ndim == 5,
         headings=HEADINGS,
         triptychs=_triptychs(content),
         triptych_width=triptych_width,
@@ -133,15 +134,14 @@ def render_report(content: ReportContent) -> str:
         panels=_panels(content),
         generation_rows=_generation_rows(content.figures),
         pairs=_pairs(content),
-        tile_width=-(-_TILE_WIDTH // width) * width,
+        tile_width=-(-_TILE_WIDTH // tile) * tile,
         curves=_curves(content),
     )
 
 
 def _summary(content: ReportContent) -> list[str]:
-    channels, height, width = content.originals.shape[1:]
     storage = wording.storage_sentence(
-        content.figures, shape=(channels, height, width), num_embeddings=content.num_embeddings
+        content.figures, shape=tuple(content.originals.shape[1:]), num_embeddings=content.num_embeddings
     )
     sentences = (storage, wording.quality_sentence(content.figures), wording.prior_sentence(content.figures))
     found = [sentence for sentence in sentences if sentence is not None]
@@ -152,10 +152,16 @@ def _is_judged(figures: wording.Figures) -> bool:
     return "generation.c2st" in figures
 
 
-def _rows(figures: wording.Figures) -> list[Row]:
+def _rows(figures: wording.Figures, *, pixel: str) -> list[Row]:
     known = {measure.key for measure in wording.MEASURES}
     rows = [
-        Row(measure.name, measure.write(figures[measure.key]), measure.unit, measure.better, measure.meaning)
+        Row(
+            name=measure.name,
+            value=measure.write(figures[measure.key]),
+            unit=measure.unit.replace("pixel", pixel),
+            better=measure.better,
+            meaning=measure.meaning,
+        )
         for measure in wording.MEASURES
         if measure.key in figures
     ]

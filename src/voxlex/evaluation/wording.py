@@ -148,20 +148,22 @@ MEASURES = (
 )
 
 
-def storage_sentence(figures: Figures, *, shape: tuple[int, int, int], num_embeddings: int) -> str:
+def storage_sentence(figures: Figures, *, shape: tuple[int, ...], num_embeddings: int) -> str:
     """Say what an image becomes.
 
     Args:
         figures: Figures with `rate_bpp`.
-        shape: Channels, height and width of an image.
+        shape: Channels, and the sides of an image or a volume.
         num_embeddings: Size K of the vocabulary.
     """
-    channels, height, width = shape
-    codes = round(figures["rate_bpp"] * height * width / math.log2(num_embeddings))
+    channels, *space = shape
+    image, pixel = ("image", "pixel") if len(space) == 2 else ("volume", "voxel")
+    codes = round(figures["rate_bpp"] * math.prod(space) / math.log2(num_embeddings))
     smaller = 8 * channels / figures["rate_bpp"]
     return (
-        f"Each {height}×{width} image is stored as {codes:,} codes from a vocabulary of {num_embeddings:,} codewords: "
-        f"{figures['rate_bpp']:.3g} bits per pixel, {smaller:.3g} times smaller than as 8-bit pixels."
+        f"Each {'×'.join(map(str, space))} {image} is stored as {codes:,} codes from a vocabulary of "
+        f"{num_embeddings:,} codewords: {figures['rate_bpp']:.3g} bits per {pixel}, {smaller:.3g} times smaller than "
+        f"as 8-bit {pixel}s."
     )
 
 
@@ -186,8 +188,9 @@ def prior_sentence(figures: Figures) -> str | None:
     )
 
 
-def notes(figures: Figures, *, split: str) -> list[str]:
+def notes(figures: Figures, *, split: str, spatial_dims: int = 2) -> list[str]:
     """Say what the figures were measured on and how, and what they do not show."""
+    window = "×".join(["11"] * spatial_dims) + (" pixels" if spatial_dims == 2 else " voxels")
     images = counted(figures["n_images"])
     origin = {
         "test": f"Measured on the test split, {images} that took no part in training nor in any choice of the model.",
@@ -195,11 +198,16 @@ def notes(figures: Figures, *, split: str) -> list[str]:
     }
     lines = [
         origin.get(split, f"Measured on the {split} split, {images}."),
-        "SSIM, PSNR and L1 are taken of each image by itself and then averaged. SSIM: Gaussian window of 11×11 pixels, "
+        f"SSIM, PSNR and L1 are taken of each image by itself and then averaged. SSIM: Gaussian window of {window}, "
         "σ = 1.5, data range 1. PSNR: intensities in [0, 1], peak 1.",
         "SSIM and PSNR speak of likeness, not of diagnosis: a small lesion may vanish at little cost to either. "
         "Reconstructions and samples are for research.",
     ]
+    if spatial_dims == 3:
+        lines.append(
+            "Of the figures of new images, the likeness of pairs is that of the middle axial slices; the classifier, "
+            "the Fréchet distance and the overlap see axial slices; the others are of whole volumes."
+        )
     if "prior.uniform_bits_per_code" not in figures:
         lines.append("This run has no prior yet, so there are no new images to show.")
     return lines

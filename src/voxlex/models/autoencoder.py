@@ -57,6 +57,7 @@ class Encoder(nn.Module):
         expansion: int = 2,
     ) -> None:
         super().__init__()
+        self.reach = blocks + 1  # cells beyond its own that a latent depends on: one by the trunk
         widths = level_widths(downsampling, width=width, stem_width=stem_width)
         self.stem = convolution(spatial_dims, in_channels * 2**spatial_dims, widths[0], 3)
         self.halvings = nn.Sequential(*[convolution(spatial_dims, *pair, 4, stride=2) for pair in pairwise(widths)])
@@ -97,6 +98,7 @@ class Decoder(nn.Module):
         expansion: int = 2,
     ) -> None:
         super().__init__()
+        self.reach = blocks + 2  # cells beyond its own that a patch depends on: one each by stem and head
         widths = level_widths(downsampling, width=width, stem_width=stem_width)[::-1]
         self.stem = convolution(spatial_dims, embedding_dim, width, 3)
         self.blocks = nn.Sequential(

@@ -54,6 +54,7 @@ class PaperEncoder(nn.Sequential):
             PaperResidualBlock(spatial_dims=spatial_dims, width=width, hidden=block_width) for _ in range(blocks)
         ]
         super().__init__(*layers, nn.ReLU(), convolution(spatial_dims, width, embedding_dim, 1))
+        self.reach = blocks + 1  # cells beyond its own that a latent depends on: one by the strided convolutions
 
     def forward(self, x: Image) -> Latents:
         """Return the latents of images."""
@@ -92,6 +93,7 @@ class PaperDecoder(nn.Sequential):
         for before, after in pairwise(widths):
             layers += [nn.ReLU(), doubling_convolution(spatial_dims, before, after)]
         super().__init__(*layers)
+        self.reach = blocks + 3  # cells beyond its own that a patch depends on: two by the transposed convolutions
 
     def forward(self, z_q: Latents) -> Image:
         """Return the images that latents stand for."""

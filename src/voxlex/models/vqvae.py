@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from voxlex.data.arrays import to_image_tensor
 from voxlex.errors import CodesError
@@ -38,6 +39,10 @@ class VQVAE(nn.Module):
         in_channels: Channels of the images, c.
         spatial_dims: 2 for images, 3 for volumes.
         downsampling: Side of the image patch that one cell of the grid stands for.
+
+    Attributes:
+        checkpoint_activations: Whether encoder and decoder forget their activations in training and compute them again
+            for the gradient (Chen et al., 1604.06174): a third less memory, a third more time, the same results.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class VQVAE(nn.Module):
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.downsampling = downsampling
+        self.checkpoint_activations = False
 
     def forward(self, x: Image, *, quantize: bool = True) -> Reconstruction:
         """Encode, quantise and decode an image tensor; gradients flow, and in training mode the codebook learns.
@@ -65,11 +71,18 @@ class VQVAE(nn.Module):
             x: Images in [0, 1].
             quantize: If not, the decoder gets the quantiser's `continuous` latents.
         """
-        z_e = self.encoder(x)
+        z_e = self._apply_network(self.encoder, x)
         if not quantize:
-            return Reconstruction(x_hat=self.decoder(self.quantizer.continuous(z_e)), codes=None, losses={})
+            x_hat = self._apply_network(self.decoder, self.quantizer.continuous(z_e))
+            return Reconstruction(x_hat=x_hat, codes=None, losses={})
         quantized = self.quantizer(z_e)
-        return Reconstruction(x_hat=self.decoder(quantized.z_q), codes=quantized.codes, losses=quantized.losses)
+        x_hat = self._apply_network(self.decoder, quantized.z_q)
+        return Reconstruction(x_hat=x_hat, codes=quantized.codes, losses=quantized.losses)
+
+    def _apply_network(self, network: nn.Module, x: Tensor) -> Tensor:
+        if self.checkpoint_activations and self.training and torch.is_grad_enabled():
+            return checkpoint(network, x, use_reentrant=False)
+        return network(x)
 
     @torch.inference_mode()
     def encode(self, images: np.ndarray | Tensor) -> Codes:

@@ -181,7 +181,7 @@ class _Trainer:
         rate = self.schedule.learning_rate * learning_rate_factor(self.progress, warmup=self.schedule.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch = self.fabric.to_device(self.objective.load(self.batches[self.step]))
+        batch = self.fabric.to_device(self.objective.load(self.batches[self.step], step=self.step))
         step = self.objective.step(self.module, batch, progress=self.progress)
         self.optimizer.zero_grad()
         self.fabric.backward(torch.stack(list(step.losses.values())).sum())

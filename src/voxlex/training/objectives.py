@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from voxlex import metrics
 from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import evenly_spaced
+from voxlex.data.selection import evenly_spaced, images_at_once
 from voxlex.health import codebook_health
 from voxlex.losses import reconstruction_losses
 from voxlex.models import VQVAE
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
+from voxlex.training.augmentation import Augmentation
+from voxlex.training.patches import Patches
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Objective(ABC):
     yardstick: str | None = None
 
     @abstractmethod
-    def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
-        """Return a batch on the CPU."""
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> tuple[Tensor | None, ...]:
+        """Return a batch on the CPU; whatever is random about it follows from the rows and the step."""
 
     @abstractmethod
     def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
@@ -76,6 +78,8 @@ class AutoencoderObjective(Objective):
         loss_weights: Weight of each reconstruction term, by its name in `losses.RECONSTRUCTION_LOSSES`.
         continuous_share: Share of the budget, at its start, in which latents are not quantised. The noise of a young
             codebook drowns the finer dimensions of the latents, and they do not come back; this lets them grow first.
+        patches: What to learn from instead of whole images; validation is always of whole images.
+        augmentation: What varies training images; validation is always of images as they are.
         validation_images: Enough for a steady curve, few enough to cost little.
     """
 
@@ -89,20 +93,26 @@ class AutoencoderObjective(Objective):
         validation: PreparedDataset,
         loss_weights: Mapping[str, float],
         continuous_share: float = 0.0,
+        patches: Patches | None = None,
+        augmentation: Augmentation | None = None,
         validation_images: int = 64,
     ) -> None:
         self.module = self.autoencoder = autoencoder
         self.training = training
+        self.patches = patches
+        self.augmentation = augmentation
         self.rows = len(training)
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
         self.quantizing = continuous_share == 0
         self.warning: str | None = None
-        self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(32)
+        at_once = images_at_once(validation.images[0].size, 32)
+        self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(at_once)
 
-    def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
-        """Return images."""
-        return (self.training.tensor(rows),)
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> tuple[Tensor | None, ...]:
+        """Return images or patches of them, varied if they are to be."""
+        images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
+        return (images if self.augmentation is None else self.augmentation(images, rows, step=step),)
 
     def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
         """Return the reconstruction and quantiser terms of a batch of images."""
@@ -175,7 +185,7 @@ class PriorObjective(Objective):
         chosen = torch.as_tensor(evenly_spaced(len(validation[0]), validation_images))
         self.validation_batches = [_take(validation, rows) for rows in chosen.split(32)]
 
-    def load(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor | None, ...]:
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> tuple[Tensor | None, ...]:
         """Return codes and conditions."""
         return _take((self.codes, self.condition), rows)
 

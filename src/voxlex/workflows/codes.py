@@ -1,6 +1,7 @@
 """Store images as codes in a table, and read them back."""
 
 import hashlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -9,25 +10,27 @@ import pyarrow.parquet as pq
 import torch
 
 from voxlex.data.atomic import atomic_file
-from voxlex.data.fitting import restore_scan
+from voxlex.data.manifest import INDEX_COLUMNS
+from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.data.prepared import PreparedDataset
-from voxlex.data.scans import write_scan
+from voxlex.data.selection import images_at_once
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import intensity_maps, output_folder, relative_names, write_image
+from voxlex.workflows.outputs import output_folder
 from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.scan_writer import ScanWriter
 
-_KEPT = ("path", "subject", "slice", "label", "height", "width", "bit_depth", "intensity_low", "intensity_high")
+_KEPT = (*(column for column in INDEX_COLUMNS if column != "group"), *ORIGIN_COLUMNS)
+_NEEDED = {"path", "slice", *ORIGIN_COLUMNS} - set(ORIGIN_DEFAULTS)
 _CODEBOOK_KEY = b"voxlex.codebook"
 
 
 def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overwrite: bool = False) -> int:
     """Write the codes of every image to a Parquet file, one row an image.
 
-    Columns: `path`; `codes`, flat in the order (q, *grid); `shape`, the lengths of those axes; `height`, `width`,
-    `bit_depth`, `intensity_low` and `intensity_high`, the way back to the image's own size and grey values; and what
-    the manifest knows of subject, slice and label.
+    Columns: `path`; `codes`, flat in the order (q, *grid); `shape`, the lengths of those axes; `ORIGIN_COLUMNS`, the
+    way back to the scan's own grid and grey values; and what the manifest knows of subject, slice and label.
 
     Returns:
         The number of images.
@@ -37,7 +40,7 @@ def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overw
     """
     if out.exists() and not overwrite:
         raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
-    codes = encode_dataset(vocabulary.autoencoder, dataset)
+    codes = encode_dataset(vocabulary, dataset)
     narrow = codes.flatten(1).numpy().astype(np.min_scalar_type(vocabulary.autoencoder.quantizer.num_embeddings - 1))
     table = pa.Table.from_pandas(dataset.manifest[list(_KEPT)], preserve_index=False)
     table = table.append_column("shape", pa.array([list(codes.shape[1:])] * len(codes)))
@@ -51,38 +54,32 @@ def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overw
 def decode(
     vocabulary: Vocabulary, codes: Path, *, out: Path, original_size: bool = False, overwrite: bool = False
 ) -> int:
-    """Write the images that a file of codes stands for, in their own grey values.
+    """Write the scans that a file of codes stands for, in their own grey values.
 
     Args:
         vocabulary: The one that wrote the codes.
         codes: A file that `encode` wrote.
-        out: Folder for `<relative name>.png`.
-        original_size: Resize each image to the size it came in; otherwise it has the model's size.
+        out: Folder for `<relative name>.png`, and `<relative name>.nii.gz` for volumes, which come on their own grid.
+        original_size: Resize each picture to the size it came in; otherwise it has the model's size.
         overwrite: Write into a folder that is not empty.
 
     Returns:
-        The number of images.
+        The number of scans.
 
     Raises:
         CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
     """
     table = _read(codes, vocabulary)
-    frame = table.drop_columns(["codes", "shape"]).to_pandas()
-    names, intensities = relative_names(list(frame["path"])), intensity_maps(frame)
     grids = _grids(table, codes, vocabulary)
-    out = output_folder(out, overwrite=overwrite)
+    rows = table.drop_columns(["codes", "shape"]).to_pandas()
+    writer = ScanWriter(output_folder(out, overwrite=overwrite), rows, original_size=original_size)
+    at_once = images_at_once(prod(side * vocabulary.autoencoder.downsampling for side in grids.shape[2:]), BATCH_SIZE)
     with progress_bar("decoding") as progress:
-        for start in range(0, len(grids), BATCH_SIZE):
-            for row, image in enumerate(vocabulary.decode(grids[start : start + BATCH_SIZE]).cpu(), start=start):
-                path = out / f"{names[row]}.png"
-                if original_size:
-                    height, width = (int(frame[column][row]) for column in ("height", "width"))
-                    scan = restore_scan(image[0].numpy(), height=height, width=width, intensity=intensities[row])
-                    write_scan(path, scan)
-                else:
-                    write_image(path, image, intensities[row])
-            progress(min(start + BATCH_SIZE, len(grids)), len(grids))
-    return len(grids)
+        for start in range(0, len(grids), at_once):
+            for image in vocabulary.decode(grids[start : start + at_once]).cpu():
+                writer.add(image)
+            progress(min(start + at_once, len(grids)), len(grids))
+    return writer.written
 
 
 def codebook_fingerprint(vocabulary: Vocabulary) -> str:
@@ -98,7 +95,7 @@ def _read(path: Path, vocabulary: Vocabulary) -> pa.Table:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as cause:
         raise CodesError(f"{path}: cannot be read as Parquet: {' '.join(str(cause).split())}") from cause
-    missing = {*_KEPT, "codes", "shape"} - set(table.column_names)
+    missing = {*_NEEDED, "codes", "shape"} - set(table.column_names)
     if missing:
         raise CodesError(f"{path}: not a file of codes: it lacks the columns {', '.join(sorted(missing))}")
     stamp = (table.schema.metadata or {}).get(_CODEBOOK_KEY)
@@ -110,6 +107,8 @@ def _read(path: Path, vocabulary: Vocabulary) -> pa.Table:
 def _grids(table: pa.Table, path: Path, vocabulary: Vocabulary) -> torch.Tensor:
     expected = (vocabulary.autoencoder.quantizer.num_codebooks, *vocabulary.grid)
     shapes = {tuple(shape) for shape in table["shape"].to_pylist()}
+    if vocabulary.autoencoder.spatial_dims == 3 and len(shapes) == 1 and len(min(shapes)) == len(expected):
+        expected = (expected[0], *min(shapes)[1:])  # a whole volume may be larger than those that were learned from
     if shapes - {expected}:
         raise CodesError(f"{path}: expected codes of shape {expected}, found {sorted(shapes - {expected})[0]}")
     rows = [np.asarray(row, dtype=np.int64) for row in table["codes"].to_pylist()]

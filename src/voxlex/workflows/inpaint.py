@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from voxlex.data.canvas import fit_to_canvas
-from voxlex.data.fitting import load_on_canvas
+from voxlex.data.fitting import fit_scan
+from voxlex.data.framing import Frame
 from voxlex.data.pictures import read_picture
 from voxlex.errors import DataError
 from voxlex.evaluation.pictures import sample_sheet
@@ -52,12 +53,16 @@ def inpaint(
         DataError: If a file cannot be read, the mask does not fit, or the folder is in the way.
         ValueError: If an argument is out of range, or a condition unknown.
     """
+    if vocabulary.autoencoder.spatial_dims == 3:
+        raise DataError(f"{image}: volumes are inpainted by Vocabulary.inpaint, not from files")
     size = vocabulary.config.data.size
-    canvas = load_on_canvas(image, size=size)
-    region = _read_mask(mask, size=size, height=canvas.height, width=canvas.width)
+    (canvas, *more), origin, _ = fit_scan(image, Frame(size=size))
+    if more or origin.view != "picture":
+        raise DataError(f"{image}: expected a picture, got a volume; only pictures can be drawn anew")
+    region = _read_mask(mask, size=size, height=origin.height, width=origin.width)
     with progress_bar("inpainting") as progress:
         draws = vocabulary.inpaint(
-            canvas.pixels,
+            canvas,
             region,
             count=count,
             condition=condition,
@@ -67,12 +72,12 @@ def inpaint(
         ).cpu()
     out = output_folder(out, overwrite=overwrite)
     for number, drawn in enumerate(draws):
-        write_image(out / f"draw-{number:04d}.png", drawn, canvas.intensity)
+        write_image(out / f"draw-{number:04d}.png", drawn, origin.intensity)
     deviation = draws.std(dim=0, correction=0)
     deviation = deviation / deviation.max().clamp(min=1e-6)
-    write_image(out / "mean.png", draws.mean(dim=0), canvas.intensity)
-    write_image(out / "deviation.png", deviation, canvas.intensity)
-    original = torch.from_numpy(canvas.pixels / np.iinfo(canvas.pixels.dtype).max).float().expand_as(draws[0])
+    write_image(out / "mean.png", draws.mean(dim=0), origin.intensity)
+    write_image(out / "deviation.png", deviation, origin.intensity)
+    original = torch.from_numpy(canvas / np.iinfo(canvas.dtype).max).float().expand_as(draws[0])
     hidden = original.masked_fill(torch.from_numpy(region), 0)
     pictures = torch.stack([original, hidden, draws.mean(dim=0), deviation, *draws])
     captions = ["original", "known", "mean", "deviation", *(f"draw {number}" for number in range(count))]

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from voxlex.data.prepared import PreparedDataset
+from voxlex.data.selection import images_at_once
 from voxlex.evaluation.generation import GenerationReport, judge_samples, load_features
 from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.types import Image
@@ -81,5 +82,6 @@ def _labels_like(images: PreparedDataset, count: int, *, known: list[str]) -> li
 
 
 def _batches(images: PreparedDataset) -> Iterator[Image]:
-    for start in range(0, len(images), _BATCH_SIZE):
-        yield images.tensor(slice(start, start + _BATCH_SIZE))
+    at_once = images_at_once(images.images[0].size, _BATCH_SIZE)
+    for start in range(0, len(images), at_once):
+        yield images.tensor(slice(start, start + at_once))

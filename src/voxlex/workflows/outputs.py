@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import pandas as pd
 from torch import Tensor
 
+from voxlex.data.cube import write_cube
+from voxlex.data.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 from voxlex.data.intensity import IntensityMap
 from voxlex.data.scans import Scan, write_scan
 from voxlex.errors import DataError
@@ -30,26 +31,37 @@ def output_folder(path: Path, *, overwrite: bool) -> Path:
 
 
 def relative_names(paths: Sequence[str]) -> list[str]:
-    """Return each path without its suffix; with it, where two files differ in nothing else."""
-    stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
+    """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
+    stems = [_stem(path) for path in paths]
     times = Counter(stems)
     return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
 
-def intensity_maps(table: pd.DataFrame) -> list[IntensityMap]:
-    """Return the map back to its own grey values for each row of a table of images.
+def image_suffix(spatial_dims: int) -> str:
+    """Return the suffix of the files that `write_image` writes."""
+    return ".png" if spatial_dims == 2 else ".nii.gz"
 
-    PNG holds no floating-point numbers: images of those are written as 16 bits over their range.
+
+def write_image(path: Path, image: Tensor, intensity: IntensityMap, *, spacing_mm: float | None = None) -> None:
+    """Write an image `(1, *space)` in [0, 1] at the model's size: a picture in grey values, or NIfTI for a volume.
+
+    Args:
+        path: Ends in `image_suffix`.
+        image: Of one channel.
+        intensity: The map back to its own grey values; for a picture see `printable`.
+        spacing_mm: Distance between the voxels of a volume.
     """
-    columns = (table["intensity_low"], table["intensity_high"], table["bit_depth"])
-    return [
-        IntensityMap(low=float(low), high=float(high), bit_depth=int(bits))
-        if bits <= 16
-        else IntensityMap(0, 65535, 16)
-        for low, high, bits in zip(*columns, strict=True)
-    ]
+    if image.ndim == 4:
+        write_cube(path, intensity.from_unit(image[0].numpy()), spacing_mm=spacing_mm or 1.0)
+    else:
+        write_scan(path, Scan(voxels=printable(intensity).from_unit(image[0].numpy())))
 
 
-def write_image(path: Path, image: Tensor, intensity: IntensityMap) -> None:
-    """Write an image `(1, h, w)` in [0, 1] in its own grey values."""
-    write_scan(path, Scan(voxels=intensity.from_unit(image[0].numpy())))
+def printable(intensity: IntensityMap) -> IntensityMap:
+    """Return the map to grey values that PNG can hold: the image's own, or, where it cannot, 16 bits over its range."""
+    return intensity if intensity.dtype.name in ("uint8", "uint16") else IntensityMap(low=0, high=65535, bit_depth=16)
+
+
+def _stem(path: str) -> str:
+    suffix = suffix_of(path)
+    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path

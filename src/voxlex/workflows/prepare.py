@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from voxlex.data.options import PhantomOptions
+from voxlex.data.options import PhantomOptions, SliceOptions
 from voxlex.data.phantom import prepare_phantom
+from voxlex.data.phantom_volumes import prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import PHANTOM
@@ -11,16 +12,42 @@ from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.source import list_skipped
 
 
-def prepare(source: str, *, out: Path, size: int, seed: int, phantom: PhantomOptions) -> PreparedDataset:
-    """Prepare a folder of images, or the phantom, as the folder `out`; the arguments are those of `open_source`.
+def prepare(
+    source: str,
+    *,
+    out: Path,
+    size: int,
+    seed: int,
+    slices: SliceOptions,
+    phantom: PhantomOptions,
+    spacing_mm: float | None = None,
+    allow_leak: bool = False,
+) -> PreparedDataset:
+    """Prepare scans, or the phantom, as the folder `out`; the arguments are those of `open_source`.
+
+    With `spacing_mm`, volumes become cubes; without, slices.
 
     Raises:
         DataError: If the source cannot be used, or `out` exists or cannot be written.
     """
     with progress_bar("preparing") as progress:
-        if source == PHANTOM:
+        if source == PHANTOM and spacing_mm is not None:
+            dataset = prepare_phantom_volumes(
+                phantom, folder=out, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
+            )
+        elif source == PHANTOM:
             dataset = prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
         else:
-            dataset = prepare_folder(source, folder=out, size=size, seed=seed, progress=progress)
+            dataset = prepare_folder(
+                source,
+                folder=out,
+                size=size,
+                seed=seed,
+                spatial_dims=2 if spacing_mm is None else 3,
+                slices=slices,
+                spacing_mm=spacing_mm,
+                allow_leak=allow_leak,
+                progress=progress,
+            )
     list_skipped(dataset)
     return dataset

@@ -1,4 +1,4 @@
-"""Reconstruct images: what the vocabulary makes of them, as files."""
+"""Reconstruct scans: what the vocabulary makes of them, as files."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from voxlex.data.selection import evenly_spaced
 from voxlex.evaluation.pictures import quality_captions, reconstruction_sheet
 from voxlex.evaluation.reconstruction import reconstruct_in_batches
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import intensity_maps, output_folder, relative_names, write_image
+from voxlex.workflows.outputs import output_folder
 from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.scan_writer import ScanWriter, scans_of
 
 SHEET = "reconstructions.png"
 SHOWN = 12
@@ -20,38 +21,48 @@ SHOWN = 12
 def reconstruct(
     vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, inputs: bool = False, overwrite: bool = False
 ) -> int:
-    """Write the reconstruction of every image, and a sheet of originals, reconstructions and differences.
+    """Write the reconstruction of every scan, and a sheet of originals, reconstructions and differences.
+
+    Pictures are written as `<relative name>.png`, at the model's size and in their own grey values; volumes as
+    `<relative name>.nii.gz`, on their own grid and in their own units.
 
     Args:
         vocabulary: A trained vocabulary.
-        dataset: Images at the vocabulary's size.
-        out: Folder for `<relative name>.png`, at the model's size and in the image's own grey values, and the sheet.
-        inputs: Also write each image as the model saw it, `<relative name>.input.png`.
+        dataset: Images at the vocabulary's size; every slice of a volume, if it is to be written as one.
+        out: Folder for the scans and the sheet.
+        inputs: Also write each scan as the model saw it, as `<relative name>.input.png` or `.input.nii.gz`.
         overwrite: Write into a folder that is not empty.
 
     Returns:
-        The number of images.
+        The number of scans.
 
     Raises:
         DataError: If the folder is in the way or cannot be written.
     """
     out = output_folder(out, overwrite=overwrite)
-    names = relative_names(list(dataset.manifest["path"]))
-    intensities = intensity_maps(dataset.manifest)
-    shown = set(evenly_spaced(len(dataset), SHOWN))
+    said = ScanWriter(out, dataset.manifest)
+    seen = ScanWriter(out, dataset.manifest, ending=".input") if inputs else None
+    shown = _rows_to_show(dataset)
     pairs: list[tuple[Tensor, Tensor]] = []
     done = 0
     with progress_bar("reconstructing") as progress:
-        for x, _, x_hat in reconstruct_in_batches(vocabulary.autoencoder, dataset):
+        for x, _, x_hat in reconstruct_in_batches(vocabulary, dataset):
             for original, reconstruction in zip(x, x_hat, strict=True):
-                write_image(out / f"{names[done]}.png", reconstruction, intensities[done])
-                if inputs:
-                    write_image(out / f"{names[done]}.input.png", original, intensities[done])
+                said.add(reconstruction)
+                if seen is not None:
+                    seen.add(original)
                 if done in shown:
                     pairs.append((original, reconstruction))
                 done += 1
             progress(done, len(dataset))
     originals, reconstructions = (torch.stack(side) for side in zip(*pairs, strict=True))
-    captions = quality_captions(originals, reconstructions, [names[row] for row in sorted(shown)])
+    names = [name for scan in scans_of(dataset.manifest) for name in scan.image_names()]
+    captions = quality_captions(originals, reconstructions, [names[row] for row in shown])
     reconstruction_sheet(out / SHEET, originals, reconstructions, captions=captions)
-    return done
+    return said.written
+
+
+def _rows_to_show(dataset: PreparedDataset) -> list[int]:
+    """Rows spread evenly over those that show anything: a whole volume begins and ends with empty slices."""
+    rows = [row for row in range(len(dataset)) if dataset.images[row].any()] or list(range(len(dataset)))
+    return [rows[place] for place in evenly_spaced(len(rows), SHOWN)]

@@ -8,7 +8,7 @@ from voxlex.data.intensity import IntensityMap
 from voxlex.evaluation.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import output_folder, write_image
+from voxlex.workflows.outputs import image_suffix, output_folder, write_image
 from voxlex.workflows.progress import progress_bar
 
 SHEET = "samples.png"
@@ -28,6 +28,8 @@ def sample(
 ) -> None:
     """Write new images as `sample-0000.png` and so on, and all of them together as `samples.png`.
 
+    New volumes are NIfTI files, `sample-0000.nii.gz`, of the vocabulary's spacing; the sheet shows their middle slices.
+
     Args:
         vocabulary: With a prior.
         count: How many.
@@ -45,6 +47,7 @@ def sample(
     with progress_bar("sampling") as progress:
         images = vocabulary.sample(count, condition=condition, seed=seed, progress=progress, **options).cpu()
     out = output_folder(out, overwrite=overwrite)
+    suffix, spacing_mm = image_suffix(images.ndim - 2), vocabulary.config.data.spacing_mm
     for number, image in enumerate(images):
-        write_image(out / f"sample-{number:04d}.png", image, _EIGHT_BITS)
+        write_image(out / f"sample-{number:04d}{suffix}", image, _EIGHT_BITS, spacing_mm=spacing_mm)
     sample_sheet(out / SHEET, images[:SHOWN])

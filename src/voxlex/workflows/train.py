@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from rich.console import Console
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.config import Config, StageConfig
+from voxlex.config import Config, PixelCNNConfig, StageConfig
 from voxlex.data.prepared import PreparedDataset
 from voxlex.errors import ConfigError, RunError
 from voxlex.evaluation.reconstruction import encode_dataset
@@ -17,15 +18,22 @@ from voxlex.models import VQVAE
 from voxlex.priors import Conditions
 from voxlex.priors.conditions import Condition
 from voxlex.run_folder import RunFolder, versions
+from voxlex.training.augmentation import Augmentation
 from voxlex.training.budget import Budget
 from voxlex.training.checkpoint import save_weights, state_file
 from voxlex.training.devices import automatic_precision, launch
 from voxlex.training.loop import Schedule, fit
+from voxlex.training.memory import estimate_step_memory
 from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
+from voxlex.training.patches import Patches
 from voxlex.types import Codes
 from voxlex.vocabulary import load
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.source import open_for
+
+_FEWEST_CELLS = (
+    4  # on volumes of 2 cells a side, oneDNN's bfloat16 gradients of 3³ kernels are not numbers (torch 2.13)
+)
 
 Stage = Literal["autoencoder", "prior", "all"]
 
@@ -136,13 +144,18 @@ class _TrainingRun:
         """Train the first stage with a share of the run's minutes."""
         torch.manual_seed(self.config.training.seed)
         autoencoder = build_autoencoder(self.config.model)
+        stage = self.config.training.autoencoder
+        autoencoder.checkpoint_activations = stage.checkpoint_activations
         objective = AutoencoderObjective(
             autoencoder=autoencoder,
             training=self.training,
             validation=self.validation,
             loss_weights=asdict(self.config.losses),
-            continuous_share=self.config.training.autoencoder.continuous_share,
+            continuous_share=stage.continuous_share,
+            patches=self._patches(),
+            augmentation=self._augmentation(),
         )
+        self._announce_memory(autoencoder)
         before = self.folder.metadata().get("stages", {}).get(objective.name)
         self._fit(objective, self.config.training.autoencoder, share, self.folder.autoencoder_file)
         if before and self.fabric.is_global_zero and before["steps"] != self._steps(objective.name):
@@ -150,6 +163,38 @@ class _TrainingRun:
             self.folder.prior_file.unlink(missing_ok=True)
             state_file(self.folder.path, PriorObjective.name).unlink(missing_ok=True)
         return autoencoder
+
+    def _patches(self) -> Patches | None:
+        stage = self.config.training.autoencoder
+        if stage.patch_size is None:
+            return None
+        return Patches(
+            self.training,
+            size=stage.patch_size,
+            foreground_share=stage.foreground_share,
+            seed=self.config.training.seed,
+        )
+
+    def _augmentation(self) -> Augmentation | None:
+        augment = self.config.training.autoencoder.augment
+        return Augmentation(**asdict(augment), seed=self.config.training.seed) if augment.active else None
+
+    def _announce_memory(self, autoencoder: VQVAE) -> None:
+        """Say before a long run what it will need, where that may be much: of volumes and patches."""
+        stage, dims = self.config.training.autoencoder, autoencoder.spatial_dims
+        if not self.fabric.is_global_zero or (dims == 2 and stage.patch_size is None):
+            return
+        space = (stage.patch_size or self.config.data.size,) * dims
+        memory = estimate_step_memory(
+            autoencoder,
+            space=space,
+            batch_size=stage.batch_size,
+            autocast=torch.bfloat16 if self.precision == "bf16-mixed" else None,
+        )
+        shape = "×".join(map(str, space))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"memory: a step of {stage.batch_size} × {shape} will take about {memory.total / 1e9:.2f} GB"
+        )
 
     def _steps(self, stage: str) -> int:
         return self.folder.metadata()["stages"][stage]["steps"]
@@ -211,9 +256,28 @@ def _check(config: Config) -> None:
         raise ConfigError(
             f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
         )
-    if (config.model.spatial_dims, config.model.in_channels) != (2, 1):
-        found = f"spatial_dims {config.model.spatial_dims} and in_channels {config.model.in_channels}"
-        raise ConfigError(f"model: prepared images are grey and flat, spatial_dims 2 and in_channels 1, got {found}")
+    if config.model.in_channels != 1:
+        raise ConfigError(f"model.in_channels: prepared images are grey, expected 1, got {config.model.in_channels}")
+    dims, spacing_mm = config.model.spatial_dims, config.data.spacing_mm
+    if (dims == 3) != (spacing_mm is not None):
+        raise ConfigError(
+            "data.spacing_mm: goes with model.spatial_dims 3, and with that only, "
+            f"got {spacing_mm} and spatial_dims {dims}"
+        )
+    size = config.training.autoencoder.patch_size
+    if size is not None and (size % patch or size > config.data.size):
+        raise ConfigError(
+            f"training.autoencoder.patch_size: expected a multiple of {patch}, the network's downsampling, up to "
+            f"data.size {config.data.size}, got {size}"
+        )
+    side = size or config.data.size
+    if dims == 3 and side < _FEWEST_CELLS * patch:
+        raise ConfigError(
+            f"{'data.size' if size is None else 'training.autoencoder.patch_size'}: expected at least "
+            f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times the network's downsampling, got {side}"
+        )
+    if dims == 3 and isinstance(config.prior, PixelCNNConfig):
+        raise ConfigError("prior.kind: pixelcnn draws images only; for volumes take masked or transformer")
     if config.training.steps is None and not (config.training.minutes or 0) > 0:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 

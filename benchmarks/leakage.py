@@ -1,0 +1,114 @@
+"""How much a split that leaks flatters: the same test images, with their near-duplicates in training or not.
+
+    python benchmarks/leakage.py SOURCE [--minutes 10 | --steps 5000] [--recipe default] [--out runs/leakage]
+
+Files are divided one by one, as tutorials do; "leaking" learns from a training part that holds the near-duplicates
+("twins") of test images, "clean" from one of the same size that holds other images in their place. Both are measured on
+the same test images: all, those with twins, and, to see how far two runs differ by chance, those without. Bits per code
+are of each run's own vocabulary; compare them between the rows of one run first.
+"""
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from voxlex.config import load_recipe, with_budget
+from voxlex.data.manifest import index_source
+from voxlex.data.prepare import prepare_folder
+from voxlex.data.prepared import PreparedDataset
+from voxlex.data.splits import assign_splits
+from voxlex.evaluation.likelihood import evaluate_prior
+from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.vocabulary import Vocabulary, load
+from voxlex.workflows.train import train
+
+SHOWN = ("reconstruction.ssim", "reconstruction.psnr_db", "reconstruction.l1", "prior.bits_per_code")
+
+
+def two_divisions(groups: pd.Series, *, seed: int) -> dict[str, pd.Series]:
+    """Divide images by file, once with the test images' twins in training and once without; "" is left out.
+
+    Args:
+        groups: By path: images that show the same slice, or the same subject, are in one group.
+        seed: Seed of the division.
+    """
+    splits = pd.Series(assign_splits(list(groups.index), seed=seed), index=groups.index)
+    of_test = groups.isin(set(groups[splits == "test"]))
+    others = splits.where((splits == "test") | ~of_test, "")
+    twins = splits.index[(splits == "train") & of_test]
+    # As many of the others make room for the twins: the two training parts are of one size.
+    candidates = others.index[others == "train"].to_numpy()
+    dropped = np.random.default_rng(seed).permutation(candidates)[: len(twins)]
+    leaking = others.copy()
+    leaking[twins] = "train"
+    leaking[dropped] = ""
+    return {"leaking": leaking, "clean": others}
+
+
+def write_table(source: str, splits: pd.Series, path: Path) -> None:
+    """Write the images that have a split as a table of them."""
+    index = index_source(source)
+    table = index.table.drop(columns=["group", "split"], errors="ignore").set_index("path", drop=False)
+    table = table.loc[splits.index[splits != ""]]
+    table["split"] = splits[table.index]
+    table["twin_of"] = table["path"]  # names the file, whatever folder the paths are relative to
+    table.assign(path=[str((index.root / name).absolute()) for name in table["path"]]).to_csv(path, index=False)
+
+
+def rows_of(dataset: PreparedDataset, chosen: np.ndarray) -> PreparedDataset:
+    """View some images of a data set."""
+    rows = np.flatnonzero(chosen)
+    manifest = dataset.manifest.iloc[rows].reset_index(drop=True)
+    return replace(dataset, images=np.asarray(dataset.images[rows]), manifest=manifest)
+
+
+def figures_of(vocabulary: Vocabulary, images: PreparedDataset) -> dict[str, float]:
+    """Measure reconstructions and bits per code."""
+    found = evaluate_reconstruction(vocabulary.autoencoder, images)
+    figures = dict(found.figures)
+    if vocabulary.prior is not None:
+        conditions = vocabulary.prior.conditions.look_up(images.manifest)
+        pixels = images.images[0, 0].size
+        figures |= evaluate_prior(vocabulary.prior, found.codes, conditions, pixels_per_image=pixels)
+    return {name: figures[name] for name in SHOWN if name in figures}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--recipe", default="default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/leakage"))
+    options = parser.parse_args()
+    minutes = None if options.steps else options.minutes
+    config = with_budget(load_recipe(options.recipe), minutes=minutes, steps=options.steps)
+    out, arguments = options.out, {"size": config.data.size, "seed": options.seed}
+    shutil.rmtree(out, ignore_errors=True)
+
+    whole = prepare_folder(options.source, folder=out / "whole", **arguments).manifest.set_index("path")
+    divisions = two_divisions(whole["group"], seed=options.seed)
+    rows = {}
+    for name, splits in divisions.items():
+        write_table(options.source, splits, out / f"{name}.csv")
+        data = prepare_folder(out / f"{name}.csv", folder=out / f"{name}-data", allow_leak=True, **arguments)
+        train(str(out / f"{name}-data"), out=out / name, config=config, overwrite=True)
+        vocabulary, test = load(out / name), data.subset("test")
+        taught = set(whole["group"][divisions["leaking"] == "train"])
+        twins = test.manifest["twin_of"].map(whole["group"]).isin(taught).to_numpy()
+        parts = {"all": twins | True, "with twins": twins, "without": ~twins}
+        for part, chosen in parts.items():
+            if chosen.any():
+                images = rows_of(test, chosen)
+                rows[name, part] = {"images": len(images), **figures_of(vocabulary, images)}
+        print(f"{name}: {len(data.subset('train'))} training images", flush=True)
+    print(pd.DataFrame(rows).T.rename_axis(["training", "test images"]).to_string(float_format="{:.4f}".format))
+
+
+if __name__ == "__main__":
+    main()

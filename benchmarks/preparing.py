@@ -1,0 +1,133 @@
+"""How long preparing takes, beside what it cannot go below; and how long training waits for prepared images.
+
+    python benchmarks/preparing.py FOLDER           # of pictures, such as JPEGs; prepared at 128×128
+    python benchmarks/preparing.py --volumes 100    # of the MNI152 template with noise, as .nii.gz; beside gzip alone
+    python benchmarks/preparing.py --steps 60       # share of a training step spent on loading its batch
+
+Prints seconds by the wall clock, and of processor time, which other work on the machine does not lengthen.
+"""
+
+import argparse
+import gzip
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from voxlex.assembly import build_autoencoder
+from voxlex.config import Config
+from voxlex.data.options import PhantomOptions, SliceOptions
+from voxlex.data.phantom import prepare_phantom
+from voxlex.data.prepare import prepare_folder
+from voxlex.data.prepared import PreparedDataset
+from voxlex.training.batches import Batches
+from voxlex.training.devices import automatic_precision, launch, lay_out_channels_last
+from voxlex.training.objectives import AutoencoderObjective
+from voxlex.training.optimizer import adamw
+
+Made = TypeVar("Made")
+
+
+def timed(work: Callable[[], Made]) -> tuple[float, float, Made]:
+    """Return seconds by the wall clock, seconds of the processors, and what the work returned."""
+    wall, processor = time.perf_counter(), time.process_time()
+    result = work()
+    return time.perf_counter() - wall, time.process_time() - processor, result
+
+
+def time_pictures(folder: Path, *, size: int) -> None:
+    """Prepare a folder of pictures."""
+    with tempfile.TemporaryDirectory() as scratch:
+        wall, processor, dataset = timed(lambda: prepare_folder(folder, folder=Path(scratch) / "out", size=size))
+        print(f"{len(dataset)} pictures at {size}×{size}: {wall:.1f} s, {processor:.1f} s of processor time")
+
+
+def make_volumes(folder: Path, *, count: int) -> list[Path]:
+    """Write heads of 1 mm in `int16`, with noise as scanners have it, since smooth volumes are decompressed faster."""
+    import nibabel
+    from nilearn.datasets import load_mni152_template
+
+    template = load_mni152_template(resolution=1)
+    head = template.get_fdata(dtype=np.float32) * 1000
+    rng = np.random.default_rng(0)
+    paths = [folder / "in" / f"sub-{number:03d}.nii.gz" for number in range(count)]
+    paths[0].parent.mkdir()
+    for path in paths:
+        noise = rng.standard_normal((2, *head.shape), np.float32) * 15
+        image = nibabel.Nifti1Image(np.hypot(head + noise[0], noise[1]).astype(np.int16), template.affine)
+        path.write_bytes(gzip.compress(image.to_bytes(), 1))
+    return paths
+
+
+def decompress(paths: list[Path]) -> int:
+    """Do what is the least that reading the volumes takes: gzip, in as many threads as there are cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return sum(pool.map(lambda path: len(gzip.decompress(path.read_bytes())), paths))
+
+
+def time_volumes(count: int, *, size: int) -> None:
+    """Prepare the slices of volumes, and decompress the same files."""
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = make_volumes(Path(scratch), count=count)
+        decompress(paths)  # so that both read from memory
+        wall, processor, content = timed(lambda: decompress(paths))
+        print(f"gzip alone, {count} volumes, {content / 1e9:.2f} GB: {wall:.1f} s, {processor:.1f} s of processor time")
+        for number, options in enumerate(({"slices": SliceOptions(count=12)}, {}, {"whole": True})):
+            prepare = partial(prepare_folder, paths[0].parent, folder=Path(scratch) / f"out-{number}", size=size)
+            prepared, busy, dataset = timed(partial(prepare, **options))
+            said = f"{prepared:.1f} s, {busy:.1f} s of processor time"
+            print(f"prepare, {len(dataset)} slices: {said}: {busy / processor:.2f} of gzip alone")
+
+
+def time_waiting(steps: int, *, size: int) -> None:
+    """Train on a prepared phantom, and see which share of a step its batch takes to load."""
+    with tempfile.TemporaryDirectory() as scratch:
+        options = PhantomOptions(subjects=24)
+        dataset = prepare_phantom(options, folder=Path(scratch) / "phantom", size=size).subset("train")
+        shares = list(waiting_shares(dataset, Config(), steps=steps))
+    print(f"loading takes {100 * statistics.median(shares):.2f} % of a training step")
+
+
+def waiting_shares(dataset: PreparedDataset, config: Config, *, steps: int) -> Iterator[float]:
+    """Yield the share of loading in each of some training steps with the default recipe."""
+    autoencoder = build_autoencoder(config.model)
+    lay_out_channels_last(autoencoder)
+    objective = AutoencoderObjective(
+        autoencoder=autoencoder, training=dataset, validation=dataset, loss_weights={"l1": 1.0}
+    )
+    optimizer = adamw(autoencoder, learning_rate=1e-4, weight_decay=0.0, betas=(0.9, 0.99))
+    fabric = launch(accelerator="cpu", precision=automatic_precision("cpu"))
+    module, optimizer = fabric.setup(autoencoder, optimizer)
+    batches = Batches(rows=len(dataset), batch_size=config.training.autoencoder.batch_size, seed=0)
+    for number in range(steps):
+        started = time.perf_counter()
+        batch = objective.load(batches[number], step=number)
+        loaded = time.perf_counter()
+        losses = objective.step(module, batch, progress=0.5).losses
+        optimizer.zero_grad()
+        fabric.backward(torch.stack(list(losses.values())).sum())
+        optimizer.step()
+        yield (loaded - started) / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path, nargs="?")
+    parser.add_argument("--volumes", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--size", type=int, default=128)
+    arguments = parser.parse_args()
+    if arguments.pictures:
+        time_pictures(arguments.pictures, size=arguments.size)
+    if arguments.volumes:
+        time_volumes(arguments.volumes, size=arguments.size)
+    if arguments.steps:
+        time_waiting(arguments.steps, size=arguments.size)

@@ -1,0 +1,69 @@
+"""Encode and decode a whole 256³ volume through tiles: time, peak memory, and the error at seams beside elsewhere.
+
+    python benchmarks/tiled_volume.py [--run RUN] [--side 256] [--halo CELLS]
+
+Without a run, an untrained network of the default shape (4 voxels a code, 1,024 codewords) is used: what it makes of a
+volume means nothing, but takes as long and as much memory as if it did.
+"""
+
+import argparse
+import resource
+import sys
+import time
+
+import torch
+
+from voxlex.assembly import build_autoencoder
+from voxlex.config import ModelConfig
+from voxlex.data.phantom_volumes import generate_volume
+from voxlex.models import VQVAE, tiling
+from voxlex.vocabulary import load
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", help="run folder of a vocabulary of volumes")
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--halo", type=int, help="cells; the network's reach by default")
+    parser.add_argument("--tile", type=int, help="cells of a tile, halo excluded")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    autoencoder = load(arguments.run).autoencoder if arguments.run else build_autoencoder(ModelConfig(spatial_dims=3))
+    autoencoder.eval()
+    coarse = generate_volume(0, size=arguments.side // 2, spacing_mm=384 / arguments.side)[None]
+    volume = torch.nn.functional.interpolate(coarse, scale_factor=2, mode="trilinear")
+    print(f"before: {peak_gb():.2f} GB")
+    started = time.perf_counter()
+    codes = tiling.encode_tiled(autoencoder, volume, tile=arguments.tile, halo=arguments.halo)
+    print(
+        f"encoded to {tuple(codes.shape[2:])} codes in {time.perf_counter() - started:.0f} s, peak {peak_gb():.2f} GB"
+    )
+    started = time.perf_counter()
+    image = tiling.decode_tiled(autoencoder, codes, tile=arguments.tile, halo=arguments.halo)
+    print(f"decoded in {time.perf_counter() - started:.0f} s, peak {peak_gb():.2f} GB")
+    at_seams, elsewhere = error_at_seams(autoencoder, image, volume, tile=arguments.tile, halo=arguments.halo)
+    print(f"mean error at seams {at_seams:.5f}, elsewhere {elsewhere:.5f}: {at_seams / elsewhere:.3f} times")
+
+
+def error_at_seams(
+    autoencoder: VQVAE, image: torch.Tensor, volume: torch.Tensor, *, tile: int | None, halo: int | None
+) -> tuple[float, float]:
+    """Mean error in the foreground within one cell of where two tiles meet, and in the rest of the foreground."""
+    patch = autoencoder.downsampling
+    grid = tuple(side // patch for side in volume.shape[2:])
+    near = torch.zeros(volume.shape[2:], dtype=torch.bool)
+    for axis, starts in enumerate(tiling.seams(autoencoder, grid, tile=tile, halo=halo)):
+        for start in starts:
+            near.narrow(axis, start * patch - patch, 2 * patch).fill_(True)
+    error = (image - volume).abs()[0, 0]
+    foreground = volume[0, 0] > volume.mean()
+    return float(error[near & foreground].mean()), float(error[~near & foreground].mean())
+
+
+def peak_gb() -> float:
+    """Most memory that this process has held, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The command that writes the embedded data set as files: slices as PNG, or whole heads as NIfTI."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voxlex.data.options import PhantomOptions
+
+
+@dataclass(kw_only=True)
+class Phantom:
+    """Write the embedded data set as files, to try things on: slices as PNG, or whole heads as NIfTI.
+
+    Attributes:
+        out: Folder for the files.
+        volumes: Whole heads, `sub-001.nii.gz`, instead of slices, `sub-001/slice-01.png`.
+        size: Side of the slices in pixels, or of the cubes in voxels; 128 or 64 by default.
+        spacing_mm: Distance between the voxels of a cube.
+        seed: Of the subjects.
+        overwrite: Write into a folder that is not empty.
+        phantom: What the subjects should be like.
+    """
+
+    out: Path
+    volumes: bool = False
+    size: int | None = None
+    spacing_mm: float = 3.0
+    seed: int = 0
+    overwrite: bool = False
+    phantom: PhantomOptions = field(default_factory=PhantomOptions)
+
+    def run(self) -> None:
+        """Write them."""
+        from voxlex.workflows.phantom import write
+
+        count = write(
+            self.out,
+            options=self.phantom,
+            size=self.size or (64 if self.volumes else 128),
+            spacing_mm=self.spacing_mm if self.volumes else None,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+        print(f"{count} {'volumes' if self.volumes else 'slices'} in {self.out}")

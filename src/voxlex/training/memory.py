@@ -1,0 +1,86 @@
+"""How much memory a training step of the autoencoder will take, told from one of a small image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from voxlex.models import VQVAE
+
+_CELLS = 4  # side of the small image, in cells of the code grid
+_BYTES_PER_WEIGHT = 16  # float32: the weight, its gradient, and AdamW's two running averages
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Estimated peak of one training step, in bytes.
+
+    Attributes:
+        weights: Weights, gradients and the optimiser's averages.
+        activations: What the backward pass needs of the forward pass, and the largest gradient on its way.
+    """
+
+    weights: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Bytes in all; what PyTorch itself needs is not counted."""
+        return self.weights + self.activations
+
+
+def estimate_step_memory(
+    autoencoder: VQVAE, *, space: Sequence[int], batch_size: int, autocast: torch.dtype | None = None
+) -> StepMemory:
+    """Estimate the memory of a training step.
+
+    One small image goes through encoder and decoder, and what they keep for the backward pass is counted; for
+    convolutions that grows in proportion to the image.
+
+    Args:
+        autoencoder: The model, on the CPU; it is not changed.
+        space: Sides of the images or patches.
+        batch_size: How many of them in a step.
+        autocast: Type of reduced-precision arithmetic, if any.
+    """
+    dims = autoencoder.spatial_dims
+    side = _CELLS * autoencoder.downsampling
+    x = torch.zeros(1, autoencoder.in_channels, *[side] * dims)
+    with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        z_e, encoder = _kept(autoencoder.encoder, x)
+        _, decoder = _kept(autoencoder.decoder, z_e.detach().requires_grad_())
+    at_loss = 4 * x.nbytes  # image, reconstruction, their difference, and its gradient
+    kept = max(encoder.total, decoder.total) if autoencoder.checkpoint_activations else encoder.total + decoder.total
+    scale = batch_size * prod(space) / side**dims
+    weights = sum(parameter.numel() for parameter in autoencoder.parameters()) * _BYTES_PER_WEIGHT
+    activations = kept + 2 * max(encoder.largest, decoder.largest) + at_loss
+    return StepMemory(weights=weights, activations=round(activations * scale))
+
+
+@dataclass
+class _Kept:
+    total: int = 0
+    largest: int = 0
+
+
+def _kept(network: nn.Module, x: Tensor) -> tuple[Tensor, _Kept]:
+    """Apply a network; count the bytes that it keeps for the backward pass, besides its weights."""
+    kept = _Kept()
+    seen = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    alive = []  # so that no address is used twice
+    # Reduced precision keeps a copy of each kernel, which does not grow with the image.
+    shapes = {parameter.shape for parameter in network.parameters()}
+
+    def count(tensor: Tensor) -> Tensor:
+        address = tensor.untyped_storage().data_ptr()
+        if address not in seen and tensor.shape not in shapes:
+            seen.add(address)
+            alive.append(tensor)
+            kept.total += tensor.untyped_storage().nbytes()
+            kept.largest = max(kept.largest, tensor.untyped_storage().nbytes())
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        return network(x), kept

@@ -1,0 +1,30 @@
+"""Write the embedded data set as files."""
+
+from pathlib import Path
+
+from voxlex.data.options import PhantomOptions
+from voxlex.data.phantom import write_phantom
+from voxlex.data.phantom_volumes import write_phantom_volumes
+from voxlex.workflows.outputs import output_folder
+from voxlex.workflows.progress import progress_bar
+
+
+def write(
+    out: Path, *, options: PhantomOptions, size: int, spacing_mm: float | None, seed: int, overwrite: bool = False
+) -> int:
+    """Write the phantom's slices as PNG, or, with `spacing_mm`, its heads as NIfTI.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        DataError: If the folder is in the way, or a file cannot be written.
+    """
+    output_folder(out, overwrite=overwrite)
+    if spacing_mm is None:
+        return len(write_phantom(out, options=options, size=size, seed=seed))
+    with progress_bar("writing") as progress:
+        paths = write_phantom_volumes(
+            out, options=options, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
+        )
+    return len(paths)
