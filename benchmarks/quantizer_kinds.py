@@ -46,7 +46,7 @@ def run(recipe: str, source: Path, options: argparse.Namespace) -> dict[str, flo
     if not figures.exists():
         settings = ["--minutes", options.minutes, "--training.prior-share", options.prior_share]
         voxlex("train", source, "--out", out, "--recipe", recipe, "--overwrite", *settings)
-        voxlex("evaluate", out, source, "--json", figures)
+        voxlex("evaluate", out, source, "--samples", 0, "--json", figures)
     quantizer = build_quantizer(load_recipe(recipe).model.quantizer)
     found = json.loads(figures.read_text())
     found["bits_per_cell"] = quantizer.num_codebooks * log2(quantizer.num_embeddings)

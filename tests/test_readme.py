@@ -5,11 +5,14 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from voxlex.cli import main
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantom import write_phantom
+from voxlex.data.phantom_volumes import write_phantom_volumes
+from voxlex.data.scans import Scan, write_scan
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +52,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "scans" / label).mkdir(parents=True)
         for number, path in enumerate(paths):
             shutil.move(path, root / "scans" / label / f"{number:02d}.png")
+    mask = np.zeros((128, 128), np.uint8)
+    mask[48:80, 48:80] = 255
+    write_scan(root / "mask.png", Scan(voxels=mask))
+    (volume,) = write_phantom_volumes(root / "raw" / "patient", options=PhantomOptions(subjects=1), size=32)
+    shutil.move(volume, root / "patient.nii.gz")
     return root
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -26,6 +27,9 @@ from voxlex.training.checkpoint import load_weights
 from voxlex.types import Codes, Image
 
 _BATCH_SIZE = 64
+_CELLS_AT_ONCE = 2**17
+"""Cells of the code grids drawn at a time; a prior keeps a few kB of each."""
+
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -112,9 +116,10 @@ class Vocabulary:
             raise ValueError(f"count: expected at least 1, got {count}")
         generator = self._generator(seed)
         given = self._encoded(condition, count)
+        at_once = max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // prod(self.grid)))
         batches = []
-        for start in range(0, count, _BATCH_SIZE):
-            size = min(_BATCH_SIZE, count - start)
+        for start in range(0, count, at_once):
+            size = min(at_once, count - start)
             batch = self.prior.sample(
                 size,
                 condition=None if given is None else given[start : start + size],

@@ -11,7 +11,7 @@ from voxlex.data.prepare import prepare_folder
 from voxlex.errors import DataError
 
 from ..conftest import picture
-from ..volumes import LAS, head, write_volume
+from ..heads import LAS, head, write_volume
 from .brains import brains
 
 
