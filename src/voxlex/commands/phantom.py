@@ -14,6 +14,7 @@ class Phantom:
         out: Folder for the files.
         volumes: Whole heads, `sub-001.nii.gz`, instead of slices, `sub-001/slice-01.png`.
         size: Side of the slices in pixels, or of the cubes in voxels; 128 or 64 by default.
+        labels: Folder of label maps: write a volume of random contrast for each instead, on its own grid.
         spacing_mm: Distance between the voxels of a cube.
         seed: Of the subjects.
         overwrite: Write into a folder that is not empty.
@@ -22,6 +23,7 @@ class Phantom:
 
     out: Path
     volumes: bool = False
+    labels: Path | None = None
     size: int | None = None
     spacing_mm: float = 3.0
     seed: int = 0
@@ -30,8 +32,12 @@ class Phantom:
 
     def run(self) -> None:
         """Write them."""
-        from voxlex.workflows.phantom import write
+        from voxlex.workflows.phantom import write, write_from_labels
 
+        if self.labels is not None:
+            count = write_from_labels(self.out, self.labels, seed=self.seed, overwrite=self.overwrite)
+            print(f"{count} volumes in {self.out}")
+            return
         count = write(
             self.out,
             options=self.phantom,

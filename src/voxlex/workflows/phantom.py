@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from voxlex.data.label_maps import write_synthesised
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantom import write_phantom
 from voxlex.data.phantom_volumes import write_phantom_volumes
@@ -28,3 +29,17 @@ def write(
             out, options=options, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
         )
     return len(paths)
+
+
+def write_from_labels(out: Path, labels: Path, *, seed: int, overwrite: bool = False) -> int:
+    """Write a made-up volume for every label map of a folder.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        DataError: If the folder is in the way, or a label map cannot be used.
+    """
+    output_folder(out, overwrite=overwrite)
+    with progress_bar("writing") as progress:
+        return len(write_synthesised(out, labels, seed=seed, progress=progress))
