@@ -5,9 +5,9 @@ its reach, as it is by default, a tile comes out as if the whole had gone throug
 a smaller halo, which is faster, tiles differ a little, and the decoder's are blended into each other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
-from math import ceil
+from math import ceil, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -46,13 +46,11 @@ def encode_tiled(
     codes: Codes | None = None
     for image in range(len(x)):
         for spans in _spans(grid, tile=tile, halo=halo):
-            part = x[(slice(image, image + 1), slice(None), *(span.seen(autoencoder.downsampling) for span in spans))]
-            found = autoencoder.encode(part)
+            found = autoencoder.encode(x[_region(image, [span.seen(autoencoder.downsampling) for span in spans])])
             if codes is None:
                 codes = found.new_empty(len(x), found.shape[1], *grid)
-            codes[(image, slice(None), *(span.own() for span in spans))] = found[
-                (0, slice(None), *(span.own_within_seen() for span in spans))
-            ]
+            inner = found[_region(0, [span.own_within_seen() for span in spans])]
+            codes[_region(image, [span.own() for span in spans])] = inner
     assert codes is not None
     return codes
 
@@ -75,22 +73,18 @@ def decode_tiled(autoencoder: VQVAE, codes: Codes, *, tile: int | None = None, h
     )
     for image in range(len(codes)):
         for spans in _spans(grid, tile=tile, halo=halo + _BLEND):
-            part = codes[(slice(image, image + 1), slice(None), *(span.seen() for span in spans))]
-            decoded = autoencoder.decode(part)[0]
-            for axis, span in enumerate(spans):
+            decoded = autoencoder.decode(codes[_region(image, [span.seen() for span in spans])])
+            for axis, span in enumerate(spans, start=2):
                 shape = [1] * decoded.ndim
-                shape[1 + axis] = -1
+                shape[axis] = -1
                 decoded *= span.fade(patch).to(decoded).view(shape)
-            images[(image, slice(None), *(span.seen(patch) for span in spans))] += decoded
+            images[_region(image, [span.seen(patch) for span in spans])] += decoded
     return images
 
 
 def needs_tiles(autoencoder: VQVAE, grid: tuple[int, ...]) -> bool:
     """Tell whether an image of so many cells is too large to go through the networks at once."""
-    pixels = 1
-    for side in grid:
-        pixels *= side * autoencoder.downsampling
-    return pixels > LARGEST_TILE
+    return prod(side * autoencoder.downsampling for side in grid) > LARGEST_TILE
 
 
 def seams(
@@ -158,6 +152,10 @@ def _spans(grid: tuple[int, ...], *, tile: int, halo: int) -> Iterator[tuple[_Sp
             ]
         )
     return product(*axes)
+
+
+def _region(image: int, spans: Sequence[slice]) -> tuple[slice, ...]:
+    return (slice(image, image + 1), slice(None), *spans)
 
 
 def _tile_side(autoencoder: VQVAE, halo: int) -> int:
