@@ -17,6 +17,9 @@ from voxlex.workflows.progress import progress_bar
 SHOWN_SAMPLES = 64
 """Enough for a sheet, however few the held-out images are."""
 
+SHOWN_VOLUMES = 24
+"""Fewer, of volumes: each takes as long as dozens of images, and shows three slices."""
+
 SHOWN_PAIRS = 6
 """Samples that are shown beside the training image nearest to them."""
 
@@ -57,7 +60,8 @@ def generate_and_judge(
     """
     describe = load_features(features)
     held_out, training = dataset.subset("test"), dataset.subset("train")
-    count = min(count, max(len(held_out) // 2, SHOWN_SAMPLES))
+    shown = SHOWN_SAMPLES if vocabulary.autoencoder.spatial_dims == 2 else SHOWN_VOLUMES
+    count = min(count, max(len(held_out) // 2, shown))
     labels = _labels_like(held_out, count, known=vocabulary.labels)
     with progress_bar("sampling") as progress:
         samples = vocabulary.sample(
