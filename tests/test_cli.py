@@ -224,12 +224,18 @@ def test_sizes_that_do_not_fit_the_network(scans: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "o").exists()
 
 
-@pytest.mark.parametrize(("option", "value"), [("--model.spatial-dims", "3"), ("--model.in-channels", "3")])
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--model.spatial-dims", "3", "data.spacing_mm: goes with model.spatial_dims 3"),
+        ("--model.in-channels", "3", "model.in_channels: prepared images are grey, expected 1, got 3"),
+    ],
+)
 def test_models_that_do_not_fit_the_images(
-    option: str, value: str, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    option: str, value: str, message: str, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, "train", scans, "--out", tmp_path / "o", option, value)
-    assert "prepared images are grey and flat" in said
+    assert message in said
     assert not (tmp_path / "o").exists()
 
 
