@@ -25,7 +25,7 @@ import torch
 from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
 from voxlex.data.options import PhantomOptions, SliceOptions
-from voxlex.data.phantom import prepare_phantom
+from voxlex.data.phantoms.slices import prepare_phantom
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
 from voxlex.training.batches import Batches

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from voxlex.cli import main
-from voxlex.data.catalogue import CATALOGUE, Archive, PublicSet
+from voxlex.data.public.catalogue import CATALOGUE, Archive, PublicSet
 
 Capture = pytest.CaptureFixture[str]
 

@@ -10,8 +10,8 @@ import pytest
 
 from voxlex.cli import main
 from voxlex.data.options import PhantomOptions
-from voxlex.data.phantom import write_phantom
-from voxlex.data.phantom_volumes import write_phantom_volumes
+from voxlex.data.phantoms.slices import write_phantom
+from voxlex.data.phantoms.volumes import write_phantom_volumes
 from voxlex.data.scans import Scan, write_scan
 
 pytestmark = pytest.mark.slow

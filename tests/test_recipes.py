@@ -10,7 +10,7 @@ from PIL import Image
 from voxlex.cli import main
 from voxlex.config import recipe_names
 from voxlex.data.options import PhantomOptions
-from voxlex.data.phantom import write_phantom
+from voxlex.data.phantoms.slices import write_phantom
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from voxlex.cli import main
-from voxlex.data.phantom_volumes import generate_volume
+from voxlex.data.phantoms.volumes import generate_volume
 from voxlex.models import tiling
 from voxlex.vocabulary import load
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from voxlex.data.manifest import INDEX_COLUMNS, index_source, join_table
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import open_source
+from voxlex.data.tables.manifest import INDEX_COLUMNS, index_source, join_table
 from voxlex.errors import DataError
 
 from .conftest import picture

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from voxlex.data.atomic import atomic_folder
+from voxlex.data.formats.pictures import MIN_SIDE
 from voxlex.data.grouping import divide
-from voxlex.data.pictures import MIN_SIDE
 from voxlex.data.prepared import (
     IMAGES_FILE,
     PreparedDataset,

@@ -9,14 +9,14 @@ import numpy as np
 
 from voxlex.data.canvas import fit_to_canvas, restore_from_canvas
 from voxlex.data.cube import fit_to_cube, head_centre, restore_from_cube
-from voxlex.data.finding import IMAGE_SUFFIXES, suffix_of
+from voxlex.data.formats.pictures import MIN_SIDE, read_picture
 from voxlex.data.framing import Frame
 from voxlex.data.intensity import ConstantImageError, IntensityMap
 from voxlex.data.orientation import canonical_grid
 from voxlex.data.origin import Origin
-from voxlex.data.pictures import MIN_SIDE, read_picture
 from voxlex.data.scans import Scan, StoredGrid, read_scan
 from voxlex.data.slicing import Stack
+from voxlex.data.tables.finding import IMAGE_SUFFIXES, suffix_of
 from voxlex.errors import DataError
 
 

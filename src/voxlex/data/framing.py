@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from voxlex.data.manifest import Index
+from voxlex.data.formats.pictures import MIN_SIDE
 from voxlex.data.options import SliceOptions
-from voxlex.data.pictures import MIN_SIDE
 from voxlex.data.scans import is_volume
+from voxlex.data.tables.manifest import Index
 from voxlex.errors import ConfigError
 
 

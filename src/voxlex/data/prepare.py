@@ -16,12 +16,12 @@ from voxlex.data.assemble import Progress, Skipped, assemble
 from voxlex.data.fitting import Fitted, fit_scan
 from voxlex.data.framing import Frame
 from voxlex.data.intensity import ConstantImageError
-from voxlex.data.layouts import undated_paths
-from voxlex.data.manifest import Index, index_source, name_of
 from voxlex.data.options import SliceOptions
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.scans import is_volume, read_scan
 from voxlex.data.spool import Spool
+from voxlex.data.tables.layouts import undated_paths
+from voxlex.data.tables.manifest import Index, index_source, name_of
 from voxlex.errors import DataError
 
 _TOLERATED = 0.1  # share of unreadable scans above which something other than a few bad files is wrong

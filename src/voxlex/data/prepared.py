@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from voxlex.data.atomic import atomic_folder
-from voxlex.data.manifest import INDEX_COLUMNS
 from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.data.splits import SPLITS
+from voxlex.data.tables.manifest import INDEX_COLUMNS
 from voxlex.errors import DataError
 from voxlex.types import Image
 

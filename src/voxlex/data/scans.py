@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from voxlex.data.finding import (
+from voxlex.data.formats.pictures import read_picture, write_picture
+from voxlex.data.scan import Scan, StoredGrid
+from voxlex.data.tables.finding import (
     IMAGE_SUFFIXES,
     ITK_SUFFIXES,
     NIBABEL_SUFFIXES,
@@ -14,8 +16,6 @@ from voxlex.data.finding import (
     is_volume,
     suffix_of,
 )
-from voxlex.data.pictures import read_picture, write_picture
-from voxlex.data.scan import Scan, StoredGrid
 from voxlex.errors import DataError
 
 __all__ = [
@@ -52,26 +52,26 @@ def read_scan(
     suffix = suffix_of(path)
     # Each of the libraries takes a third of a second to import: paid by who reads its files.
     if path.is_dir():
-        from voxlex.data.dicom import read_dicom_series
+        from voxlex.data.formats.dicom import read_dicom_series
 
         files = dicom_files(path)
         if not files:
             raise DataError(f"{path}: a folder is read as one DICOM series, but this holds no DICOM file")
         return read_dicom_series(path, files, volume=volume)
     if suffix in NUMPY_SUFFIXES:
-        from voxlex.data.numpy_files import read_numpy
+        from voxlex.data.formats.numpy_files import read_numpy
 
         return read_numpy(path, spacing_mm=spacing_mm)
     if suffix in NIBABEL_SUFFIXES:
-        from voxlex.data.nifti import read_nifti
+        from voxlex.data.formats.nifti import read_nifti
 
         return read_nifti(path, volume=volume)
     if suffix in ITK_SUFFIXES:
-        from voxlex.data.itk_files import read_itk
+        from voxlex.data.formats.itk_files import read_itk
 
         return read_itk(path, volume=volume)
     if suffix not in IMAGE_SUFFIXES and is_dicom(path):
-        from voxlex.data.dicom import read_dicom
+        from voxlex.data.formats.dicom import read_dicom
 
         return read_dicom(path, volume=volume)
     return _read_picture(path, volume=volume)
@@ -90,15 +90,15 @@ def write_scan(path: str | Path, scan: Scan) -> None:
     path = Path(path)
     suffix = suffix_of(path)
     if suffix in (".nii", ".nii.gz"):
-        from voxlex.data.nifti import write_nifti
+        from voxlex.data.formats.nifti import write_nifti
 
         write_nifti(path, scan)
     elif suffix in (".nrrd", ".mha"):
-        from voxlex.data.itk_files import write_itk
+        from voxlex.data.formats.itk_files import write_itk
 
         write_itk(path, scan)
     elif suffix == ".npz":
-        from voxlex.data.numpy_files import write_npz
+        from voxlex.data.formats.numpy_files import write_npz
 
         write_npz(path, scan)
     elif suffix in IMAGE_SUFFIXES:

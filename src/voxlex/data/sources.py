@@ -12,14 +12,14 @@ from pathlib import Path
 import platformdirs
 
 from voxlex.data.assemble import Progress
-from voxlex.data.finding import dicom_files
 from voxlex.data.framing import Frame
-from voxlex.data.manifest import Index, index_source, name_of
 from voxlex.data.options import PhantomOptions, SliceOptions
-from voxlex.data.phantom import PHANTOM_VERSION, prepare_phantom
-from voxlex.data.phantom_volumes import VOLUMES_VERSION, prepare_phantom_volumes
+from voxlex.data.phantoms.slices import PHANTOM_VERSION, prepare_phantom
+from voxlex.data.phantoms.volumes import VOLUMES_VERSION, prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import FORMAT_VERSION, PreparedDataset, is_prepared
+from voxlex.data.tables.finding import dicom_files
+from voxlex.data.tables.manifest import Index, index_source, name_of
 from voxlex.errors import DataError
 
 PHANTOM = "phantom"

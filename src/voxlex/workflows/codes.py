@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import torch
 
 from voxlex.data.atomic import atomic_file
-from voxlex.data.manifest import INDEX_COLUMNS
 from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.selection import images_at_once
+from voxlex.data.tables.manifest import INDEX_COLUMNS
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
 from voxlex.vocabulary import Vocabulary

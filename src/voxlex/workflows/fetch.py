@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from voxlex.data.catalogue import CATALOGUE, PublicSet, find_set
-from voxlex.data.fetching import FetchRecord, fetch_set
+from voxlex.data.public.catalogue import CATALOGUE, PublicSet, find_set
+from voxlex.data.public.fetching import FetchRecord, fetch_set
 from voxlex.errors import DataError
 from voxlex.workflows.progress import byte_bar
 

@@ -8,8 +8,8 @@ import pandas as pd
 from rich.console import Console
 
 from voxlex.data.atomic import atomic_file
-from voxlex.data.manifest import INDEX_COLUMNS, Index, index_source, join_table
-from voxlex.data.tables import TABLE_SUFFIXES
+from voxlex.data.tables.manifest import INDEX_COLUMNS, Index, index_source, join_table
+from voxlex.data.tables.reading import TABLE_SUFFIXES
 from voxlex.errors import DataError
 
 _SHOWN = 8

@@ -9,8 +9,8 @@ import torch
 
 from voxlex.data.canvas import fit_to_canvas
 from voxlex.data.fitting import fit_scan
+from voxlex.data.formats.pictures import read_picture
 from voxlex.data.framing import Frame
-from voxlex.data.pictures import read_picture
 from voxlex.errors import DataError
 from voxlex.evaluation.pictures import sample_sheet
 from voxlex.vocabulary import Vocabulary

@@ -7,9 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from voxlex.data.cube import write_cube
-from voxlex.data.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 from voxlex.data.intensity import IntensityMap
 from voxlex.data.scans import Scan, write_scan
+from voxlex.data.tables.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 from voxlex.errors import DataError
 
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from voxlex.data.label_maps import write_synthesised
 from voxlex.data.options import PhantomOptions
-from voxlex.data.phantom import write_phantom
-from voxlex.data.phantom_volumes import write_phantom_volumes
+from voxlex.data.phantoms.label_maps import write_synthesised
+from voxlex.data.phantoms.slices import write_phantom
+from voxlex.data.phantoms.volumes import write_phantom_volumes
 from voxlex.workflows.outputs import output_folder
 from voxlex.workflows.progress import progress_bar
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from voxlex.data.options import PhantomOptions, SliceOptions
-from voxlex.data.phantom import prepare_phantom
-from voxlex.data.phantom_volumes import prepare_phantom_volumes
+from voxlex.data.phantoms.slices import prepare_phantom
+from voxlex.data.phantoms.volumes import prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import PHANTOM

@@ -14,8 +14,8 @@ import pandas as pd
 from voxlex.data.audit.duplicates import Pairs, cluster, find_duplicates
 from voxlex.data.audit.examination import BINS, Examination, examine_file, examine_pixels
 from voxlex.data.audit.leaks import Leaks, crossing
-from voxlex.data.manifest import index_source, name_of
 from voxlex.data.prepared import PreparedDataset
+from voxlex.data.tables.manifest import index_source, name_of
 
 TINY = 64
 """Images with a side shorter than this many pixels show hardly any anatomy."""

@@ -1,0 +1,1 @@
+"""What is known of scans besides their voxels: where they are, whose they are, and the tables that say so."""
