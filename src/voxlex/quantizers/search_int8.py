@@ -19,6 +19,9 @@ _TILE_ELEMENTS = 3 * 2**19
 _GROUP = 32
 """Codewords whose maximum is taken first, and of which all are looked at where it may hold the nearest."""
 
+_ROUNDED_ROWS = 2**11
+"""Rows rounded at a time; in float32 they would be as large as the vectors themselves."""
+
 _SCORED_ELEMENTS = 2**18
 """Numbers of vectors, and of codewords, gathered at a time to be scored: 1 MiB."""
 
@@ -65,9 +68,9 @@ def _screening(
     unit = step * codebook_step
     if not 1e-30 < unit < 1e30:
         return None
-    rounded, lost = _rounded(vectors, step)
-    rounded_codebook, codebook_lost = _rounded(codebook, codebook_step)
-    error = lost * codebook.norm(dim=1).amax() + step * rounded.norm(dim=1) * codebook_lost.amax()
+    rounded, kept, lost = _rounded(vectors, step)
+    rounded_codebook, _, codebook_lost = _rounded(codebook, codebook_step)
+    error = lost * codebook.norm(dim=1).amax() + kept * codebook_lost.amax()
     # Beyond it: half a unit of the bias, and what float32 loses in computing the bias, the norms and the exact scores.
     margin = 2 * (1.001 * error / unit + 1 + 1e-5 * bias.abs().amax() / unit)
     levels = ((bias - bias.mean()) / unit).round_()
@@ -75,18 +78,25 @@ def _screening(
     if columns > _MOST_BIAS_COLUMNS or not margin.amax() < 2**30:
         return None
     factors = torch.tensor([_LARGEST] * columns + [1], dtype=torch.int8).unsqueeze(1).expand(-1, len(vectors))
-    beside = torch.cat([rounded_codebook.to(torch.int8), _digits(levels, columns)], dim=1)
+    beside = torch.cat([rounded_codebook, _digits(levels, columns)], dim=1)
     return _Screening(
-        vectors=torch.cat([rounded.t().to(torch.int8), factors]),
+        vectors=torch.cat([rounded.t(), factors]),
         codebook=torch.cat([beside, beside[-1:].expand(-len(beside) % _GROUP, -1)]),
         margin=margin.ceil().int(),
     )
 
 
-def _rounded(rows: Float[Tensor, "n d"], step: float) -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"]]:
-    """Return rows in whole steps, and the length of what each lost."""
-    rounded = (rows / step).round_()
-    return rounded, torch.sub(rows, rounded, alpha=step).norm(dim=1)
+def _rounded(
+    rows: Float[Tensor, "n d"], step: float
+) -> tuple[Int8[Tensor, "n d"], Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Return rows in whole steps, and the lengths of what each kept and of what it lost."""
+    rounded, kept, lost = [], [], []
+    for some in rows.split(_ROUNDED_ROWS):
+        whole = (some / step).round_()
+        rounded.append(whole.to(torch.int8))
+        kept.append(step * whole.norm(dim=1))
+        lost.append(torch.sub(some, whole, alpha=step).norm(dim=1))
+    return torch.cat(rounded), torch.cat(kept), torch.cat(lost)
 
 
 def _digits(levels: Float[Tensor, " k"], columns: int) -> Int8[Tensor, "k c"]:
