@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL.Image import Resampling, fromarray
 
-from voxlex.data.atomic import atomic_file
 from voxlex.data.audit.findings import Audit
+from voxlex.evaluation.page import render_page, write_page
 from voxlex.evaluation.pictures import data_uri
 
 MEANINGS = {
@@ -39,13 +38,6 @@ MEANINGS = {
 
 _TILE = 92
 _CLUSTERS, _TILES, _LINES = 24, 8, 100
-_TEMPLATES = Environment(
-    loader=PackageLoader("voxlex", "evaluation"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 class Tile(NamedTuple):
@@ -86,9 +78,7 @@ def write_audit(path: str | Path, audit: Audit) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    page = render_audit(audit)
-    with atomic_file(path) as building:
-        building.write_text(page, encoding="utf-8")
+    write_page(path, render_audit(audit))
 
 
 def render_audit(audit: Audit) -> str:
@@ -96,7 +86,8 @@ def render_audit(audit: Audit) -> str:
     figures, table = audit.figures, audit.table
     heights = np.sqrt(audit.histogram / max(audit.histogram.max(), 1e-12)) * 100
     sizes = Counter(f"{h} × {w}" for h, w in zip(table["height"], table["width"], strict=True) if h)
-    return _TEMPLATES.get_template("audit.html.j2").render(
+    return render_page(
+        "audit.html.j2",
         title=f"Audit of {audit.name}",
         summary=_summary(figures),
         leaks=str(audit.leaks).split("; ") if audit.leaks else [],

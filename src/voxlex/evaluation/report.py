@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxtyping import Float, Int64
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from torch import Tensor
 
-from voxlex.data.atomic import atomic_file
 from voxlex.evaluation import wording
 from voxlex.evaluation.curves import Journal, training_curves, usage_plot
 from voxlex.evaluation.generation import wording as generation_wording
+from voxlex.evaluation.page import render_page, write_page
 from voxlex.evaluation.pictures import (
     DIFFERENCE_COLOURS,
     DIFFERENCE_LIMIT,
@@ -26,14 +25,6 @@ from voxlex.evaluation.pictures import (
 _PAGE_WIDTH = 792  # CSS pixels; room for three images of 128 pixels at twice their size
 _FEW = 8  # so many images are shown larger
 _TILE_WIDTH = 128
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("voxlex", "evaluation"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 class ClosePair(NamedTuple):
@@ -109,9 +100,7 @@ def write_report(path: str | Path, content: ReportContent) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    page = render_report(content)
-    with atomic_file(path) as building:
-        building.write_text(page, encoding="utf-8")
+    write_page(path, render_report(content))
 
 
 def render_report(content: ReportContent) -> str:
@@ -119,7 +108,8 @@ def render_report(content: ReportContent) -> str:
     room = _PAGE_WIDTH if len(content.originals) <= _FEW else _PAGE_WIDTH // 2
     triptych_width = max(1, room // (3 * content.originals.shape[-1])) * triptych(*content.originals[[0, 0]]).width
     tile = to_picture(content.originals[0]).width
-    return _TEMPLATES.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         content=content,
         summary=_summary(content),
         rows=_rows(content.figures, pixel="pixel" if content.originals.ndim == 4 else "voxel"),

@@ -10,7 +10,8 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.config import Config, PixelCNNConfig, StageConfig
+from voxlex.config import Config, StageConfig
+from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.prepared import PreparedDataset
 from voxlex.errors import ConfigError, RunError
 from voxlex.evaluation.reconstruction import encode_dataset
@@ -30,10 +31,6 @@ from voxlex.types import Codes
 from voxlex.vocabulary import load
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.source import open_for
-
-_FEWEST_CELLS = (
-    4  # on volumes of 2 cells a side, oneDNN's bfloat16 gradients of 3³ kernels are not numbers (torch 2.13)
-)
 
 Stage = Literal["autoencoder", "prior", "all"]
 
@@ -60,14 +57,14 @@ def train(
     Raises:
         VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving.
     """
-    _check(config)
+    check_consistent(config)
     accelerator, precision = config.training.accelerator, config.training.precision
     if precision == "auto":
         precision = automatic_precision(accelerator)
     fabric = launch(accelerator=accelerator, devices=config.training.devices, precision=precision)
     resume = resume and out.exists()
     if resume:
-        _check_resumable(RunFolder.open(out).config(), config, where=out)
+        check_resumable(RunFolder.open(out).config(), config, where=out)
     elif fabric.is_global_zero:
         RunFolder(out).check_free(overwrite=overwrite)
     dataset = open_for(config, source)
@@ -249,53 +246,9 @@ class _TrainingRun:
             self.folder.update_metadata(additions)
 
 
-def _check(config: Config) -> None:
-    """Refuse, before anything is written, a configuration whose parts do not fit together."""
-    patch = config.model.network.downsampling
-    if config.data.size % patch:
-        raise ConfigError(
-            f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
-        )
-    if config.model.in_channels != 1:
-        raise ConfigError(f"model.in_channels: prepared images are grey, expected 1, got {config.model.in_channels}")
-    dims, spacing_mm = config.model.spatial_dims, config.data.spacing_mm
-    if (dims == 3) != (spacing_mm is not None):
-        raise ConfigError(
-            "data.spacing_mm: goes with model.spatial_dims 3, and with that only, "
-            f"got {spacing_mm} and spatial_dims {dims}"
-        )
-    size = config.training.autoencoder.patch_size
-    if size is not None and (size % patch or size > config.data.size):
-        raise ConfigError(
-            f"training.autoencoder.patch_size: expected a multiple of {patch}, the network's downsampling, up to "
-            f"data.size {config.data.size}, got {size}"
-        )
-    side = size or config.data.size
-    if dims == 3 and side < _FEWEST_CELLS * patch:
-        raise ConfigError(
-            f"{'data.size' if size is None else 'training.autoencoder.patch_size'}: expected at least "
-            f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times the network's downsampling, got {side}"
-        )
-    if dims == 3 and isinstance(config.prior, PixelCNNConfig):
-        raise ConfigError("prior.kind: pixelcnn draws images only; for volumes take masked or transformer")
-    if config.training.steps is None and not (config.training.minutes or 0) > 0:
-        raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
-
-
 def _conditions(config: Config, dataset: PreparedDataset) -> Conditions:
     """What the prior can be asked for, from what the training images are known to be."""
     try:
         return Conditions.of(dataset.subset("train").manifest, config.prior.condition_columns)
     except ValueError as cause:
         raise ConfigError(f"prior.condition_columns: {cause}") from cause
-
-
-def _check_resumable(before: Config, config: Config, *, where: Path) -> None:
-    """Refuse to go on with a run under settings that its weights or its split do not belong to."""
-    changed = [name for name in ("data", "model", "losses") if getattr(before, name) != getattr(config, name)]
-    if before.training.seed != config.training.seed:
-        changed.append("training.seed")
-    if changed:
-        raise ConfigError(
-            f"{where}: a run is resumed with the settings it began with, but {', '.join(changed)} changed"
-        )

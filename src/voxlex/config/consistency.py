@@ -1,0 +1,62 @@
+"""Settings that must fit together, within an experiment and from one session of a run to the next."""
+
+from pathlib import Path
+
+from voxlex.config.experiment import Config
+from voxlex.config.priors import PixelCNNConfig
+from voxlex.errors import ConfigError
+
+_FEWEST_CELLS = 4
+"""Cells a side of a volume: at 2, oneDNN's bfloat16 gradients of 3³ kernels are not numbers (torch 2.13)."""
+
+
+def check_consistent(config: Config) -> None:
+    """Refuse a configuration whose parts do not fit together.
+
+    Raises:
+        ConfigError: Names the setting, what was expected and what came.
+    """
+    patch = config.model.network.downsampling
+    if config.data.size % patch:
+        raise ConfigError(
+            f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
+        )
+    if config.model.in_channels != 1:
+        raise ConfigError(f"model.in_channels: prepared images are grey, expected 1, got {config.model.in_channels}")
+    dims, spacing_mm = config.model.spatial_dims, config.data.spacing_mm
+    if (dims == 3) != (spacing_mm is not None):
+        raise ConfigError(
+            "data.spacing_mm: goes with model.spatial_dims 3, and with that only, "
+            f"got {spacing_mm} and spatial_dims {dims}"
+        )
+    size = config.training.autoencoder.patch_size
+    if size is not None and (size % patch or size > config.data.size):
+        raise ConfigError(
+            f"training.autoencoder.patch_size: expected a multiple of {patch}, the network's downsampling, up to "
+            f"data.size {config.data.size}, got {size}"
+        )
+    side = size or config.data.size
+    if dims == 3 and side < _FEWEST_CELLS * patch:
+        raise ConfigError(
+            f"{'data.size' if size is None else 'training.autoencoder.patch_size'}: expected at least "
+            f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times the network's downsampling, got {side}"
+        )
+    if dims == 3 and isinstance(config.prior, PixelCNNConfig):
+        raise ConfigError("prior.kind: pixelcnn draws images only; for volumes take masked or transformer")
+    if config.training.steps is None and not (config.training.minutes or 0) > 0:
+        raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
+
+
+def check_resumable(before: Config, config: Config, *, where: Path) -> None:
+    """Refuse to go on with a run under settings that its weights or its split do not belong to.
+
+    Raises:
+        ConfigError: Names the settings that changed.
+    """
+    changed = [name for name in ("data", "model", "losses") if getattr(before, name) != getattr(config, name)]
+    if before.training.seed != config.training.seed:
+        changed.append("training.seed")
+    if changed:
+        raise ConfigError(
+            f"{where}: a run is resumed with the settings it began with, but {', '.join(changed)} changed"
+        )
