@@ -51,16 +51,24 @@ def time_pictures(folder: Path, *, size: int) -> None:
 
 
 def make_volumes(folder: Path, *, count: int) -> list[Path]:
-    """Write heads of 1 mm in `int16`, with noise as scanners have it, since smooth volumes are decompressed faster."""
+    """Write heads of 1 mm in `int16`, each turned and sized in its own way, so that none are near-duplicates.
+
+    They have noise as scanners have it, since smooth volumes are decompressed faster.
+    """
     import nibabel
     from nilearn.datasets import load_mni152_template
+    from scipy.ndimage import affine_transform
 
     template = load_mni152_template(resolution=1)
-    head = template.get_fdata(dtype=np.float32) * 1000
+    template_voxels = template.get_fdata(dtype=np.float32) * 1000
     rng = np.random.default_rng(0)
     paths = [folder / "in" / f"sub-{number:03d}.nii.gz" for number in range(count)]
     paths[0].parent.mkdir()
+    middle = np.array(template.shape) / 2
     for path in paths:
+        turn = np.linalg.qr(np.eye(3) + 0.08 * rng.standard_normal((3, 3)))[0]
+        linear = turn * np.sign(np.diag(turn)) * rng.uniform(0.9, 1.15, 3)
+        head = affine_transform(template_voxels, linear, middle - linear @ middle, order=1)
         noise = rng.standard_normal((2, *head.shape), np.float32) * 15
         image = nibabel.Nifti1Image(np.hypot(head + noise[0], noise[1]).astype(np.int16), template.affine)
         path.write_bytes(gzip.compress(image.to_bytes(), 1))
