@@ -28,7 +28,7 @@ from voxlex.types import Codes, Image
 
 _BATCH_SIZE = 64
 _CELLS_AT_ONCE = 2**17
-"""Cells of the code grids drawn at a time; a prior keeps a few kB of each."""
+"""Cells of the code grids drawn at a time; what a prior keeps grows with them."""
 
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 

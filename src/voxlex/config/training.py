@@ -81,7 +81,7 @@ class AutoencoderStageConfig(StageConfig):
         continuous_share: Share of the budget, at its start, in which latents are not quantised yet.
         patch_size: Side of the patches to learn from, a multiple of the downsampling; null for whole images.
         foreground_share: Share of the patches that are centred where an image is bright; the others lie anywhere.
-        checkpoint_activations: Compute activations twice rather than keep them: less memory, a third more time.
+        checkpoint_activations: Compute activations twice rather than keep them: less memory, more time.
         augment: How training images are varied.
     """
 

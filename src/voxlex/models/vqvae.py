@@ -42,7 +42,7 @@ class VQVAE(nn.Module):
 
     Attributes:
         checkpoint_activations: Whether encoder and decoder forget their activations in training and compute them again
-            for the gradient (Chen et al., 1604.06174): a third less memory, a third more time, the same results.
+            for the gradient (Chen et al., 1604.06174): less memory, more time, the same results.
     """
 
     def __init__(
