@@ -110,9 +110,8 @@ def measurements(options: argparse.Namespace) -> Iterator[tuple[str, str, float]
     masked = ours(MaskedPrior, options, **SIZE)
     yield "masked", "transformer, naive", masked
     yield "masked", "MONAI transformer", masked
-    if len(options.grid) == 2:
-        yield "PixelCNN, naive", "PixelCNN, naive", naive(GatedPixelCNN, options)
-        yield "PixelCNN, cached", "PixelCNN, naive", ours(GatedPixelCNN, options)
+    yield "PixelCNN, naive", "PixelCNN, naive", naive(GatedPixelCNN, options)
+    yield "PixelCNN, cached", "PixelCNN, naive", ours(GatedPixelCNN, options)
 
 
 @torch.inference_mode()

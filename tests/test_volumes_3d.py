@@ -84,11 +84,14 @@ def test_settings_that_do_not_fit_are_refused(options: list[str], said: str, tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_a_prior_of_images_is_refused_before_training(tmp_path: Path, capfd) -> None:
+@pytest.mark.parametrize("kind", ["pixelcnn", "transformer"])
+def test_autoregressive_priors_draw_volumes_too(kind: str, run: Path, tmp_path: Path, capfd) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("data: {size: 24, spacing_mm: 6.0}\nmodel: {spatial_dims: 3}\nprior: {kind: pixelcnn}\n")
-    assert main(["train", "phantom", "--out", str(tmp_path / "run"), "--recipe", str(recipe), "--steps", "1"]) == 1
-    assert "prior.kind: pixelcnn draws images only" in capfd.readouterr().err
+    prior = f"prior: {{kind: {kind}, width: 16, layers: 1}}\n"
+    recipe.write_text((run / "config.yaml").read_text().split("prior:")[0] + prior)
+    assert main(["train", "phantom", "--out", str(tmp_path / "run"), "--recipe", str(recipe), "--steps", "2"]) == 0
+    assert main(["sample", str(tmp_path / "run"), "--count", "1", "--out", str(tmp_path / "new")]) == 0
+    assert nibabel.load(tmp_path / "new" / "sample-0000.nii.gz").shape == (24, 24, 24)
 
 
 def test_a_prepared_data_set_of_volumes(run: Path, tmp_path: Path, capfd) -> None:

@@ -14,10 +14,10 @@ def test_known_codes_stay_and_hidden_ones_vary(make_pixelcnn, random_codes):
     codes = random_codes(prior, 1)[0]
     hidden = torch.zeros(prior.grid, dtype=torch.bool)
     hidden[2:4, 1:5] = True
-    drawn = prior.complete(codes, hidden, n=20, generator=seeded())
+    drawn = prior.complete(codes, hidden, n=20, temperature=2.0, generator=seeded())
     assert torch.equal(drawn[..., ~hidden], codes[..., ~hidden].expand(20, -1, -1))
     assert (drawn[..., hidden].double().std(dim=0) > 0).all()
-    assert torch.equal(prior.complete(codes, hidden, n=20, generator=seeded()), drawn)
+    assert torch.equal(prior.complete(codes, hidden, n=20, temperature=2.0, generator=seeded()), drawn)
 
 
 @pytest.mark.parametrize("num_codebooks", [1, 2])
@@ -61,7 +61,7 @@ def test_other_priors_complete_too(kind: type[MaskedPrior | TransformerPrior], r
     codes = random_codes(prior, 1)[0]
     hidden = torch.zeros(prior.grid, dtype=torch.bool)
     hidden[1:3, 1:4] = True
-    drawn = prior.complete(codes, hidden, n=20, generator=seeded())
+    drawn = prior.complete(codes, hidden, n=20, temperature=2.0, generator=seeded())
     assert torch.equal(drawn[..., ~hidden], codes[..., ~hidden].expand(20, -1, -1))
     assert (drawn[..., hidden].double().std(dim=0) > 0).all()
-    assert torch.equal(prior.complete(codes, hidden, n=20, generator=seeded()), drawn)
+    assert torch.equal(prior.complete(codes, hidden, n=20, temperature=2.0, generator=seeded()), drawn)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -15,10 +17,9 @@ class Recorder(Draw):
 def sample_naively(prior, n, condition, draw):
     """The definition: run the whole network once for every code, and use one code of its answer."""
     codes = torch.zeros(n, prior.num_codebooks, *prior.grid, dtype=torch.int64)
-    for i in range(prior.grid[0]):
-        for j in range(prior.grid[1]):
-            for depth in range(prior.num_codebooks):
-                codes[:, depth, i, j] = draw(prior(codes, condition)[:, :, depth, i, j])
+    for cell in itertools.product(*map(range, prior.grid)):
+        for depth in range(prior.num_codebooks):
+            codes[:, depth, *cell] = draw(prior(codes, condition)[:, :, depth, *cell])
     return codes
 
 
@@ -32,6 +33,11 @@ def sample_naively(prior, n, condition, draw):
         {"grid": (7, 1)},
         {"grid": (1, 1)},
         {"num_codebooks": 3},
+        {"grid": (3, 4, 5)},
+        {"grid": (5, 3, 2), "kernel_size": 5, "num_codebooks": 2},
+        {"grid": (1, 2, 3)},
+        {"grid": (3, 1, 2)},
+        {"grid": (2, 3, 1)},
     ],
 )
 def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, labelled, changes):
@@ -46,10 +52,11 @@ def test_the_cached_logits_are_those_of_forward_at_every_cell(make_pixelcnn, lab
 
 @pytest.mark.parametrize("num_codebooks", [1, 2])
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("grid", [(5, 6), (3, 2, 4)])
 def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(
-    make_pixelcnn, labelled, temperature, num_codebooks
+    make_pixelcnn, labelled, grid, temperature, num_codebooks
 ):
-    prior = make_pixelcnn(conditions=labelled, num_codebooks=num_codebooks)
+    prior = make_pixelcnn(conditions=labelled, grid=grid, num_codebooks=num_codebooks)
     condition = labelled.encode({"label": ["b", "a", "", "b"]})
     draw = Draw(temperature=temperature, generator=torch.Generator().manual_seed(7))
     with torch.inference_mode():
@@ -72,9 +79,9 @@ def test_with_nothing_else_left_each_code_is_the_likeliest(make_pixelcnn, option
     assert torch.equal(codes, prior(codes).argmax(dim=1))
 
 
-@pytest.mark.parametrize("num_codebooks", [1, 2])
-def test_samples_follow_log_prob(make_pixelcnn, every_grid, num_codebooks):
-    prior = make_pixelcnn(num_embeddings=3, grid=(2, 2 // num_codebooks), num_codebooks=num_codebooks)
+@pytest.mark.parametrize(("num_codebooks", "grid"), [(1, (2, 2)), (2, (2, 1)), (1, (2, 1, 2)), (2, (2, 1, 1))])
+def test_samples_follow_log_prob(make_pixelcnn, every_grid, num_codebooks, grid):
+    prior = make_pixelcnn(num_embeddings=3, grid=grid, num_codebooks=num_codebooks)
     every = every_grid(prior)
     expected = prior.log_prob(every).exp()
 

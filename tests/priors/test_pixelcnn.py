@@ -23,14 +23,14 @@ def influence(prior, codes, cell):
     return embedded[0].grad[0].abs().sum(dim=-1)
 
 
-@pytest.mark.parametrize("kernel_size", [3, 5])
-def test_a_cell_depends_on_every_earlier_cell_and_on_no_other(make_pixelcnn, random_codes, kernel_size):
+@pytest.mark.parametrize(("kernel_size", "grid"), [(3, (5, 6)), (5, (5, 6)), (3, (3, 4, 5)), (5, (4, 3, 3))])
+def test_a_cell_depends_on_every_earlier_cell_and_on_no_other(make_pixelcnn, random_codes, kernel_size, grid):
     # Deep enough for the first cell's code to reach the last row: a blind spot would show as a zero.
-    prior = make_pixelcnn(layers=6, kernel_size=kernel_size)
+    prior = make_pixelcnn(layers=6, kernel_size=kernel_size, grid=grid)
     codes = random_codes(prior, 1)
-    height, width = prior.grid
-    order = torch.arange(height * width).view(height, width)
-    for cell in [(0, 0), (0, 5), (1, 0), (2, 3), (3, 5), (4, 0), (4, 5)]:
+    order = torch.arange(math.prod(grid)).view(grid)
+    corners = itertools.product(*[(0, side - 1) for side in grid])
+    for cell in {*corners, tuple(side // 2 for side in grid), (1, *[0] * (len(grid) - 1))}:
         gradient = influence(prior, codes, cell)
         earlier = order < order[cell]
         assert (gradient[~earlier] == 0).all()
@@ -58,8 +58,15 @@ def test_one_layer_already_sees_what_the_masked_pixelcnn_is_blind_to(make_pixelc
     assert (gradient[2, :6] > 0).all()
     assert (gradient[1, :7] > 0).all()
 
+    prior = make_pixelcnn(layers=1, grid=(3, 6, 6))
+    gradient = influence(prior, random_codes(prior, 1), (2, 2, 2))
+    # In the plane before: below and to the right.
+    assert (gradient[1] > 0).all()
 
-@pytest.mark.parametrize(("num_codebooks", "grid"), [(1, (2, 3)), (2, (3, 1)), (3, (1, 2))])
+
+@pytest.mark.parametrize(
+    ("num_codebooks", "grid"), [(1, (2, 3)), (2, (3, 1)), (3, (1, 2)), (1, (2, 1, 3)), (1, (1, 3, 2))]
+)
 def test_probabilities_of_all_grids_sum_to_one(make_pixelcnn, every_grid, labelled, num_codebooks, grid):
     prior = make_pixelcnn(num_embeddings=3, grid=grid, num_codebooks=num_codebooks, conditions=labelled)
     every = every_grid(prior)
@@ -198,7 +205,7 @@ def test_dropout_acts_in_training_only(make_pixelcnn, random_codes):
     "changes",
     [
         {"grid": (4,)},
-        {"grid": (4, 4, 4)},
+        {"grid": (4, 4, 4, 4)},
         {"num_codebooks": 0},
         {"kernel_size": 4},
         {"kernel_size": 1},

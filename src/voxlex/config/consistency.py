@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from voxlex.config.experiment import Config
-from voxlex.config.priors import PixelCNNConfig
 from voxlex.errors import ConfigError
 
 _FEWEST_CELLS = 4
@@ -41,8 +40,6 @@ def check_consistent(config: Config) -> None:
             f"{'data.size' if size is None else 'training.autoencoder.patch_size'}: expected at least "
             f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times the network's downsampling, got {side}"
         )
-    if dims == 3 and isinstance(config.prior, PixelCNNConfig):
-        raise ConfigError("prior.kind: pixelcnn draws images only; for volumes take masked or transformer")
     if config.training.steps is None and not (config.training.minutes or 0) > 0:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 

@@ -1,117 +1,146 @@
 """Ancestral sampling of the PixelCNN with cached activations: each is computed once, by the very weights of `forward`.
 
-The vertical stack depends on whole rows, so it advances once a row; the horizontal stack advances once a cell. Each
-convolution remembers as much of its input as its kernel spans and is a small matrix product.
+The stack of an axis depends on whole slabs along it, so it advances once a slab: of a volume, the first stack once a
+plane, the second once a row, the last once a cell. A slab's place is its index along its stack's axis, after those
+along the axes before. Each convolution remembers as much of its input as its kernel spans.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
-from voxlex.priors.gated import GatedLayer, HorizontalConv, VerticalConv, gate
+from voxlex.priors.gated import CausalConv, GatedLayer, Pointwise, StackConvs, gate
 from voxlex.priors.stacks import GatedStacks
 
-Row = Float[Tensor, "n c w"]
+Slab = Float[Tensor, "n c *slab"]
 Cell = Float[Tensor, "n c"]
+Place = tuple[int, ...]
+
+_CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
-class RowCache:
-    """A vertical convolution fed one row at a time, from the top."""
+def slab_at(x: Shaped[Tensor, "n c *grid"], place: Place) -> Shaped[Tensor, "n c *slab"]:
+    """Return a view of the slab that lies at `place`: of a volume, a plane, a row or a cell."""
+    for index in place:
+        x = x[:, :, index]
+    return x
 
-    def __init__(self, conv: VerticalConv, n: int, width: int) -> None:
-        self.conv = conv
-        self.seen = conv.weight.new_zeros(n, conv.in_channels, conv.rows, width)
 
-    def push(self, row: Float[Tensor, "n i w"]) -> Row:
-        """The convolution's output for the newest row it may see."""
-        self.seen = torch.cat([self.seen[:, :, 1:], row.unsqueeze(2)], dim=2)
-        padding = (0, self.conv.side)
-        return functional.conv2d(self.seen, self.conv.weight, self.conv.bias, padding=padding).squeeze(2)
+class SlabCache:
+    """The causal convolution of an axis but the last, fed one slab at a time."""
+
+    def __init__(self, causal: CausalConv, n: int, slab: Sequence[int]) -> None:
+        self.weight = causal.conv.weight.flatten(2, 2 + causal.axis)
+        self.bias = causal.conv.bias
+        self.padding = (0, *[causal.side] * len(slab))
+        self.convolve = _CONVOLVE[1 + len(slab)]
+        self.seen = self.weight.new_zeros(n, causal.conv.in_channels, causal.slabs, *slab)
+
+    def push(self, slab: Float[Tensor, "n i *slab"], index: int) -> Slab:
+        """The convolution's output once the slab at `index` along the axis is the newest it may see."""
+        if index == 0:
+            self.seen = torch.zeros_like(self.seen)
+        self.seen = torch.cat([self.seen[:, :, 1:], slab.unsqueeze(2)], dim=2)
+        return self.convolve(self.seen, self.weight, self.bias, padding=self.padding).squeeze(2)
 
 
 class CellCache:
-    """A horizontal convolution fed one cell at a time, from the left of each row."""
+    """The causal convolution of the last axis, fed one cell at a time: a small matrix product."""
 
-    def __init__(self, conv: HorizontalConv, n: int, width: int) -> None:
-        self.cells = conv.cells
+    def __init__(self, causal: CausalConv, n: int, row: int) -> None:
+        self.cells = causal.slabs
         # The kernel as one matrix, its columns in the order in which the cache lays out cells and channels.
-        self.weight = conv.weight.squeeze(2).transpose(1, 2).flatten(1)
-        self.bias = conv.bias
-        self.seen = conv.weight.new_zeros(n, self.cells - 1 + width, conv.in_channels)
+        self.weight = causal.conv.weight.flatten(2).transpose(1, 2).flatten(1)
+        self.bias = causal.conv.bias
+        self.seen = self.weight.new_zeros(n, self.cells - 1 + row, causal.conv.in_channels)
 
-    def push(self, cell: Float[Tensor, "n i"], j: int) -> Cell:
-        """The convolution's output once cell `j` of the row is the newest it may see."""
-        self.seen[:, self.cells - 1 + j] = cell
-        return functional.linear(self.seen[:, j : j + self.cells].flatten(1), self.weight, self.bias)
+    def push(self, cell: Float[Tensor, "n i"], index: int) -> Cell:
+        """The convolution's output once the cell at `index` of its row is the newest it may see."""
+        self.seen[:, self.cells - 1 + index] = cell
+        return functional.linear(self.seen[:, index : index + self.cells].flatten(1), self.weight, self.bias)
+
+
+class StackConvsCache:
+    """`StackConvs` whose stacks each advance by slabs of their own.
+
+    Args:
+        convs: The convolutions.
+        biases: What is added to each stack.
+        n: Number of images.
+        grid: Code grid.
+
+    Attributes:
+        fed: For each stack down to the next to advance, what is added at each index along its axis: the bias, and
+            what the stack before it gives.
+    """
+
+    def __init__(
+        self, convs: StackConvs, biases: Sequence[Float[Tensor, "m c *grid"]], n: int, grid: Sequence[int]
+    ) -> None:
+        causal = [cast(CausalConv, conv) for conv in convs.convs]
+        slabs = [SlabCache(conv, n, grid[axis + 1 :]) for axis, conv in enumerate(causal[:-1])]
+        self.caches: list[SlabCache | CellCache] = [*slabs, CellCache(causal[-1], n, grid[-1])]
+        self.feeds = [cast(Pointwise, feed) for feed in convs.feeds]
+        self.biases = biases
+        self.fed = [biases[0].movedim(2, 0)]
+
+    def push(self, slab: Float[Tensor, "n i *slab"], place: Place) -> Slab:
+        """What the stack sees once the slab at `place` is the newest it may see; the next stack is fed with it."""
+        axis = len(place) - 1
+        seen = self.caches[axis].push(slab, place[-1]) + self.fed[axis][place[-1]]
+        if axis < len(self.feeds):
+            feed = self.feeds[axis]
+            given = functional.conv1d(seen.flatten(2), feed.weight.flatten(2), feed.bias).view_as(seen)
+            self.fed[axis + 1 :] = [(given + slab_at(self.biases[axis + 1], place)).movedim(2, 0).contiguous()]
+        return seen
 
 
 class LayerCache:
-    """A gated layer whose vertical half advances by rows and whose horizontal half advances by cells.
+    """A gated layer whose stacks each advance by slabs of their own."""
 
-    Attributes:
-        from_above: What the vertical stack gives to each cell of the row, set by `push_row`.
-    """
+    def __init__(self, layer: GatedLayer, n: int, grid: Sequence[int], given: Float[Tensor, "n c"]) -> None:
+        biases = [bias.expand(-1, -1, *grid) for bias in layer.biases(given)]
+        self.stacks = StackConvsCache(layer.stacks, biases, n, grid)
+        self.out = layer.out
 
-    from_above: Float[Tensor, "w n c"]
+    def push_slab(self, slab: Slab, place: Place) -> Slab:
+        """A stack but the last one layer on at the slab at `place`."""
+        return gate(self.stacks.push(slab, place))
 
-    def __init__(self, layer: GatedLayer, n: int, width: int, given: Float[Tensor, "n c"]) -> None:
-        self.layer = layer
-        self.vertical = RowCache(layer.vertical, n, width)
-        self.horizontal = CellCache(layer.horizontal, n, width)
-        self.vertical_bias, self.horizontal_bias = layer.condition_bias(given).unsqueeze(2).chunk(2, dim=1)
-
-    def push_row(self, vertical: Row) -> Row:
-        """The vertical stack one layer on; what it gives to each cell of the horizontal stack is kept."""
-        above = self.vertical.push(vertical)
-        down = functional.conv1d(above, self.layer.down.weight.squeeze(3), self.layer.down.bias)
-        self.from_above = (down + self.horizontal_bias).permute(2, 0, 1).contiguous()
-        return gate(above + self.vertical_bias)
-
-    def push_cell(self, horizontal: Cell, j: int) -> tuple[Cell, Cell]:
-        """The horizontal stack one layer on at cell `j`, and what goes straight to the output."""
-        opened = gate(self.horizontal.push(horizontal, j) + self.from_above[j])
-        out = functional.linear(opened, self.layer.out.weight.flatten(1), self.layer.out.bias)
-        residual, skip = out.chunk(2, dim=1)
-        return horizontal + residual, skip
+    def push_cell(self, cell: Cell, place: Place) -> tuple[Cell, Cell]:
+        """The last stack one layer on at the cell at `place`, and what goes straight to the output."""
+        opened = gate(self.stacks.push(cell, place))
+        residual, skip = functional.linear(opened, self.out.weight.flatten(1), self.out.bias).chunk(2, dim=1)
+        return cell + residual, skip
 
 
 class StacksCache:
-    """`GatedStacks` for `n` images that are drawn in raster order: `push_row`, `push_cell` along it, and so on.
+    """`GatedStacks` for images that are drawn in raster order: `push_slab` where a slab begins, then `push_cell`.
 
     Args:
         stacks: The stacks; dropout is not applied.
-        width: Cells in a row of the code grid.
         given: Embedded condition of each image.
-
-    Attributes:
-        from_above: What the vertical stack gives to each cell of the row, set by `push_row`.
     """
 
-    from_above: Float[Tensor, "w n c"]
+    def __init__(self, stacks: GatedStacks, given: Float[Tensor, "n c"]) -> None:
+        n, grid = len(given), stacks.grid
+        self.first = StackConvsCache(stacks.first, [position.unsqueeze(0) for position in stacks.positions], n, grid)
+        self.layers = [LayerCache(cast(GatedLayer, layer), n, grid, given) for layer in stacks.layers]
 
-    def __init__(self, stacks: GatedStacks, width: int, given: Float[Tensor, "n c"]) -> None:
-        n = len(given)
-        self.stacks = stacks
-        self.vertical = RowCache(stacks.vertical, n, width)
-        self.horizontal = CellCache(stacks.horizontal, n, width)
-        self.layers = [LayerCache(cast(GatedLayer, layer), n, width, given) for layer in stacks.layers]
-
-    def push_row(self, above: Float[Tensor, "n e w"], i: int) -> None:
-        """Advance the vertical stack to row `i`, given the embedded codes of the row above it."""
-        vertical = self.vertical.push(above) + self.stacks.vertical_position[:, i]
-        down = functional.conv1d(vertical, self.stacks.down.weight.squeeze(3), self.stacks.down.bias)
-        self.from_above = (down + self.stacks.horizontal_position[:, i]).permute(2, 0, 1).contiguous()
+    def push_slab(self, before: Float[Tensor, "n e *slab"], place: Place) -> None:
+        """Advance a stack but the last to the slab at `place`, given the embedded codes of the slab before it."""
+        slab = self.first.push(before, place)
         for layer in self.layers:
-            vertical = layer.push_row(vertical)
+            slab = layer.push_slab(slab, place)
 
-    def push_cell(self, left: Float[Tensor, "n e"], j: int) -> Cell:
-        """What the stacks know of cell `j`, given the embedded code of the cell to its left."""
-        horizontal = self.horizontal.push(left, j) + self.from_above[j]
-        to_output = horizontal
+    def push_cell(self, left: Float[Tensor, "n e"], place: Place) -> Cell:
+        """What the stacks know of the cell at `place`, given the embedded code of the cell to its left."""
+        cell = to_output = self.first.push(left, place)
         for layer in self.layers:
-            horizontal, skip = layer.push_cell(horizontal, j)
+            cell, skip = layer.push_cell(cell, place)
             to_output = to_output + skip
         return to_output

@@ -1,51 +1,107 @@
-"""The gated layer of PixelCNN: a stack that sees the rows above and one that sees the cells to the left."""
+"""The gated layer of PixelCNN in two or three dimensions: a stack for each axis, and none of them looks ahead."""
+
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-Features = Float[Tensor, "b c h w"]
+Features = Float[Tensor, "b c *grid"]
+
+Pointwise = nn.Conv2d | nn.Conv3d
+
+_CONVOLUTIONS: dict[int, Callable[..., Pointwise]] = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
-class VerticalConv(nn.Conv2d):
-    """Convolution that sees whole rows: the current one and those above it.
+class CausalConv(nn.Module):
+    """Convolution that looks back along one axis, both ways along the later ones, and not at all along the earlier.
 
-    The kernel is the upper half of a square one: the other half, which a mask would only silence, is not computed.
+    In an image, that of axis 0 sees whole rows, the current one and those above it; that of axis 1 sees the current
+    cell and those to its left. The kernel is the half of a cube that is seen: the other half, which a mask would only
+    silence, is not computed.
 
     Args:
         in_channels: Channels in.
         out_channels: Channels out.
-        kernel_size: Side of the square kernel of which this is the upper half; odd.
-        strict: See only the rows above (mask A of the paper), not the current one too (mask B).
+        spatial_dims: Axes of the grid, 2 or 3.
+        axis: Along which it looks back.
+        kernel_size: Side of the cube of which the kernel is a half; odd.
+        strict: See only what comes before (mask A of the paper), not the current slab too (mask B).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, strict: bool = False) -> None:
-        self.rows = kernel_size // 2 + (not strict)
-        super().__init__(in_channels, out_channels, (self.rows, kernel_size))
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        spatial_dims: int,
+        axis: int,
+        kernel_size: int,
+        strict: bool = False,
+    ) -> None:
+        super().__init__()
+        later = spatial_dims - axis - 1
+        self.axis = axis
+        self.strict = strict
         self.side = kernel_size // 2
-        self.strict = strict
+        self.slabs = self.side + (not strict)
+        kernel = (1,) * axis + (self.slabs,) + (kernel_size,) * later
+        self.conv = _CONVOLUTIONS[spatial_dims](in_channels, out_channels, kernel)
+        # From the last axis to the first, as `pad` takes them.
+        self.padding = (self.side, self.side) * later + (self.side, 0)
 
-    def forward(self, x: Features) -> Float[Tensor, "b o h w"]:
+    def forward(self, x: Features) -> Float[Tensor, "b o *grid"]:
         """Features of the same grid."""
         if self.strict:
-            return super().forward(functional.pad(x[:, :, :-1], (self.side, self.side, self.rows, 0)))
-        return super().forward(functional.pad(x, (self.side, self.side, self.rows - 1, 0)))
+            x = x.narrow(2 + self.axis, 0, x.shape[2 + self.axis] - 1)
+        convolved: Tensor = self.conv(functional.pad(x, self.padding))
+        return convolved
 
 
-class HorizontalConv(nn.Conv2d):
-    """Convolution along a row that sees the current cell and those to its left; arguments as in `VerticalConv`."""
+class StackConvs(nn.Module):
+    """The convolutions of all stacks: one for each axis, and each but the first is fed by the one before.
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, strict: bool = False) -> None:
-        self.cells = kernel_size // 2 + (not strict)
-        super().__init__(in_channels, out_channels, (1, self.cells))
-        self.strict = strict
+    The stack of the first axis knows of whole slabs (the rows of an image, the planes of a volume), the next of the
+    slabs within such a slab, and by what it is fed, of those before: together they see every earlier cell within reach.
 
-    def forward(self, x: Features) -> Float[Tensor, "b o h w"]:
-        """Features of the same grid."""
-        if self.strict:
-            return super().forward(functional.pad(x[..., :-1], (self.cells, 0)))
-        return super().forward(functional.pad(x, (self.cells - 1, 0)))
+    Args:
+        in_channels: Channels in of each stack.
+        out_channels: Channels out of each stack.
+        spatial_dims: Axes of the grid, 2 or 3.
+        kernel_size: Side of the cube of which each stack sees its part; odd.
+        strict: See only what comes before.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, spatial_dims: int, kernel_size: int, strict: bool = False
+    ) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            CausalConv(
+                in_channels,
+                out_channels,
+                spatial_dims=spatial_dims,
+                axis=axis,
+                kernel_size=kernel_size,
+                strict=strict,
+            )
+            for axis in range(spatial_dims)
+        )
+        self.feeds = nn.ModuleList(
+            _CONVOLUTIONS[spatial_dims](out_channels, out_channels, 1) for _ in range(spatial_dims - 1)
+        )
+
+    def forward(
+        self, stacks: Sequence[Features], biases: Sequence[Float[Tensor, "..."]]
+    ) -> list[Float[Tensor, "b o *grid"]]:
+        """Return what each stack sees; a bias, broadcast to it, is added to each."""
+        # Under autocast a float32 bias would make float32 of all that follows.
+        seen = [conv(stack) for conv, stack in zip(self.convs, stacks, strict=True)]
+        seen = [features + bias.type_as(features) for features, bias in zip(seen, biases, strict=True)]
+        for axis, feed in enumerate(self.feeds):
+            seen[axis + 1] = seen[axis + 1] + feed(seen[axis])
+        return seen
 
 
 def gate(x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c//2 *grid"]:
@@ -55,34 +111,34 @@ def gate(x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c//2 *grid"]:
 
 
 class GatedLayer(nn.Module):
-    """One layer of the two stacks (van den Oord et al., 1606.05328, figure 2) with a skip connection to the output.
+    """One layer of the stacks (van den Oord et al., 1606.05328, figure 2) with a skip connection to the output.
 
-    The vertical stack feeds the horizontal one, never the reverse: that is what removes the blind spot.
+    Each stack feeds the next, never the reverse: that is what removes the blind spot.
 
     Args:
         width: Channels of each stack, and size of the vector that stands for an image's conditions.
-        kernel_size: Side of the square kernel of which each stack sees its part; odd.
-        dropout: Share of the gated horizontal features that is zeroed in training.
+        spatial_dims: Axes of the grid, and number of stacks; 2 or 3.
+        kernel_size: Side of the cube of which each stack sees its part; odd.
+        dropout: Share of the last stack's gated features that is zeroed in training.
     """
 
-    def __init__(self, *, width: int, kernel_size: int, dropout: float = 0.0) -> None:
+    def __init__(self, *, width: int, spatial_dims: int, kernel_size: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.vertical = VerticalConv(width, 2 * width, kernel_size=kernel_size)
-        self.horizontal = HorizontalConv(width, 2 * width, kernel_size=kernel_size)
-        self.down = nn.Conv2d(2 * width, 2 * width, 1)
+        self.spatial_dims = spatial_dims
+        self.stacks = StackConvs(width, 2 * width, spatial_dims=spatial_dims, kernel_size=kernel_size)
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Conv2d(width, 2 * width, 1)
-        self.condition_bias = nn.Linear(width, 4 * width)
+        self.out = _CONVOLUTIONS[spatial_dims](width, 2 * width, 1)
+        self.condition_bias = nn.Linear(width, spatial_dims * 2 * width)
         nn.init.zeros_(self.condition_bias.weight)
         nn.init.zeros_(self.condition_bias.bias)
 
-    def forward(
-        self, vertical: Features, horizontal: Features, given: Float[Tensor, "b c"]
-    ) -> tuple[Features, Features, Features]:
-        """The two stacks one layer on, and what goes straight to the output; `given` are embedded conditions."""
-        above = self.vertical(vertical)
-        condition_bias = self.condition_bias(given)[:, :, None, None].type_as(above)
-        vertical_bias, horizontal_bias = condition_bias.chunk(2, dim=1)
-        left = self.horizontal(horizontal) + self.down(above) + horizontal_bias
-        residual, skip = self.out(self.dropout(gate(left))).chunk(2, dim=1)
-        return gate(above + vertical_bias), horizontal + residual, skip
+    def biases(self, given: Float[Tensor, "b c"]) -> list[Float[Tensor, "b o *ones"]]:
+        """What the images' embedded conditions add to each stack, at every cell alike."""
+        bias: Tensor = self.condition_bias(given)
+        return list(bias.view(*bias.shape, *[1] * self.spatial_dims).chunk(self.spatial_dims, dim=1))
+
+    def forward(self, stacks: Sequence[Features], given: Float[Tensor, "b c"]) -> tuple[list[Features], Features]:
+        """The stacks one layer on, and what goes straight to the output; `given` are embedded conditions."""
+        *earlier, last = self.stacks(stacks, self.biases(given))
+        residual, skip = self.out(self.dropout(gate(last))).chunk(2, dim=1)
+        return [*map(gate, earlier), stacks[-1] + residual], skip

@@ -1,5 +1,7 @@
-"""The gated PixelCNN: an autoregressive prior over two-dimensional code grids."""
+"""The gated PixelCNN: an autoregressive prior over code grids, in two or three dimensions."""
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor
 from voxlex.priors.base import Prior, Progress
 from voxlex.priors.conditioning import ConditionEmbedding
 from voxlex.priors.conditions import Condition, Conditions
-from voxlex.priors.decoding import StacksCache
+from voxlex.priors.decoding import StacksCache, slab_at
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import Draw
 from voxlex.priors.embedding import CodeEmbedding
@@ -24,12 +26,13 @@ class GatedPixelCNN(Prior):
     Cells are drawn in raster order, and the codes of a cell one codebook after the other:
     p(codes) = Π_cells Π_j p(c_j | the rows above, the cells to the left, c_1 … c_{j-1} of this cell). A vertical stack
     sees the rows above, a horizontal stack the cells to the left and the vertical stack, so that together they see
-    every earlier cell within reach: no blind spot. Beyond the paper it has a learned map of positions, since brains lie
-    in the middle of their image, skip connections from every layer to the output, and several codes in a cell.
+    every earlier cell within reach: no blind spot. Of volumes, a third stack sees the planes before and feeds the
+    vertical one. Beyond the paper it has a learned map of positions, since brains lie in the middle of their image,
+    skip connections from every layer to the output, and several codes in a cell.
 
     Args:
         num_embeddings: Size K of each codebook.
-        grid: Code grid (h, w).
+        grid: Code grid, (h, w) or (d, h, w).
         num_codebooks: Codes q in each cell.
         conditions: What it can be asked for; none for an unconditional prior.
         width: Channels of each stack.
@@ -66,8 +69,8 @@ class GatedPixelCNN(Prior):
             conditions=conditions,
             condition_dropout=condition_dropout,
         )
-        if len(self.grid) != 2:
-            raise ValueError(f"GatedPixelCNN needs a grid of two axes, not {self.grid}")
+        if len(self.grid) not in (2, 3):
+            raise ValueError(f"GatedPixelCNN needs a grid of two or three axes, not {self.grid}")
         if kernel_size < 3 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd and at least 3, not {kernel_size}")
         if min(width, layers, embedding_dim) < 1:
@@ -110,7 +113,7 @@ class GatedPixelCNN(Prior):
         """Log-probability of each code given the codes before it, in nats, holding few logits at a time."""
         return self.head.log_probs(self._features(codes, condition), codes)
 
-    def _features(self, codes: Codes, condition: Condition | None) -> Float[Tensor, "b h w c"]:
+    def _features(self, codes: Codes, condition: Condition | None) -> Float[Tensor, "b *grid c"]:
         """What is known of each cell from the cells before it."""
         self._check_codes(codes)
         given = self.conditioning(self._resolve_condition(condition, len(codes)))
@@ -119,18 +122,23 @@ class GatedPixelCNN(Prior):
     def _sample(
         self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
     ) -> Int64[Tensor, "n q *grid"]:
-        height, width = self.grid
-        cache = StacksCache(self.stacks, width, self.conditioning(self._resolve_condition(condition, n)))
-        nothing = self.embedding.weight.new_zeros(n, self.embedding.weight.shape[2])
-        above = nothing.unsqueeze(2).expand(-1, -1, width)
-        codes = torch.empty((n, self.num_codebooks, height, width), dtype=torch.int64, device=self.device)
-        for i in range(height):
-            cache.push_row(above, i)
-            left = nothing
-            for j in range(width):
-                codes[..., i, j] = self.head.draw(cache.push_cell(left, j), draw)
-                left = self.embedding(codes[..., i, j])
-            above = self.embedding(codes[..., i, :]).movedim(-1, 1)
-            if progress is not None:
-                progress((i + 1) * width, height * width)
+        cache = StacksCache(self.stacks, self.conditioning(self._resolve_condition(condition, n)))
+        codes = torch.empty((n, self.num_codebooks, *self.grid), dtype=torch.int64, device=self.device)
+        for done, cell in enumerate(itertools.product(*map(range, self.grid))):
+            for axis in range(len(cell) - 1):
+                if not any(cell[axis + 1 :]):
+                    cache.push_slab(self._before(codes, cell[: axis + 1]), cell[: axis + 1])
+            known = cache.push_cell(self._before(codes, cell), cell)
+            slab_at(codes, cell).copy_(self.head.draw(known, draw))
+            if progress is not None and (done + 1) % self.grid[-1] == 0:
+                progress(done + 1, math.prod(self.grid))
         return codes
+
+    def _before(self, codes: Int64[Tensor, "n q *grid"], place: tuple[int, ...]) -> Float[Tensor, "n e *slab"]:
+        """Embedded codes of the slab before the one at `place`, along the last of its axes; zeros before the first."""
+        *outer, index = place
+        if index == 0:
+            slab = self.grid[len(place) :]
+            return self.embedding.weight.new_zeros(len(codes), self.embedding.weight.shape[2], *slab)
+        before: Tensor = self.embedding(slab_at(codes, (*outer, index - 1)))
+        return before.movedim(-1, 1)
