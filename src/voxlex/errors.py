@@ -1,5 +1,9 @@
 """The errors a caller may want to catch; each message names the thing, what was expected and what came."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class VoxlexError(Exception):
     """Base of every error that voxlex raises on purpose; the command line prints it as one line."""
@@ -27,3 +31,13 @@ class TrainingError(VoxlexError):
 
 class Interrupted(VoxlexError):
     """Training was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Begin the message of a DataError raised within with the file that it is about, unless it begins so already."""
+    try:
+        yield
+    except DataError as cause:
+        message = str(cause).removeprefix(f"{path}: ")
+        raise type(cause)(f"{path}: {message}") from cause

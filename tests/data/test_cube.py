@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from voxlex.data.cube import cube_affine, fit_to_cube, from_cube_order, head_centre, restore_from_cube, to_cube_order
+from voxlex.data.cube import (
+    cube_affine,
+    fit_to_cube,
+    from_cube_order,
+    head_centre,
+    region_in_cube,
+    restore_from_cube,
+    to_cube_order,
+)
+from voxlex.errors import DataError
 
 
 def _ball(shape: tuple[int, int, int], *, centre: tuple[float, float, float], radius: float, spacing=(1, 1, 1)):
@@ -89,3 +99,32 @@ def test_nothing_to_see_is_centred_too() -> None:
 def test_a_cube_without_a_place_lies_around_the_origin() -> None:
     affine = cube_affine(64, spacing_mm=2.0)
     assert np.allclose(affine @ [31.5, 31.5, 31.5, 1], [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("spacing_mm", [0.7, 1.0, 1.3, 2.5])
+def test_a_region_is_made_of_what_is_found_in_the_cube_and_of_nothing_else(spacing_mm: float) -> None:
+    affine, place = np.diag([1.0, 0.8, 1.5, 1.0]), {"spacing_mm": spacing_mm, "centre": (9.0, 12.0, 6.0)}
+    region = np.zeros((20, 26, 14), bool)
+    region[5:11, 9, 6:8] = True
+    region[13, 16, 4] = True
+    found = region_in_cube(region, affine, size=32, **place)
+    filled = restore_from_cube(found.astype(np.float32), affine, shape=region.shape, **place)
+    assert filled[region] == pytest.approx(1.0)
+    assert filled.sum() < (1 + 2 * spacing_mm) ** 3 * region.sum()
+    if spacing_mm <= 1.5:  # where no other voxel lies between, the cube may hold it back exactly
+        assert filled[~ndimage.binary_dilation(region, np.ones((5, 5, 5)))].max() == 0
+
+
+def test_a_region_lies_in_the_cube_where_the_volume_has_it() -> None:
+    region = np.zeros((20, 26, 14), bool)
+    region[15:, 20:, 10:] = True  # right, front, top
+    found = region_in_cube(region, np.eye(4), size=28, spacing_mm=1.0, centre=(9.5, 12.5, 6.5))
+    cube = fit_to_cube(region.astype(np.float32), np.eye(4), size=28, spacing_mm=1.0, centre=(9.5, 12.5, 6.5))
+    assert np.array_equal(found, cube > 0)
+
+
+def test_a_region_beyond_the_cube_is_refused() -> None:
+    region = np.zeros((40, 20, 20), bool)
+    region[2:10, 10, 10] = True
+    with pytest.raises(DataError, match=r"^4 of 8 voxels lie beyond the cube of 28 mm around the middle of the head"):
+        region_in_cube(region, np.eye(4), size=28, spacing_mm=1.0, centre=(19.5, 9.5, 9.5))

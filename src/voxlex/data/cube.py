@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from voxlex.data.atomic import atomic_file
+from voxlex.errors import DataError
 
 Cube = Float[np.ndarray, "size size size"]
 Volume = Float[np.ndarray, "x y z"]
 
 _SHARE_OF_LARGEST = 0.05  # a plane with less foreground than this, beside the fullest one, holds specks and no head
+_ROUNDING = 1e-3  # in voxels of the cube, of which affines give the places only nearly
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in its standard deviations
 
 
@@ -91,6 +93,46 @@ def restore_from_cube(
     # No smoothing here: along an axis on which the volume is the coarser, its voxels are among those of the cube.
     own = from_cube_order(cube.astype(np.float32))
     return _look_up(own, starts=backwards, steps=[1 / step for step in steps], shape=shape)
+
+
+def region_in_cube(
+    region: Bool[np.ndarray, "x y z"],
+    affine: np.ndarray,
+    *,
+    size: int,
+    spacing_mm: float,
+    centre: Sequence[float],
+) -> Bool[np.ndarray, "size size size"]:
+    """Find the voxels of a cube that a region of a volume is made of on the way back, all those between included.
+
+    Args:
+        region: In canonical order.
+        affine: `(4, 4)` of the volume.
+        size: Voxels along each side of the cube.
+        spacing_mm: Distance between them.
+        centre: Voxel indices of the volume in the middle of the cube.
+
+    Returns:
+        In the order of a cube.
+
+    Raises:
+        DataError: The region reaches beyond the cube.
+    """
+    steps = _steps(affine, spacing_mm=spacing_mm)
+    starts = _starts(centre, steps, size=size)
+    found, within = region.astype(np.float32), region
+    for axis, (start, step) in enumerate(zip(starts, steps, strict=True)):
+        places = (np.arange(region.shape[axis]) - start) / step  # of the volume's voxels, in voxels of the cube
+        held = (places > -_ROUNDING) & (places < size - 1 + _ROUNDING)
+        within = within & np.expand_dims(held, tuple({0, 1, 2} - {axis}))
+        # As far as linear interpolation reaches, on the grid that is the coarser along this axis.
+        made_of = np.abs(places[:, None] - np.arange(size)) < max(1.0, 1 / step) - _ROUNDING
+        found = np.moveaxis(np.tensordot(found, made_of.astype(np.float32), axes=(axis, 0)), -1, axis)
+    beyond = int(region.sum() - within.sum())
+    if beyond:
+        cube = f"the cube of {size * spacing_mm:g} mm around the middle of the head, which is what the model sees"
+        raise DataError(f"{beyond} of {int(region.sum())} voxels lie beyond {cube}")
+    return to_cube_order(found > 0)
 
 
 def to_cube_order(volume: np.ndarray) -> np.ndarray:

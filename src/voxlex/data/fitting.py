@@ -17,7 +17,7 @@ from voxlex.data.origin import Origin
 from voxlex.data.scans import Scan, StoredGrid, read_scan
 from voxlex.data.slicing import Stack
 from voxlex.data.tables.finding import IMAGE_SUFFIXES, suffix_of
-from voxlex.errors import DataError
+from voxlex.errors import DataError, naming
 
 
 class Fitted(NamedTuple):
@@ -43,21 +43,25 @@ def fit_scan(path: Path, frame: Frame) -> Fitted:
     Raises:
         DataError: The scan cannot be used; `ConstantImageError` if there is nothing to see in it.
     """
-    try:
+    with naming(path):
         if suffix_of(path) in IMAGE_SUFFIXES and frame.spatial_dims == 2:
             pixels, height, width = read_picture(path, reduce_to=frame.size)
             return _fit_picture(Scan(voxels=pixels), height=height, width=width, frame=frame)
-        scan = read_scan(path)
-        if frame.spatial_dims == 3:
-            return _fit_cube(scan, frame)
-        if scan.is_volume:
-            return _fit_slices(scan, frame)
-        height, width = scan.voxels.shape
-        return _fit_picture(scan, height=height, width=width, frame=frame)
-    except DataError as cause:
-        # Readers name the file already; what is found out here does not.
-        message = str(cause).removeprefix(f"{path}: ")
-        raise type(cause)(f"{path}: {message}") from cause
+        return fit_voxels(read_scan(path), frame)
+
+
+def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
+    """Make images of a scan; see `fit_scan`.
+
+    Raises:
+        DataError: The scan cannot be used; `ConstantImageError` if there is nothing to see in it.
+    """
+    if frame.spatial_dims == 3:
+        return _fit_cube(scan, frame)
+    if scan.is_volume:
+        return _fit_slices(scan, frame)
+    height, width = scan.voxels.shape
+    return _fit_picture(scan, height=height, width=width, frame=frame)
 
 
 def restore_scan(images: Sequence[np.ndarray], origin: Origin) -> Scan:
