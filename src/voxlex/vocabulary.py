@@ -30,6 +30,11 @@ _BATCH_SIZE = 64
 _CELLS_AT_ONCE = 2**17
 """Cells of the code grids drawn at a time; what a prior keeps grows with them."""
 
+_CANDIDATES = 8
+"""Drawn by an autoregressive prior for each result when it inpaints, to choose from; see `Prior.complete`."""
+
+_Progress = Callable[[int, int], None]
+
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -77,7 +82,7 @@ class Vocabulary:
         *,
         condition: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: _Progress | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Image:
         """Draw new images.
@@ -106,29 +111,19 @@ class Vocabulary:
         *,
         condition: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: _Progress | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Codes:
         """Draw the codes of new images; arguments as for `sample`."""
         if self.prior is None:
             raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
-        if count < 1:
-            raise ValueError(f"count: expected at least 1, got {count}")
-        generator = self._generator(seed)
-        given = self._encoded(condition, count)
-        at_once = max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // prod(self.grid)))
-        batches = []
-        for start in range(0, count, at_once):
-            size = min(at_once, count - start)
-            batch = self.prior.sample(
-                size,
-                condition=None if given is None else given[start : start + size],
-                generator=generator,
-                progress=_shifted(progress, start, size, count),
-                **options,
-            )
-            batches.append(batch)
-        return torch.cat(batches)
+        prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, count)
+
+        def draw(start: int, size: int, progress: _Progress | None) -> Codes:
+            some = None if given is None else given[start : start + size]
+            return prior.sample(size, condition=some, generator=generator, progress=progress, **options)
+
+        return _in_batches(draw, count, at_once=self._drawn_at_once, progress=progress)
 
     def inpaint(
         self,
@@ -139,7 +134,7 @@ class Vocabulary:
         condition: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
         seed: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: _Progress | None = None,
     ) -> Image:
         """Draw a region of an image anew from the prior, given the rest of its codes.
 
@@ -147,7 +142,8 @@ class Vocabulary:
         drawn. Outside the region the image stays as it is.
 
         Args:
-            image: One image of the vocabulary's size, as `encode` takes it: `(h, w)`, `(h, w, c)` or `(c, h, w)`.
+            image: One image of the vocabulary's size, as `encode` takes it: `(h, w)`, `(h, w, c)` or `(c, h, w)`, and
+                of a vocabulary of volumes `(d, h, w)`.
             mask: Of the same sides, true where to draw.
             count: How many times, each on its own.
             condition: What the image is known to be, by the names of `conditions`.
@@ -170,17 +166,29 @@ class Vocabulary:
         region = torch.as_tensor(mask).bool()
         if region.shape != x.shape[2:]:
             raise ValueError(f"mask: expected the sides of the image, {tuple(x.shape[2:])}, got {tuple(region.shape)}")
-        codes = self.prior.complete(
-            self.encode(x)[0],
-            self._touched(region),
-            n=count,
-            condition=self._encoded(condition, 1),
-            temperature=temperature,
-            generator=self._generator(seed),
-            progress=progress,
-        )
+        prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, 1)
+        known, hidden = self.encode(x)[0], self._touched(region)
+
+        def draw(start: int, size: int, progress: _Progress | None) -> Codes:
+            return prior.complete(
+                known,
+                hidden,
+                n=size,
+                condition=given,
+                temperature=temperature,
+                candidates=_CANDIDATES,
+                generator=generator,
+                progress=progress,
+            )
+
+        at_once = max(1, self._drawn_at_once // _CANDIDATES)
+        codes = _in_batches(draw, count, at_once=at_once, progress=progress)
         drawn = self._decode_some_at_a_time(codes)
         return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+
+    @property
+    def _drawn_at_once(self) -> int:
+        return max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // prod(self.grid)))
 
     def _decode_some_at_a_time(self, codes: Codes) -> Image:
         pixels = codes[0, 0].numel() * self.autoencoder.downsampling**self.autoencoder.spatial_dims
@@ -230,9 +238,27 @@ class Vocabulary:
         return (side,) * self.autoencoder.spatial_dims
 
 
-def _shifted(
-    progress: Callable[[int, int], None] | None, start: int, size: int, count: int
-) -> Callable[[int, int], None] | None:
+def _in_batches(
+    draw: Callable[[int, int, _Progress | None], Codes], count: int, *, at_once: int, progress: _Progress | None
+) -> Codes:
+    """Draw `count` code grids, some at a time.
+
+    Args:
+        draw: Given the number of the first, how many there are in the batch, and its progress.
+        count: How many in all.
+        at_once: How many at a time.
+        progress: Called with the work done and the work there is, of all batches together.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    batches = []
+    for start in range(0, count, at_once):
+        size = min(at_once, count - start)
+        batches.append(draw(start, size, _shifted(progress, start, size, count)))
+    return torch.cat(batches)
+
+
+def _shifted(progress: _Progress | None, start: int, size: int, count: int) -> _Progress | None:
     """Turn the progress of one batch into that of all samples."""
     if progress is None:
         return None

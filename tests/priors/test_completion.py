@@ -4,6 +4,8 @@ import torch
 from voxlex.errors import CodesError
 from voxlex.priors import MaskedPrior, TransformerPrior
 
+from .small import small
+
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -55,13 +57,28 @@ def test_refuses_what_does_not_fit(make_pixelcnn, random_codes):
         prior.complete(codes, hidden, candidates=0)
 
 
+@pytest.mark.parametrize("grid", [(4, 6), (3, 4, 5)])
 @pytest.mark.parametrize("kind", [MaskedPrior, TransformerPrior])
-def test_other_priors_complete_too(kind: type[MaskedPrior | TransformerPrior], random_codes):
-    prior = kind(num_embeddings=5, grid=(4, 6), num_codebooks=2, width=8, layers=1, heads=2, kernel_size=3)
+def test_other_priors_complete_too(
+    kind: type[MaskedPrior | TransformerPrior], grid: tuple[int, ...], random_codes
+) -> None:
+    prior = kind(num_embeddings=5, grid=grid, num_codebooks=2, width=8, layers=1, heads=2, kernel_size=3)
     codes = random_codes(prior, 1)[0]
     hidden = torch.zeros(prior.grid, dtype=torch.bool)
-    hidden[1:3, 1:4] = True
-    drawn = prior.complete(codes, hidden, n=20, temperature=2.0, generator=seeded())
+    hidden[..., 1:3, 1:4] = True
+    drawn = prior.complete(codes, hidden, n=20, generator=seeded())
     assert torch.equal(drawn[..., ~hidden], codes[..., ~hidden].expand(20, -1, -1))
     assert (drawn[..., hidden].double().std(dim=0) > 0).all()
-    assert torch.equal(prior.complete(codes, hidden, n=20, temperature=2.0, generator=seeded()), drawn)
+    assert torch.equal(prior.complete(codes, hidden, n=20, generator=seeded()), drawn)
+
+
+def test_in_three_dimensions_draws_follow_the_posterior(every_grid):
+    prior = small(TransformerPrior, num_embeddings=3, grid=(2, 2, 1))
+    codes = torch.ones(1, 2, 2, 1, dtype=torch.int64)
+    hidden = torch.tensor([[[True], [False]], [[False], [True]]])
+    grids = every_grid(prior)
+    fitting = grids[(grids[..., ~hidden] == 1).flatten(1).all(dim=1)]
+    posterior = prior.log_prob(fitting).detach().softmax(dim=0)
+    drawn = prior.complete(codes, hidden, n=4000, candidates=30, generator=seeded())
+    found = torch.stack([(drawn == grid).flatten(1).all(dim=1).double().mean() for grid in fitting])
+    assert (found - posterior).abs().max() < 0.04

@@ -32,5 +32,6 @@ class CompletingDraw(Draw):
         step = next(self.steps)
         if self.hidden[step]:
             return super().__call__(logits)
-        self.evidence.append(logits.log_softmax(dim=1)[:, self.known[step]])
+        # A difference, and no slice of all log-probabilities, which would keep those of every cell in memory.
+        self.evidence.append(logits[:, self.known[step]] - logits.logsumexp(dim=1))
         return self.known[step].expand(len(logits))
