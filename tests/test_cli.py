@@ -385,11 +385,29 @@ def test_inpainting_changes_the_region_and_nothing_else(run: Path, scans: Path, 
     assert main([*words, "--out", str(tmp_path / "new")]) == 0
     names = {"inpainted.png", "mean.png", "deviation.png", *(f"draw-000{i}.png" for i in range(3))}
     assert {file.name for file in (tmp_path / "new").iterdir()} == names
-    draws = np.stack([pixels(tmp_path / "new" / f"draw-000{i}.png") for i in range(3)]).astype(int)
-    varied = draws.std(axis=0) > 0
-    assert varied[17:23, 5:15].any()
-    assert not varied[:15].any()
-    assert not varied[:, 17:].any()
+    draws = np.stack([pixels(tmp_path / "new" / f"draw-000{i}.png") for i in range(3)])
+    assert (draws[:, mask == 0] == pixels(path)[mask == 0]).all()
+    assert (draws.std(axis=0)[mask > 0] > 0).any()
+    deviation = pixels(tmp_path / "new" / "deviation.png")
+    assert deviation.max() == 255
+    assert not deviation[mask == 0].any()
+
+
+def test_inpainting_keeps_deep_pictures_in_their_own_grey_values(run: Path, tmp_path: Path) -> None:
+    deep = (np.random.default_rng(0).random((50, 36)) * 3000 - 500).astype(np.float32)
+    mask = np.zeros((50, 36), np.uint8)
+    mask[30, 20] = 1  # a single pixel of a picture that is reduced, and it is drawn
+    Image.fromarray(deep).save(tmp_path / "signed.tif")
+    Image.fromarray((deep + 500).astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    for name in ("signed.tif", "deep.png"):
+        words = ["inpaint", str(run), str(tmp_path / name), "--mask", str(tmp_path / "mask.png"), "--count", "3"]
+        assert main([*words, "--out", str(tmp_path / name[:4])]) == 0
+    drawn, original = pixels(tmp_path / "deep" / "draw-0000.png"), pixels(tmp_path / "deep.png")
+    assert drawn.dtype == np.uint16
+    assert np.array_equal(drawn[mask == 0], original[mask == 0])
+    spread = (deep - deep.min()) / np.ptp(deep) * 65535  # PNG holds no floats: 16 bits over the range
+    assert np.abs(pixels(tmp_path / "sign" / "draw-0000.png") - spread)[mask == 0].max() <= 1
 
 
 def test_a_mask_that_does_not_fit_is_named(
@@ -402,3 +420,11 @@ def test_a_mask_that_does_not_fit_is_named(
         assert main(words) == 1
         assert f"{name}.png" in capsys.readouterr().err
     assert not (tmp_path / "n").exists()
+
+
+def test_a_run_of_images_refuses_volumes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "volume.npz", voxels=np.arange(4096.0).reshape(16, 16, 16), spacing_mm=(1, 1, 1))
+    volume = tmp_path / "volume.npz"
+    said = refused(capsys, "inpaint", run, volume, "--mask", volume, "--out", tmp_path / "new")
+    assert "volume.npz: is a volume; a run of images draws regions of pictures only" in said
+    assert not (tmp_path / "new").exists()

@@ -63,13 +63,13 @@ class Sample:
 
 @dataclass(kw_only=True)
 class Inpaint:
-    """Draw a region of an image anew from the prior, given the rest: several draws, and where they differ.
+    """Draw a region of a picture or a volume anew from the prior, given the rest: several draws, and where they differ.
 
     Attributes:
         run_folder: Run folder.
-        image: Image file.
-        mask: Image of the same size, not black where to draw.
-        out: Folder for the results.
+        image: A picture; for a run of volumes a volume, such as a NIfTI file or the folder of a DICOM series.
+        mask: A picture or volume of the same grid, 0 (black) but where to draw.
+        out: Folder for the results, which have the grid and the grey values of the image.
         count: How many draws.
         condition: What the image is known to be, such as label=glioma.
         temperature: Below 1 keeps to what is likely.
