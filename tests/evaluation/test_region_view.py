@@ -14,8 +14,8 @@ def test_the_slices_are_those_that_hold_most_of_the_region() -> None:
     voxels = np.zeros(region.shape, np.uint8)
     voxels[11, 5, 9] = 255
     view = RegionView(region, (1.0, 1.0, 1.0))(voxels, EIGHT_BITS)
-    assert view.shape == (1, 20, 20 + 16 + 20)
-    axial, coronal, sagittal = view[0].split([20, 16, 20], dim=1)
+    assert view.shape == (1, 7 * 20, 7 * (20 + 16 + 20))  # seven times as large, to be seen
+    axial, coronal, sagittal = view[0, ::7, ::7].split([20, 16, 20], dim=1)
     # Right on the left: x = 11 of 16 lies in column 4, on a canvas of 20 with a margin of 2.
     assert np.argwhere(axial.numpy() == 1).tolist() == [[19 - 5, 2 + 15 - 11]]
     assert np.argwhere(coronal.numpy() == 1).tolist() == [[2 + 11 - 9, 15 - 11]]
@@ -26,7 +26,7 @@ def test_thick_slices_are_shown_at_one_scale() -> None:
     region = np.ones((20, 20, 4), bool)
     voxels = np.full(region.shape, 255, np.uint8)
     view = RegionView(region, (1.0, 1.0, 5.0))(voxels, EIGHT_BITS)
-    assert view.shape == (1, 20, 60)
+    assert view.shape == (1, 7 * 20, 7 * 60)
     assert (view == 1).all()
 
 

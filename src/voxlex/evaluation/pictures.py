@@ -38,7 +38,7 @@ _GAP = 2
 _MARGIN = 16
 _LINE = 24
 _FEW = 8  # so many images are shown larger
-_SIDE, _SIDE_OF_FEW = 128, 256  # pixels that a tile should at least measure either way
+_SIDE, _SIDE_OF_FEW = 128, 256  # pixels that a tile should at least measure
 
 
 def to_picture(image: Float[Tensor, "c *space"]) -> Picture:
@@ -170,7 +170,7 @@ def _scale(images: Image) -> int:
     if len(images) == 0:
         raise ValueError("there are no images to show")
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE
-    return ceil(side / min(images.shape[-2:]))
+    return ceil(side / max(images.shape[-2:]))
 
 
 def _enlarged(picture: Picture, scale: int) -> Picture:

@@ -12,12 +12,14 @@ from voxlex.data.intensity import IntensityMap
 from voxlex.data.slicing import AXES, Stack
 
 _LARGEST = 256  # pixels along the longest side: a sheet has a dozen of them
+_SMALLEST = 128  # pixels of height: three slices side by side are wide enough for a sheet not to enlarge them
 
 
 class RegionView:
     """Shows a picture as it is, and of a volume the axial, coronal and sagittal slices that hold most of a region.
 
-    Slices lie side by side as radiologists see them, at one scale, with square pixels whatever the voxels are.
+    Slices lie side by side as radiologists see them, at one scale, with square pixels whatever the voxels are; those of
+    small volumes are enlarged by a whole number.
 
     Args:
         region: On the grid of the scans, `(h, w)` or `(x, y, z)` in canonical order.
@@ -46,4 +48,5 @@ class RegionView:
         for stack, index, size in self._cuts:
             view = stack.to_canvas(intensity.to_unit(stack.slice(voxels, index)), size=size)
             views.append(np.pad(view, ((0, height - size), (0, 0))))
-        return torch.from_numpy(np.concatenate(views, axis=1))[None]
+        times = ceil(_SMALLEST / height)
+        return torch.from_numpy(np.concatenate(views, axis=1).repeat(times, axis=0).repeat(times, axis=1))[None]
