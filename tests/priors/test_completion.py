@@ -11,11 +11,12 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_known_codes_stay_and_hidden_ones_vary(make_pixelcnn, random_codes):
-    prior = make_pixelcnn(num_codebooks=2)
+@pytest.mark.parametrize("grid", [(5, 6), (2, 4, 5)])
+def test_known_codes_stay_and_hidden_ones_vary(grid, make_pixelcnn, random_codes):
+    prior = make_pixelcnn(num_codebooks=2, grid=grid)
     codes = random_codes(prior, 1)[0]
     hidden = torch.zeros(prior.grid, dtype=torch.bool)
-    hidden[2:4, 1:5] = True
+    hidden[..., 2:4, 1:5] = True
     drawn = prior.complete(codes, hidden, n=20, temperature=2.0, generator=seeded())
     assert torch.equal(drawn[..., ~hidden], codes[..., ~hidden].expand(20, -1, -1))
     assert (drawn[..., hidden].double().std(dim=0) > 0).all()
