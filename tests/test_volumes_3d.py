@@ -76,6 +76,10 @@ def test_large_volumes_go_through_in_tiles(run: Path, monkeypatch: pytest.Monkey
         (["--training.autoencoder.patch-size", "10"], "patch_size: expected a multiple of 4"),
         (["--training.autoencoder.patch-size", "8"], "expected at least 16"),
         (["--training.autoencoder.patch-size", "32"], "up to data.size 24"),
+        (
+            ["--training.prior.variations=1", "--training.prior.augment.degrees=0", "--training.prior.augment.scale=0"],
+            "training.prior.variations: expected a setting of training.prior.augment above 0",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options: list[str], said: str, tmp_path: Path, capfd) -> None:

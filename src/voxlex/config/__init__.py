@@ -18,9 +18,17 @@ from voxlex.config.quantizers import (
     VectorQuantizerConfig,
 )
 from voxlex.config.recipes import dump_config, load_recipe, parse_config, read_config, recipe_names, with_budget
-from voxlex.config.training import AutoencoderStageConfig, LossesConfig, StageConfig, TrainingConfig
+from voxlex.config.training import (
+    AugmentConfig,
+    AutoencoderStageConfig,
+    LossesConfig,
+    PriorStageConfig,
+    StageConfig,
+    TrainingConfig,
+)
 
 __all__ = [
+    "AugmentConfig",
     "AutoencoderStageConfig",
     "Config",
     "DataConfig",
@@ -34,6 +42,7 @@ __all__ = [
     "PaperNetworkConfig",
     "PixelCNNConfig",
     "PriorConfig",
+    "PriorStageConfig",
     "QuantizerConfig",
     "ResidualNetworkConfig",
     "ResidualQuantizerConfig",

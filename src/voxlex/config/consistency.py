@@ -40,6 +40,8 @@ def check_consistent(config: Config) -> None:
             f"{'data.size' if size is None else 'training.autoencoder.patch_size'}: expected at least "
             f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times the network's downsampling, got {side}"
         )
+    if config.training.prior.variations and not config.training.prior.augment.active:
+        raise ConfigError("training.prior.variations: expected a setting of training.prior.augment above 0, got none")
     if config.training.steps is None and not (config.training.minutes or 0) > 0:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 

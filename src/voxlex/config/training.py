@@ -93,6 +93,24 @@ class AutoencoderStageConfig(StageConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorStageConfig(StageConfig):
+    """How the second stage is optimised.
+
+    Attributes:
+        variations: Further versions of each training image that the prior learns from, encoded once, before it starts;
+            on few images it then learns them by heart later.
+        augment: How they are varied.
+    """
+
+    batch_size: Count = 4
+    learning_rate: Positive = 4e-3
+    weight_decay: NotNegative = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    variations: Annotated[int, Field(ge=0)] = 0
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(degrees=6.0, scale=0.08))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
     """How long, where and how to train.
 
@@ -116,6 +134,4 @@ class TrainingConfig(Settings):
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
     autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
-    prior: StageConfig = field(
-        default_factory=lambda: StageConfig(batch_size=4, learning_rate=4e-3, weight_decay=0.0, betas=(0.9, 0.95))
-    )
+    prior: PriorStageConfig = field(default_factory=PriorStageConfig)

@@ -1,4 +1,4 @@
-"""Random variations of training images by torchio; the autoencoder alone sees them, and only in training."""
+"""Random variations of training images by torchio; nothing but training sees them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,13 +50,13 @@ class Augmentation:
             if degrees or scale:
                 scales = (1 - scale, 1 + scale)
                 steps[dims].append(
-                    torchio.RandomAffine(scales=scales, degrees=angles, isotropic=True, default_pad_value=0)
+                    torchio.RandomAffine(scales=scales, degrees=angles, isotropic=True, default_pad_value=0, copy=False)
                 )
             if gamma:
-                steps[dims].append(torchio.RandomGamma(log_gamma=(-gamma, gamma)))
+                steps[dims].append(torchio.RandomGamma(log_gamma=(-gamma, gamma), copy=False))
             if bias:
-                steps[dims].append(torchio.RandomBiasField(coefficients=bias, order=2))
-        self._steps: dict[int, Any] = {dims: torchio.Compose(found) for dims, found in steps.items()}
+                steps[dims].append(torchio.RandomBiasField(coefficients=bias, order=2, copy=False))
+        self._steps: dict[int, Any] = {dims: torchio.Compose(found, copy=False) for dims, found in steps.items()}
 
     def __call__(self, images: Image, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Return variations of images, `(b, 1, *space)` in [0, 1]; the last axis is from right to left."""
@@ -64,8 +64,8 @@ class Augmentation:
 
     def _vary(self, image: Tensor, row: int, step: int) -> Tensor:
         rng = np.random.default_rng([self.seed, step, row, 1])
-        if rng.random() < self.flip:
-            image = image.flip(-1)
+        # torchio works in place here; its own copies would be of the whole batch that the image is a view of.
+        image = image.flip(-1) if rng.random() < self.flip else image.clone()
         flat = image.ndim == 3
         with torch.random.fork_rng(devices=[]):  # torchio draws from the generator that all share
             torch.manual_seed(int(rng.integers(2**31)))

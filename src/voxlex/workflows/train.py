@@ -10,14 +10,12 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.config import Config, StageConfig
+from voxlex.config import AugmentConfig, Config, StageConfig
 from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.prepared import PreparedDataset
 from voxlex.errors import ConfigError, RunError
-from voxlex.evaluation.reconstruction import encode_dataset
 from voxlex.models import VQVAE
 from voxlex.priors import Conditions
-from voxlex.priors.conditions import Condition
 from voxlex.run_folder import RunFolder, versions
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.budget import Budget
@@ -27,8 +25,8 @@ from voxlex.training.loop import Schedule, fit
 from voxlex.training.memory import estimate_step_memory
 from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
 from voxlex.training.patches import Patches
-from voxlex.types import Codes
 from voxlex.vocabulary import load
+from voxlex.workflows.prior_data import prior_data
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.source import open_for
 
@@ -150,11 +148,11 @@ class _TrainingRun:
             loss_weights=asdict(self.config.losses),
             continuous_share=stage.continuous_share,
             patches=self._patches(),
-            augmentation=self._augmentation(),
+            augmentation=self._augmentation(stage.augment),
         )
         self._announce_memory(autoencoder)
         before = self.folder.metadata().get("stages", {}).get(objective.name)
-        self._fit(objective, self.config.training.autoencoder, share, self.folder.autoencoder_file)
+        self._fit(objective, stage, share, self.folder.autoencoder_file)
         if before and self.fabric.is_global_zero and before["steps"] != self._steps(objective.name):
             # The codes mean something else now: a prior over the old ones would draw nonsense.
             self.folder.prior_file.unlink(missing_ok=True)
@@ -172,8 +170,7 @@ class _TrainingRun:
             seed=self.config.training.seed,
         )
 
-    def _augmentation(self) -> Augmentation | None:
-        augment = self.config.training.autoencoder.augment
+    def _augmentation(self, augment: AugmentConfig) -> Augmentation | None:
         return Augmentation(**asdict(augment), seed=self.config.training.seed) if augment.active else None
 
     def _announce_memory(self, autoencoder: VQVAE) -> None:
@@ -199,7 +196,15 @@ class _TrainingRun:
     def prior(self, autoencoder: VQVAE, share: float) -> None:
         """Train the second stage on the codes of the first, with a share of the run's minutes."""
         autoencoder = autoencoder.eval().to(self.fabric.device)
-        training, validation = (self._codes(autoencoder, part) for part in (self.training, self.validation))
+        stage = self.config.training.prior
+        training = prior_data(
+            autoencoder,
+            self.training,
+            self.conditions,
+            augmentation=self._augmentation(stage.augment) if stage.variations else None,
+            variations=stage.variations,
+        )
+        validation = prior_data(autoencoder, self.validation, self.conditions)
         torch.manual_seed(self.config.training.seed)
         prior = build_prior(
             self.config.prior,
@@ -211,10 +216,7 @@ class _TrainingRun:
         prior.start(training[0], autoencoder.quantizer.codewords())
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation)
-        self._fit(objective, self.config.training.prior, share, self.folder.prior_file)
-
-    def _codes(self, autoencoder: VQVAE, images: PreparedDataset) -> tuple[Codes, Condition]:
-        return encode_dataset(autoencoder, images), self.conditions.look_up(images.manifest)
+        self._fit(objective, stage, share, self.folder.prior_file)
 
     def _fit(self, objective: Objective, stage: StageConfig, share: float, weights: Path) -> None:
         training = self.config.training
