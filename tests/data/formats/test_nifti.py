@@ -1,5 +1,6 @@
 import gzip
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
@@ -25,6 +26,21 @@ def _save(path: Path, values: np.ndarray, affine: np.ndarray | None = None, **he
 
 def _noise(*shape: int, dtype: type = np.int16) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+
+
+def in_parts(content: bytes) -> bytes:
+    """As bgzip does: parts after one another, the last of them empty."""
+    return b"".join(gzip.compress(content[start : start + 5000]) for start in range(0, len(content) + 5000, 5000))
+
+
+def with_zeros_behind(content: bytes) -> bytes:
+    """As tapes do."""
+    return gzip.compress(content) + bytes(512)
+
+
+def with_more_behind(content: bytes) -> bytes:
+    """More than the header speaks of."""
+    return gzip.compress(content + bytes(100))
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -228,6 +244,18 @@ def test_a_damaged_byte_in_a_compressed_file(tmp_path: Path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.nii\.gz: .*damaged"):
         read_scan(path)
+
+
+@pytest.mark.parametrize("slope", [1.0, 2.0])
+@pytest.mark.parametrize("compress", [gzip.compress, in_parts, with_zeros_behind, with_more_behind])
+def test_compressed_in_whatever_way(tmp_path: Path, compress: Callable[[bytes], bytes], slope: float):
+    image = nibabel.Nifti1Image(_noise(19, 18, 17), np.eye(4))
+    image.header.set_slope_inter(slope, 0)
+    content = image.to_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(compress(content))
+    voxels = read_scan(tmp_path / "a.nii.gz").voxels
+    np.testing.assert_array_equal(voxels, nibabel.Nifti1Image.from_bytes(content).get_fdata())
+    assert voxels.flags.writeable
 
 
 def test_what_is_no_volume(tmp_path: Path):

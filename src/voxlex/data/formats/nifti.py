@@ -3,12 +3,14 @@
 import gzip
 import math
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from voxlex.data.atomic import atomic_file
+from voxlex.data.formats.gzipped import decompress
 from voxlex.data.orientation import to_canonical, to_stored
 from voxlex.data.scan import Scan, StoredGrid, choose_volume
 from voxlex.errors import DataError
@@ -115,12 +117,18 @@ def _whole(image: "SpatialImage") -> np.ndarray:
     proxy, path = image.dataobj, image.get_filename()
     if path is None or not path.lower().endswith(".gz"):
         return np.asarray(proxy)
-    with gzip.open(path) as stream:
-        spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
-        values = np.asarray(ArrayProxy(stream, spec, mmap=False))
-        while stream.read(1 << 20):  # only at the end are length and checksum compared
-            pass
-    return values
+    spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
+    count = math.prod(proxy.shape)
+    content = decompress(Path(path), size=proxy.offset + count * proxy.dtype.itemsize)
+    if content is None:
+        with gzip.open(path) as stream:
+            values = np.asarray(ArrayProxy(stream, spec, mmap=False))
+            while stream.read(1 << 20):  # only at the end are length and checksum compared
+                pass
+        return values
+    if (proxy.slope, proxy.inter) != (1, 0):
+        return np.asarray(ArrayProxy(BytesIO(content), spec, mmap=False))
+    return np.frombuffer(content, proxy.dtype, count, proxy.offset).reshape(proxy.shape, order="F")
 
 
 def _stored_grid(image: "SpatialImage", shape: tuple[int, ...]) -> StoredGrid:
