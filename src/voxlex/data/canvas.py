@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from voxlex.data.resampling import resample
+
 
 class Placement(NamedTuple):
     """Where on the canvas an image lies: its top left corner and its size there, in canvas pixels."""
@@ -67,5 +69,7 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
         return pixels
     # The triangle filter, widened when reducing: no aliasing, and unlike cubic filters it never leaves the range of its
     # input, so dark halos do not appear around bright skulls and the intensity map stays exact.
+    if pixels.dtype == np.float32:
+        return resample(pixels, height=height, width=width)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.array(image.resize((width, height), Image.Resampling.BILINEAR))

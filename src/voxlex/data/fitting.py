@@ -14,6 +14,7 @@ from voxlex.data.framing import Frame
 from voxlex.data.intensity import ConstantImageError, IntensityMap
 from voxlex.data.orientation import canonical_grid
 from voxlex.data.origin import Origin
+from voxlex.data.resampling import forwards
 from voxlex.data.scans import Scan, StoredGrid, read_scan
 from voxlex.data.slicing import Stack
 from voxlex.data.tables.finding import IMAGE_SUFFIXES, suffix_of
@@ -136,7 +137,7 @@ def _fit_slices(scan: Scan, frame: Frame) -> Fitted:
     kept: list[int] = []
     for index in chosen:
         pixels = stack.slice(scan.voxels, index)
-        if frame.whole or pixels.min() < pixels.max():
+        if frame.whole or _varies(pixels):
             images.append(_fit(pixels, intensity, fit))
             kept.append(index)
     if not kept:
@@ -169,6 +170,11 @@ def _fit(pixels: np.ndarray, intensity: IntensityMap, fit: Callable[[np.ndarray]
     if (intensity.low, intensity.high, intensity.bit_depth) == (0, 255, 8):  # the identity: 8 bits are the fast road
         return fit(pixels)
     return _deep(fit(intensity.to_unit(pixels)))
+
+
+def _varies(pixels: np.ndarray) -> bool:
+    straight = forwards(pixels)
+    return bool(straight.min() < straight.max())
 
 
 def _deep(unit: np.ndarray) -> np.ndarray:

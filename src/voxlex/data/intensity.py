@@ -113,14 +113,14 @@ def _is_ct(scan: Scan) -> bool:
 def _some_of(voxels: np.ndarray) -> np.ndarray:
     """The volume, or one voxel of each small cube of it, where that tells enough."""
     step = math.ceil((voxels.size / _ENOUGH) ** (1 / 3))
-    return voxels[::step, ::step, ::step]
+    return voxels[::step, ::step, ::step].ravel(order="K") if step > 1 else voxels
 
 
 def _robust_range(voxels: np.ndarray, minimum: float, maximum: float) -> tuple[float, float]:
     voxels = _some_of(voxels)
     low = min(0.0, float(np.percentile(voxels, 0.5))) if minimum < 0 else 0.0
     # A mark like 3.4e38 for "no value" must not move the mean.
-    mean = np.minimum(voxels, np.percentile(voxels, 99.9)).mean(dtype=np.float64)
+    mean = float(np.minimum(voxels, float(np.percentile(voxels, 99.9))).mean(dtype=np.float64))
     head = voxels[voxels > mean]
     high = float(np.percentile(head, PERCENTILE)) if head.size else low
     # Where all but a few voxels are equal, percentiles meet; the whole range is left then.

@@ -112,6 +112,8 @@ class Stack:
         across = AXES.index(self.axis)
         # Every other row and column is enough to tell where a head ends, in a quarter of the time.
         sparse = voxels[tuple(slice(None) if axis == across else slice(None, None, 2) for axis in range(3))]
-        shares = (sparse > sparse.mean()).mean(axis=tuple(axis for axis in range(3) if axis != across))
-        seen = np.flatnonzero(shares > _SEEN * shares.max())
+        sparse = sparse.copy(order="K")  # what lies together is gone through faster, and three times
+        bright = sparse > float(sparse.mean())
+        counts = bright.sum(axis=tuple(axis for axis in range(3) if axis != across), dtype=np.int32)
+        seen = np.flatnonzero(counts > _SEEN * counts.max())
         return (int(seen[0]), int(seen[-1])) if len(seen) else (0, len(self) - 1)
