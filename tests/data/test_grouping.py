@@ -2,9 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from voxlex.data.audit.duplicates import Pairs
+from voxlex.data.audit.duplicates import Pairs, cluster, find_duplicates
 from voxlex.data.audit.leaks import Leaks, crossing
+from voxlex.data.audit.thumbnails import thumbnail
 from voxlex.data.grouping import divide, join
+
+from .audit.brains import brains
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -30,6 +33,19 @@ def test_without_thumbnails_the_groups_stay():
     assert list(divided["group"]) == list("aabbcd")
     assert facts == {}
     assert divided.groupby("group")["split"].nunique().eq(1).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_groups_are_those_that_all_pairs_would_join(seed: int):
+    rng = np.random.default_rng(seed)
+    slices = brains(10, slices=12).reshape(-1, 64, 64)
+    thumbnails = np.stack([thumbnail(image).astype(np.float16) for image in slices[rng.integers(0, 120, 80)]])
+    groups = [f"g{number}" for number in rng.integers(0, 70, 80)]
+    table = pd.DataFrame({"path": [f"{number}.png" for number in range(80)], "subject": groups, "group": groups})
+    divided, _ = divide(table, thumbnails, seed=0, name="x")
+    pairs = find_duplicates(thumbnails, bits=28, correlation=0.90)
+    assert list(divided["group"]) == join(groups, cluster(80, pairs))
+    assert divided["group"].nunique() < len(set(groups))
 
 
 def test_rows_without_a_subject_do_not_cross():

@@ -1,12 +1,12 @@
 """What must stay on one side of a split: the images of a subject, and images that show the same slice."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from voxlex.data.audit.components import Components
 from voxlex.data.audit.duplicates import MAX_BITS, MIN_CORRELATION, cluster, find_duplicates
 from voxlex.data.audit.leaks import Leaks, crossing
 from voxlex.data.audit.thumbnails import COLUMNS, ROWS
@@ -44,13 +44,13 @@ def divide(
     Raises:
         DataError: The user's split leaks: a subject or a pair of near-duplicates crosses it.
     """
-    find = partial(find_duplicates, thumbnails if thumbnails is not None else _NOTHING)
+    thumbnails = _NOTHING if thumbnails is None else thumbnails
     if "split" not in manifest:
-        groups = join(list(manifest["group"]), cluster(len(manifest), find(bits=_BITS, correlation=_CORRELATION)))
+        groups = _groups(list(manifest["group"]), thumbnails)
         return manifest.assign(group=groups, split=split_or_test(groups, seed=seed)), {}
     splits = list(manifest["split"])
     leaks = Leaks(list(manifest["path"]), splits, crossing(list(manifest["subject"]), splits))
-    groups = join(list(manifest["group"]), cluster(len(manifest), leaks.watch(find())))
+    groups = join(list(manifest["group"]), cluster(len(manifest), leaks.watch(find_duplicates(thumbnails))))
     if leaks and not allow_leak:
         raise DataError(
             f"{name}: its split leaks: {leaks}. 'voxlex data audit' shows all of it; without the column 'split', a "
@@ -60,6 +60,14 @@ def divide(
     if leaks:
         facts |= {"leaking_subjects": len(leaks.subjects), "leaking_pairs": leaks.pair_count}
     return manifest.assign(group=groups), facts
+
+
+def _groups(groups: Sequence[str], thumbnails: np.ndarray) -> list[str]:
+    """Join groups by near-duplicates; pairs within one, such as the slices of a volume, need not be looked at."""
+    components = Components(np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1].reshape(-1))
+    for _ in find_duplicates(thumbnails, bits=_BITS, correlation=_CORRELATION, components=components):
+        pass
+    return join(groups, components.labels)
 
 
 def join(groups: Sequence[str], clusters: Sequence[int] | np.ndarray) -> list[str]:

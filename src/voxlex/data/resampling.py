@@ -18,8 +18,8 @@ _GRAIN = 2.0**-22
 def resample(pixels: Float32[np.ndarray, "h w"], *, height: int, width: int) -> Float32[np.ndarray, "height width"]:
     """Resize an image with the triangle filter, widened when reducing, as `Image.Resampling.BILINEAR` of Pillow does.
 
-    It differs from Pillow's only by rounding, and an image within [0, 1] never leaves it. The sums are taken in the same
-    order everywhere, unlike those of a dense product, so that the result does not depend on the processor.
+    It differs from Pillow's only by rounding, and an image within [0, 1] never leaves it. The sums are taken in one
+    order, unlike those of a dense product, so that the result does not depend on the processor's width.
 
     Args:
         pixels: The image.

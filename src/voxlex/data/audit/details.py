@@ -19,6 +19,9 @@ from voxlex.data.audit.thumbnails import COLUMNS, ROWS
 BLUR = 2.0
 """Standard deviation in thumbnail pixels of the blur that is taken out."""
 
+SIGNS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], np.float32)
+"""Signs that each flip (a row, a number of `hashes.FLIPS`) gives to the `parity_classes` of an image."""
+
 _FLAT = 1 / 255
 """Thumbnails with a smaller standard deviation show nothing that could be compared."""
 
@@ -35,20 +38,14 @@ def details_of(thumbnails: Float[np.ndarray, "n 32 34"]) -> Float[np.ndarray, "n
     return unit
 
 
-def flip_blind(details: Float[np.ndarray, "n 32 34"]) -> Float[np.ndarray, "n 72"]:
-    """Project on the low even frequencies, which flips leave as they are.
+def parity_classes(details: Float[np.ndarray, "n 32 34"]) -> Float[np.ndarray, "n 4 272"]:
+    """Sort the frequencies by whether their numbers are odd: neither, that of columns, that of rows, both.
 
-    A projection never lengthens: images whose details correlate at `ρ` under any flip are at most `sqrt(2 (1 - ρ))`
-    apart here.
+    A flip gives one sign to all of a class, see `SIGNS`, so that the correlations of two images under all flips are
+    sums of four inner products.
     """
-    return np.ascontiguousarray(details[:, 0:16:2, 0:18:2]).reshape(len(details), 72)
-
-
-def flip_signs(flip: int) -> Float[np.ndarray, "32 34"]:
-    """Signs that a flip (a number of `hashes.FLIPS`) gives to the detail of an image."""
-    rows = np.where(np.arange(ROWS) % 2, -1.0, 1.0) if flip & 2 else np.ones(ROWS)
-    columns = np.where(np.arange(COLUMNS) % 2, -1.0, 1.0) if flip & 1 else np.ones(COLUMNS)
-    return np.outer(rows, columns).astype(np.float32)
+    shape = (len(details), 1, ROWS // 2 * COLUMNS // 2)
+    return np.concatenate([details[:, row::2, column::2].reshape(shape) for row in (0, 1) for column in (0, 1)], axis=1)
 
 
 @lru_cache(maxsize=1)
