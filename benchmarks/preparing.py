@@ -2,6 +2,7 @@
 
     python benchmarks/preparing.py FOLDER           # of pictures, such as JPEGs; prepared at 128×128
     python benchmarks/preparing.py --volumes 100    # of the MNI152 template with noise, as .nii.gz; beside gzip alone
+    python benchmarks/preparing.py --volumes 100 --alike   # of one head: all slices near-duplicates of others
     python benchmarks/preparing.py --steps 60       # share of a training step spent on loading its batch
 
 Prints seconds by the wall clock, and of processor time, which other work on the machine does not lengthen.
@@ -10,6 +11,7 @@ Prints seconds by the wall clock, and of processor time, which other work on the
 import argparse
 import gzip
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -24,6 +26,8 @@ import torch
 
 from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
+from voxlex.data.audit.duplicates import find_duplicates
+from voxlex.data.audit.thumbnails import thumbnail
 from voxlex.data.options import PhantomOptions, SliceOptions
 from voxlex.data.phantoms.slices import prepare_phantom
 from voxlex.data.prepare import prepare_folder
@@ -44,16 +48,20 @@ def timed(work: Callable[[], Made]) -> tuple[float, float, Made]:
 
 
 def time_pictures(folder: Path, *, size: int) -> None:
-    """Prepare a folder of pictures."""
+    """Prepare a folder of pictures, and compare all pairs of them once more."""
     with tempfile.TemporaryDirectory() as scratch:
         wall, processor, dataset = timed(lambda: prepare_folder(folder, folder=Path(scratch) / "out", size=size))
         print(f"{len(dataset)} pictures at {size}×{size}: {wall:.1f} s, {processor:.1f} s of processor time")
+        thumbnails = np.stack([thumbnail(image[0]).astype(np.float16) for image in dataset.images])
+        wall, processor, pairs = timed(lambda: sum(map(len, find_duplicates(thumbnails))))
+        print(f"all pairs compared, {pairs} found: {wall:.2f} s, {processor:.2f} s of processor time")
 
 
-def make_volumes(folder: Path, *, count: int) -> list[Path]:
-    """Write heads of 1 mm in `int16`, each turned and sized in its own way, so that none are near-duplicates.
+def make_volumes(folder: Path, *, count: int, alike: bool) -> list[Path]:
+    """Write heads of 1 mm in `int16`, each turned and sized in its own way, so that few slices are near-duplicates.
 
-    They have noise as scanners have it, since smooth volumes are decompressed faster.
+    If `alike`, all are the same head instead. They have noise as scanners have it, since smooth volumes are
+    decompressed faster.
     """
     import nibabel
     from nilearn.datasets import load_mni152_template
@@ -66,8 +74,8 @@ def make_volumes(folder: Path, *, count: int) -> list[Path]:
     paths[0].parent.mkdir()
     middle = np.array(template.shape) / 2
     for path in paths:
-        turn = np.linalg.qr(np.eye(3) + 0.08 * rng.standard_normal((3, 3)))[0]
-        linear = turn * np.sign(np.diag(turn)) * rng.uniform(0.9, 1.15, 3)
+        turn = np.eye(3) if alike else np.linalg.qr(np.eye(3) + 0.08 * rng.standard_normal((3, 3)))[0]
+        linear = turn * np.sign(np.diag(turn)) * (1 if alike else rng.uniform(0.9, 1.15, 3))
         head = affine_transform(template_voxels, linear, middle - linear @ middle, order=1)
         noise = rng.standard_normal((2, *head.shape), np.float32) * 15
         image = nibabel.Nifti1Image(np.hypot(head + noise[0], noise[1]).astype(np.int16), template.affine)
@@ -81,18 +89,29 @@ def decompress(paths: list[Path]) -> int:
         return sum(pool.map(lambda path: len(gzip.decompress(path.read_bytes())), paths))
 
 
-def time_volumes(count: int, *, size: int) -> None:
-    """Prepare the slices of volumes, and decompress the same files."""
+def time_volumes(count: int, *, size: int, alike: bool, rounds: int) -> None:
+    """Prepare the slices of volumes, some and all of them, and decompress the same files, taking turns."""
+    choices = {"12 slices": {"slices": SliceOptions(count=12)}, "the range": {}, "all, not compared": {"whole": True}}
+    seconds: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        paths = make_volumes(Path(scratch), count=count)
+        paths = make_volumes(Path(scratch), count=count, alike=alike)
         decompress(paths)  # so that both read from memory
-        wall, processor, content = timed(lambda: decompress(paths))
-        print(f"gzip alone, {count} volumes, {content / 1e9:.2f} GB: {wall:.1f} s, {processor:.1f} s of processor time")
-        for number, options in enumerate(({"slices": SliceOptions(count=12)}, {}, {"whole": True})):
-            prepare = partial(prepare_folder, paths[0].parent, folder=Path(scratch) / f"out-{number}", size=size)
-            prepared, busy, dataset = timed(partial(prepare, **options))
-            said = f"{prepared:.1f} s, {busy:.1f} s of processor time"
-            print(f"prepare, {len(dataset)} slices: {said}: {busy / processor:.2f} of gzip alone")
+        for _ in range(rounds):
+            wall, alone, content = timed(lambda: decompress(paths))
+            seconds.setdefault(f"gzip alone, {content / 1e9:.2f} GB", []).append((wall, alone))
+            for name, options in choices.items():
+                folder = Path(scratch) / "out"
+                prepare = partial(prepare_folder, paths[0].parent, folder=folder, size=size)
+                wall, busy, dataset = timed(partial(prepare, **options))
+                said = f"{name}: {len(dataset)} in {dataset.manifest['group'].nunique()} groups"
+                seconds.setdefault(said, []).append((wall, busy))
+                shutil.rmtree(folder)
+    alone_seconds = next(iter(seconds.values()))
+    print(f"{count} volumes, medians of {rounds} rounds")
+    for name, measured in seconds.items():
+        ratio = statistics.median(busy / of[1] for (_, busy), of in zip(measured, alone_seconds, strict=True))
+        wall, busy = (statistics.median(column) for column in zip(*measured, strict=True))
+        print(f"{name}: {wall:.1f} s, {busy:.1f} s of processor time: {ratio:.2f} of gzip alone")
 
 
 def time_waiting(steps: int, *, size: int) -> None:
@@ -130,12 +149,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, nargs="?")
     parser.add_argument("--volumes", type=int, default=0)
+    parser.add_argument("--alike", action="store_true", help="volumes of one head, with different noise")
+    parser.add_argument("--rounds", type=int, default=3, help="how often volumes are prepared")
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--size", type=int, default=128)
     arguments = parser.parse_args()
     if arguments.pictures:
         time_pictures(arguments.pictures, size=arguments.size)
     if arguments.volumes:
-        time_volumes(arguments.volumes, size=arguments.size)
+        time_volumes(arguments.volumes, size=arguments.size, alike=arguments.alike, rounds=arguments.rounds)
     if arguments.steps:
         time_waiting(arguments.steps, size=arguments.size)
