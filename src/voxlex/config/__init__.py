@@ -17,7 +17,7 @@ from voxlex.config.quantizers import (
     SimVQConfig,
     VectorQuantizerConfig,
 )
-from voxlex.config.recipes import dump_config, load_recipe, parse_config, read_config, recipe_names, with_budget
+from voxlex.config.recipes import dump_config, load_recipe, parse_config, read_config, recipe_names, validated, with_budget
 from voxlex.config.training import (
     AugmentConfig,
     AutoencoderStageConfig,
@@ -56,5 +56,6 @@ __all__ = [
     "parse_config",
     "read_config",
     "recipe_names",
+    "validated",
     "with_budget",
 ]

@@ -11,6 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from voxlex.config.experiment import Config
 from voxlex.errors import ConfigError
 
+_CHOICES = [("model", "network"), ("model", "quantizer"), ("prior",)]
+"""Settings that have a `kind`; pydantic names it in the path of an error, after these."""
+
 
 def parse_config(content: Any, *, where: str) -> Config:
     """Turn the content of a YAML file into a configuration; what it leaves out takes its default.
@@ -22,8 +25,18 @@ def parse_config(content: Any, *, where: str) -> Config:
         return TypeAdapter(Config).validate_python({} if content is None else content)
     except ValidationError as cause:
         problem = cause.errors()[0]
-        key = ".".join(map(str, problem["loc"])) or "the whole"
+        path = problem["loc"]
+        key = ".".join(str(part) for place, part in enumerate(path) if path[:place] not in _CHOICES) or "the whole"
         raise ConfigError(f"{where}: {key}: {problem['msg']}, got {problem['input']!r}") from cause
+
+
+def validated(config: Config) -> Config:
+    """Return a configuration that came from options or from Python, held to what a recipe is held to.
+
+    Raises:
+        ConfigError: If a value is of the wrong type or out of range; names its key.
+    """
+    return parse_config(_plain(asdict(config)), where="settings")
 
 
 def read_config(path: Path) -> Config:

@@ -11,9 +11,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Settings:
-    """Misspelt keys are errors, and so are values of another type."""
+    """Misspelt keys are errors, and so are values of another type, and numbers that are not finite."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def by_kind(default: str) -> Discriminator:

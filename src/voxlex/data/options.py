@@ -29,7 +29,7 @@ class PhantomOptions:
         highest_mm: Height of the highest slice.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     subjects: int = 160
     slices: int = 12
@@ -63,7 +63,7 @@ class SliceOptions:
         every_mm: Take a slice every so many mm.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     axis: Axis = "axial"
     lowest: float = 0.2

@@ -8,6 +8,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from voxlex.errors import ConfigError
+
 Precision = Literal["32-true", "bf16-mixed"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
@@ -20,11 +22,17 @@ def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Prec
         accelerator: "auto", "cpu", "gpu", "mps" and whatever else Fabric knows.
         devices: How many of them; with more than one, each runs a process and takes its own part of every batch.
         precision: Of the arithmetic; weights are float32 in every case.
+
+    Raises:
+        ConfigError: If there are no such devices here, or fewer of them.
     """
     keep_freed_memory()
     # Before latents are quantised, the quantiser's parameters take no part in a step.
     strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
-    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+    except Exception as cause:  # Fabric has an error of its own for each kind of device
+        raise ConfigError(f"training.accelerator {accelerator!r}, training.devices {devices}: {cause}") from cause
     fabric.launch()
     return fabric
 

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.config import AugmentConfig, Config, StageConfig
+from voxlex.config import AugmentConfig, Config, StageConfig, validated
 from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.prepared import PreparedDataset
 from voxlex.errors import ConfigError, RunError
@@ -55,6 +55,7 @@ def train(
     Raises:
         VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving.
     """
+    config = validated(config)
     check_consistent(config)
     accelerator, precision = config.training.accelerator, config.training.precision
     if precision == "auto":
