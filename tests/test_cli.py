@@ -16,6 +16,7 @@ from PIL import Image
 
 from voxlex.cli import main
 from voxlex.commands import COMMANDS
+from voxlex.config import read_config
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantoms.slices import write_phantom
 
@@ -145,6 +146,30 @@ def test_a_prior_is_added_to_an_autoencoder(scans: Path, tmp_path: Path, capsys:
     assert (out / "autoencoder.safetensors").read_bytes() == weights
 
 
+def test_a_prior_of_another_recipe_replaces_the_old_one_when_it_is_asked_to(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    train = ["train", str(scans), "--out", str(out), "--steps", "2"]
+    assert "no trained autoencoder" in refused(capsys, *train, "--stage", "prior")
+    assert not out.exists()
+    assert main([*train, *TINY]) == 0
+    weights, config = (out / "autoencoder.safetensors").read_bytes(), (out / "config.yaml").read_text()
+    capsys.readouterr()
+    small = ["--stage", "prior", "--prior.width", "8", "--prior.layers", "1"]
+    assert "prior changed; --stage prior --overwrite" in refused(capsys, *train, *small)
+    assert "not one of" in refused(capsys, *train, "--stage", "prior", "--recipe", "fancy")
+    elsewhere = ["train", str(scans / "healthy"), *train[2:], *small, "--overwrite"]
+    assert "was trained on other data" in refused(capsys, *elsewhere)
+    assert (out / "config.yaml").read_text() == config  # what is refused leaves the run as it was
+    assert (out / "prior.safetensors").exists()
+    assert main([*train, *small, "--overwrite", "--recipe", "pixelcnn"]) == 0
+    assert read_config(out / "config.yaml").prior.kind == "pixelcnn"
+    assert read_config(out / "config.yaml").data.size == 32
+    assert (out / "autoencoder.safetensors").read_bytes() == weights
+    assert main(["sample", str(out), "--count", "1", "--out", str(tmp_path / "s")]) == 0
+
+
 def test_a_prepared_data_set_is_a_source(scans: Path, tmp_path: Path) -> None:
     assert main(["prepare", str(scans), "--out", str(tmp_path / "ready"), "--size", "32"]) == 0
     train = ["train", str(tmp_path / "ready"), "--out", str(tmp_path / "run"), "--steps", "1", *TINY]
@@ -229,6 +254,9 @@ def test_sizes_that_do_not_fit_the_network(scans: Path, tmp_path: Path, capsys: 
     [
         ("--model.spatial-dims", "3", "data.spacing_mm: goes with model.spatial_dims 3"),
         ("--model.in-channels", "3", "model.in_channels: prepared images are grey, expected 1, got 3"),
+        ("--model.quantizer.num-embeddings", "-3", "settings: model.quantizer.num_embeddings: Input should be greater"),
+        ("--training.autoencoder.learning-rate", "nan", "settings: training.autoencoder.learning_rate"),
+        ("--accelerator", "abacus", "training.accelerator 'abacus'"),
     ],
 )
 def test_models_that_do_not_fit_the_images(

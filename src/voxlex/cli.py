@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from voxlex.commands import COMMANDS, Command, starting_point
-from voxlex.config import Config, load_recipe, read_config
+from voxlex.config import Config, load_recipe, read_config, with_prior_of
 from voxlex.errors import Interrupted, VoxlexError
 from voxlex.run_folder import RunFolder
 
@@ -54,14 +54,20 @@ def _parse(words: list[str]) -> Command:
 
 
 def _starting_config(words: list[str]) -> Config:
-    """Return the settings that the options of `train` change: a recipe's, or those of the run to resume."""
+    """Return the settings that the options of `train` change: a recipe's, or those of the run to resume.
+
+    A prior that is added to a run may be that of a recipe.
+    """
     if not words or words[0] != "train":
         return Config()
-    out = _value_of("--out", words)
-    resumed = "--resume" in words or _value_of("--stage", words) == "prior"
-    if resumed and out is not None and RunFolder(Path(out)).config_file.exists():
-        return read_config(RunFolder(Path(out)).config_file)
-    return load_recipe(_value_of("--recipe", words) or "default")
+    out, name = _value_of("--out", words), _value_of("--recipe", words)
+    recipe = load_recipe(name or "default")
+    only_prior = _value_of("--stage", words) == "prior"
+    resumed = only_prior or "--resume" in words
+    if not resumed or out is None or not RunFolder(Path(out)).config_file.exists():
+        return recipe
+    own = read_config(RunFolder(Path(out)).config_file)
+    return with_prior_of(own, recipe) if only_prior and name else own
 
 
 def _value_of(option: str, words: list[str]) -> str | None:

@@ -41,12 +41,13 @@ class Train:
     Attributes:
         source: Folder of scans (searched recursively), table of scans, prepared data set, or "phantom".
         out: Run folder to make.
-        recipe: Name of a recipe, or a YAML file; options given here change single settings of it.
+        recipe: Name of a recipe, or a YAML file; options given here change single settings of it. With --stage prior, its
+            prior is what is taken; with --resume, nothing of it.
         minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
         steps: Steps to train each stage, instead of minutes.
         stage: Train only the autoencoder, only the prior of a run that has an autoencoder, or all.
         resume: Go on with the run where it stopped, with its own settings.
-        overwrite: Replace a run that is there.
+        overwrite: Replace a run that is there; with --stage prior, only its prior.
     """
 
     source: Source
@@ -69,7 +70,7 @@ class Train:
             out=self.out,
             config=config,
             stage=self.stage,
-            resume=self.resume or self.stage == "prior",
+            resume=self.resume,
             overwrite=self.overwrite,
         )
         print(f"report: {folder.report_file}")

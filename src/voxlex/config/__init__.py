@@ -17,7 +17,16 @@ from voxlex.config.quantizers import (
     SimVQConfig,
     VectorQuantizerConfig,
 )
-from voxlex.config.recipes import dump_config, load_recipe, parse_config, read_config, recipe_names, validated, with_budget
+from voxlex.config.recipes import (
+    dump_config,
+    load_recipe,
+    parse_config,
+    read_config,
+    recipe_names,
+    validated,
+    with_budget,
+    with_prior_of,
+)
 from voxlex.config.training import (
     AugmentConfig,
     AutoencoderStageConfig,
@@ -58,4 +67,5 @@ __all__ = [
     "recipe_names",
     "validated",
     "with_budget",
+    "with_prior_of",
 ]

@@ -46,8 +46,14 @@ def check_consistent(config: Config) -> None:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 
 
-def check_resumable(before: Config, config: Config, *, where: Path) -> None:
+def check_resumable(before: Config, config: Config, *, where: Path, keeps_prior: bool) -> None:
     """Refuse to go on with a run under settings that its weights or its split do not belong to.
+
+    Args:
+        before: What the run was trained with.
+        config: What it is to go on with.
+        where: The run folder.
+        keeps_prior: Whether there is a prior, trained or begun, that will be used.
 
     Raises:
         ConfigError: Names the settings that changed.
@@ -55,7 +61,10 @@ def check_resumable(before: Config, config: Config, *, where: Path) -> None:
     changed = [name for name in ("data", "model", "losses") if getattr(before, name) != getattr(config, name)]
     if before.training.seed != config.training.seed:
         changed.append("training.seed")
+    if keeps_prior and before.prior != config.prior:
+        changed.append("prior")
     if changed:
         raise ConfigError(
             f"{where}: a run is resumed with the settings it began with, but {', '.join(changed)} changed"
+            + ("; --stage prior --overwrite begins the prior anew" if changed == ["prior"] else "")
         )

@@ -91,6 +91,11 @@ def with_budget(config: Config, *, minutes: float | None, steps: int | None) -> 
     return replace(config, training=replace(config.training, minutes=minutes, steps=steps))
 
 
+def with_prior_of(config: Config, recipe: Config) -> Config:
+    """Return the configuration with the prior of a recipe, and its training; the rest stays."""
+    return replace(config, prior=recipe.prior, training=replace(config.training, prior=recipe.training.prior))
+
+
 def _plain(value: Any) -> Any:
     """Turn tuples into lists, which YAML knows."""
     if isinstance(value, dict):

@@ -48,9 +48,9 @@ def train(
         source: A folder of images, a prepared data set, or "phantom".
         out: The run folder.
         config: The whole experiment; with `resume` it must agree with the run's.
-        stage: One stage, or both.
-        resume: Go on with the run where it stopped; add a prior to an autoencoder.
-        overwrite: Replace a run folder that is there.
+        stage: One stage, or both; "prior" goes on with a run that has an autoencoder.
+        resume: Go on with the run where it stopped.
+        overwrite: Replace a run folder that is there; for the stage "prior", the prior in it.
 
     Raises:
         VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving.
@@ -61,14 +61,22 @@ def train(
     if precision == "auto":
         precision = automatic_precision(accelerator)
     fabric = launch(accelerator=accelerator, devices=config.training.devices, precision=precision)
-    resume = resume and out.exists()
+    if stage == "prior" and not RunFolder(out).autoencoder_file.exists():
+        raise RunError(f"{out}: there is no trained autoencoder here that a prior could be added to; train that first")
+    resume = (resume or stage == "prior") and out.exists()
+    anew = stage == "prior" and overwrite
     if resume:
-        check_resumable(RunFolder.open(out).config(), config, where=out)
+        there = RunFolder(out).prior_file.exists() or state_file(out, PriorObjective.name).exists()
+        check_resumable(RunFolder.open(out).config(), config, where=out, keeps_prior=there and not anew)
     elif fabric.is_global_zero:
         RunFolder(out).check_free(overwrite=overwrite)
     dataset = open_for(config, source)
     conditions = _conditions(config, dataset)
+    if resume:
+        _check_same_data(RunFolder(out), dataset)
     fabric.barrier()
+    if fabric.is_global_zero and anew:
+        _remove_prior(out)
     if fabric.is_global_zero and resume:
         RunFolder(out).write_config(config)
     elif fabric.is_global_zero:
@@ -128,12 +136,6 @@ class _TrainingRun:
             "subjects_known": bool((self.dataset.manifest["subject"] != "").any()),
             "skipped": len(self.dataset.skipped),
         }
-        before = self.folder.metadata().get("data", description)
-        if before["fingerprint"] != description["fingerprint"]:
-            raise RunError(
-                f"{self.folder.path}: was trained on other data: {before['name']} with fingerprint "
-                f"{before['fingerprint']}, not {description['fingerprint']}"
-            )
         self._note({"data": description})
 
     def autoencoder(self, share: float) -> VQVAE:
@@ -156,8 +158,7 @@ class _TrainingRun:
         self._fit(objective, stage, share, self.folder.autoencoder_file)
         if before and self.fabric.is_global_zero and before["steps"] != self._steps(objective.name):
             # The codes mean something else now: a prior over the old ones would draw nonsense.
-            self.folder.prior_file.unlink(missing_ok=True)
-            state_file(self.folder.path, PriorObjective.name).unlink(missing_ok=True)
+            _remove_prior(self.folder.path)
         return autoencoder
 
     def _patches(self) -> Patches | None:
@@ -247,6 +248,20 @@ class _TrainingRun:
     def _note(self, additions: Mapping[str, Any]) -> None:
         if self.fabric.is_global_zero:
             self.folder.update_metadata(additions)
+
+
+def _check_same_data(folder: RunFolder, dataset: PreparedDataset) -> None:
+    before = folder.metadata().get("data")
+    if before and before["fingerprint"] != dataset.fingerprint:
+        raise RunError(
+            f"{folder.path}: was trained on other data: {before['name']} with fingerprint "
+            f"{before['fingerprint']}, not {dataset.fingerprint}"
+        )
+
+
+def _remove_prior(run: Path) -> None:
+    RunFolder(run).prior_file.unlink(missing_ok=True)
+    state_file(run, PriorObjective.name).unlink(missing_ok=True)
 
 
 def _conditions(config: Config, dataset: PreparedDataset) -> Conditions:
