@@ -1,11 +1,17 @@
 """New images are judged where there are enough real ones to judge them by."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from voxlex.cli import main
+from voxlex.data.prepared import PreparedDataset
+from voxlex.workflows.evaluate import write_json
+from voxlex.workflows.judge import _labels_like
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +50,35 @@ def test_the_report_shows_them_and_the_closest_pairs(run: Path) -> None:
 def test_judging_can_be_left_out(run: Path, tmp_path: Path) -> None:
     assert main(["evaluate", str(run), "phantom", "--samples", "0", "--json", str(tmp_path / "f.json")]) == 0
     assert not any(name.startswith("generation.") for name in json.loads((tmp_path / "f.json").read_text()))
+
+
+def test_too_few_images_to_judge_by_are_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "phantom", "--samples", "3"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "New images were not judged: that takes 16 of them and 32 held-out images, there are 3 and 32" in said
+    assert "not the images that the run was trained on" not in said
+    assert main(["evaluate", str(run), "phantom", "--samples", "-1"]) == 1
+    assert "samples: expected at least 0, got -1" in capsys.readouterr().err
+
+
+def test_other_images_than_those_of_the_run_are_said(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "phantom", "--out", str(tmp_path / "o"), "--size", "32", "--phantom.subjects", "10"]) == 0
+    assert main(["evaluate", str(run), str(tmp_path / "o"), "--samples", "0"]) == 0
+    assert "not the images that the run was trained on (phantom)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_images_without_a_label_ask_for_none() -> None:
+    manifest = pd.DataFrame({"label": ["b", "", "a", "c"], "split": ["test"] * 4})
+    images = PreparedDataset(images=np.zeros((4, 1, 8, 8), np.uint8), manifest=manifest, name="four", fingerprint="")
+    assert _labels_like(images, 8, known=["a", "b"]) == ["", "", "", "", "a", "a", "b", "b"]
+    assert _labels_like(images, 8, known=[]) is None
+
+
+def test_figures_that_are_not_finite_are_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "f.json", {"reconstruction.psnr_db": math.inf, "n_images": 1})
+    assert json.loads((tmp_path / "f.json").read_text()) == {"reconstruction.psnr_db": None, "n_images": 1}
 
 
 def test_unknown_features_are_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,9 @@ class Evaluate:
 
     Attributes:
         run_folder: Run folder.
-        source: What it was trained on, or, with --split all, any folder of scans or prepared data set.
+        source: What it was trained on, or, with --split all, any folder or table of scans or prepared data set.
         split: The images that training never saw, or all; new images are judged beside the former only.
-        samples: New images to draw and judge; 0 for none.
+        samples: New images to draw and judge, if there are enough held-out ones; 0 for none.
         features: What they are compared by: "default", which needs no weights, "inception", or a TorchScript file.
         json: File for the figures.
     """
@@ -82,7 +82,7 @@ class Encode:
     Attributes:
         run_folder: Run folder.
         source: Folder or table of scans, single scan, prepared data set, or "phantom".
-        out: Parquet file to write.
+        out: Parquet file to write, NAME.parquet.
         overwrite: Replace a file that is there.
     """
 

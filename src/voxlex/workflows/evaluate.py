@@ -1,6 +1,7 @@
 """Measure a trained vocabulary on images."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from rich.table import Table
 
 from voxlex.data.atomic import atomic_file
 from voxlex.data.prepared import PreparedDataset
-from voxlex.evaluation.generation import wording
+from voxlex.evaluation.generation import load_features, wording
+from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
 from voxlex.vocabulary import Vocabulary
@@ -20,18 +22,19 @@ from voxlex.workflows.judge import Generation, generate_and_judge
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures of a set of images by their names, and what else a report shows of them."""
+    """All figures of a set of images by their names, and what else a report shows of them.
+
+    Attributes:
+        figures: By name.
+        reconstruction: Those of the autoencoder, and the codes.
+        generation: New images, and how they compare with real ones; None if none were drawn.
+        warnings: What a reader must know to judge the figures.
+    """
 
     figures: dict[str, float]
     reconstruction: ReconstructionFigures
     generation: Generation | None
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a reader must know to judge the figures."""
-        found = [] if self.reconstruction.warning is None else [self.reconstruction.warning]
-        judged = self.generation is not None and self.generation.report is not None
-        return found + (wording.warnings(self.figures) if judged else [])
+    warnings: list[str]
 
 
 def evaluate(
@@ -50,7 +53,14 @@ def evaluate(
         split: Which of them to measure on. New images are judged beside the test part only.
         samples: How many new images to judge; 0 for none.
         features: What new images are compared by; see `evaluation.generation.load_features`.
+
+    Raises:
+        DataError: If the features are not there.
+        ValueError: If `samples` is below 0.
     """
+    if samples < 0:
+        raise ValueError(f"samples: expected at least 0, got {samples}")
+    describe = load_features(features)
     images = dataset.subset(split)
     reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images)
     figures, generation = dict(reconstruction.figures), None
@@ -62,9 +72,41 @@ def evaluate(
             pixels_per_image=images.images[0, 0].size,
         )
     if vocabulary.prior is not None and samples and split == "test":
-        generation = generate_and_judge(vocabulary, dataset, count=samples, features=features)
+        generation = generate_and_judge(vocabulary, dataset, count=samples, features=describe)
         figures |= generation.report.figures if generation.report else {}
-    return Evaluation(figures=figures, reconstruction=reconstruction, generation=generation)
+    warnings = [] if reconstruction.warning is None else [reconstruction.warning]
+    warnings += _warnings_of_new_images(generation, figures, held_out=len(images))
+    if split == "test":
+        warnings += _warnings_of_split(vocabulary, dataset)
+    return Evaluation(figures=figures, reconstruction=reconstruction, generation=generation, warnings=warnings)
+
+
+def _warnings_of_new_images(generation: Generation | None, figures: Mapping[str, float], *, held_out: int) -> list[str]:
+    if generation is None:
+        return []
+    if generation.report is not None:
+        return wording.warnings(figures)
+    drawn = len(generation.samples)
+    return [
+        f"New images were not judged: that takes {FEWEST} of them and {2 * FEWEST} held-out images, there are "
+        f"{drawn} and {held_out}."
+    ]
+
+
+def _warnings_of_split(vocabulary: Vocabulary, dataset: PreparedDataset) -> list[str]:
+    warnings = []
+    own = vocabulary.metadata.get("data", {})
+    if own.get("fingerprint") != dataset.fingerprint:
+        warnings.append(
+            f"These are not the images that the run was trained on ({own.get('name', 'unknown')}): the test part may "
+            "hold some of those, and then the figures flatter; copies are looked for in the training part of these."
+        )
+    if not (dataset.manifest["subject"] != "").any():
+        warnings.append(
+            "The subjects of these images are unknown: slices of one person may lie on both sides of the split, and "
+            "then the figures flatter."
+        )
+    return warnings
 
 
 def show(figures: Mapping[str, float], *, title: str) -> None:
@@ -80,13 +122,14 @@ def show(figures: Mapping[str, float], *, title: str) -> None:
 
 
 def write_json(path: Path, figures: Mapping[str, float]) -> None:
-    """Write figures as a JSON object.
+    """Write figures as a JSON object; null for what is not finite, such as the PSNR of equal images.
 
     Raises:
         DataError: If the file cannot be written.
     """
     with atomic_file(path) as building:
-        building.write_text(json.dumps(dict(figures), indent=2) + "\n", encoding="utf-8")
+        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        building.write_text(json.dumps(finite, indent=2) + "\n", encoding="utf-8")
 
 
 def _written(value: float) -> str:

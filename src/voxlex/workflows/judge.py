@@ -8,7 +8,8 @@ from torch import Tensor
 
 from voxlex.data.prepared import PreparedDataset
 from voxlex.data.selection import images_at_once
-from voxlex.evaluation.generation import GenerationReport, judge_samples, load_features
+from voxlex.evaluation.generation import GenerationReport, judge_samples
+from voxlex.evaluation.generation.features import Features, gradient_statistics
 from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
@@ -32,7 +33,7 @@ class Generation:
 
     Attributes:
         samples: Drawn from the prior, in [0, 1], on the CPU.
-        labels: What each was asked to be; None for a prior that cannot be asked.
+        labels: What each was asked to be, "" where it may be any; None for a prior that cannot be asked.
         report: How they compare with held-out images; None if those are too few to tell.
         nearest: The training images of the first pairs of `report.pairs`, the closest.
     """
@@ -44,7 +45,12 @@ class Generation:
 
 
 def generate_and_judge(
-    vocabulary: Vocabulary, dataset: PreparedDataset, *, count: int, features: str = "default", seed: int = 0
+    vocabulary: Vocabulary,
+    dataset: PreparedDataset,
+    *,
+    count: int,
+    features: Features = gradient_statistics,
+    seed: int = 0,
 ) -> Generation:
     """Draw new images, of the labels that held-out images have, and judge them by those; look for copies in training.
 
@@ -52,13 +58,9 @@ def generate_and_judge(
         vocabulary: With a prior.
         dataset: What it was trained on; its test part is what the samples are compared with.
         count: How many to draw; fewer if the held-out images are too few to compare so many with.
-        features: "default", "inception", or a TorchScript file; see `evaluation.generation.load_features`.
+        features: What they are compared by; see `evaluation.generation.load_features`.
         seed: The same seed gives the same samples and figures on the same machine.
-
-    Raises:
-        DataError: If the features are not there.
     """
-    describe = load_features(features)
     held_out, training = dataset.subset("test"), dataset.subset("train")
     shown = SHOWN_SAMPLES if vocabulary.autoencoder.spatial_dims == 2 else SHOWN_VOLUMES
     count = min(count, max(len(held_out) // 2, shown))
@@ -71,18 +73,18 @@ def generate_and_judge(
         return Generation(samples=samples, labels=labels, report=None, nearest=None)
     with progress_bar("judging samples") as progress:
         report = judge_samples(
-            samples, held_out.tensor(), _batches(training), features=describe, seed=seed, progress=progress
+            samples, held_out.tensor(), _batches(training), features=features, seed=seed, progress=progress
         )
     nearest = training.tensor([pair.training for pair in report.pairs[:SHOWN_PAIRS]])
     return Generation(samples=samples, labels=labels, report=report, nearest=nearest)
 
 
 def _labels_like(images: PreparedDataset, count: int, *, known: list[str]) -> list[str] | None:
-    """Return labels in the proportions of images, sorted; None if the prior knows none."""
+    """Return labels in the proportions of images, sorted; "" where it is unknown; None if the prior knows none."""
     if not known:
         return None
     found = [images.manifest["label"].iloc[i * len(images) // count] for i in range(count)]
-    return sorted(label if label in known else known[0] for label in found)
+    return sorted(label if label in known else "" for label in found)
 
 
 def _batches(images: PreparedDataset) -> Iterator[Image]:

@@ -57,7 +57,7 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
         journal=read_journal(folder.journal_file),
         code_counts=code_counts(evaluation.reconstruction.codes, vocabulary.autoencoder.quantizer.num_embeddings),
         facts=_facts(vocabulary),
-        warnings=_warnings(vocabulary, dataset, evaluation),
+        warnings=_warnings(dataset, evaluation),
     )
     write_report(folder.report_file, content)
     return evaluation.figures
@@ -104,13 +104,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _warnings(vocabulary: Vocabulary, dataset: PreparedDataset, evaluation: Evaluation) -> list[str]:
-    warnings = evaluation.warnings
-    if not vocabulary.metadata["data"]["subjects_known"]:
-        warnings.append(
-            "The subjects of these images are unknown, so the split is by file: slices of one person, or copies of one "
-            "image, may lie on both sides, and then these figures flatter."
-        )
-    if dataset.skipped:
-        warnings.append(f"{len(dataset.skipped)} source images could not be read and were left out.")
-    return warnings
+def _warnings(dataset: PreparedDataset, evaluation: Evaluation) -> list[str]:
+    if not dataset.skipped:
+        return evaluation.warnings
+    return [*evaluation.warnings, f"{len(dataset.skipped)} source images could not be read and were left out."]
