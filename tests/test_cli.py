@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from voxlex.cli import main
@@ -19,6 +20,11 @@ from voxlex.commands import COMMANDS
 from voxlex.config import read_config
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantoms.slices import write_phantom
+from voxlex.errors import CodesError, DataError
+from voxlex.vocabulary import load
+from voxlex.workflows.codes import decode, encode
+from voxlex.workflows.sample import sample
+from voxlex.workflows.source import open_for
 
 pytestmark = pytest.mark.slow
 
@@ -189,13 +195,14 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 def test_an_output_that_exists_is_not_touched(
     run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "mine.parquet").write_text("mine")
     assert "--overwrite" in refused(capsys, "train", scans, "--out", run)
     assert "other things" in refused(capsys, "train", scans, "--out", tmp_path, "--overwrite")
     assert "--overwrite" in refused(capsys, "sample", run, "--count", "1", "--out", tmp_path)
     assert "--overwrite" in refused(capsys, "reconstruct", run, scans, "--out", tmp_path)
-    assert "--overwrite" in refused(capsys, "encode", run, scans, "--out", tmp_path / "mine.txt")
-    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert "--overwrite" in refused(capsys, "encode", run, scans, "--out", tmp_path / "mine.parquet")
+    assert (tmp_path / "mine.parquet").read_text() == "mine"
+    assert "ends in .parquet" in refused(capsys, "encode", run, scans, "--out", tmp_path / "codes.csv")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "info"])
@@ -286,6 +293,27 @@ def test_codes_of_another_run_or_none_at_all(
     table.drop(columns="codes").to_parquet(path)
     assert "lacks the columns codes" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
     assert not (tmp_path / "d").exists()
+
+
+def test_codes_of_a_run_with_the_same_codewords_but_another_decoder(run: Path, scans: Path, tmp_path: Path) -> None:
+    vocabulary, other = load(run), load(run)
+    images = open_for(vocabulary.config, str(scans), whole=True)
+    assert encode(vocabulary, images, out=tmp_path / "c.parquet") == len(images)
+    assert decode(other, tmp_path / "c.parquet", out=tmp_path / "same") == len(images)
+    with torch.no_grad():
+        other.autoencoder.decoder.head.weight += 1
+    with pytest.raises(CodesError, match="written by another run"):
+        decode(other, tmp_path / "c.parquet", out=tmp_path / "other")
+
+
+def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = load(run)
+    monkeypatch.setattr(type(vocabulary), "sample", lambda *_, **__: pytest.fail("was drawn"))
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="--overwrite"):
+        sample(vocabulary, count=1, out=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -391,6 +419,7 @@ def test_sampling_options_reach_the_prior(run: Path, tmp_path: Path) -> None:
     [
         (["--top-k", "0"], "top_k"),
         (["--top-p", "1.5"], "top_p"),
+        (["--seed", str(2**64)], "seed: expected a number of 64 bits"),
         (["--guidance", "2"], "guidance needs"),
         (["--condition", "label=glioma"], "healthy, tumour"),
         (["--condition", "colour=red"], "label"),

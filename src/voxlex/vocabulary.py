@@ -204,8 +204,10 @@ class Vocabulary:
         generator = torch.Generator(self.autoencoder.device)
         if seed is None:
             generator.seed()
-        else:
+        elif -(2**63) <= seed < 2**64:
             generator.manual_seed(seed)
+        else:
+            raise ValueError(f"seed: expected a number of 64 bits, got {seed}")
         return generator
 
     def _encoded(self, condition: Mapping[str, Any] | None, count: int) -> Condition | None:

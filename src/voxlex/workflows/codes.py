@@ -23,7 +23,7 @@ from voxlex.workflows.scan_writer import ScanWriter
 
 _KEPT = (*(column for column in INDEX_COLUMNS if column != "group"), *ORIGIN_COLUMNS)
 _NEEDED = {"path", "slice", *ORIGIN_COLUMNS} - set(ORIGIN_DEFAULTS)
-_CODEBOOK_KEY = b"voxlex.codebook"
+_DECODER_KEY = b"voxlex.decoder"
 
 
 def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overwrite: bool = False) -> int:
@@ -36,8 +36,10 @@ def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overw
         The number of images.
 
     Raises:
-        CodesError: If the file exists and is not to be overwritten.
+        CodesError: If the file is not called Parquet, or exists and is not to be overwritten.
     """
+    if out.suffix.lower() != ".parquet":
+        raise CodesError(f"{out}: expected a name that ends in .parquet")
     if out.exists() and not overwrite:
         raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
     codes = encode_dataset(vocabulary, dataset)
@@ -45,7 +47,7 @@ def encode(vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overw
     table = pa.Table.from_pandas(dataset.manifest[list(_KEPT)], preserve_index=False)
     table = table.append_column("shape", pa.array([list(codes.shape[1:])] * len(codes)))
     table = table.append_column("codes", pa.array(list(narrow)))
-    table = table.replace_schema_metadata({_CODEBOOK_KEY: codebook_fingerprint(vocabulary).encode()})
+    table = table.replace_schema_metadata({_DECODER_KEY: decoder_fingerprint(vocabulary).encode()})
     with atomic_file(out) as building:
         pq.write_table(table, building, compression="zstd")
     return len(codes)
@@ -82,10 +84,17 @@ def decode(
     return writer.written
 
 
-def codebook_fingerprint(vocabulary: Vocabulary) -> str:
-    """Return a hash of the codewords: codes mean something only beside the codebook that they index."""
-    codewords = vocabulary.autoencoder.quantizer.codewords().cpu().contiguous().numpy()
-    return hashlib.sha256(codewords.tobytes()).hexdigest()
+def decoder_fingerprint(vocabulary: Vocabulary) -> str:
+    """Return a hash of quantiser and decoder: codes mean something only beside what turns them into images.
+
+    The codewords alone would not do: those of finite scalars and of signs are the same in every run.
+    """
+    digest = hashlib.sha256()
+    for part in (vocabulary.autoencoder.quantizer, vocabulary.autoencoder.decoder):
+        for name, tensor in sorted(part.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _read(path: Path, vocabulary: Vocabulary) -> pa.Table:
@@ -98,9 +107,9 @@ def _read(path: Path, vocabulary: Vocabulary) -> pa.Table:
     missing = {*_NEEDED, "codes", "shape"} - set(table.column_names)
     if missing:
         raise CodesError(f"{path}: not a file of codes: it lacks the columns {', '.join(sorted(missing))}")
-    stamp = (table.schema.metadata or {}).get(_CODEBOOK_KEY)
-    if stamp is not None and stamp.decode() != codebook_fingerprint(vocabulary):
-        raise CodesError(f"{path}: written with another run's codebook; decode it with the run that encoded it")
+    stamp = (table.schema.metadata or {}).get(_DECODER_KEY)
+    if stamp is not None and stamp.decode() != decoder_fingerprint(vocabulary):
+        raise CodesError(f"{path}: written by another run; decode it with the run that encoded it")
     return table
 
 

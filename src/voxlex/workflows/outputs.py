@@ -13,16 +13,25 @@ from voxlex.data.tables.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_o
 from voxlex.errors import DataError
 
 
+def check_output_folder(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place for results before the work is done; nothing is made.
+
+    Raises:
+        DataError: If it is a file, or holds something and is not to be overwritten.
+    """
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: is a file, expected a folder for the results")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise DataError(f"{path}: holds something already; choose another folder, or write into it with --overwrite")
+
+
 def output_folder(path: Path, *, overwrite: bool) -> Path:
     """Return a folder for results, made if need be.
 
     Raises:
         DataError: If it holds something and is not to be overwritten, or cannot be made.
     """
-    if path.exists() and not path.is_dir():
-        raise DataError(f"{path}: is a file, expected a folder for the results")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise DataError(f"{path}: holds something already; choose another folder, or write into it with --overwrite")
+    check_output_folder(path, overwrite=overwrite)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as cause:

@@ -8,7 +8,7 @@ from voxlex.data.intensity import IntensityMap
 from voxlex.evaluation.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import image_suffix, output_folder, write_image
+from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, write_image
 from voxlex.workflows.progress import progress_bar
 
 SHEET = "samples.png"
@@ -44,6 +44,7 @@ def sample(
         DataError: If the folder is in the way.
         ValueError: If an argument is out of range, or a condition unknown.
     """
+    check_output_folder(out, overwrite=overwrite)
     with progress_bar("sampling") as progress:
         images = vocabulary.sample(count, condition=condition, seed=seed, progress=progress, **options).cpu()
     out = output_folder(out, overwrite=overwrite)
