@@ -162,6 +162,17 @@ def test_refuses_codes_that_are_not_its_own(quantizer: Quantizer) -> None:
             quantizer.decode(bad)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.uint8])
+def test_refuses_codes_of_another_type(quantizer: Quantizer, dtype: torch.dtype) -> None:
+    with pytest.raises(CodesError, match=f"codes: expected int64, got {dtype}"):
+        quantizer.check_codes(torch.zeros(1, quantizer.num_codebooks, 2, 2, dtype=dtype))
+
+
+def test_refuses_latents_that_are_no_real_numbers(quantizer: Quantizer) -> None:
+    with pytest.raises(ValueError, match=r"latents: expected floating point, got torch\.int64"):
+        quantizer.check_latents(torch.zeros(1, 4, 2, 2, dtype=torch.int64))
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 2, 2), (1, 4)])
 def test_refuses_latents_of_another_shape(quantizer: Quantizer, shape: tuple[int, ...]) -> None:
     for verb in (quantizer, quantizer.encode, quantizer.continuous):

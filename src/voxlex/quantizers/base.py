@@ -96,14 +96,18 @@ class Quantizer(nn.Module, ABC):
         """
 
     def check_latents(self, z_e: Tensor) -> None:
-        """Raise ValueError unless `z_e` is `(b, embedding_dim, *grid)`."""
+        """Raise ValueError unless `z_e` is `(b, embedding_dim, *grid)` of floating point."""
         if z_e.ndim < 3 or z_e.shape[1] != self.embedding_dim:
             raise ValueError(f"latents: expected shape (b, {self.embedding_dim}, *grid), got {tuple(z_e.shape)}")
+        if not z_e.is_floating_point():
+            raise ValueError(f"latents: expected floating point, got {z_e.dtype}")
 
     def check_codes(self, codes: Tensor) -> None:
-        """Raise CodesError unless `codes` is `(b, num_codebooks, *grid)` with every value in range."""
+        """Raise CodesError unless `codes` is int64 (or int32) `(b, num_codebooks, *grid)` with every value in range."""
         if codes.ndim < 3 or codes.shape[1] != self.num_codebooks:
             raise CodesError(f"codes: expected shape (b, {self.num_codebooks}, *grid), got {tuple(codes.shape)}")
+        if codes.dtype not in (torch.int64, torch.int32):
+            raise CodesError(f"codes: expected int64, got {codes.dtype}")
         if torch.compiler.is_compiling():
             return  # a compiled or exported graph cannot branch on values
         if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.num_embeddings):

@@ -85,8 +85,9 @@ class ResidualQuantizer(Quantizer):
 
     def decode(self, codes: Codes) -> Latents:
         """Return the sum of the codewords, float32; of the first stages alone, if there are fewer codes a cell."""
-        if not 1 <= codes.shape[1] <= self.num_codebooks:
-            raise CodesError(f"codes: expected 1 to {self.num_codebooks} in each cell, got {codes.shape[1]}")
+        if codes.ndim < 3 or not 1 <= codes.shape[1] <= self.num_codebooks:
+            expected = f"(b, 1 to {self.num_codebooks}, *grid)"
+            raise CodesError(f"codes: expected shape {expected}, got {tuple(codes.shape)}")
         parts = [stage.decode(part) for stage, part in zip(self._stages(), codes.split(1, dim=1), strict=False)]
         return sum(parts, start=torch.zeros_like(parts[0]))
 
