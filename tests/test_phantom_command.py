@@ -24,3 +24,20 @@ def test_heads_are_nifti(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert nibabel.load(out / "sub-002.nii.gz").header.get_zooms() == (6, 6, 6)
     assert main(["phantom", "--volumes", "--out", str(out), *FEW]) == 1
     assert "holds something already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--size", "-3"], "size must be at least 8"),
+        (["--size", "0"], "size must be at least 8"),
+        (["--volumes", "--spacing-mm", "-1"], "spacing_mm must be above 0"),
+        (["--volumes", "--spacing-mm", "inf"], "spacing_mm must be above 0"),
+    ],
+)
+def test_sizes_that_cannot_be(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["phantom", "--out", str(tmp_path / "p"), *FEW, *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()

@@ -41,7 +41,7 @@ class Phantom:
         count = write(
             self.out,
             options=self.phantom,
-            size=self.size or (64 if self.volumes else 128),
+            size=self.size if self.size is not None else (64 if self.volumes else 128),
             spacing_mm=self.spacing_mm if self.volumes else None,
             seed=self.seed,
             overwrite=self.overwrite,

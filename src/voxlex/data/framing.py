@@ -1,5 +1,6 @@
 """What all images of a data set have in common: their size, and how scans are turned into them."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -34,7 +35,7 @@ class Frame:
             raise ValueError(f"size must be at least {MIN_SIDE} pixels, found {self.size}")
         if self.spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims must be 2 or 3, found {self.spatial_dims}")
-        if self.spatial_dims == 3 and not (self.spacing_mm or 0) > 0:
+        if self.spatial_dims == 3 and not 0 < (self.spacing_mm or 0) < math.inf:
             raise ConfigError(f"spacing_mm must be above 0 mm for volumes in 3D, found {self.spacing_mm}")
 
     @property

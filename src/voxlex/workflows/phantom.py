@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from voxlex.data.framing import Frame
 from voxlex.data.options import PhantomOptions
 from voxlex.data.phantoms.label_maps import write_synthesised
 from voxlex.data.phantoms.slices import write_phantom
@@ -20,7 +21,9 @@ def write(
 
     Raises:
         DataError: If the folder is in the way, or a file cannot be written.
+        ValueError: If size or spacing cannot be.
     """
+    Frame(size=size, spatial_dims=2 if spacing_mm is None else 3, spacing_mm=spacing_mm)  # it knows what cannot be
     output_folder(out, overwrite=overwrite)
     if spacing_mm is None:
         return len(write_phantom(out, options=options, size=size, seed=seed))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from voxlex.data.framing import Frame
 from voxlex.data.options import PhantomOptions, SliceOptions
 from voxlex.data.phantoms.slices import prepare_phantom
 from voxlex.data.phantoms.volumes import prepare_phantom_volumes
@@ -29,7 +30,9 @@ def prepare(
 
     Raises:
         DataError: If the source cannot be used, or `out` exists or cannot be written.
+        ValueError: If size or spacing cannot be.
     """
+    Frame(size=size, spatial_dims=2 if spacing_mm is None else 3, spacing_mm=spacing_mm)  # it knows what cannot be
     with progress_bar("preparing") as progress:
         if source == PHANTOM and spacing_mm is not None:
             dataset = prepare_phantom_volumes(
