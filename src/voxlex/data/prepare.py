@@ -175,6 +175,8 @@ def _in_order(work: Callable[[str], Fitted | _Skip], paths: Sequence[str], *, th
 
 def _judge(root: Path, skips: list[_Skip], *, total: int) -> None:
     # Constant images are no sign of damage: the outermost slices of a scan are often empty.
+    if skips and total == 1:
+        raise DataError(f"{root / skips[0].path}: {skips[0].reason}")
     unreadable = [skip for skip in skips if skip.unreadable]
     if len(unreadable) > _TOLERATED * total:
         raise DataError(f"{root}: {len(unreadable)} of {total} images are unreadable: {_first(unreadable)}")
