@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -379,6 +380,17 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
             main([command, "--help"])
         assert exit_.value.code == 0
         assert f"voxlex {command}" in capsys.readouterr().out
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"voxlex {version('voxlex')}\n"
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    words = f"{sys.executable} -m voxlex.cli train --help | true"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True)
+    assert done.stderr == ""
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -85,6 +85,8 @@ def test_an_empty_recipe_is_the_defaults() -> None:
 def test_unknown_recipes_list_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"'fancy'.*default.*paper"):
         load_recipe("fancy")
+    with pytest.raises(ConfigError, match=r"did you mean 'pixelcnn'\?"):
+        load_recipe("pixlcnn")
 
 
 def test_a_file_that_is_not_yaml(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import functools
 import operator
+import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,16 +20,22 @@ from voxlex.run_folder import RunFolder
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0, 1 for an error, or 130 when interrupted. Usage errors exit with 2.
 
-    `--debug`, anywhere, lets errors through with their traceback.
+    `--debug`, anywhere, lets errors through with their traceback; `--version`, alone, says which voxlex this is.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if words == ["--version"]:
+        print(f"voxlex {version('voxlex')}")
+        return 0
     try:
         _parse(words).run()
     except KeyboardInterrupt:
         print("voxlex: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads the output, such as `head`, has enough; nothing is left to say at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if debug:
             raise
@@ -47,7 +55,7 @@ def _parse(words: list[str]) -> Command:
     return tyro.cli(
         any_command,
         prog="voxlex",
-        description="A discrete vocabulary for brain images. Start with: voxlex demo",
+        description="A discrete vocabulary for brain images. Start with: voxlex demo. --version says which this is.",
         args=words,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
     )

@@ -41,8 +41,8 @@ class Train:
     Attributes:
         source: Folder of scans (searched recursively), table of scans, prepared data set, or "phantom".
         out: Run folder to make.
-        recipe: Name of a recipe, or a YAML file; options given here change single settings of it. With --stage prior, its
-            prior is what is taken; with --resume, nothing of it.
+        recipe: Name of a recipe, or a YAML file; options given here change single settings of it. With --stage prior
+            only its prior is taken, with --resume nothing.
         minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
         steps: Steps to train each stage, instead of minutes.
         stage: Train only the autoencoder, only the prior of a run that has an autoencoder, or all.

@@ -1,6 +1,7 @@
 """Settings from YAML and back: recipes by name, files by path."""
 
 from dataclasses import asdict, replace
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def load_recipe(name: str) -> Config:
         with resources.as_file(resources.files("voxlex.recipes") / f"{name}.yaml") as path:
             return read_config(path)
     if not Path(name).is_file():
-        raise ConfigError(f"recipe {name!r}: no such file, and not one of {', '.join(recipe_names())}")
+        close = get_close_matches(name, recipe_names(), n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"recipe {name!r}: no such file, and not one of {', '.join(recipe_names())}{meant}")
     return read_config(Path(name))
 
 
