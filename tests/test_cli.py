@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import voxlex
 from voxlex.cli import main
 from voxlex.commands import COMMANDS
 from voxlex.config import read_config
@@ -384,7 +384,9 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"voxlex {version('voxlex')}\n"
+    assert capsys.readouterr().out == f"voxlex {voxlex.__version__}\n"
+    assert {"__version__", *voxlex.__all__} <= set(dir(voxlex))
+    assert all(getattr(voxlex, name) is not None for name in voxlex.__all__)
 
 
 def test_a_reader_that_has_enough_is_no_error() -> None:
@@ -488,6 +490,9 @@ def test_a_mask_that_does_not_fit_is_named(
         words = ["inpaint", str(run), str(path), "--mask", str(tmp_path / f"{name}.png"), "--out", str(tmp_path / "n")]
         assert main(words) == 1
         assert f"{name}.png" in capsys.readouterr().err
+    Image.fromarray(np.full((40, 40), 255, np.uint8)).save(tmp_path / "all.png")
+    words = ["inpaint", run, path, "--mask", tmp_path / "all.png", "--out", tmp_path / "n", "--count", "0"]
+    assert "count: expected at least 1, got 0" in refused(capsys, *words)
     assert not (tmp_path / "n").exists()
 
 

@@ -11,33 +11,47 @@ new = vocabulary.sample(16, seed=0)          # images that never were
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voxlex.data.sources import open_source
     from voxlex.models import VQVAE
-    from voxlex.priors import GatedPixelCNN
+    from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
     from voxlex.quantizers import VectorQuantizer
     from voxlex.vocabulary import Vocabulary, load
 
 _HOMES = {
     "VQVAE": "voxlex.models",
     "GatedPixelCNN": "voxlex.priors",
+    "MaskedPrior": "voxlex.priors",
+    "TransformerPrior": "voxlex.priors",
     "VectorQuantizer": "voxlex.quantizers",
     "Vocabulary": "voxlex.vocabulary",
     "load": "voxlex.vocabulary",
     "open_source": "voxlex.data.sources",
 }
 
-__all__ = ["VQVAE", "GatedPixelCNN", "VectorQuantizer", "Vocabulary", "load", "open_source"]
+__all__ = [
+    "VQVAE",
+    "GatedPixelCNN",
+    "MaskedPrior",
+    "TransformerPrior",
+    "VectorQuantizer",
+    "Vocabulary",
+    "load",
+    "open_source",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import voxlex` and `voxlex --help` are quick."""
+    if name == "__version__":
+        return version("voxlex")
     if name not in _HOMES:
         raise AttributeError(f"module 'voxlex' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, "__version__"])

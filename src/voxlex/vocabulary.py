@@ -160,6 +160,8 @@ class Vocabulary:
         """
         if self.prior is None:
             raise RunError("this run has no prior to draw from; train it with --stage prior --resume")
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
         x = to_image_tensor(
             image[None], channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims
         )

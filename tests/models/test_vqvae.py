@@ -4,6 +4,7 @@ import torch
 
 from voxlex.errors import CodesError
 from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
+from voxlex.models.tiling import decode_tiled
 from voxlex.quantizers import VectorQuantizer
 
 
@@ -40,6 +41,18 @@ def test_decode_of_encode_is_the_forward_pass() -> None:
     assert torch.equal(model.encode(x), outputs.codes)
     assert torch.equal(model.decode(outputs.codes), outputs.x_hat.clamp(0, 1))
     assert torch.equal(model.reconstruct(x), model.decode(model.encode(x)))
+
+
+def test_codes_and_images_may_be_used_under_gradients() -> None:
+    model = small()
+    codes = model.encode(torch.rand(1, 1, 16, 16))
+    assert not codes.is_inference()
+    embedding = torch.nn.Embedding(16, 2)
+    embedding(codes).sum().backward()  # as a prior scores them
+    shift = torch.zeros(1, requires_grad=True)
+    for decoded in (model.decode(codes), decode_tiled(model, codes)):
+        ((decoded + shift) * decoded).sum().backward()
+    assert shift.grad is not None
 
 
 def test_takes_images_as_people_hold_them() -> None:

@@ -55,7 +55,7 @@ def encode_tiled(
     return codes
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode_tiled(autoencoder: VQVAE, codes: Codes, *, tile: int | None = None, halo: int | None = None) -> Image:
     """Return the images that codes stand for, as `VQVAE.decode` does.
 

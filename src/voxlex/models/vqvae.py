@@ -84,7 +84,7 @@ class VQVAE(nn.Module):
             return checkpoint(network, x, use_reentrant=False)
         return network(x)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: np.ndarray | Tensor) -> Codes:
         """Return the codes of images.
 
@@ -102,7 +102,7 @@ class VQVAE(nn.Module):
             )
         return self.quantizer.encode(self.encoder(x.to(self.device)))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, codes: np.ndarray | Tensor) -> Image:
         """Return the images that codes `(b, q, *grid)` stand for, float32 in [0, 1].
 

@@ -235,7 +235,8 @@ class Prior(nn.Module, ABC):
         """Refuse codes that this prior cannot have seen."""
         expected = (self.num_codebooks, *self.grid)
         if tuple(codes.shape[1:]) != expected:
-            raise CodesError(f"expected codes of shape (b, q, *grid) = (b, {expected}), got {tuple(codes.shape)}")
+            shape = ", ".join(map(str, expected))
+            raise CodesError(f"expected codes of shape (b, q, *grid) = (b, {shape}), got {tuple(codes.shape)}")
         if codes.dtype != torch.int64:
             raise CodesError(f"expected int64 codes, got {codes.dtype}")
         if not len(codes):
