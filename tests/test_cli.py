@@ -291,6 +291,10 @@ def test_codes_of_another_run_or_none_at_all(
     assert "expected codes of shape (1, 8, 8), found (1, 4, 4)" in refused(
         capsys, "decode", run, path, "--out", tmp_path / "d"
     )
+    for outside in ("../image.png", str(tmp_path / "image.png")):
+        table.assign(path=[outside, *table["path"][1:]]).to_parquet(path)
+        assert f"{outside}: leads out" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
+        assert not (tmp_path / "image.png").exists()
     table.drop(columns="codes").to_parquet(path)
     assert "lacks the columns codes" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
     assert not (tmp_path / "d").exists()

@@ -129,7 +129,7 @@ class TrainingConfig(Settings):
     minutes: Positive | None = 10.0
     steps: Count | None = None
     prior_share: Share = 0.4
-    seed: Annotated[int, tyro.conf.arg(aliases=("--seed",))] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32), tyro.conf.arg(aliases=("--seed",))] = 0
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"

@@ -17,7 +17,7 @@ from voxlex.data.tables.manifest import INDEX_COLUMNS
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import output_folder
+from voxlex.workflows.outputs import check_output_folder, output_folder
 from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.scan_writer import ScanWriter
 
@@ -70,11 +70,14 @@ def decode(
 
     Raises:
         CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
+        DataError: If the folder is in the way or cannot be written, or a path in the file leads out of it.
     """
     table = _read(codes, vocabulary)
     grids = _grids(table, codes, vocabulary)
     rows = table.drop_columns(["codes", "shape"]).to_pandas()
-    writer = ScanWriter(output_folder(out, overwrite=overwrite), rows, original_size=original_size)
+    check_output_folder(out, overwrite=overwrite)
+    writer = ScanWriter(out, rows, original_size=original_size)
+    output_folder(out, overwrite=overwrite)
     at_once = images_at_once(prod(side * vocabulary.autoencoder.downsampling for side in grids.shape[2:]), BATCH_SIZE)
     with progress_bar("decoding") as progress:
         for start in range(0, len(grids), at_once):

@@ -11,6 +11,7 @@ from torch import Tensor
 from voxlex.data.fitting import restore_scan, restore_slice, stack_of
 from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
 from voxlex.data.scans import write_scan
+from voxlex.errors import DataError
 from voxlex.workflows.outputs import printable, relative_names, write_image
 
 VOLUME_SUFFIX = ".nii.gz"
@@ -68,9 +69,15 @@ class ScanWriter:
         table: A row for each image, with `path`, `slice` and `ORIGIN_COLUMNS`.
         original_size: Give pictures the size they came in; else they have the model's.
         ending: Put between a name and its suffix.
+
+    Raises:
+        DataError: If a path of the table leads out of the folder; tables and code files may come from anywhere.
     """
 
     def __init__(self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, ending: str = "") -> None:
+        for path in table["path"]:
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise DataError(f"{path}: leads out of the folder for the results")
         self.written = 0
         self._folder = folder
         self._original_size = original_size
