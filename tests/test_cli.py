@@ -206,6 +206,18 @@ def test_an_output_that_exists_is_not_touched(
     assert "ends in .parquet" in refused(capsys, "encode", run, scans, "--out", tmp_path / "codes.csv")
 
 
+def test_scans_are_not_replaced_by_their_reconstructions(
+    run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(scans / "healthy", tmp_path / "mine")
+    one = min((tmp_path / "mine").iterdir())
+    before = one.read_bytes()
+    for source in (tmp_path / "mine", one):
+        said = refused(capsys, "reconstruct", run, source, "--out", tmp_path / "mine", "--overwrite")
+        assert "holds the scans themselves" in said
+    assert one.read_bytes() == before
+
+
 @pytest.mark.parametrize("command", ["evaluate", "sample", "info"])
 def test_a_folder_that_is_no_run(command: str, tmp_path: Path, scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = {"evaluate": [scans], "sample": ["--count", "1", "--out", tmp_path / "o"], "info": []}[command]

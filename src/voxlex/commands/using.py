@@ -66,9 +66,12 @@ class Reconstruct:
     def run(self) -> None:
         """Reconstruct."""
         from voxlex.vocabulary import load
+        from voxlex.workflows.outputs import check_apart, check_output_folder
         from voxlex.workflows.reconstruct import reconstruct
         from voxlex.workflows.source import open_for
 
+        check_apart(self.source, self.out)
+        check_output_folder(self.out, overwrite=self.overwrite)
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, whole=True)
         count = reconstruct(vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite)

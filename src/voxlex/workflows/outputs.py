@@ -39,6 +39,17 @@ def output_folder(path: Path, *, overwrite: bool) -> Path:
     return path
 
 
+def check_apart(source: str, out: Path) -> None:
+    """Refuse to write over the scans that are read: results have their names.
+
+    Raises:
+        DataError: If `out` is the folder of the source, or that which the scan or table lies in.
+    """
+    place = Path(source).resolve()
+    if place.exists() and out.resolve() == (place if place.is_dir() else place.parent):
+        raise DataError(f"{out}: holds the scans themselves, which results would replace; choose another folder")
+
+
 def relative_names(paths: Sequence[str]) -> list[str]:
     """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
     stems = [_stem(path) for path in paths]
