@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ def test_the_report_shows_them_and_the_closest_pairs(run: Path) -> None:
     page = (run / "report.html").read_text()
     for words in ("How they compare", "Closest to training", "Sliced Wasserstein", "A classifier tells samples"):
         assert words in page
+    assert re.search(r"sub-\d+/slice-\d+\.png · sample \d+ · distance", page)
 
 
 def test_judging_can_be_left_out(run: Path, tmp_path: Path) -> None:

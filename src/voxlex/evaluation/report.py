@@ -133,7 +133,8 @@ def _summary(content: ReportContent) -> list[str]:
     storage = wording.storage_sentence(
         content.figures, shape=tuple(content.originals.shape[1:]), num_embeddings=content.num_embeddings
     )
-    sentences = (storage, wording.quality_sentence(content.figures), wording.prior_sentence(content.figures))
+    quality = wording.quality_sentence(content.figures, spatial_dims=content.originals.ndim - 2)
+    sentences = (storage, quality, wording.prior_sentence(content.figures))
     found = [sentence for sentence in sentences if sentence is not None]
     return found + (generation_wording.sentences(content.figures) if _is_judged(content.figures) else [])
 

@@ -120,7 +120,7 @@ MEASURES = (
         form=".3f",
         unit="bit/code",
         better="lower",
-        meaning="A bound of the same; this kind of prior has no exact likelihood.",
+        meaning="A bound on what is left to say of a code; this kind of prior has no exact likelihood.",
     ),
     Measure(
         key="prior.marginal_bits_per_code",
@@ -167,11 +167,12 @@ def storage_sentence(figures: Figures, *, shape: tuple[int, ...], num_embeddings
     )
 
 
-def quality_sentence(figures: Figures) -> str:
+def quality_sentence(figures: Figures, *, spatial_dims: int = 2) -> str:
     """Say how well images come back from their codes."""
+    pixels = "pixels" if spatial_dims == 2 else "voxels"
     return (
-        f"Rebuilt from these codes alone, {counted(figures['n_images'])} come back with a mean SSIM of "
-        f"{figures['reconstruction.ssim']:.3f} and a PSNR of {figures['reconstruction.psnr_db']:.1f} dB; pixels are "
+        f"Rebuilt from these codes alone, {counted(figures['n_images'], spatial_dims)} come back with a mean SSIM of "
+        f"{figures['reconstruction.ssim']:.3f} and a PSNR of {figures['reconstruction.psnr_db']:.1f} dB; {pixels} are "
         f"off by {figures['reconstruction.l1']:.1%} of the intensity range on average."
     )
 
@@ -191,7 +192,7 @@ def prior_sentence(figures: Figures) -> str | None:
 def notes(figures: Figures, *, split: str, spatial_dims: int = 2) -> list[str]:
     """Say what the figures were measured on and how, and what they do not show."""
     window = "×".join(["11"] * spatial_dims) + (" pixels" if spatial_dims == 2 else " voxels")
-    images = counted(figures["n_images"])
+    images = counted(figures["n_images"], spatial_dims)
     origin = {
         "test": f"Measured on the test split, {images} that took no part in training nor in any choice of the model.",
         "all": f"Measured on all {images} of the source. Where some of them were trained on, the figures flatter.",
@@ -213,6 +214,6 @@ def notes(figures: Figures, *, split: str, spatial_dims: int = 2) -> list[str]:
     return lines
 
 
-def counted(images: float | int) -> str:
-    """Return "1 image" or "1,234 images"."""
-    return f"{images:,.0f} image{'' if images == 1 else 's'}"
+def counted(images: float | int, spatial_dims: int = 2) -> str:
+    """Return "1 image", "1,234 images", or as many volumes."""
+    return f"{images:,.0f} {'image' if spatial_dims == 2 else 'volume'}{'' if images == 1 else 's'}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import yaml
 from torch import Tensor
 
@@ -52,7 +53,7 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
         paths=paths,
         samples=samples,
         sample_captions=sample_captions,
-        pairs=_closest_pairs(evaluation),
+        pairs=_closest_pairs(evaluation, dataset),
         real=test.tensor(evenly_spaced(len(test), SHOWN_IN_REPORT)),
         journal=read_journal(folder.journal_file),
         code_counts=code_counts(evaluation.reconstruction.codes, vocabulary.autoencoder.quantizer.num_embeddings),
@@ -72,16 +73,25 @@ def _shown_samples(evaluation: Evaluation, at_most: int) -> tuple[Tensor | None,
     return samples[rows], labels and [labels[row] for row in rows]
 
 
-def _closest_pairs(evaluation: Evaluation) -> list[ClosePair]:
+def _closest_pairs(evaluation: Evaluation, dataset: PreparedDataset) -> list[ClosePair]:
     """Return the new images that are most like a training image, beside it."""
     generation = evaluation.generation
     if generation is None or generation.report is None or generation.nearest is None:
         return []
     pairs = generation.report.pairs[: len(generation.nearest)]
-    captions = pair_captions(pairs)
+    captions = pair_captions(pairs, training=_names(dataset.subset("train").manifest))
     return [
         ClosePair(image, generation.samples[pair.sample], caption)
         for image, pair, caption in zip(generation.nearest, pairs, captions, strict=True)
+    ]
+
+
+def _names(manifest: pd.DataFrame) -> list[str]:
+    """Name images by their paths, and slices of volumes by their slice too."""
+    of_volume = manifest["path"].duplicated(keep=False)
+    return [
+        f"{path} slice {number}" if several else str(path)
+        for path, number, several in zip(manifest["path"], manifest["slice"], of_volume, strict=True)
     ]
 
 

@@ -40,9 +40,17 @@ def pair_sheet(path: str | Path, samples: Image, nearest: Nearest, pairs: Sequen
     sample_sheet(path, _triptychs(samples, nearest, pairs), captions=pair_captions(pairs))
 
 
-def pair_captions(pairs: Sequence[Pair]) -> list[str]:
-    """Return "training image 7 · sample 3 · distance 0.012" for each pair."""
-    return [f"training image {pair.training} · sample {pair.sample} · distance {pair.distance:.3f}" for pair in pairs]
+def pair_captions(pairs: Sequence[Pair], *, training: Sequence[str] | None = None) -> list[str]:
+    """Return "training image 7 · sample 3 · distance 0.012" for each pair.
+
+    Args:
+        pairs: To be described.
+        training: What every training image is called, to be said in place of its number.
+    """
+    names = [f"training image {pair.training}" if training is None else training[pair.training] for pair in pairs]
+    return [
+        f"{name} · sample {pair.sample} · distance {pair.distance:.3f}" for name, pair in zip(names, pairs, strict=True)
+    ]
 
 
 def _triptychs(samples: Image, nearest: Nearest, pairs: Sequence[Pair]) -> Float[Tensor, "n 3 h w"]:
