@@ -13,6 +13,7 @@ from voxlex.cli import main
 from voxlex.data.prepared import PreparedDataset
 from voxlex.workflows.evaluate import write_json
 from voxlex.workflows.judge import _labels_like
+from voxlex.workflows.report import _names
 
 pytestmark = pytest.mark.slow
 
@@ -86,3 +87,8 @@ def test_figures_that_are_not_finite_are_null(tmp_path: Path) -> None:
 def test_unknown_features_are_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "phantom", "--features", "radiologist"]) == 1
     assert "radiologist" in capsys.readouterr().err
+
+
+def test_slices_of_a_volume_are_named_by_their_number() -> None:
+    table = pd.DataFrame({"path": ["a.png", "b.nii.gz", "b.nii.gz"], "slice": pd.array([1, 3, 4], dtype="Int64")})
+    assert _names(table) == ["a.png", "b.nii.gz slice 3", "b.nii.gz slice 4"]
