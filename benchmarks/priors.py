@@ -13,10 +13,9 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
-from voxlex.config import Config, dump_config, load_recipe, read_config
+from voxlex.config import dump_config, load_recipe, read_config, with_prior_of
 from voxlex.run_folder import RunFolder
 
 RECIPES = {"transformer": "default", "PixelCNN": "pixelcnn", "masked": "masked"}
@@ -30,11 +29,6 @@ def voxlex(*words: str | Path | float) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
-
-
-def with_prior_of(config: Config, recipe: Config) -> Config:
-    """Return a run's settings with the prior, and its stage of training, of a recipe."""
-    return replace(config, prior=recipe.prior, training=replace(config.training, prior=recipe.training.prior))
 
 
 def run(recipe: str, options: argparse.Namespace) -> dict[str, float]:
