@@ -131,6 +131,12 @@ def test_misspelt_words_are_usage_errors(words: list[str], hint: str, capsys: Ca
     assert hint in captured.out + captured.err
 
 
+def test_help_shows_that_fetch_needs_no_name(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["data", "fetch", "--help"])
+    assert "[NAME]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("words", ["data", "data index", "data fetch"])
 def test_help_of_the_group_imports_nothing_heavy(words: str) -> None:
     code = (

@@ -55,7 +55,7 @@ class Fetch:
         accept_licence: You have read the licence and accept it; otherwise you are asked.
     """
 
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = ""
     out: Path | None = None
     accept_licence: bool = False
 
