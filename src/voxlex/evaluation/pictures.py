@@ -117,10 +117,10 @@ def difference_legend() -> Picture:
 
 
 def quality_captions(originals: Image, reconstructions: Image, names: Sequence[str]) -> list[str]:
-    """Return "name · SSIM 0.95 · PSNR 33.1 dB" for each image."""
+    """Return "name · SSIM 0.95 · PSNR 33.1 dB" for each image; a line may not end before the unit."""
     ssim, psnr_db = metrics.ssim(reconstructions, originals), metrics.psnr_db(reconstructions, originals)
     figures = zip(names, ssim.tolist(), psnr_db.tolist(), strict=True)
-    return [f"{name} · SSIM {s:.3f} · PSNR {p:.1f} dB" for name, s, p in figures]
+    return [f"{name} · SSIM {s:.3f} · PSNR {p:.1f}\N{NO-BREAK SPACE}dB" for name, s, p in figures]
 
 
 def reconstruction_sheet(
