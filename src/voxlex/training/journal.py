@@ -7,6 +7,8 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
+from voxlex.data.atomic import atomic_file
+
 COLUMNS = ("stage", "step", "elapsed_s", "name", "value")
 
 
@@ -18,6 +20,9 @@ class Journal:
         stage: Name of the stage; rows of other stages stay as they are.
         resumed_step: Rows of this stage after that step are dropped: they were not saved with the weights.
         active: Write at all; of several processes only the first does.
+
+    Raises:
+        DataError: The file cannot be written; what an earlier call wrote is as it was.
     """
 
     def __init__(self, folder: Path, *, stage: str, resumed_step: int = 0, active: bool = True) -> None:
@@ -27,10 +32,12 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.csv"
         kept = [row for row in read_journal(path) if row["stage"] != stage or int(row["step"]) <= resumed_step]
-        self._file = path.open("w", newline="", encoding="utf-8")
+        with atomic_file(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+            begun = csv.DictWriter(file, COLUMNS)
+            begun.writeheader()
+            begun.writerows(kept)
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._file, COLUMNS)
-        self._rows.writeheader()
-        self._rows.writerows(kept)
         self._stage = stage
         self._curves = SummaryWriter(folder / "tensorboard", purge_step=resumed_step or None)
 
