@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from voxlex.errors import CodesError
+from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
 
 
 def test_loss_is_the_mean_of_code_log_probs_and_log_prob_their_sum(make_pixelcnn, random_codes):
@@ -77,6 +78,14 @@ def test_sample_refuses_what_makes_no_sense(make_pixelcnn):
 def test_a_prior_of_nothing_is_refused(make_pixelcnn, changes):
     with pytest.raises(ValueError, match="not"):
         make_pixelcnn(**changes)
+
+
+@pytest.mark.parametrize("kind", [GatedPixelCNN, MaskedPrior, TransformerPrior])
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, math.nan])
+@pytest.mark.parametrize("name", ["dropout", "condition_dropout"])
+def test_a_share_out_of_range_is_refused_by_its_name(kind, share, name):
+    with pytest.raises(ValueError, match=rf"^{name} must lie in \[0, 1\), not {share}$"):
+        kind(num_embeddings=5, grid=(4, 5), width=8, layers=1, **{name: share})
 
 
 def test_no_condition_is_the_same_as_unknown_for_all(make_pixelcnn, random_codes, labelled):

@@ -33,6 +33,7 @@ class Prior(nn.Module, ABC):
         num_codebooks: Codes q in each cell.
         grid: Cells along each axis of the code grid it was made for: (h, w), or (d, h, w) for volumes.
         conditions: What it can be asked for; none for an unconditional prior.
+        dropout: Share of what each layer adds that is zeroed in training, in [0, 1); a subclass builds it in.
         condition_dropout: Share of training images, in [0, 1), of which a condition is hidden, so that a conditional
             prior also learns the distribution given only some of them, or none.
         exact: Whether `log_prob` is the log-likelihood itself, or a lower bound of it.
@@ -47,6 +48,7 @@ class Prior(nn.Module, ABC):
         grid: Sequence[int],
         num_codebooks: int = 1,
         conditions: Conditions | None = None,
+        dropout: float = 0.0,
         condition_dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -56,12 +58,14 @@ class Prior(nn.Module, ABC):
             )
         if not grid or min(grid) < 1:
             raise ValueError(f"grid must have at least one axis and one cell along each, not {tuple(grid)}")
-        if not 0 <= condition_dropout < 1:
-            raise ValueError(f"condition_dropout must lie in [0, 1), not {condition_dropout}")
+        for name, share in (("dropout", dropout), ("condition_dropout", condition_dropout)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must lie in [0, 1), not {share}")
         self.num_embeddings = num_embeddings
         self.num_codebooks = num_codebooks
         self.grid = tuple(grid)
         self.conditions = conditions or Conditions()
+        self.dropout = dropout
         self.condition_dropout = condition_dropout
 
     def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:

@@ -85,6 +85,7 @@ class MaskedPrior(Prior):
             grid=grid,
             num_codebooks=num_codebooks,
             conditions=conditions,
+            dropout=dropout,
             condition_dropout=condition_dropout,
         )
         if kernel_size < 1 or kernel_size % 2 == 0:

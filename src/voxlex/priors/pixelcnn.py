@@ -67,6 +67,7 @@ class GatedPixelCNN(Prior):
             grid=grid,
             num_codebooks=num_codebooks,
             conditions=conditions,
+            dropout=dropout,
             condition_dropout=condition_dropout,
         )
         if len(self.grid) not in (2, 3):

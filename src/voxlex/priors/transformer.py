@@ -66,6 +66,7 @@ class TransformerPrior(Prior):
             grid=grid,
             num_codebooks=num_codebooks,
             conditions=conditions,
+            dropout=dropout,
             condition_dropout=condition_dropout,
         )
         self.embedding = CodeEmbedding(
