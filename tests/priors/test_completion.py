@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from voxlex.errors import CodesError
-from voxlex.priors import MaskedPrior, TransformerPrior
+from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
 
 from .small import small
 
@@ -71,6 +71,16 @@ def test_other_priors_complete_too(
     assert torch.equal(drawn[..., ~hidden], codes[..., ~hidden].expand(20, -1, -1))
     assert (drawn[..., hidden].double().std(dim=0) > 0).all()
     assert torch.equal(prior.complete(codes, hidden, n=20, generator=seeded()), drawn)
+
+
+@pytest.mark.parametrize("kind", [GatedPixelCNN, MaskedPrior, TransformerPrior])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32])
+def test_a_mask_of_numbers_hides_where_it_is_not_0(kind, dtype, random_codes):
+    prior = kind(num_embeddings=5, grid=(4, 6), width=8, layers=1)
+    codes, hidden = random_codes(prior, 1)[0], torch.zeros(prior.grid, dtype=torch.bool)
+    hidden[1:3, 1:4] = True
+    expected = prior.complete(codes, hidden, n=3, generator=seeded())
+    assert torch.equal(prior.complete(codes, 255 * hidden.to(dtype), n=3, generator=seeded()), expected)
 
 
 def test_in_three_dimensions_draws_follow_the_posterior(every_grid):

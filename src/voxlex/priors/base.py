@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from voxlex.errors import CodesError
@@ -152,7 +152,7 @@ class Prior(nn.Module, ABC):
     def complete(
         self,
         codes: Int64[Tensor, "q *grid"],
-        hidden: Bool[Tensor, "*grid"],
+        hidden: Shaped[Tensor, "*grid"],
         *,
         n: int = 1,
         condition: Condition | None = None,
@@ -170,7 +170,7 @@ class Prior(nn.Module, ABC):
 
         Args:
             codes: Of the image; those of hidden cells do not matter, but lie in [0, K).
-            hidden: Cells to draw, at least one.
+            hidden: Cells to draw, at least one: true, or any number but 0.
             n: How many times, each on its own.
             condition: One row, for this image.
             temperature: Divides the logits.
@@ -183,6 +183,7 @@ class Prior(nn.Module, ABC):
             ValueError: A value is out of range, or the mask has another shape or hides nothing.
         """
         self._check_codes(codes.unsqueeze(0))
+        hidden = hidden.bool()
         if hidden.shape != self.grid or not hidden.any():
             found = f"{tuple(hidden.shape)}, {int(hidden.sum())} hidden"
             raise ValueError(f"hidden: expected a mask {self.grid} that hides a cell or more, got {found}")
