@@ -92,6 +92,7 @@ def test_codes_and_codewords_are_in_range(quantizer: Quantizer) -> None:
     codewords = quantizer.codewords()
     assert codewords.shape[:2] == (quantizer.num_codebooks, quantizer.num_embeddings)
     assert codewords.isfinite().all()
+    torch.testing.assert_close(quantizer.codeword_norms(), codewords.norm(dim=2))
 
 
 def test_eval_changes_nothing_and_repeats_itself(quantizer: Quantizer) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from voxlex.health import codebook_health
-from voxlex.quantizers import FiniteScalarQuantizer, ResidualQuantizer, VectorQuantizer
+from voxlex.quantizers import FiniteScalarQuantizer, LookupFreeQuantizer, ResidualQuantizer, VectorQuantizer
 
 
 def test_figures_are_those_of_the_whole_set() -> None:
@@ -31,6 +31,14 @@ def test_every_codebook_counts() -> None:
     health = codebook_health(quantizer, codes)
     assert health.dead == 3
     assert health.usage == (1 + 0.25) / 2
+
+
+def test_a_large_vocabulary_needs_no_table_of_its_codewords(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantizer = LookupFreeQuantizer(num_bits=16)
+    monkeypatch.setattr(LookupFreeQuantizer, "codewords", lambda _: pytest.fail("a table was made"))
+    health = codebook_health(quantizer, torch.arange(16).view(1, 1, 4, 4))
+    assert health.norms == (4, 4, 4)
+    assert health.dead == 2**16 - 16
 
 
 def test_a_few_codes_of_a_large_vocabulary_are_no_collapse() -> None:

@@ -52,7 +52,7 @@ def codebook_health(quantizer: Quantizer, codes: Codes) -> CodebookHealth:
         codes: Of a whole data set, as `quantizer.encode` gives them; a batch says too little.
     """
     counts = metrics.code_counts(codes, quantizer.num_embeddings)
-    norms = quantizer.codewords().norm(dim=2).flatten()
+    norms = quantizer.codeword_norms().flatten()
     perplexity = metrics.perplexity(counts)
     collapsed = perplexity < _COLLAPSED * min(quantizer.num_embeddings, codes[:, 0].numel())
     warning = (

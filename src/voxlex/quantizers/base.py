@@ -80,6 +80,10 @@ class Quantizer(nn.Module, ABC):
     def codewords(self) -> Float[Tensor, "q k v"]:
         """Return the vectors that the codes of each codebook stand for, float32."""
 
+    def codeword_norms(self) -> Float[Tensor, "q k"]:
+        """Return the lengths of `codewords()`; where these follow a rule, without making a table of them first."""
+        return self.codewords().norm(dim=2)
+
     def continuous(self, z_e: Latents) -> Latents:
         """Return what the decoder would get if nothing were rounded: latents with the bounds of `z_q`, differentiable.
 

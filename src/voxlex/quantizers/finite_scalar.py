@@ -75,6 +75,14 @@ class FiniteScalarQuantizer(Quantizer):
         codes = torch.arange(self.num_embeddings, device=self.levels.device).view(1, 1, -1)
         return self.decode(codes).movedim(1, -1)
 
+    def codeword_norms(self) -> Float[Tensor, "1 k"]:
+        """Return the lengths of all combinations of levels, added up channel by channel."""
+        squares = torch.zeros(1, device=self.levels.device)
+        for count in self.levels.tolist():
+            level = (torch.arange(count, device=self.levels.device) - count // 2) / (count // 2)
+            squares = (level.square().unsqueeze(1) + squares).flatten()  # the first channel varies fastest
+        return squares.sqrt().unsqueeze(0)
+
     def continuous(self, z_e: Latents) -> Latents:
         """Return the bounded values, scaled as `z_q` but not rounded."""
         self.check_latents(z_e)

@@ -63,6 +63,10 @@ class GroupedQuantizer(Quantizer):
         """Return each group's codebook."""
         return torch.cat([group.codewords() for group in quantizers(self.groups)])
 
+    def codeword_norms(self) -> Float[Tensor, "q k"]:
+        """Return the lengths of each group's codewords."""
+        return torch.cat([group.codeword_norms() for group in quantizers(self.groups)])
+
     def continuous(self, z_e: Latents) -> Latents:
         """Return what each group would hand on unrounded."""
         return torch.cat([group.continuous(part) for group, part in self._parts(z_e)], dim=1)

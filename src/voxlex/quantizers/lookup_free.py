@@ -101,6 +101,11 @@ class LookupFreeQuantizer(Quantizer):
         """Return the corners of the cube."""
         return self._look_up(torch.arange(self.num_embeddings, device=self.places.device).view(1, 1, -1)).movedim(1, -1)
 
+    def codeword_norms(self) -> Float[Tensor, "1 k"]:
+        """Return the length of a corner, which all have; the corners themselves would take gigabytes at 24 bits."""
+        length = self.scale * math.sqrt(self.embedding_dim)
+        return torch.full((1, 1), length, device=self.places.device).expand(1, self.num_embeddings)
+
     def continuous(self, z_e: Latents) -> Latents:
         """Return latents of length 1 if spherical, else their tanh, which keeps signs and ends where codewords are."""
         self.check_latents(z_e)

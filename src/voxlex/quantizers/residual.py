@@ -95,6 +95,10 @@ class ResidualQuantizer(Quantizer):
         """Return each stage's codebook."""
         return torch.cat([stage.codewords() for stage in self._stages()])
 
+    def codeword_norms(self) -> Float[Tensor, "q k"]:
+        """Return the lengths of each stage's codewords."""
+        return torch.cat([stage.codeword_norms() for stage in self._stages()])
+
     def anneal(self, progress: float) -> None:
         """Let each stage follow its schedule."""
         for stage in quantizers(self.stages):
