@@ -86,7 +86,9 @@ def test_a_table_of_ones_own_is_joined(bids: Path, tmp_path: Path) -> None:
 
 def test_what_index_refuses(bids: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "m.csv"
-    assert "no such folder" in refused(capsys, "data", "index", tmp_path / "nowhere", "--out", out)
+    assert "no such file or folder" in refused(capsys, "data", "index", tmp_path / "nowhere", "--out", out)
+    assert "did you mean 'phantom'?" in refused(capsys, "data", "audit", "fantom")
+    assert "did you mean 'phantom'?" in refused(capsys, "prepare", "phantm", "--out", tmp_path / "p")
     assert "no such file" in refused(capsys, "data", "index", tmp_path / "nothing.csv", "--out", out)
     assert "ends in .csv, .tsv, .parquet" in refused(capsys, "data", "index", bids, "--out", tmp_path / "m.xlsx")
     said = refused(capsys, "data", "index", bids, "--out", out, "--sequence", "T1")

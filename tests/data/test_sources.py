@@ -152,8 +152,14 @@ def test_a_dangling_link_is_listed_as_unreadable(make_folder: Callable[..., Path
 
 
 def test_missing_source(cache: Path, tmp_path: Path):
-    with pytest.raises(DataError, match="phantoms: no such folder"):
-        open_source(tmp_path / "phantoms", cache=cache)
+    with pytest.raises(DataError, match=r"scans: no such file or folder$"):
+        open_source(tmp_path / "scans", cache=cache)
+
+
+@pytest.mark.parametrize("source", ["phantoms", "Phantm", "./phantom"])
+def test_the_phantom_is_suggested_where_it_may_be_meant(source: str, cache: Path):
+    with pytest.raises(DataError, match=f"^{source}: no such file or folder; did you mean 'phantom'\\?$"):
+        open_source(source, cache=cache)
 
 
 def test_the_phantom_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch):

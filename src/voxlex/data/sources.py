@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 
 import platformdirs
@@ -72,6 +73,7 @@ def open_source(
             cache_folder(cache) / f"{PHANTOM}-{size}-{key}",
             lambda folder: prepare_phantom(options, folder=folder, size=size, seed=seed, progress=progress),
         )
+    check_source(source)
     frame = Frame(
         size=size, spatial_dims=spatial_dims, slices=slices or SliceOptions(), spacing_mm=spacing_mm, whole=whole
     )
@@ -93,6 +95,18 @@ def open_source(
             progress=progress,
         ),
     )
+
+
+def check_source(source: str | Path) -> None:
+    """Refuse a source that is not there, and say so where "phantom" may have been meant.
+
+    Raises:
+        DataError: It is neither "phantom" nor a file or folder.
+    """
+    if str(source) == PHANTOM or Path(source).exists():
+        return
+    meant = f"; did you mean {PHANTOM!r}?" if get_close_matches(str(source).lower(), [PHANTOM]) else ""
+    raise DataError(f"{source}: no such file or folder{meant}")
 
 
 def _open_phantom_volumes(

@@ -9,7 +9,7 @@ from rich.table import Table
 from voxlex.data.atomic import atomic_file
 from voxlex.data.audit.findings import Audit, audit_prepared, audit_source
 from voxlex.data.prepared import PreparedDataset, is_prepared
-from voxlex.data.sources import PHANTOM, open_source
+from voxlex.data.sources import PHANTOM, check_source, open_source
 from voxlex.evaluation.audit_page import MEANINGS, write_audit
 from voxlex.workflows.progress import progress_bar
 
@@ -25,6 +25,7 @@ def audit(source: str, *, out: Path | None = None, json_file: Path | None = None
     Raises:
         DataError: If the source cannot be used at all, or a file cannot be written.
     """
+    check_source(source)
     with progress_bar("looking") as progress:
         if source == PHANTOM:
             found = audit_prepared(open_source(PHANTOM), progress=progress)

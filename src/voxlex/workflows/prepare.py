@@ -8,7 +8,7 @@ from voxlex.data.phantoms.slices import prepare_phantom
 from voxlex.data.phantoms.volumes import prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.prepared import PreparedDataset
-from voxlex.data.sources import PHANTOM
+from voxlex.data.sources import PHANTOM, check_source
 from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.source import list_skipped
 
@@ -33,6 +33,7 @@ def prepare(
         ValueError: If size or spacing cannot be.
     """
     Frame(size=size, spatial_dims=2 if spacing_mm is None else 3, spacing_mm=spacing_mm)  # it knows what cannot be
+    check_source(source)
     with progress_bar("preparing") as progress:
         if source == PHANTOM and spacing_mm is not None:
             dataset = prepare_phantom_volumes(

@@ -7,7 +7,7 @@ from rich.console import Console
 from voxlex.config import Config
 from voxlex.data.prepare import covering_size
 from voxlex.data.prepared import PreparedDataset, is_prepared
-from voxlex.data.sources import PHANTOM, open_source
+from voxlex.data.sources import PHANTOM, check_source, open_source
 from voxlex.data.tables.manifest import index_source
 from voxlex.workflows.progress import progress_bar
 
@@ -26,6 +26,7 @@ def open_for(config: Config, source: str, *, whole: bool = False) -> PreparedDat
     Raises:
         DataError: If the source cannot be used.
     """
+    check_source(source)
     size = config.data.size
     if whole and config.model.spatial_dims == 3 and source != PHANTOM and not is_prepared(Path(source)):
         size = covering_size(

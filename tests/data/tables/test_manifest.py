@@ -67,8 +67,8 @@ def test_links_in_a_circle_end(tmp_path: Path):
     assert paths[0].endswith("1.png")
 
 
-def test_missing_folder(tmp_path: Path):
-    with pytest.raises(DataError, match="nowhere: no such folder"):
+def test_missing_source(tmp_path: Path):
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder$"):
         index_folder(tmp_path / "nowhere")
 
 

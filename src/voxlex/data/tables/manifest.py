@@ -69,6 +69,8 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     folder = Path(source)
     if folder.is_file():
         return Index(root=folder.parent, table=_ordered(describe_paths([folder.name])))
+    if not folder.exists():
+        raise DataError(f"{folder}: no such file or folder")
     paths = list_scans(folder)
     if "." in paths:  # the folder is a series itself, and results are named after it
         folder = folder.resolve()
