@@ -370,6 +370,10 @@ def test_a_run_is_resumed_only_with_its_own_settings(
 ) -> None:
     said = refused(capsys, "train", scans, "--out", run, "--resume", "--model.quantizer.num-embeddings", "64")
     assert "model changed" in said
+    assert main(["train", str(scans), "--out", str(run), "--resume", "--recipe", "demo", "--size", "64"]) == 1
+    said, refusal = capsys.readouterr().err.strip().splitlines()
+    assert said == f"voxlex: --recipe demo is not used: {run} goes on with its own settings"
+    assert "data changed" in refusal  # and nothing else: the recipe's model is another, too
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

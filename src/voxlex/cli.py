@@ -75,7 +75,11 @@ def _starting_config(words: list[str]) -> Config:
     if not resumed or out is None or not RunFolder(Path(out)).config_file.exists():
         return recipe
     own = read_config(RunFolder(Path(out)).config_file)
-    return with_prior_of(own, recipe) if only_prior and name else own
+    if only_prior and name:
+        return with_prior_of(own, recipe)
+    if name:  # most often it stands there because the first command is given again
+        print(f"voxlex: --recipe {name} is not used: {out} goes on with its own settings", file=sys.stderr)
+    return own
 
 
 def _value_of(option: str, words: list[str]) -> str | None:
