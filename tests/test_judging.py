@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from voxlex import Vocabulary
 from voxlex.cli import main
 from voxlex.data.prepared import PreparedDataset
 from voxlex.workflows.evaluate import write_json
@@ -55,13 +56,22 @@ def test_judging_can_be_left_out(run: Path, tmp_path: Path) -> None:
     assert not any(name.startswith("generation.") for name in json.loads((tmp_path / "f.json").read_text()))
 
 
-def test_too_few_images_to_judge_by_are_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_images_to_judge_by_are_said_and_none_is_drawn(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Vocabulary, "sample", lambda *_, **__: pytest.fail("was drawn"))
     assert main(["evaluate", str(run), "phantom", "--samples", "3"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "New images were not judged: that takes 16 of them and 32 held-out images, there are 3 and 32" in said
+    assert "were not judged: that takes 16 of them and 32 held-out images; 3 were asked for, and 32 are held" in said
     assert "not the images that the run was trained on" not in said
     assert main(["evaluate", str(run), "phantom", "--samples", "-1"]) == 1
     assert "samples: expected at least 0, got -1" in capsys.readouterr().err
+
+
+def test_a_report_shows_new_images_that_are_too_few_to_judge(tmp_path: Path) -> None:
+    assert main(["train", "phantom", "--out", str(tmp_path), *TINY, "--data.phantom.subjects", "20"]) == 0
+    assert "New images were not judged" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "samples.png").is_file()
 
 
 def test_other_images_than_those_of_the_run_are_said(

@@ -17,7 +17,7 @@ from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.judge import Generation, generate_and_judge
+from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def evaluate(
     split: Literal["test", "all"] = "test",
     samples: int = 128,
     features: str = "default",
+    shown: bool = False,
 ) -> Evaluation:
     """Measure reconstructions, codes, and, if there is one, the prior and what is drawn from it.
 
@@ -53,6 +54,7 @@ def evaluate(
         split: Which of them to measure on. New images are judged beside the test part only.
         samples: How many new images to judge; 0 for none.
         features: What new images are compared by; see `evaluation.generation.load_features`.
+        shown: The new images are looked at, too: draw some even where there are too few to judge.
 
     Raises:
         DataError: If the features are not there.
@@ -71,25 +73,23 @@ def evaluate(
             vocabulary.prior.conditions.look_up(images.manifest),
             pixels_per_image=images.images[0, 0].size,
         )
-    if vocabulary.prior is not None and samples and split == "test":
-        generation = generate_and_judge(vocabulary, dataset, count=samples, features=describe)
-        figures |= generation.report.figures if generation.report else {}
     warnings = [] if reconstruction.warning is None else [reconstruction.warning]
-    warnings += _warnings_of_new_images(generation, figures, held_out=len(images))
+    if vocabulary.prior is not None and samples and split == "test":
+        if shown or can_judge(samples=samples, held_out=len(images)):
+            generation = generate_and_judge(vocabulary, dataset, count=samples, features=describe)
+            figures |= generation.report.figures if generation.report else {}
+        warnings += _warnings_of_new_images(figures, samples=samples, held_out=len(images))
     if split == "test":
         warnings += _warnings_of_split(vocabulary, dataset)
     return Evaluation(figures=figures, reconstruction=reconstruction, generation=generation, warnings=warnings)
 
 
-def _warnings_of_new_images(generation: Generation | None, figures: Mapping[str, float], *, held_out: int) -> list[str]:
-    if generation is None:
-        return []
-    if generation.report is not None:
+def _warnings_of_new_images(figures: Mapping[str, float], *, samples: int, held_out: int) -> list[str]:
+    if can_judge(samples=samples, held_out=held_out):
         return wording.warnings(figures)
-    drawn = len(generation.samples)
     return [
-        f"New images were not judged: that takes {FEWEST} of them and {2 * FEWEST} held-out images, there are "
-        f"{drawn} and {held_out}."
+        f"New images were not judged: that takes {FEWEST} of them and {2 * FEWEST} held-out images; "
+        f"{samples} were asked for, and {held_out} are held out."
     ]
 
 

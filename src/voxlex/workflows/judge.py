@@ -44,6 +44,11 @@ class Generation:
     nearest: Float[Tensor, "p c *space"] | None
 
 
+def can_judge(*, samples: int, held_out: int) -> bool:
+    """Whether so many new images and held-out ones are enough to compare them."""
+    return samples >= FEWEST and held_out >= 2 * FEWEST
+
+
 def generate_and_judge(
     vocabulary: Vocabulary,
     dataset: PreparedDataset,
@@ -69,7 +74,7 @@ def generate_and_judge(
         samples = vocabulary.sample(
             count, condition={"label": labels} if labels else None, seed=seed, progress=progress
         ).cpu()
-    if count < FEWEST or len(held_out) < 2 * FEWEST:
+    if not can_judge(samples=count, held_out=len(held_out)):
         return Generation(samples=samples, labels=labels, report=None, nearest=None)
     with progress_bar("judging samples") as progress:
         report = judge_samples(

@@ -32,7 +32,7 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
     """
     vocabulary = load(folder.path)
     test = dataset.subset("test")
-    evaluation = evaluate(vocabulary, dataset)
+    evaluation = evaluate(vocabulary, dataset, shown=True)
     rows = evenly_spaced(len(test), SHOWN_RECONSTRUCTIONS)
     originals = test.tensor(rows)
     reconstructions = vocabulary.decode(evaluation.reconstruction.codes[rows])
