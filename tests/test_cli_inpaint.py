@@ -222,6 +222,13 @@ def test_what_does_not_fit_is_refused_and_nothing_written(
         assert f"{tmp_path}/{said}" in error
         assert "\n" not in error
     assert not (tmp_path / "new").exists()
+
+
+def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(
+    run: Path, region: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, mask = write_volume(tmp_path / "head.nii.gz", head(SHAPE)), write_volume(tmp_path / "mask.nii.gz", region)
+    monkeypatch.setattr(Vocabulary, "inpaint", lambda *_, **__: pytest.fail("was drawn"))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("mine")
     assert inpaint(run, scan, mask, tmp_path / "taken") == 1

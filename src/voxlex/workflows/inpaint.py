@@ -12,7 +12,7 @@ from voxlex.data.region import read_region, region_in_image
 from voxlex.data.scans import Scan, read_scan
 from voxlex.errors import DataError, naming
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import output_folder
+from voxlex.workflows.outputs import check_output_folder, output_folder
 from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.versions import write_versions
 
@@ -52,6 +52,7 @@ def inpaint(
             folder is in the way.
         ValueError: If an argument is out of range, or a condition unknown.
     """
+    check_output_folder(out, overwrite=overwrite)
     scan = read_scan(image)
     frame = _frame(vocabulary)
     with naming(image):
