@@ -122,6 +122,15 @@ def test_samples_repeat_with_their_seed(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a" / "samples.png").exists()
 
 
+def test_samples_of_an_earlier_call_do_not_stay_among_the_new(run: Path, tmp_path: Path) -> None:
+    sample = ["sample", str(run), "--out", str(tmp_path), "--overwrite", "--count"]
+    (tmp_path / "sample-0003.txt").write_text("mine")
+    assert main([*sample, "3"]) == 0
+    assert main([*sample, "2"]) == 0
+    names = {"samples.png", "sample-0000.png", "sample-0001.png", "sample-0003.txt"}
+    assert {file.name for file in tmp_path.iterdir()} == names
+
+
 def test_samples_of_a_label(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["sample", str(run), "--count", "2", "--temperature", "0.9", "--out", str(tmp_path / "s")]
     assert main([*arguments, "--condition", "label=cat"]) == 1

@@ -224,6 +224,20 @@ def test_what_does_not_fit_is_refused_and_nothing_written(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("faithful")
+def test_draws_of_an_earlier_call_do_not_stay_among_the_new(run: Path, region: np.ndarray, tmp_path: Path) -> None:
+    scan, mask = write_volume(tmp_path / "head.nii.gz", head(SHAPE)), write_volume(tmp_path / "mask.nii.gz", region)
+    assert inpaint(run, scan, mask, tmp_path / "new") == 0
+    earlier = (tmp_path / "new" / "draw-0001.nii.gz").read_bytes()
+    mine = ("draw-0007.txt", "draw-7.nii.gz", "my-draw-0007.nii.gz")
+    for name in (*mine, "draw-0002.nii.gz", "draw-0011.nii.gz"):
+        (tmp_path / "new" / name).write_bytes(earlier)
+    assert inpaint(run, tmp_path / "new" / "draw-0011.nii.gz", mask, tmp_path / "new", "--overwrite") == 0
+    draws = {"draw-0000.nii.gz", "draw-0001.nii.gz", "draw-0011.nii.gz"}  # the last is what was read
+    names = {"inpainted.png", "mean.nii.gz", "deviation.nii.gz", *mine, *draws}
+    assert {file.name for file in (tmp_path / "new").iterdir()} == names
+
+
 def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(
     run: Path, region: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ class Sample:
         top_p: Draw each code from the fewest that together have this share of the probability.
         min_p: Draw each code from those at least this many times as likely as the likeliest.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty.
+        overwrite: Write into a folder that is not empty; samples there that are not written anew are removed.
     """
 
     run_folder: Run
@@ -74,7 +74,7 @@ class Inpaint:
         condition: What the image is known to be, such as label=glioma.
         temperature: Below 1 keeps to what is likely.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty.
+        overwrite: Write into a folder that is not empty; draws there that are not written anew are removed.
     """
 
     run_folder: Run

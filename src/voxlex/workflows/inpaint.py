@@ -12,9 +12,9 @@ from voxlex.data.region import read_region, region_in_image
 from voxlex.data.scans import Scan, read_scan
 from voxlex.errors import DataError, naming
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import check_output_folder, output_folder
+from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered
 from voxlex.workflows.progress import progress_bar
-from voxlex.workflows.versions import write_versions
+from voxlex.workflows.versions import DRAW, write_versions
 
 
 def inpaint(
@@ -44,7 +44,7 @@ def inpaint(
         condition: What the scan is known to be, by the names of the prior's conditions.
         temperature: Below 1 keeps to what is likely.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty.
+        overwrite: Write into a folder that is not empty; further draws of an earlier call are removed.
 
     Raises:
         RunError: If there is no prior.
@@ -74,6 +74,7 @@ def inpaint(
     drawn = np.stack([restore_scan([draw[0].numpy()], origin).voxels[region] for draw in draws])
     out = output_folder(out, overwrite=overwrite)
     write_versions(out, scan, region=region, values=drawn, intensity=origin.intensity)
+    remove_numbered(out, DRAW, start=len(drawn), suffix=image_suffix(scan.voxels.ndim), spared=[image, mask])
 
 
 def _frame(vocabulary: Vocabulary) -> Frame:

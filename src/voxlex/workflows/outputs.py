@@ -1,5 +1,6 @@
 """Where results go: a folder of images, named after the images they were made from."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,30 @@ def output_folder(path: Path, *, overwrite: bool) -> Path:
     except OSError as cause:
         raise DataError(f"{path}: cannot be made: {cause.strerror}") from cause
     return path
+
+
+def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared: Sequence[Path] = ()) -> None:
+    """Remove what an earlier call with more results left: NAME-0012 and so on, lest they pass for this call's.
+
+    Args:
+        folder: Of the results.
+        name: What stands before the numbers.
+        start: The first number to remove; those below it have been written anew.
+        suffix: What stands after them.
+        spared: Files that this call has read, whatever their names.
+
+    Raises:
+        DataError: If a file cannot be removed.
+    """
+    numbered = re.compile(rf"{re.escape(name)}-(\d{{4,}}){re.escape(suffix)}")
+    for path in sorted(folder.iterdir()):
+        found = numbered.fullmatch(path.name)
+        further = found is not None and int(found[1]) >= start and path.is_file()
+        if further and not any(path.samefile(read) for read in spared):
+            try:
+                path.unlink()
+            except OSError as cause:
+                raise DataError(f"{path}: is of an earlier call and cannot be removed: {cause.strerror}") from cause
 
 
 def check_apart(source: str, out: Path) -> None:

@@ -8,10 +8,11 @@ from voxlex.data.intensity import IntensityMap
 from voxlex.evaluation.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, write_image
+from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered, write_image
 from voxlex.workflows.progress import progress_bar
 
 SHEET = "samples.png"
+SAMPLE = "sample"
 SHOWN = 64
 _EIGHT_BITS = IntensityMap(low=0, high=255, bit_depth=8)
 
@@ -36,7 +37,7 @@ def sample(
         out: Folder for them.
         condition: What to ask the prior for, by the names of its conditions; None for any.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty.
+        overwrite: Write into a folder that is not empty; further samples of an earlier call are removed.
         **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
     Raises:
@@ -50,5 +51,6 @@ def sample(
     out = output_folder(out, overwrite=overwrite)
     suffix, spacing_mm = image_suffix(images.ndim - 2), vocabulary.config.data.spacing_mm
     for number, image in enumerate(images):
-        write_image(out / f"sample-{number:04d}{suffix}", image, _EIGHT_BITS, spacing_mm=spacing_mm)
+        write_image(out / f"{SAMPLE}-{number:04d}{suffix}", image, _EIGHT_BITS, spacing_mm=spacing_mm)
     sample_sheet(out / SHEET, images[:SHOWN])
+    remove_numbered(out, SAMPLE, start=len(images), suffix=suffix)

@@ -15,6 +15,7 @@ from voxlex.evaluation.region_view import RegionView
 from voxlex.workflows.outputs import image_suffix, printable
 
 SHEET = "inpainted.png"
+DRAW = "draw"
 _FLAT = 1e-6  # of the range of grey values: draws that differ by less are shown as equal
 
 
@@ -52,8 +53,8 @@ def write_versions(
     _write_deviation(folder / "deviation", deviation, scan=scan, scale=scale)
     for number, drawn in enumerate(values):
         version = with_values(scan, region, drawn)
-        shown[f"draw {number}"] = view(version.voxels, intensity)
-        _write(folder / f"draw-{number:04d}", version, intensity)
+        shown[f"{DRAW} {number}"] = view(version.voxels, intensity)
+        _write(folder / f"{DRAW}-{number:04d}", version, intensity)
     sample_sheet(folder / SHEET, torch.stack(list(shown.values())), captions=list(shown))
 
 
