@@ -8,7 +8,7 @@ import numpy as np
 from voxlex.data.atomic import atomic_file
 from voxlex.data.orientation import to_canonical, to_stored
 from voxlex.data.scan import Scan, StoredGrid, as_voxels, choose_volume
-from voxlex.errors import DataError
+from voxlex.errors import DataError, naming
 
 if TYPE_CHECKING:
     from SimpleITK import Image
@@ -37,10 +37,8 @@ def read_itk(path: Path, *, volume: int | None = None) -> Scan:
     except RuntimeError:  # its text may quote the header
         kind = "NRRD" if "nrrd" in _READERS[path.suffix.lower()].lower() else "MetaImage"
         raise DataError(f"{path}: is no {kind} file, or is damaged or cut short") from None
-    try:
+    with naming(path):
         return _scan(image, volume=volume)
-    except DataError as cause:
-        raise DataError(f"{path}: {cause}") from cause
 
 
 def write_itk(path: Path, scan: Scan) -> None:
@@ -51,10 +49,8 @@ def write_itk(path: Path, scan: Scan) -> None:
     """
     import SimpleITK
 
-    try:
+    with naming(path):
         values, affine = to_stored(scan)
-    except DataError as cause:
-        raise DataError(f"{path}: {cause}") from cause
     values = values.reshape((*values.shape, 1)[:3])
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0)))
     lps = _LPS_TO_RAS @ affine

@@ -13,7 +13,7 @@ from voxlex.data.atomic import atomic_file
 from voxlex.data.formats.gzipped import decompress
 from voxlex.data.orientation import to_canonical, to_stored
 from voxlex.data.scan import Scan, StoredGrid, choose_volume
-from voxlex.errors import DataError
+from voxlex.errors import DataError, naming
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
@@ -67,10 +67,8 @@ def write_nifti(path: Path, scan: Scan) -> None:
     """
     import nibabel
 
-    try:
+    with naming(path):
         values, affine = to_stored(scan)
-    except DataError as cause:
-        raise DataError(f"{path}: {cause}") from cause
     numbers, slope, intercept = _numbers(values, scan.stored)
     image = nibabel.Nifti1Image(numbers, affine, dtype=numbers.dtype)
     space = 1 if scan.stored is None else scan.stored.space
