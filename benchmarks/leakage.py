@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from voxlex.config import load_recipe, with_budget
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.prepare import prepare_folder
-from voxlex.data.prepared import PreparedDataset
 from voxlex.data.splits import assign_splits
-from voxlex.data.tables.manifest import index_source
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.tables.manifest import index_source
 from voxlex.vocabulary import Vocabulary, load
 from voxlex.workflows.train import train
 

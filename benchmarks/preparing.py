@@ -26,12 +26,12 @@ import torch
 
 from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
-from voxlex.data.audit.duplicates import find_duplicates
-from voxlex.data.audit.thumbnails import thumbnail
-from voxlex.data.options import PhantomOptions, SliceOptions
+from voxlex.config.options import PhantomOptions, SliceOptions
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.slices import prepare_phantom
 from voxlex.data.prepare import prepare_folder
-from voxlex.data.prepared import PreparedDataset
+from voxlex.duplicates.pairs import find_duplicates
+from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.training.batches import Batches
 from voxlex.training.devices import automatic_precision, launch, lay_out_channels_last
 from voxlex.training.objectives import AutoencoderObjective

@@ -17,10 +17,10 @@ from torch import nn
 
 from voxlex import metrics
 from voxlex.config import load_recipe, with_budget
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import evenly_spaced
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.sources import open_source
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.rows import evenly_spaced
 from voxlex.training.batches import Batches
 from voxlex.training.journal import read_journal
 from voxlex.vocabulary import load

@@ -1,10 +1,14 @@
 """Check every annotated shape and type of voxlex while the tests run, and keep its cache out of the user's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from jaxtyping import install_import_hook
+from PIL import Image
+
+from scans.pictures import picture
 
 install_import_hook("voxlex", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
@@ -19,3 +23,18 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write `count` PNG pictures, named by `pattern`, into a fresh folder."""
+
+    def make(count: int, *, pattern: str = "{:03d}.png", name: str = "source") -> Path:
+        folder = tmp_path / name
+        for number in range(count):
+            path = folder / pattern.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(number)).save(path)
+        return folder
+
+    return make

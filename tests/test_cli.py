@@ -19,7 +19,7 @@ import voxlex
 from voxlex.cli import main
 from voxlex.commands import COMMANDS
 from voxlex.config import read_config
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.slices import write_phantom
 from voxlex.errors import CodesError, DataError
 from voxlex.vocabulary import load

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from data.dicom_files import make_dicom_series, secrets_in
-from data.heads import LAS, OBLIQUE, PSR, RAS, head, write_volume
+from scans.dicom_files import make_dicom_series, secrets_in
+from scans.heads import LAS, OBLIQUE, PSR, RAS, head, write_volume
 from voxlex import Vocabulary, load
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.cli import main
@@ -23,9 +23,9 @@ from voxlex.config import (
     TransformerPriorConfig,
     VectorQuantizerConfig,
 )
+from voxlex.models.weights import save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder
-from voxlex.training.checkpoint import save_weights
 
 PRIORS = {
     "masked": MaskedPriorConfig(width=8, layers=1, kernel_size=3, steps=3),

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data.conftest import picture
-from data.dicom_files import make_dicom_series, secrets_in
-from data.heads import LAS, OBLIQUE, PSR, head, write_volume
+from scans.dicom_files import make_dicom_series, secrets_in
+from scans.heads import LAS, OBLIQUE, PSR, head, write_volume
+from scans.pictures import picture
 from voxlex.assembly import build_autoencoder
 from voxlex.cli import main
 from voxlex.config import Config, DataConfig, ModelConfig, ResidualNetworkConfig, VectorQuantizerConfig
+from voxlex.models.weights import save_weights
 from voxlex.run_folder import RunFolder
-from voxlex.training.checkpoint import save_weights
 
 pytestmark = pytest.mark.slow
 

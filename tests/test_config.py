@@ -11,13 +11,7 @@ from voxlex.config import Config, dump_config, load_recipe, parse_config, read_c
 from voxlex.errors import ConfigError
 from voxlex.models import Decoder, Encoder, PaperDecoder, PaperEncoder
 from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
-from voxlex.quantizers import (
-    FiniteScalarQuantizer,
-    GumbelQuantizer,
-    LookupFreeQuantizer,
-    SimVQ,
-    VectorQuantizer,
-)
+from voxlex.quantizers import FiniteScalarQuantizer, GumbelQuantizer, LookupFreeQuantizer, SimVQ, VectorQuantizer
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -11,7 +11,7 @@ import pytest
 
 from voxlex import Vocabulary
 from voxlex.cli import main
-from voxlex.data.prepared import PreparedDataset
+from voxlex.data.dataset import PreparedDataset
 from voxlex.workflows.evaluate import write_json
 from voxlex.workflows.judge import _labels_like
 from voxlex.workflows.report import _names

@@ -6,7 +6,7 @@ import nibabel
 import pytest
 
 from voxlex.cli import main
-from voxlex.data.scans import read_scan
+from voxlex.scans.read_write import read_scan
 
 FEW = ["--phantom.subjects", "2", "--phantom.slices", "3"]
 

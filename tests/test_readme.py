@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from voxlex.cli import main
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.slices import write_phantom
 from voxlex.data.phantoms.volumes import write_phantom_volumes
-from voxlex.data.scans import Scan, write_scan
+from voxlex.scans.read_write import write_scan
+from voxlex.scans.scan import Scan
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from voxlex.cli import main
 from voxlex.config import recipe_names
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.slices import write_phantom
 
 pytestmark = pytest.mark.slow

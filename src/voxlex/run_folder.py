@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from voxlex.config import Config, dump_config, read_config
-from voxlex.data.atomic import atomic_file
 from voxlex.errors import RunError
+from voxlex.files import atomic_file
 
 FORMAT_VERSION = 1
 

@@ -14,16 +14,16 @@ from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import Config
-from voxlex.data.arrays import to_image_tensor
-from voxlex.data.selection import images_at_once
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
+from voxlex.models.arrays import to_image_tensor
 from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
+from voxlex.models.weights import load_weights
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition
 from voxlex.priors.draw import SamplingOptions
+from voxlex.rows import images_at_once
 from voxlex.run_folder import RunFolder
-from voxlex.training.checkpoint import load_weights
 from voxlex.types import Codes, Image
 
 _BATCH_SIZE = 64

@@ -2,12 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from voxlex.data.audit.duplicates import Pairs, cluster, find_duplicates
-from voxlex.data.audit.leaks import Leaks, crossing
-from voxlex.data.audit.thumbnails import thumbnail
+from duplicates.brains import brains
 from voxlex.data.grouping import divide, join
-
-from .audit.brains import brains
+from voxlex.duplicates.leaks import Leaks, crossing
+from voxlex.duplicates.pairs import Pairs, cluster, find_duplicates
+from voxlex.duplicates.thumbnails import thumbnail
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from duplicates.brains import brains
+from scans.pictures import picture
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.spool import Spool
 from voxlex.errors import DataError
-
-from .audit.brains import brains
-from .conftest import picture
 
 
 def test_each_row_is_its_picture(make_folder: Callable[..., Path], tmp_path: Path):

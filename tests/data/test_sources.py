@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voxlex.data import fitting, sources
-from voxlex.data.options import PhantomOptions, SliceOptions
+from scans.heads import head, write_volume
+from scans.pictures import picture
+from voxlex.config.options import PhantomOptions, SliceOptions
+from voxlex.data import sources
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.sources import cache_folder, open_source
 from voxlex.errors import DataError
-
-from .conftest import picture
-from .heads import head, write_volume
+from voxlex.images import fit as fitting
 
 
 @pytest.fixture
@@ -172,6 +172,6 @@ def test_the_phantom_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_importing_is_light():
-    for module, heavy in (("scans", "torch"), ("options", "torch"), ("sources", "nilearn")):
-        code = f"import sys, voxlex.data.{module}; sys.exit('{heavy}' in sys.modules)"
+    for module, heavy in (("scans.read_write", "torch"), ("config.options", "torch"), ("data.sources", "nilearn")):
+        code = f"import sys, voxlex.{module}; sys.exit('{heavy}' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, (module, heavy)

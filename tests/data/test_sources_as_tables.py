@@ -10,13 +10,12 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from scans.pictures import picture
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.prepare import prepare_folder
-from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import open_source
-from voxlex.data.tables.manifest import INDEX_COLUMNS, index_source, join_table
 from voxlex.errors import DataError
-
-from .conftest import picture
+from voxlex.tables.manifest import INDEX_COLUMNS, index_source, join_table
 
 MakeFolder = Callable[..., Path]
 

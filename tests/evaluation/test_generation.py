@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.slices import generate_subject
-from voxlex.evaluation.generation import GenerationReport, gradient_statistics, judge_samples, wording
+from voxlex.evaluation.generation import GenerationReport, gradient_statistics, judge_samples
+from voxlex.pages import generation_measures as wording
 
 SIDE = 64
 

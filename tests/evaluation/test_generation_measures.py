@@ -18,9 +18,9 @@ from voxlex.evaluation.generation.features import INCEPTION_WEIGHTS, describe
 from voxlex.evaluation.generation.frechet import frechet_distance
 from voxlex.evaluation.generation.memorisation import Pair, TrainingImages, memorisation_figures
 from voxlex.evaluation.generation.neighbours import overlap
-from voxlex.evaluation.generation.pairs import draw_pairs, pair_sheet
 from voxlex.evaluation.generation.two_sample import chance_of_accuracy, classifier_accuracy
 from voxlex.evaluation.generation.wasserstein import expanded, laplacian_pyramid, sliced_wasserstein
+from voxlex.pages.pairs import draw_pairs, pair_sheet
 
 
 def draws(seed: int = 0) -> torch.Generator:

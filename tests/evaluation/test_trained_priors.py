@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.slices import generate_subject
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.models import VQVAE, Decoder, Encoder

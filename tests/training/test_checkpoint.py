@@ -5,14 +5,8 @@ import torch
 from torch import nn
 
 from voxlex.errors import RunError
-from voxlex.training.checkpoint import (
-    load_state,
-    load_weights,
-    random_state,
-    save_state,
-    save_weights,
-    set_random_state,
-)
+from voxlex.models.weights import load_weights, save_weights
+from voxlex.training.checkpoint import load_state, random_state, save_state, set_random_state
 
 
 def test_weights_survive_a_round_trip(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from voxlex.data.prepared import PreparedDataset
+from voxlex.data.dataset import PreparedDataset
 from voxlex.training.patches import Patches
 
 BRIGHT = slice(16, 28)

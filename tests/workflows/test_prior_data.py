@@ -6,8 +6,8 @@ import torch
 from voxlex import open_source
 from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
-from voxlex.data.options import PhantomOptions
-from voxlex.data.prepared import PreparedDataset
+from voxlex.config.options import PhantomOptions
+from voxlex.data.dataset import PreparedDataset
 from voxlex.models import VQVAE
 from voxlex.priors import Conditions
 from voxlex.training.augmentation import Augmentation

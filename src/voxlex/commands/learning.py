@@ -8,7 +8,7 @@ import tyro
 
 from voxlex.commands.common import Settings, Source, starting_point
 from voxlex.config import load_recipe, with_budget
-from voxlex.data.options import PhantomOptions, SliceOptions
+from voxlex.config.options import PhantomOptions, SliceOptions
 
 
 @dataclass(kw_only=True)

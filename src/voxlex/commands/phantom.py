@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 
 
 @dataclass(kw_only=True)

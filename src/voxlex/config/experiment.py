@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 import tyro
 
 from voxlex.config.networks import NetworkConfig, ResidualNetworkConfig
+from voxlex.config.options import PhantomOptions, SliceOptions
 from voxlex.config.priors import PriorConfig, TransformerPriorConfig
 from voxlex.config.quantizers import QuantizerConfig, VectorQuantizerConfig
 from voxlex.config.settings import Count, Positive, Settings
 from voxlex.config.training import LossesConfig, TrainingConfig
-from voxlex.data.options import PhantomOptions, SliceOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""Scan files and tables in, image tensors out; nothing here knows about models."""
+"""A source of scans to a prepared data set, divided so that nothing leaks, and the data sets made up or fetched."""

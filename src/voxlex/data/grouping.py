@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from voxlex.data.audit.components import Components
-from voxlex.data.audit.duplicates import MAX_BITS, MIN_CORRELATION, cluster, find_duplicates
-from voxlex.data.audit.leaks import Leaks, crossing
-from voxlex.data.audit.thumbnails import COLUMNS, ROWS
 from voxlex.data.splits import split_or_test
+from voxlex.duplicates.components import Components
+from voxlex.duplicates.leaks import Leaks, crossing
+from voxlex.duplicates.pairs import MAX_BITS, MIN_CORRELATION, cluster, find_duplicates
+from voxlex.duplicates.thumbnails import COLUMNS, ROWS
 from voxlex.errors import DataError
 
 _NOTHING = np.zeros((0, ROWS, COLUMNS), np.float16)

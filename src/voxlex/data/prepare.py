@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from voxlex.data.assemble import Progress, Skipped, assemble
-from voxlex.data.fitting import Fitted, fit_scan
-from voxlex.data.framing import Frame
-from voxlex.data.intensity import ConstantImageError
-from voxlex.data.options import SliceOptions
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.scans import is_volume, read_scan
+from voxlex.config.options import SliceOptions
+from voxlex.data.building import Progress, Skipped, assemble
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.spool import Spool
-from voxlex.data.tables.layouts import undated_paths
-from voxlex.data.tables.manifest import Index, index_source, name_of
 from voxlex.errors import DataError
+from voxlex.images.fit import Fitted, fit_scan
+from voxlex.images.frame import Frame
+from voxlex.images.intensity import ConstantImageError
+from voxlex.scans.read_write import read_scan
+from voxlex.scans.suffixes import is_volume
+from voxlex.tables.layouts import undated_paths
+from voxlex.tables.manifest import Index, index_source, name_of
 
 _TOLERATED = 0.1  # share of unreadable scans above which something other than a few bad files is wrong
 _VOLUMES_AT_ONCE = 8  # a volume may have a gigabyte, and pictures beside it should not wait

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import platformdirs
 
-from voxlex.data.assemble import Progress
-from voxlex.data.framing import Frame
-from voxlex.data.options import PhantomOptions, SliceOptions
+from voxlex.config.options import PhantomOptions, SliceOptions
+from voxlex.data.building import Progress
+from voxlex.data.dataset import FORMAT_VERSION, PreparedDataset, is_prepared
 from voxlex.data.phantoms.slices import PHANTOM_VERSION, prepare_phantom
 from voxlex.data.phantoms.volumes import VOLUMES_VERSION, prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
-from voxlex.data.prepared import FORMAT_VERSION, PreparedDataset, is_prepared
-from voxlex.data.tables.finding import dicom_files
-from voxlex.data.tables.manifest import Index, index_source, name_of
 from voxlex.errors import DataError
+from voxlex.images.frame import Frame
+from voxlex.scans.listing import dicom_files
+from voxlex.tables.manifest import Index, index_source, name_of
 
 PHANTOM = "phantom"
 """The source that names the embedded data set; a folder of that name is reached as "./phantom"."""

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from voxlex.data.audit.thumbnails import COLUMNS, ROWS, thumbnail
+from voxlex.duplicates.thumbnails import COLUMNS, ROWS, thumbnail
 
 
 class Spool:

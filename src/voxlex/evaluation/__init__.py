@@ -1,1 +1,1 @@
-"""Measures of a trained vocabulary, and the pictures and the report that show them."""
+"""Figures of a trained vocabulary."""

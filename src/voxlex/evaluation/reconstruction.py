@@ -1,21 +1,17 @@
 """How well a vocabulary says images it has not seen, and how many bits that takes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2, prod
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from voxlex import metrics
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import images_at_once
+from voxlex.data.dataset import PreparedDataset
 from voxlex.health import codebook_health
 from voxlex.models import VQVAE
-from voxlex.types import Codes, Image
-
-BATCH_SIZE = 32
+from voxlex.models.batches import reconstruct_in_batches
+from voxlex.types import Codes
 
 
 @dataclass(frozen=True)
@@ -34,33 +30,6 @@ class ReconstructionFigures:
     codes: Codes
     per_image: Tensor
     warning: str | None
-
-
-@runtime_checkable
-class Codec(Protocol):
-    """What turns images into codes and back: an autoencoder, or a vocabulary, which takes large volumes in tiles."""
-
-    def encode(self, images: Tensor) -> Codes:
-        """Return the codes of images."""
-
-    def decode(self, codes: Tensor) -> Image:
-        """Return the images that codes stand for."""
-
-
-def reconstruct_in_batches(codec: Codec, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes, Image]]:
-    """Yield images, their codes and their reconstructions in [0, 1], on the CPU, a batch at a time."""
-    at_once = images_at_once(dataset.images[0].size, BATCH_SIZE)
-    for start in range(0, len(dataset), at_once):
-        x = dataset.tensor(slice(start, start + at_once))
-        codes = codec.encode(x)
-        yield x, codes.cpu(), codec.decode(codes).cpu()
-
-
-def encode_dataset(codec: Codec, dataset: PreparedDataset) -> Codes:
-    """Return the codes of every image, on the CPU."""
-    at_once = images_at_once(dataset.images[0].size, BATCH_SIZE)
-    starts = range(0, len(dataset), at_once)
-    return torch.cat([codec.encode(dataset.tensor(slice(i, i + at_once))).cpu() for i in starts])
 
 
 def evaluate_reconstruction(autoencoder: VQVAE, dataset: PreparedDataset) -> ReconstructionFigures:

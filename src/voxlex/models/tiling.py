@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from voxlex.data.arrays import to_image_tensor
+from voxlex.models.arrays import to_image_tensor
 from voxlex.models.vqvae import VQVAE
 from voxlex.types import Codes, Image
 

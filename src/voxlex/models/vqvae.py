@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from voxlex.data.arrays import to_image_tensor
 from voxlex.errors import CodesError
+from voxlex.models.arrays import to_image_tensor
 from voxlex.quantizers import Quantizer
 from voxlex.types import Codes, Image
 

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from voxlex.data.atomic import atomic_file
+from voxlex.files import atomic_file
 
 COLUMNS = ("stage", "step", "elapsed_s", "name", "value")
 

@@ -9,13 +9,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from voxlex import metrics
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import evenly_spaced, images_at_once
+from voxlex.data.dataset import PreparedDataset
 from voxlex.health import codebook_health
 from voxlex.losses import reconstruction_losses
 from voxlex.models import VQVAE
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
+from voxlex.rows import evenly_spaced, images_at_once
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.patches import Patches
 

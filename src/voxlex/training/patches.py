@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from voxlex.data.prepared import PreparedDataset
+from voxlex.data.dataset import PreparedDataset
 
 _TRIES = 64  # places looked at for one in the foreground; an image may be all but black
 

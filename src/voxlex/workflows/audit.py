@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from voxlex.data.atomic import atomic_file
-from voxlex.data.audit.findings import Audit, audit_prepared, audit_source
-from voxlex.data.prepared import PreparedDataset, is_prepared
+from voxlex.audit.findings import Audit, audit_prepared, audit_source
+from voxlex.data.dataset import PreparedDataset, is_prepared
 from voxlex.data.sources import PHANTOM, check_source, open_source
-from voxlex.evaluation.audit_page import MEANINGS, write_audit
+from voxlex.files import atomic_file
+from voxlex.pages.audit_page import MEANINGS, write_audit
 from voxlex.workflows.progress import progress_bar
 
 

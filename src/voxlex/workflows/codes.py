@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from voxlex.data.atomic import atomic_file
-from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import images_at_once
-from voxlex.data.tables.manifest import INDEX_COLUMNS
+from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import CodesError
-from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
+from voxlex.files import atomic_file
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
+from voxlex.models.batches import BATCH_SIZE, encode_dataset
+from voxlex.rows import images_at_once
+from voxlex.tables.manifest import INDEX_COLUMNS
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import check_output_folder, output_folder
 from voxlex.workflows.progress import progress_bar

@@ -10,12 +10,13 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from voxlex.data.atomic import atomic_file
-from voxlex.data.prepared import PreparedDataset
-from voxlex.evaluation.generation import load_features, wording
+from voxlex.data.dataset import PreparedDataset
+from voxlex.evaluation.generation import load_features
 from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
+from voxlex.files import atomic_file
+from voxlex.pages import generation_measures as wording
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
 

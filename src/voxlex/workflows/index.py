@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from voxlex.data.atomic import atomic_file
-from voxlex.data.tables.manifest import INDEX_COLUMNS, Index, index_source, join_table
-from voxlex.data.tables.reading import TABLE_SUFFIXES
 from voxlex.errors import DataError
+from voxlex.files import atomic_file
+from voxlex.tables.manifest import INDEX_COLUMNS, Index, index_source, join_table
+from voxlex.tables.reading import TABLE_SUFFIXES
 
 _SHOWN = 8
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from voxlex.data.fitting import fit_voxels, restore_scan
-from voxlex.data.framing import Frame
-from voxlex.data.region import read_region, region_in_image
-from voxlex.data.scans import Scan, read_scan
 from voxlex.errors import DataError, naming
+from voxlex.images.fit import fit_voxels, restore_scan
+from voxlex.images.frame import Frame
+from voxlex.images.region import read_region, region_in_image
+from voxlex.scans.read_write import read_scan
+from voxlex.scans.scan import Scan
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered
 from voxlex.workflows.progress import progress_bar

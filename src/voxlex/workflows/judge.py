@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import images_at_once
+from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.evaluation.generation.features import Features, gradient_statistics
 from voxlex.evaluation.generation.judge import FEWEST
+from voxlex.rows import images_at_once
 from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.progress import progress_bar

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from voxlex.data.cube import write_cube
-from voxlex.data.intensity import IntensityMap
-from voxlex.data.scans import Scan, write_scan
-from voxlex.data.tables.finding import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 from voxlex.errors import DataError
+from voxlex.images.cube import write_cube
+from voxlex.images.intensity import IntensityMap
+from voxlex.scans.read_write import write_scan
+from voxlex.scans.scan import Scan
+from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 
 
 def check_output_folder(path: Path, *, overwrite: bool) -> None:

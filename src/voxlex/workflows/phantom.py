@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from voxlex.data.framing import Frame
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.label_maps import write_synthesised
 from voxlex.data.phantoms.slices import write_phantom
 from voxlex.data.phantoms.volumes import write_phantom_volumes
+from voxlex.images.frame import Frame
 from voxlex.workflows.outputs import output_folder
 from voxlex.workflows.progress import progress_bar
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from voxlex.data.framing import Frame
-from voxlex.data.options import PhantomOptions, SliceOptions
+from voxlex.config.options import PhantomOptions, SliceOptions
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.slices import prepare_phantom
 from voxlex.data.phantoms.volumes import prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
-from voxlex.data.prepared import PreparedDataset
 from voxlex.data.sources import PHANTOM, check_source
+from voxlex.images.frame import Frame
 from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.source import list_skipped
 

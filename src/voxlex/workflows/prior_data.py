@@ -2,12 +2,12 @@
 
 import torch
 
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import images_at_once
-from voxlex.evaluation.reconstruction import BATCH_SIZE, encode_dataset
+from voxlex.data.dataset import PreparedDataset
 from voxlex.models import VQVAE
+from voxlex.models.batches import BATCH_SIZE, encode_dataset
 from voxlex.priors import Conditions
 from voxlex.priors.conditions import Condition
+from voxlex.rows import images_at_once
 from voxlex.training.augmentation import Augmentation
 from voxlex.types import Codes
 from voxlex.workflows.progress import progress_bar

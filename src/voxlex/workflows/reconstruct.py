@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import evenly_spaced
-from voxlex.evaluation.pictures import quality_captions, reconstruction_sheet
-from voxlex.evaluation.reconstruction import reconstruct_in_batches
+from voxlex.data.dataset import PreparedDataset
+from voxlex.models.batches import reconstruct_in_batches
+from voxlex.pages.pictures import quality_captions, reconstruction_sheet
+from voxlex.rows import evenly_spaced
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import output_folder
 from voxlex.workflows.progress import progress_bar

@@ -8,12 +8,12 @@ import yaml
 from torch import Tensor
 
 from voxlex.config import dump_config
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.selection import evenly_spaced
-from voxlex.evaluation.generation.pairs import pair_captions
-from voxlex.evaluation.pictures import quality_captions, reconstruction_sheet, sample_sheet
-from voxlex.evaluation.report import ClosePair, ReportContent, write_report
+from voxlex.data.dataset import PreparedDataset
 from voxlex.metrics import code_counts
+from voxlex.pages.pairs import pair_captions
+from voxlex.pages.pictures import quality_captions, reconstruction_sheet, sample_sheet
+from voxlex.pages.report import ClosePair, ReportContent, write_report
+from voxlex.rows import evenly_spaced
 from voxlex.run_folder import RunFolder
 from voxlex.training.journal import read_journal
 from voxlex.vocabulary import Vocabulary, load

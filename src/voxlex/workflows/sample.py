@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
-from voxlex.data.intensity import IntensityMap
-from voxlex.evaluation.pictures import sample_sheet
+from voxlex.images.intensity import IntensityMap
+from voxlex.pages.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered, write_image

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from voxlex.data.fitting import restore_scan, restore_slice, stack_of
-from voxlex.data.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
-from voxlex.data.scans import write_scan
 from voxlex.errors import DataError
+from voxlex.images.fit import restore_scan, restore_slice, stack_of
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
+from voxlex.scans.read_write import write_scan
 from voxlex.workflows.outputs import printable, relative_names, write_image
 
 VOLUME_SUFFIX = ".nii.gz"

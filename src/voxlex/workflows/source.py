@@ -5,10 +5,10 @@ from pathlib import Path
 from rich.console import Console
 
 from voxlex.config import Config
+from voxlex.data.dataset import PreparedDataset, is_prepared
 from voxlex.data.prepare import covering_size
-from voxlex.data.prepared import PreparedDataset, is_prepared
 from voxlex.data.sources import PHANTOM, check_source, open_source
-from voxlex.data.tables.manifest import index_source
+from voxlex.tables.manifest import index_source
 from voxlex.workflows.progress import progress_bar
 
 _LISTED = 20

@@ -12,14 +12,15 @@ from rich.console import Console
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.config import AugmentConfig, Config, StageConfig, validated
 from voxlex.config.consistency import check_consistent, check_resumable
-from voxlex.data.prepared import PreparedDataset
+from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import ConfigError, RunError
 from voxlex.models import VQVAE
+from voxlex.models.weights import save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder, versions
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.budget import Budget
-from voxlex.training.checkpoint import save_weights, state_file
+from voxlex.training.checkpoint import state_file
 from voxlex.training.devices import automatic_precision, launch
 from voxlex.training.loop import Schedule, fit
 from voxlex.training.memory import estimate_step_memory

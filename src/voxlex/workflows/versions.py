@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 
-from voxlex.data.intensity import IntensityMap
-from voxlex.data.region import Region, with_values
-from voxlex.data.scans import Scan, write_scan
-from voxlex.evaluation.pictures import sample_sheet
-from voxlex.evaluation.region_view import RegionView
+from voxlex.images.intensity import IntensityMap
+from voxlex.images.region import Region, with_values
+from voxlex.pages.pictures import sample_sheet
+from voxlex.pages.region_view import RegionView
+from voxlex.scans.read_write import write_scan
+from voxlex.scans.scan import Scan
 from voxlex.workflows.outputs import image_suffix, printable
 
 SHEET = "inpainted.png"

@@ -5,8 +5,9 @@ import pytest
 
 from voxlex.cli import main
 from voxlex.data.phantoms.label_maps import synthesise
-from voxlex.data.scans import Scan, read_scan, write_scan
 from voxlex.errors import DataError
+from voxlex.scans.read_write import read_scan, write_scan
+from voxlex.scans.scan import Scan
 
 AFFINE = np.diag([-1.5, 1.5, 2.0, 1.0])
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.anatomy import Anatomy
 from voxlex.data.phantoms.slices import generate_subject, prepare_phantom, write_phantom
-from voxlex.data.scans import read_scan
-from voxlex.data.tables.manifest import index_folder
+from voxlex.scans.read_write import read_scan
+from voxlex.tables.manifest import index_folder
 
 FEW = PhantomOptions(subjects=4, slices=3)
 

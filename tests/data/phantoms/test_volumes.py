@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from voxlex.data.cube import fit_to_cube
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.slices import generate_subject
 from voxlex.data.phantoms.volumes import generate_volume, prepare_phantom_volumes, write_phantom_volumes
+from voxlex.images.cube import fit_to_cube
 
 FEW = PhantomOptions(subjects=4, noise=0.0)
 

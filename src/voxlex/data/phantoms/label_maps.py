@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from voxlex.data.assemble import Progress
-from voxlex.data.scans import Scan, find_scans, is_volume, read_scan, write_scan
+from voxlex.data.building import Progress
 from voxlex.errors import DataError
+from voxlex.scans.listing import find_scans
+from voxlex.scans.read_write import read_scan, write_scan
+from voxlex.scans.scan import Scan
+from voxlex.scans.suffixes import is_volume
 
 _LEFT_OF = dict(
     zip(

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxlex.data.options import Contrast
+from voxlex.config.options import Contrast
 from voxlex.data.phantoms.anatomy import CENTRE_MM, SmoothField
 
 _LEVELS: dict[str, tuple[float, float, float, float]] = {

@@ -14,14 +14,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxlex.data.assemble import Progress, Skipped, assemble
-from voxlex.data.options import PhantomOptions
+from voxlex.config.options import PhantomOptions
+from voxlex.data.building import Progress, Skipped, assemble
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.anatomy import CENTRE_MM, Anatomy
 from voxlex.data.phantoms.scanner import Scanner
 from voxlex.data.phantoms.template import load_template
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.scans import Scan, write_scan
 from voxlex.data.spool import Spool
+from voxlex.scans.read_write import write_scan
+from voxlex.scans.scan import Scan
 
 PHANTOM_VERSION = 1
 """Changes whenever the same options would give other images, so that nothing stale is taken from a cache."""

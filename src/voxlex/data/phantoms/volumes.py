@@ -11,17 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxlex.data.assemble import Progress, Skipped, assemble
-from voxlex.data.cube import cube_affine, write_cube
-from voxlex.data.intensity import IntensityMap
-from voxlex.data.options import PhantomOptions
-from voxlex.data.origin import Origin
+from voxlex.config.options import PhantomOptions
+from voxlex.data.building import Progress, Skipped, assemble
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.anatomy import CENTRE_MM, Anatomy
 from voxlex.data.phantoms.scanner import Scanner
 from voxlex.data.phantoms.template import Template, load_template
-from voxlex.data.prepared import PreparedDataset
-from voxlex.data.scans import StoredGrid
 from voxlex.data.spool import Spool
+from voxlex.images.cube import cube_affine, write_cube
+from voxlex.images.intensity import IntensityMap
+from voxlex.images.origin import Origin
+from voxlex.scans.scan import StoredGrid
 
 VOLUMES_VERSION = 1
 """Changes whenever the same options would give other volumes, so that nothing stale is taken from a cache."""

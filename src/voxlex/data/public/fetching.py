@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from voxlex.data.atomic import atomic_file
 from voxlex.data.public.catalogue import Archive, PublicSet
 from voxlex.data.public.downloading import Bytes, ResumingDownloader
 from voxlex.errors import DataError
+from voxlex.files import atomic_file
 
 RECORD_FILE = "fetched.json"
 WORKPLACE = ".fetching"

@@ -1,0 +1,90 @@
+"""What an audit notes of one image."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from voxlex.audit.captions import captioned
+from voxlex.duplicates.thumbnails import thumbnail
+from voxlex.errors import DataError
+from voxlex.images.canvas import fit_to_canvas
+from voxlex.images.intensity import ConstantImageError, IntensityMap
+from voxlex.images.stack import displayed
+from voxlex.scans.read_write import read_scan
+
+BINS = 64
+"""Steps from black to white in which grey values are counted."""
+
+CANVAS = 128
+"""Side in pixels of the canvas on which images are compared, and shown."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Examination:
+    """An image, or the middle axial slice of a volume.
+
+    Attributes:
+        problem: Why it cannot be used; "" if it can.
+        constant: The problem is that it has a single grey value.
+        height: Of the file, in pixels; 0 if it cannot be read.
+        width: The same across.
+        captioned: Text seems to be burnt in.
+        content: Hash of shape, type and grey values of the whole scan.
+        histogram: `(64,)` counts of grey values from black to white.
+        canvas: `(128, 128)` of `uint8`, what is shown of it.
+        thumbnail: `(32, 34)`, what it is compared by.
+    """
+
+    problem: str = ""
+    constant: bool = False
+    height: int = 0
+    width: int = 0
+    captioned: bool = False
+    content: bytes = b""
+    histogram: np.ndarray | None = None
+    canvas: np.ndarray | None = None
+    thumbnail: np.ndarray | None = None
+
+
+def examine_file(path: Path) -> Examination:
+    """Read a scan and look at it; what is wrong with it is noted, never raised."""
+    try:
+        scan = read_scan(path)
+        intensity = IntensityMap.of(scan)
+    except ConstantImageError as cause:
+        height, width = _plane(scan.voxels).shape
+        return Examination(problem=str(cause), constant=True, height=height, width=width)
+    except DataError as cause:
+        return Examination(problem=str(cause).removeprefix(f"{path}: "))
+    content = hashlib.blake2b(f"{scan.voxels.shape} {scan.voxels.dtype}".encode(), digest_size=16)
+    content.update(np.ascontiguousarray(scan.voxels).data)
+    plane = _plane(scan.voxels)
+    if plane.dtype != np.uint8 or intensity.bit_depth != 8:
+        plane = np.rint(intensity.to_unit(plane) * 255).astype(np.uint8)
+    return examine_pixels(plane, content=content.digest())
+
+
+def examine_pixels(pixels: np.ndarray, *, content: bytes = b"") -> Examination:
+    """Look at an image `(h, w)` of `uint8`.
+
+    Args:
+        pixels: 0 is black and 255 white.
+        content: Hash of the scan; by default that of the pixels.
+    """
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    canvas = fit_to_canvas(pixels, size=CANVAS)
+    return Examination(
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        captioned=captioned(pixels),
+        content=content or hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(),
+        histogram=counts.reshape(BINS, -1).sum(axis=1),
+        canvas=canvas,
+        thumbnail=thumbnail(canvas).astype(np.float16),
+    )
+
+
+def _plane(voxels: np.ndarray) -> np.ndarray:
+    return voxels if voxels.ndim == 2 else displayed(voxels)[voxels.shape[2] // 2]

@@ -1,0 +1,241 @@
+"""The audit of a data set: every image looked at, all of them compared, and what was found."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from voxlex.audit.examination import BINS, Examination, examine_file, examine_pixels
+from voxlex.data.dataset import PreparedDataset
+from voxlex.duplicates.leaks import Leaks, crossing
+from voxlex.duplicates.pairs import Pairs, cluster, find_duplicates
+from voxlex.tables.manifest import index_source, name_of
+
+TINY = 64
+"""Images with a side shorter than this many pixels show hardly any anatomy."""
+
+CLOSE_BITS = 5
+"""Near-duplicates whose hashes differ in no more bits are as good as copies."""
+
+_ODD_SHARE = 0.01
+_ODD_ASPECT = 2.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Audit:
+    """What was found in a data set.
+
+    Attributes:
+        name: Of the data set.
+        table: One row per image: `path`, `subject`, `split` ("" without one), `problem`, `constant`, `height`, `width`,
+            `captioned`, `tiny`, `odd_size`, `exact` (another file has the same grey values), `cluster` (a number for
+            images that are near-duplicates, -1 for others) and `bits` (fewest in which its hash differs from that of a
+            near-duplicate; -1 without one).
+        canvases: What is shown of each image; None for one that cannot be used.
+        histogram: `(64,)` shares of grey values from black to white.
+        figures: Counts by name.
+        leaks: What crosses the splits; None without splits.
+    """
+
+    name: str
+    table: pd.DataFrame
+    canvases: list[np.ndarray | None]
+    histogram: np.ndarray
+    figures: dict[str, int]
+    leaks: Leaks | None
+
+    def clusters(self) -> list[list[int]]:
+        """Rows of each cluster of near-duplicates, the largest first."""
+        grouped = self.table.index[self.table["cluster"] >= 0].to_series().groupby(self.table["cluster"])
+        return sorted((rows.tolist() for _, rows in grouped), key=lambda rows: (-len(rows), rows))
+
+    def as_json(self) -> dict[str, Any]:
+        """All that was found, in plain types."""
+        paths = list(self.table["path"])
+        listed = {
+            name: [paths[row] for row in np.flatnonzero(self.table[name])]
+            for name in ("constant", "tiny", "odd_size", "captioned", "exact")
+        }
+        unreadable = self.table[(self.table["problem"] != "") & ~self.table["constant"]]
+        leaks = self.leaks
+        return {
+            "name": self.name,
+            "figures": self.figures,
+            "unreadable": dict(zip(unreadable["path"], unreadable["problem"], strict=True)),
+            **listed,
+            "clusters": [[paths[row] for row in rows] for rows in self.clusters()],
+            "leaking_subjects": {name: list(splits) for name, splits in leaks.subjects.items()} if leaks else {},
+            "leaking_pairs": [[paths[first], paths[second]] for first, second in leaks.pairs] if leaks else [],
+        }
+
+
+def audit_source(source: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Audit:
+    """Audit a folder of scans, or a table of them.
+
+    Raises:
+        DataError: The source cannot be used at all.
+    """
+    index = index_source(source)
+    table = index.table.reset_index(drop=True)
+    looked_at = _in_parallel(examine_file, [index.root / path for path in table["path"]])
+    return _audit(name_of(source), table, _counted(looked_at, len(table), progress))
+
+
+def audit_prepared(dataset: PreparedDataset, *, progress: Callable[[int, int], None] | None = None) -> Audit:
+    """Audit a prepared data set by its canvases; what was left out when it was made is listed."""
+    table = dataset.manifest.reset_index(drop=True)
+    looked_at = _counted(_in_parallel(_examine_canvas, dataset.images), len(table), progress)
+    audit_of = [_with_size(*row) for row in zip(looked_at, table["height"], table["width"], strict=True)]
+    skipped = pd.DataFrame({"path": [path for path, _ in dataset.skipped], "subject": "", "split": ""})
+    audit_of += [_left_out(reason) for _, reason in dataset.skipped]
+    return _audit(dataset.name, pd.concat([table, skipped], ignore_index=True), audit_of)
+
+
+def _examine_canvas(image: np.ndarray) -> Examination:
+    plane = image[0] if image.ndim == 3 else image[0, image.shape[1] // 2]
+    return examine_pixels(np.asarray(plane if plane.dtype == np.uint8 else plane // 257, np.uint8))
+
+
+def _with_size(found: Examination, height: int, width: int) -> Examination:
+    return Examination(**{**vars(found), "height": int(height), "width": int(width)})
+
+
+def _left_out(reason: str) -> Examination:
+    return Examination(problem=reason, constant=reason.startswith("constant image"))
+
+
+def _in_parallel(examine: Callable[[Any], Examination], items: Iterable[Any]) -> Iterator[Examination]:
+    pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+    try:
+        yield from pool.map(examine, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _counted(
+    found: Iterator[Examination], total: int, progress: Callable[[int, int], None] | None
+) -> Iterator[Examination]:
+    for done, one in enumerate(found, start=1):
+        yield one
+        if progress is not None:
+            progress(done, total)
+
+
+def _audit(name: str, table: pd.DataFrame, examinations: Iterable[Examination]) -> Audit:
+    found = list(examinations)
+    table = _describe(table, found)
+    usable = np.flatnonzero(table["problem"] == "")
+    known = table.iloc[usable]
+    leaks = None
+    if (known["split"] != "").any():
+        splits = list(known["split"])
+        leaks = Leaks(list(known["path"]), splits, crossing(list(known["subject"]), splits))
+    compared = _compare([found[row].thumbnail for row in usable], list(known["subject"]), leaks)
+    for column, values in (("cluster", compared.clusters), ("bits", compared.bits)):
+        numbers = np.full(len(table), -1)
+        numbers[usable] = values
+        table[column] = numbers
+    if leaks is not None:  # from numbers among the usable images to rows
+        leaks.pairs = [(int(usable[first]), int(usable[second])) for first, second in leaks.pairs]
+        leaks.paths, leaks.splits = list(table["path"]), list(table["split"])
+    histogram = sum((one.histogram for one in found if one.histogram is not None), np.zeros(BINS))
+    return Audit(
+        name=name,
+        table=table,
+        canvases=[one.canvas for one in found],
+        histogram=histogram / max(histogram.sum(), 1),
+        figures=_figures(table, compared, leaks),
+        leaks=leaks,
+    )
+
+
+def _describe(table: pd.DataFrame, found: list[Examination]) -> pd.DataFrame:
+    times = Counter(one.content for one in found if not one.problem)
+    described = pd.DataFrame(
+        {
+            "path": table["path"],
+            "subject": table["subject"],
+            "split": table.get("split", ""),
+            **{
+                name: [getattr(one, name) for one in found]
+                for name in ("problem", "constant", "height", "width", "captioned")
+            },
+            "exact": [not one.problem and times[one.content] > 1 for one in found],
+        }
+    )
+    described["tiny"] = (described["height"] > 0) & (described[["height", "width"]].min(axis=1) < TINY)
+    described["odd_size"] = _odd_sizes(described)
+    return described
+
+
+@dataclass(eq=False)
+class _Comparison:
+    """Near-duplicates of different subjects, and how many pairs one subject has with itself."""
+
+    bits: np.ndarray
+    clusters: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    pair_count: int = 0
+    mirrored: int = 0
+    within_subjects: int = 0
+
+
+def _compare(thumbnails: list[Any], subjects: list[str], leaks: Leaks | None) -> _Comparison:
+    result = _Comparison(bits=np.full(len(thumbnails), -1))
+    if not thumbnails:
+        return result
+    who = np.asarray(subjects, dtype=str)
+
+    def across(portions: Iterable[Pairs]) -> Iterator[Pairs]:
+        for portion in portions:
+            # Neighbouring slices of a person look alike, and share the split anyway.
+            apart = (who[portion.first] == "") | (who[portion.first] != who[portion.second])
+            result.within_subjects += int((~apart).sum())
+            kept = portion[apart]
+            result.pair_count += len(kept)
+            result.mirrored += int((kept.flip > 0).sum())
+            for images in (kept.first, kept.second):
+                best = np.where(result.bits < 0, 256, result.bits)
+                np.minimum.at(best, images, kept.bits)
+                result.bits = np.where(best == 256, -1, best)
+            yield kept
+
+    portions: Iterable[Pairs] = find_duplicates(np.stack(thumbnails))
+    labels = cluster(len(thumbnails), across(leaks.watch(portions) if leaks is not None else portions))
+    result.clusters = np.where(np.bincount(labels)[labels] > 1, labels, -1)
+    return result
+
+
+def _odd_sizes(table: pd.DataFrame) -> pd.Series:
+    sizes = list(zip(table["height"], table["width"], strict=True))
+    times = Counter(size for size in sizes if size[0])
+    usual = bool(times) and max(times.values()) > 0.5 * sum(times.values())
+    rare = {size for size, count in times.items() if usual and count < _ODD_SHARE * sum(times.values())}
+    long = {size for size in times if max(size) > _ODD_ASPECT * min(size)}
+    return pd.Series([size in rare or size in long for size in sizes], index=table.index)
+
+
+def _figures(table: pd.DataFrame, compared: _Comparison, leaks: Leaks | None) -> dict[str, int]:
+    sizes = np.bincount(compared.clusters[compared.clusters >= 0]) if len(compared.clusters) else np.zeros(0, int)
+    figures = {
+        "images": len(table),
+        "subjects": int(table["subject"][table["subject"] != ""].nunique()),
+        "unreadable": int(((table["problem"] != "") & ~table["constant"]).sum()),
+        **{name: int(table[name].sum()) for name in ("constant", "tiny", "odd_size", "captioned")},
+        "exact_duplicates": int(table["exact"].sum()),
+        "near_duplicates": int((table["cluster"] >= 0).sum()),
+        "near_duplicates_within_5_bits": int(table["bits"].between(0, CLOSE_BITS).sum()),
+        "pairs": compared.pair_count,
+        "mirrored_pairs": compared.mirrored,
+        "clusters": int((sizes > 0).sum()),
+        "largest_cluster": int(sizes.max(initial=0)),
+        "pairs_within_subjects": compared.within_subjects,
+    }
+    if leaks is not None:
+        figures |= {"leaking_subjects": len(leaks.subjects), "leaking_pairs": leaks.pair_count}
+    return figures

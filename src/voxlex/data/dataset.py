@@ -1,0 +1,198 @@
+"""The ready-to-train form of a data set: all images in one memory map, and a table beside it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from voxlex.data.splits import SPLITS
+from voxlex.errors import DataError
+from voxlex.files import atomic_folder
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
+from voxlex.tables.manifest import INDEX_COLUMNS
+from voxlex.types import Image
+
+FORMAT_VERSION = 2
+COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
+"""Columns that every `PreparedDataset.manifest` has: those of an index, and what undoes the preparation."""
+
+IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", "prepared.json"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreparedDataset:
+    """Images on square canvases or in cubes, their table, and where they came from.
+
+    The rows lie in the order of `SPLITS`, so that a split is a slice of the memory map and costs nothing.
+
+    Attributes:
+        images: `(n, 1, *space)`, `uint8`, or `uint16` if any source image has more than 8 bits; 0 is black, the type's
+            maximum white. Usually a read-only memory map.
+        manifest: One row per image with the columns `COLUMNS`, and whatever else the source says of its images.
+        name: Short name of the source.
+        fingerprint: Hash of pixels, table and options; the same data and options give the same fingerprint anywhere.
+        options: What the images were prepared with, such as `size` and `seed`.
+        skipped: Path and reason of each source image that was left out.
+    """
+
+    images: np.ndarray
+    manifest: pd.DataFrame
+    name: str
+    fingerprint: str
+    options: dict[str, Any] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    @property
+    def size(self) -> int:
+        """Side of the canvas in pixels, or of the cube in voxels."""
+        return self.images.shape[-1]
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 for images, 3 for volumes."""
+        return self.images.ndim - 2
+
+    @property
+    def labels(self) -> list[str]:
+        """The distinct labels, sorted; empty if the images carry none."""
+        return sorted(set(self.manifest["label"]) - {""})
+
+    def tensor(self, rows: slice | Sequence[int] | np.ndarray | Tensor = slice(None)) -> Image:
+        """Load images as float32 in [0, 1], `(b, 1, *space)`, on the CPU.
+
+        Args:
+            rows: Positions in `manifest`; all by default.
+        """
+        chosen = rows if isinstance(rows, slice) else np.asarray(rows)
+        pixels = self.images[chosen]
+        return torch.from_numpy(pixels.astype(np.float32)).div_(float(np.iinfo(pixels.dtype).max))
+
+    def subset(self, split: str) -> "PreparedDataset":
+        """View the images of one split ("train", "validation", "test"), or all of them ("all").
+
+        Raises:
+            ValueError: There is no split of that name.
+            DataError: The split is empty.
+        """
+        if split == "all":
+            return self
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join((*SPLITS, 'all'))}, found {split!r}")
+        rows = np.flatnonzero(self.manifest["split"] == split)
+        if len(rows) == 0:
+            raise DataError(f"{self.name}: holds no {split} images (of {len(self)}); too few groups to divide?")
+        span = slice(int(rows[0]), int(rows[-1]) + 1)
+        return replace(self, images=self.images[span], manifest=self.manifest.iloc[span].reset_index(drop=True))
+
+    def write(self, folder: str | Path) -> None:
+        """Write the data set as a folder that `open` reads; the folder appears whole or not at all.
+
+        Raises:
+            DataError: The folder already exists, or cannot be written.
+        """
+        with atomic_folder(folder) as building:
+            with (building / IMAGES_FILE).open("wb") as file:
+                np.lib.format.write_array(file, np.asarray(self.images), allow_pickle=False)
+            write_tables(self, building)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "PreparedDataset":
+        """Open a folder that `write` or `prepare_folder` made; the images stay on disk.
+
+        Raises:
+            DataError: The folder is not a prepared data set, is damaged, or comes from a newer version.
+        """
+        folder = Path(folder)
+        if not is_prepared(folder):
+            raise DataError(f"{folder}: not a prepared data set (no {OPTIONS_FILE} in it)")
+        try:
+            record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+            if record["format_version"] > FORMAT_VERSION:
+                raise DataError(f"{folder}: prepared by a newer version of voxlex (format {record['format_version']})")
+            images = np.load(folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)
+            manifest = with_all_columns(pd.read_parquet(folder / MANIFEST_FILE))
+            dataset = cls(
+                images=images,
+                manifest=manifest,
+                name=record["name"],
+                fingerprint=record["fingerprint"],
+                options=record["options"],
+                skipped=[(path, reason) for path, reason in record["skipped"]],
+            )
+            _check(dataset)
+        except DataError:
+            raise
+        except Exception as cause:  # json, numpy and parquet each have errors of their own for a damaged file
+            raise DataError(f"{folder}: damaged prepared data set: {cause}") from cause
+        return dataset
+
+
+def is_prepared(folder: Path) -> bool:
+    """Tell whether a folder is the prepared form of a data set."""
+    return (folder / OPTIONS_FILE).is_file()
+
+
+def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Put the columns in the order of `COLUMNS`, others last; what only some sources know of may have been missing."""
+    absent = {
+        column: pd.Series([default] * len(manifest), index=manifest.index, dtype=object if default is None else None)
+        for column, default in {"session": "", "sequence": "", **ORIGIN_DEFAULTS}.items()
+        if column not in manifest.columns
+    }
+    filled = manifest.assign(**absent)
+    known = [column for column in COLUMNS if column in filled.columns]
+    return filled[[*known, *(column for column in filled.columns if column not in COLUMNS)]]
+
+
+def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Row order that puts each split together, in the order of `SPLITS`, and keeps the order within a split."""
+    return np.argsort([SPLITS.index(split) for split in splits], kind="stable")
+
+
+def fingerprint_of(images: np.ndarray, manifest: pd.DataFrame, options: dict[str, Any]) -> str:
+    """Hash pixels, paths, splits, labels, columns beyond `COLUMNS` and options to 32 hexadecimal digits."""
+    digest = hashlib.blake2b(json.dumps(options, sort_keys=True).encode(), digest_size=16)
+    for column in ("path", "split", "label"):
+        digest.update("\n".join(manifest[column]).encode())
+    for column in sorted(set(manifest.columns) - set(COLUMNS)):
+        digest.update("\n".join([column, *map(str, manifest[column])]).encode())
+    for start in range(0, len(images), 1024):  # a memory map need not fit into memory
+        digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
+    return digest.hexdigest()
+
+
+def write_tables(dataset: PreparedDataset, folder: Path) -> None:
+    """Write the manifest and the description of a prepared data set, all but its images, into `folder`."""
+    dataset.manifest.to_parquet(folder / MANIFEST_FILE, index=False)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "name": dataset.name,
+        "size": dataset.size,
+        "fingerprint": dataset.fingerprint,
+        "options": dataset.options,
+        "skipped": dataset.skipped,
+    }
+    (folder / OPTIONS_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _check(dataset: PreparedDataset) -> None:
+    missing = set(COLUMNS) - set(dataset.manifest.columns)
+    if missing:
+        raise ValueError(f"the manifest lacks {', '.join(sorted(missing))}")
+    if dataset.images.dtype not in (np.uint8, np.uint16) or dataset.images.ndim < 4:
+        raise ValueError(f"images of type {dataset.images.dtype} and shape {dataset.images.shape}")
+    if len(dataset.images) != len(dataset.manifest):
+        raise ValueError(f"{len(dataset.images)} images and {len(dataset.manifest)} rows in the manifest")
+    order = split_order(list(dataset.manifest["split"]))
+    if not np.array_equal(order, np.arange(len(order))):
+        raise ValueError("the rows are not sorted by split")

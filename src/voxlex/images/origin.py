@@ -1,0 +1,107 @@
+"""What is kept of a scan beside its images, so that images can become a scan like it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from voxlex.images.intensity import IntensityMap
+from voxlex.scans.scan import StoredGrid
+
+View = Literal["picture", "axial", "coronal", "sagittal", "cube"]
+"""What an image shows: a picture file, a slice of a volume across one of its axes, or a volume as a whole."""
+
+ORIGIN_DEFAULTS: dict[str, Any] = {
+    "view": "picture",
+    "stored_shape": None,
+    "stored_affine": None,
+    "stored_dtype": "",
+    "stored_slope": 1.0,
+    "stored_intercept": 0.0,
+    "stored_space": 0,
+    "centre": None,
+    "spacing_mm": np.nan,
+}
+"""The columns that tell of volumes, and what they hold for pictures."""
+
+ORIGIN_COLUMNS = ("height", "width", "bit_depth", "intensity_low", "intensity_high", *ORIGIN_DEFAULTS)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Origin:
+    """Everything about a scan but its voxels, and nothing that identifies a person.
+
+    Attributes:
+        view: What each of its images shows.
+        height: Height in the scan's own pixels, of the picture or of each slice.
+        width: Width in the scan's own pixels.
+        intensity: From its grey values to [0, 1].
+        stored: How its file held the volume; None for pictures.
+        centre: For a cube, the voxel `(x, y, z)` of the volume in its middle.
+        spacing_mm: For a cube, the distance between its voxels.
+    """
+
+    view: View
+    height: int
+    width: int
+    intensity: IntensityMap
+    stored: StoredGrid | None = None
+    centre: tuple[float, float, float] | None = None
+    spacing_mm: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a manifest says of it, the columns `ORIGIN_COLUMNS`."""
+        facts = {
+            **ORIGIN_DEFAULTS,
+            "view": self.view,
+            "height": self.height,
+            "width": self.width,
+            "bit_depth": self.intensity.bit_depth,
+            "intensity_low": self.intensity.low,
+            "intensity_high": self.intensity.high,
+        }
+        if self.stored is not None:
+            facts |= {
+                "stored_shape": list(self.stored.shape),
+                "stored_affine": self.stored.affine.ravel().tolist(),
+                "stored_dtype": self.stored.dtype.name,
+                "stored_slope": self.stored.slope,
+                "stored_intercept": self.stored.intercept,
+                "stored_space": self.stored.space,
+            }
+        if self.centre is not None:
+            facts |= {"centre": list(self.centre), "spacing_mm": self.spacing_mm}
+        return facts
+
+    @classmethod
+    def from_facts(cls, row: Mapping[str, Any]) -> "Origin":
+        """Undo `facts`: read a row of a manifest or of a file of codes."""
+        cube = row["view"] == "cube"
+        return cls(
+            view=row["view"],
+            height=int(row["height"]),
+            width=int(row["width"]),
+            intensity=IntensityMap(
+                low=float(row["intensity_low"]), high=float(row["intensity_high"]), bit_depth=int(row["bit_depth"])
+            ),
+            stored=None if row["view"] == "picture" else _stored_grid(row),
+            centre=_triple(row["centre"]) if cube else None,
+            spacing_mm=float(row["spacing_mm"]) if cube else None,
+        )
+
+
+def _stored_grid(row: Mapping[str, Any]) -> StoredGrid:
+    return StoredGrid(
+        shape=tuple(int(length) for length in row["stored_shape"]),
+        affine=np.array(row["stored_affine"], np.float64).reshape(4, 4),
+        dtype=np.dtype(row["stored_dtype"]),
+        slope=float(row["stored_slope"]),
+        intercept=float(row["stored_intercept"]),
+        space=int(row["stored_space"]),
+    )
+
+
+def _triple(values: np.ndarray | list[float]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

@@ -1,0 +1,214 @@
+"""The report of a run: one HTML file with its figures, pictures, curves and settings, and nothing outside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from voxlex.pages import generation_measures as generation_wording
+from voxlex.pages import measures as wording
+from voxlex.pages.curves import Journal, training_curves, usage_plot
+from voxlex.pages.page import render_page, write_page
+from voxlex.pages.pictures import (
+    DIFFERENCE_COLOURS,
+    DIFFERENCE_LIMIT,
+    HEADINGS,
+    data_uri,
+    quality_captions,
+    to_picture,
+    triptych,
+)
+
+_PAGE_WIDTH = 792  # CSS pixels; room for three images of 128 pixels at twice their size
+_FEW = 8  # so many images are shown larger
+_TILE_WIDTH = 128
+
+
+class ClosePair(NamedTuple):
+    """A sample and the training image nearest to it, and a line about them."""
+
+    training: Float[Tensor, "c *space"]
+    sample: Float[Tensor, "c *space"]
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """All that a report shows.
+
+    Attributes:
+        title: Heading of the report.
+        figures: The figures of the evaluation, by keys such as `reconstruction.ssim`; those of the prior are left out
+            when there is none. `wording.MEASURES` lists the known ones, others are shown by their key.
+        split: What was evaluated, "test" or "all".
+        num_embeddings: Size of the vocabulary.
+        originals: Some of the evaluated images, in [0, 1].
+        reconstructions: What the model made of them.
+        paths: Where they come from.
+        samples: Images drawn from the prior.
+        sample_captions: A word for each sample, such as its class.
+        real: Images of the data to put beside the samples.
+        pairs: Samples that are most like a training image, beside it.
+        journal: Rows of the run's `metrics.csv`.
+        code_counts: How often each codeword of each codebook is used.
+        facts: Settings and circumstances: section, name, value.
+        warnings: What a reader must know to judge the figures, such as a collapsed codebook.
+    """
+
+    title: str
+    figures: Mapping[str, float | int]
+    split: str
+    num_embeddings: int
+    originals: Float[Tensor, "n c *space"]
+    reconstructions: Float[Tensor, "n c *space"]
+    paths: Sequence[str]
+    samples: Float[Tensor, "s c *space"] | None = None
+    sample_captions: Sequence[str] | None = None
+    real: Float[Tensor, "r c *space"] | None = None
+    pairs: Sequence[ClosePair] = ()
+    journal: Journal = ()
+    code_counts: Int64[Tensor, "q k"]
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
+class Illustration(NamedTuple):
+    """A picture in the page: its address, what it shows in words, and the line below it."""
+
+    uri: str
+    alt: str
+    caption: str = ""
+
+
+class Row(NamedTuple):
+    """A line of a table of figures; `floor` is the value that real images get."""
+
+    name: str
+    value: str
+    unit: str
+    better: str | None
+    meaning: str
+    floor: str = ""
+
+
+def write_report(path: str | Path, content: ReportContent) -> None:
+    """Write a report as one HTML file that needs no other file, no network and no script.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    write_page(path, render_report(content))
+
+
+def render_report(content: ReportContent) -> str:
+    """Return the HTML of a report."""
+    room = _PAGE_WIDTH if len(content.originals) <= _FEW else _PAGE_WIDTH // 2
+    triptych_width = max(1, room // (3 * content.originals.shape[-1])) * triptych(*content.originals[[0, 0]]).width
+    tile = to_picture(content.originals[0]).width
+    return render_page(
+        "report.html.j2",
+        content=content,
+        summary=_summary(content),
+        rows=_rows(content.figures, pixel="pixel" if content.originals.ndim == 4 else "voxel"),
+        notes=wording.notes(content.figures, split=content.split, spatial_dims=content.originals.ndim - 2),
+        volumes=content.originals.ndim == 5,
+        headings=HEADINGS,
+        triptychs=_triptychs(content),
+        triptych_width=triptych_width,
+        triptych_columns=max(1, _PAGE_WIDTH // triptych_width),
+        difference_limit=DIFFERENCE_LIMIT,
+        difference_gradient=", ".join(f"rgb{colour}" for colour in DIFFERENCE_COLOURS),
+        panels=_panels(content),
+        generation_rows=_generation_rows(content.figures),
+        pairs=_pairs(content),
+        tile_width=-(-_TILE_WIDTH // tile) * tile,
+        curves=_curves(content),
+    )
+
+
+def _summary(content: ReportContent) -> list[str]:
+    storage = wording.storage_sentence(
+        content.figures, shape=tuple(content.originals.shape[1:]), num_embeddings=content.num_embeddings
+    )
+    quality = wording.quality_sentence(content.figures, spatial_dims=content.originals.ndim - 2)
+    sentences = (storage, quality, wording.prior_sentence(content.figures))
+    found = [sentence for sentence in sentences if sentence is not None]
+    return found + (generation_wording.sentences(content.figures) if _is_judged(content.figures) else [])
+
+
+def _is_judged(figures: wording.Figures) -> bool:
+    return "generation.c2st" in figures
+
+
+def _rows(figures: wording.Figures, *, pixel: str) -> list[Row]:
+    known = {measure.key for measure in wording.MEASURES}
+    rows = [
+        Row(
+            name=measure.name,
+            value=measure.write(figures[measure.key]),
+            unit=measure.unit.replace("pixel", pixel),
+            better=measure.better,
+            meaning=measure.meaning,
+        )
+        for measure in wording.MEASURES
+        if measure.key in figures
+    ]
+    others = {key: value for key, value in figures.items() if key not in known | generation_wording.KEYS}
+    return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in others.items()]
+
+
+def _generation_rows(figures: wording.Figures) -> list[Row]:
+    return [
+        Row(
+            name=measure.name,
+            value=measure.write(figures[measure.key]),
+            unit=measure.unit,
+            better=measure.better,
+            meaning=measure.meaning,
+            floor=measure.write(figures[f"{measure.key}_floor"]),
+        )
+        for measure in generation_wording.MEASURES
+        if measure.key in figures
+    ]
+
+
+def _pairs(content: ReportContent) -> list[Illustration]:
+    return [
+        Illustration(data_uri(triptych(pair.training, pair.sample)), pair.caption, pair.caption)
+        for pair in content.pairs
+    ]
+
+
+def _triptychs(content: ReportContent) -> list[Illustration]:
+    captions = quality_captions(content.originals, content.reconstructions, content.paths)
+    return [
+        Illustration(data_uri(triptych(original, reconstruction)), f"{', '.join(HEADINGS)} of {caption}", caption)
+        for original, reconstruction, caption in zip(content.originals, content.reconstructions, captions, strict=True)
+    ]
+
+
+def _panels(content: ReportContent) -> dict[str, list[Illustration]]:
+    if content.samples is None:
+        return {}
+    captions = content.sample_captions or [""] * len(content.samples)
+    samples = [
+        Illustration(data_uri(to_picture(image)), f"Sample {number} {caption}".rstrip(), caption)
+        for number, (image, caption) in enumerate(zip(content.samples, captions, strict=True), start=1)
+    ]
+    if content.real is None:
+        return {"Samples": samples}
+    real = [
+        Illustration(data_uri(to_picture(image)), f"Image {number} of the data")
+        for number, image in enumerate(content.real, start=1)
+    ]
+    return {"Samples": samples, "From the data": real}
+
+
+def _curves(content: ReportContent) -> list[Illustration]:
+    lines = {"uniform": "prior.uniform_bits_per_code", "marginal": "prior.marginal_bits_per_code"}
+    references = {label: float(content.figures[key]) for label, key in lines.items() if key in content.figures}
+    plots = [*training_curves(content.journal, references=references), usage_plot(content.code_counts)]
+    return [Illustration(plot.data_uri, plot.alt, plot.caption) for plot in plots]

@@ -1,0 +1,92 @@
+"""NRRD and MetaImage volumes to scans and back, by SimpleITK."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from voxlex.errors import DataError, naming
+from voxlex.files import atomic_file
+from voxlex.scans.orientation import to_canonical, to_stored
+from voxlex.scans.scan import Scan, StoredGrid, as_voxels, choose_volume
+
+if TYPE_CHECKING:
+    from SimpleITK import Image
+
+_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_itk(path: Path, *, volume: int | None = None) -> Scan:
+    """Read a `.nrrd`, `.nhdr`, `.mha` or `.mhd` file; of two axes it is a picture, else a volume.
+
+    Any text in its header is left in the file.
+
+    Raises:
+        DataError: The file is damaged, holds colour or vectors, or has a fourth axis and no `volume` is chosen.
+    """
+    import SimpleITK
+
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO(_READERS[path.suffix.lower()])
+    reader.SetFileName(str(path))
+    try:
+        image = reader.Execute()
+    except RuntimeError:  # its text may quote the header
+        kind = "NRRD" if "nrrd" in _READERS[path.suffix.lower()].lower() else "MetaImage"
+        raise DataError(f"{path}: is no {kind} file, or is damaged or cut short") from None
+    with naming(path):
+        return _scan(image, volume=volume)
+
+
+def write_itk(path: Path, scan: Scan) -> None:
+    """Write a volume as `.nrrd` or `.mha`, in the order of axes of the file that it came from, compressed.
+
+    Raises:
+        DataError: The scan is a picture, or the file cannot be written.
+    """
+    import SimpleITK
+
+    with naming(path):
+        values, affine = to_stored(scan)
+    values = values.reshape((*values.shape, 1)[:3])
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0)))
+    lps = _LPS_TO_RAS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    with atomic_file(path) as building:
+        suffixed = building.with_name(building.name + path.suffix.lower())
+        try:
+            SimpleITK.WriteImage(image, str(suffixed), useCompression=True)
+            suffixed.replace(building)
+        except RuntimeError as cause:
+            raise DataError(f"{path}: cannot be written") from cause
+        finally:
+            suffixed.unlink(missing_ok=True)
+
+
+def _scan(image: "Image", *, volume: int | None) -> Scan:
+    import SimpleITK
+
+    components = image.GetNumberOfComponentsPerPixel()
+    if components > 1:
+        raise DataError(f"holds {components} numbers for each voxel; one is expected")
+    values = SimpleITK.GetArrayFromImage(image).T  # x first
+    spacing = image.GetSpacing()
+    if values.ndim == 2:
+        choose_volume(volume, count=1, shape=values.shape)
+        return Scan(voxels=as_voxels(np.ascontiguousarray(values.T)), spacing_mm=(spacing[1], spacing[0]))
+    count = values.shape[3] if values.ndim == 4 else 1
+    chosen = choose_volume(volume, count=count, shape=values.shape)
+    axes = image.GetDimension()
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (axes, axes))[:3, :3] * spacing[:3]
+    affine[:3, 3] = image.GetOrigin()[:3]
+    if values.ndim == 4:
+        values = values[..., chosen]
+    stored = StoredGrid(shape=values.shape, affine=_LPS_TO_RAS @ affine, dtype=values.dtype)
+    return to_canonical(values, stored)

@@ -1,0 +1,182 @@
+"""NIfTI volumes to scans and back, and their relatives Analyze and FreeSurfer's MGH to scans, by nibabel."""
+
+import gzip
+import math
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from voxlex.errors import DataError, naming
+from voxlex.files import atomic_file
+from voxlex.scans.formats.gzipped import decompress
+from voxlex.scans.orientation import to_canonical, to_stored
+from voxlex.scans.scan import Scan, StoredGrid, choose_volume
+
+if TYPE_CHECKING:
+    from nibabel.spatialimages import SpatialImage
+
+_MM = {"meter": 1000.0, "micron": 0.001}
+_ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of orientation
+    0: ((-1, 0, 0), (0, 1, 0), (0, 0, 1)),  # transverse: left, front, top
+    1: ((-1, 0, 0), (0, 0, 1), (0, 1, 0)),  # coronal: left, top, front
+    2: ((0, 1, 0), (0, 0, 1), (-1, 0, 0)),  # sagittal: front, top, left
+}
+
+
+def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
+    """Read a NIfTI-1 or NIfTI-2, Analyze 7.5 or MGH file as a volume.
+
+    The place in space of NIfTI is the sform where the file has one, else the qform, else voxel sizes alone (then x is
+    taken to run to the left, as nibabel does). Analyze knows directions but no origin, and its files are read as
+    their code of orientation says. Text in the header and its extensions are left in the file.
+
+    Args:
+        path: A `.nii`, `.nii.gz`, `.hdr` (with its `.img`), `.mgh` or `.mgz` file.
+        volume: Which volume of a file with a fourth axis, from 0.
+
+    Raises:
+        DataError: The file is damaged, of another kind, has a fourth axis and no `volume` is chosen, or holds no
+            usable affine or voxels.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    try:
+        image = _load(path)
+        values, shape = _values(image, volume)
+        return to_canonical(values, _stored_grid(image, shape))
+    except DataError as cause:
+        raise DataError(f"{path}: {cause}") from cause
+    except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
+        raise DataError(f"{path}: the compressed file is damaged or cut short") from cause
+    except FileNotFoundError as cause:
+        raise DataError(f"{path}: its .img file is missing") from cause
+    except Exception as cause:  # damaged headers make nibabel raise nearly anything
+        raise DataError(f"{path}: cannot be read: of another kind, damaged or cut short") from cause
+
+
+def write_nifti(path: Path, scan: Scan) -> None:
+    """Write a volume in the grid of the file that it came from: its order of axes, affine, shape and type of numbers.
+
+    The type is that of the file where it holds every value, else that of the voxels. No text is written.
+
+    Raises:
+        DataError: The scan is a picture, or the file cannot be written.
+    """
+    import nibabel
+
+    with naming(path):
+        values, affine = to_stored(scan)
+    numbers, slope, intercept = _numbers(values, scan.stored)
+    image = nibabel.Nifti1Image(numbers, affine, dtype=numbers.dtype)
+    space = 1 if scan.stored is None else scan.stored.space
+    image.header.set_xyzt_units(xyz="mm")
+    image.set_sform(affine, code=space)
+    image.set_qform(affine, code=space, strip_shears=True)
+    image.header.set_slope_inter(slope, intercept)
+    with atomic_file(path) as building:
+        data = image.to_bytes()
+        building.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.lower().endswith(".gz") else data)
+
+
+def _load(path: Path) -> "SpatialImage":
+    import nibabel
+
+    if path.suffix.lower() in (".mgh", ".mgz"):  # by its path nibabel would open it and not close it
+        content = path.read_bytes()
+        return nibabel.MGHImage.from_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+    image = nibabel.load(path, mmap=False)
+    if not isinstance(image, nibabel.AnalyzeImage):  # which is what NIfTI is made on top of
+        raise DataError("holds no volume but something else in NIfTI's clothes, such as a surface")
+    return image
+
+
+def _values(image: "SpatialImage", volume: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The grey values of the chosen volume, and the shape that a file of it alone has."""
+    shape = tuple(int(length) for length in image.shape)
+    if image.get_data_dtype().kind not in "buif":
+        raise DataError(f"holds values of type {image.get_data_dtype()}; real numbers are expected")
+    if len(shape) < 2 or 0 in shape:
+        raise DataError(f"holds no volume (shape {shape})")
+    further = shape[3:]
+    count = math.prod(further)
+    chosen = choose_volume(volume, count=count, shape=shape)
+    if count == 1:
+        return _whole(image), shape
+    position = np.unravel_index(chosen, further, order="F")
+    return np.asarray(image.dataobj[(..., *(int(index) for index in position))]), shape[:3]
+
+
+def _whole(image: "SpatialImage") -> np.ndarray:
+    from nibabel.arrayproxy import ArrayProxy
+
+    proxy, path = image.dataobj, image.get_filename()
+    if path is None or not path.lower().endswith(".gz"):
+        return np.asarray(proxy)
+    spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
+    count = math.prod(proxy.shape)
+    content = decompress(Path(path), size=proxy.offset + count * proxy.dtype.itemsize)
+    if content is None:
+        with gzip.open(path) as stream:
+            values = np.asarray(ArrayProxy(stream, spec, mmap=False))
+            while stream.read(1 << 20):  # only at the end are length and checksum compared
+                pass
+        return values
+    if (proxy.slope, proxy.inter) != (1, 0):
+        return np.asarray(ArrayProxy(BytesIO(content), spec, mmap=False))
+    return np.frombuffer(content, proxy.dtype, count, proxy.offset).reshape(proxy.shape, order="F")
+
+
+def _stored_grid(image: "SpatialImage", shape: tuple[int, ...]) -> StoredGrid:
+    import nibabel
+
+    affine, space = np.array(image.affine, np.float64), 1
+    if isinstance(image, nibabel.Nifti1Pair):
+        affine[:3] *= _MM.get(image.header.get_xyzt_units()[0], 1.0)
+        space = int(image.header["sform_code"]) or int(image.header["qform_code"])
+    elif isinstance(image, nibabel.AnalyzeImage) and not _mat_file(image):
+        affine = _analyze_affine(image, shape)
+    return StoredGrid(
+        shape=shape,
+        affine=affine,
+        dtype=image.get_data_dtype().newbyteorder("="),
+        slope=float(image.dataobj.slope),
+        intercept=float(image.dataobj.inter),
+        space=space,
+    )
+
+
+def _mat_file(image: "SpatialImage") -> bool:
+    """Whether SPM has put an affine beside the file."""
+    return "mat" in image.file_map and Path(image.file_map["mat"].filename).exists()
+
+
+def _analyze_affine(image: "SpatialImage", shape: tuple[int, ...]) -> np.ndarray:
+    code = int(image.header["orient"].tobytes()[0])
+    if code not in _ANALYZE_AXES:
+        raise DataError(f"Analyze orientation {code} is not known; convert the file to NIfTI")
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(_ANALYZE_AXES[code]).T * (*image.header.get_zooms(), 1.0, 1.0)[:3]
+    lengths = (*shape, 1, 1)[:3]
+    affine[:3, 3] = -affine[:3, :3] @ (np.array(lengths) - 1) / 2  # the middle is as good an origin as any
+    return affine
+
+
+def _numbers(values: np.ndarray, stored: StoredGrid | None) -> tuple[np.ndarray, float, float]:
+    """What to put into the file for some grey values: numbers of the stored type if it holds them, slope, intercept."""
+    as_they_are = values, 1.0, 0.0
+    if stored is None or stored.dtype.name in ("bool", "float16"):  # which NIfTI does not know
+        return as_they_are
+    if stored.dtype.kind == "f":
+        return values.astype(stored.dtype), 1.0, 0.0
+    numbers = values
+    if (stored.slope, stored.intercept) != (1.0, 0.0):
+        numbers = np.rint((values.astype(np.float64) - stored.intercept) / stored.slope)
+    elif values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        return as_they_are
+    limits = np.iinfo(stored.dtype)
+    if numbers.min() < limits.min or numbers.max() > limits.max:
+        return as_they_are
+    return numbers.astype(stored.dtype), stored.slope, stored.intercept

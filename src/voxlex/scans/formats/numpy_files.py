@@ -1,0 +1,77 @@
+"""NPY and NPZ arrays to scans, and scans to NPZ; nothing is ever unpickled."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voxlex.errors import DataError
+from voxlex.files import atomic_file
+from voxlex.scans.orientation import to_canonical
+from voxlex.scans.scan import Scan, StoredGrid, as_voxels
+
+
+def read_numpy(path: Path, *, spacing_mm: tuple[float, float, float] | None = None) -> Scan:
+    """Read an array of two axes as a picture `(h, w)`, of three as a volume `(x, y, z)`.
+
+    An NPZ file holds one array of any name, and optionally `spacing_mm` or `affine` `(4, 4)` beside it. Without an
+    affine the axes are taken to be canonical: x to the subject's right, y to the front, z to the top.
+
+    Args:
+        path: A `.npy` or `.npz` file.
+        spacing_mm: Distance of the voxels along each axis, where the file does not say.
+
+    Raises:
+        DataError: The file is damaged or needs unpickling, holds no or several arrays, or a volume of unknown spacing.
+    """
+    try:
+        arrays = _load(path)
+        affine, spacing = arrays.pop("affine", None), arrays.pop("spacing_mm", spacing_mm)
+        if len(arrays) != 1:
+            raise DataError(f"holds {len(arrays)} arrays; one is expected, besides spacing_mm and affine")
+        (values,) = arrays.values()
+        return _scan(values, affine=affine, spacing_mm=spacing)
+    except DataError as cause:
+        raise DataError(f"{path}: {cause}") from cause
+    except FileNotFoundError as cause:
+        raise DataError(f"{path}: no such file") from cause
+    except Exception as cause:  # a damaged file makes decoders raise nearly anything
+        raise DataError(f"{path}: holds no plain arrays of numbers, or is damaged or cut short") from cause
+
+
+def write_npz(path: Path, scan: Scan) -> None:
+    """Write canonical voxels as `voxels`, with `spacing_mm` and `affine` where they are known.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    arrays: dict[str, Any] = {"voxels": scan.voxels, "spacing_mm": scan.spacing_mm, "affine": scan.affine}
+    known: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+    content = io.BytesIO()
+    np.savez_compressed(content, **known)
+    with atomic_file(path) as building:
+        building.write_bytes(content.getbuffer())
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        return {"voxels": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+
+
+def _scan(values: np.ndarray, *, affine: np.ndarray | None, spacing_mm: np.ndarray | tuple[float, ...] | None) -> Scan:
+    spacing = None if spacing_mm is None else tuple(float(step) for step in np.ravel(spacing_mm))
+    if spacing is not None and not all(0 < step < np.inf for step in spacing):
+        raise DataError(f"spacing_mm must be above 0, found {spacing}")
+    if values.ndim == 2:
+        return Scan(voxels=as_voxels(values), spacing_mm=spacing if spacing and len(spacing) == 2 else None)
+    if values.ndim != 3:
+        raise DataError(f"holds an array of shape {values.shape}; (h, w) or (x, y, z) is expected")
+    if affine is None:
+        if spacing is None or len(spacing) != 3:
+            raise DataError("does not say how far apart its voxels are; give spacing_mm=(x, y, z)")
+        affine = np.diag([*spacing, 1.0])
+    if affine.shape != (4, 4):
+        raise DataError(f"its affine must be of shape (4, 4), found {affine.shape}")
+    return to_canonical(values, StoredGrid(shape=values.shape, affine=affine.astype(np.float64), dtype=values.dtype))

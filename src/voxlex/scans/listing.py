@@ -1,0 +1,101 @@
+"""The scans below a folder, found by their names; only of DICOM files a few are looked into."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from voxlex.errors import DataError
+from voxlex.scans.suffixes import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, is_dicom
+
+_BY_SUFFIX = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if suffix not in DICOM_SUFFIXES)
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """The DICOM files of a folder, sorted by name, without those of the folders in it."""
+    files, _ = _entries(str(folder), set())
+    return [folder / name for name in files if is_dicom(folder / name)]
+
+
+def find_scans(folder: str | Path) -> list[str]:
+    """List the scans of a folder and of all folders below it: picture files, volume files, and folders of one series.
+
+    Hidden files and folders are left out, and so is everything that is no scan by its name. Linked folders are followed
+    once. A folder with several DICOM files counts as one scan, unless each stands alone, as a series of its own, an
+    X-ray or a multi-frame file: then each is a scan. Whether a folder holds a whole series is seen when it is read.
+
+    Returns:
+        Paths relative to `folder`, with forward slashes, sorted; "." for `folder` itself.
+
+    Raises:
+        DataError: `folder` is missing, is no folder, or cannot be listed.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise DataError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: a folder of scans is expected here, not a file")
+    found: list[str] = []
+    pending = [(str(folder), "")]
+    seen: set[tuple[int, int]] = set()
+    while pending:
+        place, prefix = pending.pop()
+        files, folders = _entries(place, seen)
+        pending += [(path, f"{prefix}{name}/") for name, path in folders]
+        known = [name for name in files if name.lower().endswith(_BY_SUFFIX)]
+        others = set(files) - set(known)
+        dicom = [name for name in files if name in others and is_dicom(Path(place, name))]
+        found += [prefix + name for name in known]
+        found += [f"{prefix}{name}" if name else prefix.rstrip("/") or "." for name in _dicom_scans(place, dicom)]
+    return sorted(found)
+
+
+def list_scans(folder: Path) -> list[str]:
+    """List the scans of a folder and of all folders below it, of which there must be any; see `find_scans`.
+
+    Raises:
+        DataError: `folder` is missing, is not a folder, cannot be read or holds no scan.
+    """
+    paths = find_scans(folder)
+    if not paths:
+        known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
+        raise DataError(f"{folder}: no images found; looked for {known} in it and below")
+    return paths
+
+
+def _dicom_scans(folder: str, names: list[str]) -> list[str]:
+    """The DICOM files of a folder that stand alone, or [""] for the folder where some are slices of one series."""
+    from voxlex.scans.formats.dicom_header import series_of
+
+    if len(names) < 2:
+        return names
+    sampled = {series_of(Path(folder, name)) for name in (names[0], names[len(names) // 2], names[-1])}
+    if len(sampled) == 1 and None not in sampled:  # three of them usually tell
+        return [""]
+    series = [series_of(Path(folder, name)) for name in names]
+    images = [found for found in series if found is not None]
+    if len(images) > len(set(images)):
+        return [""]
+    return [name for name, found in zip(names, series, strict=True) if found is not None]
+
+
+def _entries(folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Names of the files of a folder, and names and paths of its folders; nothing of a folder seen before."""
+    try:
+        # A link may lead back to a folder above it; device and inode tell that the folder is known.
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return [], []
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as found:
+            entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as cause:
+        raise DataError(f"{folder}: cannot be listed: {cause.strerror or cause}") from cause
+    folders = [entry for entry in entries if _is_folder(entry)]
+    names = {entry.name for entry in folders}
+    return [entry.name for entry in entries if entry.name not in names], [(entry.name, entry.path) for entry in folders]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # a link to itself, say: then reading it will tell
+        return entry.is_dir()
+    return False

@@ -1,0 +1,104 @@
+"""Scan files of every kind: which there are, how to read one and how to write one."""
+
+from pathlib import Path
+
+from voxlex.errors import DataError
+from voxlex.scans.formats.pictures import read_picture, write_picture
+from voxlex.scans.listing import dicom_files
+from voxlex.scans.scan import Scan
+from voxlex.scans.suffixes import (
+    IMAGE_SUFFIXES,
+    ITK_SUFFIXES,
+    NIBABEL_SUFFIXES,
+    NUMPY_SUFFIXES,
+    VOLUME_SUFFIXES,
+    is_dicom,
+    suffix_of,
+)
+
+WRITTEN_SUFFIXES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npz")
+"""Suffixes that `write_scan` understands."""
+
+
+def read_scan(
+    path: str | Path, *, volume: int | None = None, spacing_mm: tuple[float, float, float] | None = None
+) -> Scan:
+    """Read a scan: grey values in their own units, canonical order of axes, and nothing that identifies a person.
+
+    Args:
+        path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
+            folder that holds one DICOM series.
+        volume: Which volume of a file that holds several over time or contrast, from 0.
+        spacing_mm: Distance of the voxels along each axis; for NPY and NPZ files that do not say.
+
+    Raises:
+        DataError: The scan cannot be used; names the file or folder and the one cause.
+    """
+    path = Path(path)
+    suffix = suffix_of(path)
+    # Each of the libraries takes a third of a second to import: paid by who reads its files.
+    if path.is_dir():
+        from voxlex.scans.formats.dicom import read_dicom_series
+
+        files = dicom_files(path)
+        if not files:
+            raise DataError(f"{path}: a folder is read as one DICOM series, but this holds no DICOM file")
+        return read_dicom_series(path, files, volume=volume)
+    if suffix in NUMPY_SUFFIXES:
+        from voxlex.scans.formats.numpy_files import read_numpy
+
+        return read_numpy(path, spacing_mm=spacing_mm)
+    if suffix in NIBABEL_SUFFIXES:
+        from voxlex.scans.formats.nifti import read_nifti
+
+        return read_nifti(path, volume=volume)
+    if suffix in ITK_SUFFIXES:
+        from voxlex.scans.formats.itk_files import read_itk
+
+        return read_itk(path, volume=volume)
+    if suffix not in IMAGE_SUFFIXES and is_dicom(path):
+        from voxlex.scans.formats.dicom import read_dicom
+
+        return read_dicom(path, volume=volume)
+    return _read_picture(path, volume=volume)
+
+
+def write_scan(path: str | Path, scan: Scan) -> None:
+    """Write a scan in the format that the suffix of `path` names: whole or not at all, and without metadata.
+
+    PNG holds pictures of `uint8` and `uint16`, TIFF also of `int32` and `float32`, JPEG of `uint8` with loss. NIfTI,
+    NRRD and MetaImage hold volumes, in the order of axes, affine and shape of the file that they came from, NIfTI also
+    in its type of numbers. NPZ holds the canonical voxels, spacing and affine.
+
+    Raises:
+        DataError: The format is unknown or cannot hold the voxels, or the file cannot be written.
+    """
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix in (".nii", ".nii.gz"):
+        from voxlex.scans.formats.nifti import write_nifti
+
+        write_nifti(path, scan)
+    elif suffix in (".nrrd", ".mha"):
+        from voxlex.scans.formats.itk_files import write_itk
+
+        write_itk(path, scan)
+    elif suffix == ".npz":
+        from voxlex.scans.formats.numpy_files import write_npz
+
+        write_npz(path, scan)
+    elif suffix in IMAGE_SUFFIXES:
+        write_picture(path, scan.voxels)
+    else:
+        raise DataError(f"{path}: unknown suffix; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+
+
+def _read_picture(path: Path, *, volume: int | None) -> Scan:
+    if suffix_of(path) not in IMAGE_SUFFIXES:
+        if not path.exists():
+            raise DataError(f"{path}: no such file")
+        known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
+        raise DataError(f"{path}: is no scan by its name; expected a folder of DICOM files or one of {known}")
+    if volume not in (None, 0):
+        raise DataError(f"{path}: is a picture, but volume {volume} is asked for")
+    return Scan(voxels=read_picture(path).pixels)

@@ -1,0 +1,49 @@
+"""Which files are scans, told by the suffixes of their names; only DICOM files without one are looked into."""
+
+from contextlib import suppress
+from pathlib import Path
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+"""Pillow's name of the format that belongs to each file suffix."""
+
+IMAGE_SUFFIXES = tuple(FORMATS)
+"""Suffixes of picture files, in lower case."""
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+"""Suffixes that DICOM files may have; many have none, or a number."""
+
+NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+NUMPY_SUFFIXES = (".npy", ".npz")
+
+VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUFFIXES)
+"""Suffixes of volume files, in lower case."""
+
+
+def suffix_of(path: str | Path) -> str:
+    """Return the suffix of a file's name in lower case, ".nii.gz" as one."""
+    path = Path(path)
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def is_volume(path: str | Path) -> bool:
+    """Whether a path that `find_scans` lists is a volume file, a DICOM file or a folder, and not a picture file.
+
+    A DICOM file may still turn out to hold a picture, such as an X-ray; `Scan.is_volume` tells.
+    """
+    path = Path(path)
+    return suffix_of(path) in VOLUME_SUFFIXES or path.is_dir() or is_dicom(path)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM: by its suffix, or, where that is missing or a number, by its first bytes."""
+    suffix = path.suffix.lower()
+    if suffix in DICOM_SUFFIXES:
+        return True
+    if (suffix and not suffix[1:].isdigit()) or path.name == "DICOMDIR":
+        return False
+    with suppress(OSError):
+        if path.is_file():  # opening a pipe would wait for ever
+            with path.open("rb") as file:
+                return file.read(132)[128:] == b"DICM"
+    return False

@@ -1,0 +1,118 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from voxlex.data.dataset import COLUMNS, PreparedDataset
+from voxlex.data.prepare import prepare_folder
+from voxlex.errors import DataError
+
+
+@pytest.fixture
+def dataset(make_folder: Callable[..., Path], tmp_path: Path) -> PreparedDataset:
+    return prepare_folder(make_folder(20), folder=tmp_path / "prepared", size=16)
+
+
+def test_tensor_is_the_stored_image_in_the_unit_interval(dataset: PreparedDataset):
+    images = dataset.tensor()
+    assert images.shape == (20, 1, 16, 16)
+    assert images.dtype == torch.float32
+    np.testing.assert_array_equal(images.numpy(), dataset.images.astype(np.float32) / np.float32(255))
+
+
+@pytest.mark.parametrize("rows", [[3, 1], np.array([3, 1]), torch.tensor([3, 1]), slice(3, 0, -2)])
+def test_rows_can_be_given_in_any_usual_way(dataset: PreparedDataset, rows: object):
+    torch.testing.assert_close(dataset.tensor(rows), dataset.tensor()[[3, 1]], rtol=0, atol=0)
+
+
+def test_changing_a_tensor_does_not_change_the_data(dataset: PreparedDataset):
+    before = dataset.tensor([0]).clone()
+    dataset.tensor([0]).zero_()
+    torch.testing.assert_close(dataset.tensor([0]), before)
+
+
+def test_splits_partition_the_rows(dataset: PreparedDataset):
+    parts = [dataset.subset(split) for split in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [16, 2, 2]
+    torch.testing.assert_close(torch.cat([part.tensor() for part in parts]), dataset.tensor())
+    for part, split in zip(parts, ("train", "validation", "test"), strict=True):
+        assert set(part.manifest["split"]) == {split}
+        assert part.manifest.index.tolist() == list(range(len(part)))
+        assert np.shares_memory(part.images, dataset.images)
+    assert dataset.subset("all") is dataset
+
+
+def test_an_unknown_split_and_an_empty_one(make_folder: Callable[..., Path], tmp_path: Path, dataset: PreparedDataset):
+    with pytest.raises(ValueError, match="one of train, validation, test, all, found 'dev'"):
+        dataset.subset("dev")
+    two = prepare_folder(make_folder(2, name="two"), folder=tmp_path / "p2", size=16)
+    assert len(two.subset("test")) == 2
+    with pytest.raises(DataError, match="two: holds no train images"):
+        two.subset("train")
+
+
+def test_written_and_opened_again_it_is_the_same(dataset: PreparedDataset, tmp_path: Path):
+    dataset.write(tmp_path / "copy")
+    copy = PreparedDataset.open(tmp_path / "copy")
+    np.testing.assert_array_equal(copy.images, dataset.images)
+    assert copy.manifest.equals(dataset.manifest)
+    assert tuple(copy.manifest.columns) == COLUMNS
+    assert (copy.name, copy.fingerprint, copy.options) == (dataset.name, dataset.fingerprint, dataset.options)
+    assert isinstance(copy.images, np.memmap)
+
+
+def test_an_existing_folder_is_not_overwritten(dataset: PreparedDataset, tmp_path: Path):
+    with pytest.raises(DataError, match="prepared: already exists"):
+        dataset.write(tmp_path / "prepared")
+
+
+def test_a_foreign_folder(tmp_path: Path):
+    with pytest.raises(DataError, match=r"not a prepared data set \(no prepared.json in it\)"):
+        PreparedDataset.open(tmp_path)
+
+
+def _cut_images(folder: Path) -> None:
+    content = (folder / "images.npy").read_bytes()
+    (folder / "images.npy").write_bytes(content[:-100])
+
+
+def _pickle_images(folder: Path) -> None:
+    np.save(folder / "images.npy", np.array([{"not": "an image"}] * 20), allow_pickle=True)
+
+
+def _lose_images(folder: Path) -> None:
+    images = np.load(folder / "images.npy")
+    np.save(folder / "images.npy", images[:-1])
+
+
+def _spoil(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(b"{ spoilt")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _cut_images,
+        _pickle_images,
+        _lose_images,
+        _spoil("manifest.parquet"),
+        _spoil("prepared.json"),
+        lambda folder: (folder / "images.npy").unlink(),
+        lambda folder: (folder / "prepared.json").write_text("{}"),
+    ],
+    ids=["cut", "pickle", "image lost", "manifest", "json", "no images", "empty json"],
+)
+def test_damage_is_one_clear_error(dataset: PreparedDataset, tmp_path: Path, damage: Callable[[Path], None]):
+    damage(tmp_path / "prepared")
+    with pytest.raises(DataError, match="prepared: damaged prepared data set: "):
+        PreparedDataset.open(tmp_path / "prepared")
+
+
+def test_a_newer_format(dataset: PreparedDataset, tmp_path: Path):
+    record = json.loads((tmp_path / "prepared" / "prepared.json").read_text())
+    (tmp_path / "prepared" / "prepared.json").write_text(json.dumps({**record, "format_version": 99}))
+    with pytest.raises(DataError, match=r"prepared by a newer version of voxlex \(format 99\)"):
+        PreparedDataset.open(tmp_path / "prepared")

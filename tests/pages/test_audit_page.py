@@ -1,0 +1,67 @@
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from voxlex.audit.findings import audit_source
+from voxlex.cli import main
+from voxlex.pages.audit_page import MEANINGS, render_audit
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8))
+        picture = np.asarray(coarse.resize((80, 80), Image.Resampling.BICUBIC))
+        Image.fromarray(picture).save(tmp_path / f"<b>{number}.png")
+        if number == 2:
+            Image.fromarray(picture[::-1]).save(tmp_path / "again.png")
+    (tmp_path / "bad.png").write_text("Dear Sir,")
+    lines = ["path,split", *(f"{path.name},train" for path in sorted(tmp_path.glob("*.png")))]
+    lines[lines.index("again.png,train")] = "again.png,test"
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.addresses += [values[name] or "" for name in ("src", "href") if name in values]
+        if tag == "img":
+            self.pictures.append(values["alt"] or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_shows_the_clusters_and_needs_nothing_else(folder: Path):
+    reader = _Reader()
+    reader.feed(render_audit(audit_source(folder / "table.csv")))
+    assert (
+        sorted(reader.pictures) == ["<b>2.png"] * 2 + ["again.png"] * 2
+    )  # the pair across the splits, and the cluster
+    assert all(address.startswith("data:image/") for address in reader.addresses)
+    assert "bad.png: not a PNG, JPEG or TIFF image" in reader.text
+    assert "1 pair of near-duplicates" in reader.text
+    assert "5 of 6 images can be used" in reader.text
+
+
+def test_every_figure_is_explained(folder: Path):
+    assert set(audit_source(folder / "table.csv").figures) == set(MEANINGS)
+
+
+def test_the_command_writes_both_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    page, json_file = tmp_path / "out" / "audit.html", tmp_path / "out" / "audit.json"
+    assert main(["data", "audit", str(folder), "--out", str(page), "--json", str(json_file)]) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert '"clusters": [' in json_file.read_text(encoding="utf-8")
+    assert "Near-duplicates" in capsys.readouterr().out

@@ -1,0 +1,223 @@
+import html
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from voxlex.errors import DataError
+from voxlex.pages.report import ClosePair, ReportContent, render_report, write_report
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+FIGURES = {
+    "reconstruction.ssim": 0.9571,
+    "reconstruction.psnr_db": 33.31,
+    "reconstruction.l1": 0.0112,
+    "codebook.perplexity": 436.2,
+    "codebook.usage": 0.984,
+    "rate_bpp": 0.5625,
+    "n_images": 192,
+}
+PRIOR_FIGURES = {
+    "prior.bits_per_code": 5.71,
+    "prior.marginal_bits_per_code": 8.44,
+    "prior.uniform_bits_per_code": 9.0,
+    "prior.rate_bpp": 0.357,
+}
+
+
+class Page(HTMLParser):
+    """Reads a page, checks that its elements nest, and keeps what the tests ask for."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(source)
+        assert self.open == [], "elements left open"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words += " " + " ".join(data.split())
+
+    def images(self) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == "img"]
+
+
+def images(count: int, *, side: int = 32, channels: int = 1) -> torch.Tensor:
+    return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(count))
+
+
+@pytest.fixture
+def without_prior() -> ReportContent:
+    return ReportContent(
+        title="A vocabulary of phantoms",
+        figures=FIGURES,
+        split="test",
+        num_embeddings=512,
+        originals=images(3),
+        reconstructions=images(3).mul(0.9),
+        paths=["sub-001/slice-01.png", "sub-001/slice-02.png", "sub-002/slice-01.png"],
+        code_counts=torch.arange(512).view(1, -1),
+    )
+
+
+@pytest.fixture
+def full(without_prior: ReportContent, journal: list[dict[str, str]]) -> ReportContent:
+    return replace(
+        without_prior,
+        figures=FIGURES | PRIOR_FIGURES,
+        samples=images(5),
+        sample_captions=["glioma", "notumor", "glioma", "notumor", "pituitary"],
+        real=images(4),
+        journal=journal,
+        facts={"Data": {"source": "phantom", "fingerprint": "3f9a5f"}, "Training": {"time": "5 min"}},
+        warnings=["Only 192 images were measured."],
+    )
+
+
+def test_everything_that_was_given_is_shown(full: ReportContent):
+    page = Page(render_report(full))
+    for expected in (
+        *(
+            "A vocabulary of phantoms",
+            "0.9571",
+            "33.31",
+            "0.0112",
+            "436.2",
+            "98.4%",
+            "0.562",
+            "5.710",
+            "8.440",
+            "9.000",
+        ),
+        *("sub-001/slice-02.png", "glioma", "pituitary", "3f9a5f", "5 min", "Only 192 images were measured."),
+        *("1711.00937", "1606.05328"),
+    ):
+        assert expected in page.words
+    assert len(page.images()) == 3 + 5 + 4 + 6, "reconstructions, samples, images of the data, curves"
+
+
+def test_the_summary_says_what_an_image_becomes(full: ReportContent):
+    words = Page(
+        render_report(
+            replace(full, originals=images(3, side=128), reconstructions=images(3, side=128), samples=None, real=None)
+        )
+    ).words
+    assert "Each 128×128 image is stored as 1,024 codes from a vocabulary of 512 codewords" in words
+    assert "14.2 times smaller" in words
+    assert "192 images come back with a mean SSIM of 0.957" in words
+
+
+def test_nothing_outside_the_file_is_needed(full: ReportContent):
+    source = render_report(full)
+    page = Page(source)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
+    assert all(image["src"].startswith("data:image/") for image in page.images())
+    assert "url(" not in source
+    assert "@import" not in source
+
+
+def test_every_picture_is_described_in_words(full: ReportContent):
+    descriptions = [image["alt"] for image in Page(render_report(full)).images()]
+    assert all(descriptions)
+    assert len(set(descriptions)) == len(descriptions)
+
+
+def test_text_from_outside_cannot_become_markup(full: ReportContent):
+    hostile = '"><script>alert(1)</script>'
+    content = replace(
+        full, title=hostile, paths=[hostile] * 3, sample_captions=[hostile] * 5, warnings=[hostile],
+        facts={hostile: {hostile: hostile}}, figures=full.figures | {hostile: 1.0},
+    )  # fmt: skip
+    source = render_report(content)
+    assert "<script" not in source
+    assert source.count(html.escape("<script>")) >= 9
+    Page(source)
+
+
+def test_a_run_without_prior_has_no_empty_parts(without_prior: ReportContent):
+    page = Page(render_report(without_prior))
+    assert "New images" not in page.words
+    assert "Settings" not in page.words
+    assert "Prior" not in page.words
+    assert "no prior yet" in page.words
+    assert len(page.images()) == 3 + 1
+
+
+def test_samples_can_stand_alone(full: ReportContent):
+    page = Page(render_report(replace(full, real=None, sample_captions=None)))
+    assert "Samples" in page.words
+    assert "From the data" not in page.words
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [("test", "took no part in training"), ("all", "the figures flatter"), ("validation", "the validation split")],
+)
+def test_the_notes_say_what_was_measured(without_prior: ReportContent, split: str, expected: str):
+    assert expected in Page(render_report(replace(without_prior, split=split))).words
+
+
+def test_figures_of_later_versions_and_figures_without_value_are_not_hidden(without_prior: ReportContent):
+    figures = FIGURES | {
+        "generation.fid": 12.345,
+        "reconstruction.psnr_db": float("inf"),
+        "codebook.usage": float("nan"),
+    }
+    words = Page(render_report(replace(without_prior, figures=figures))).words
+    assert re.search(r"generation\.fid\s+12\.3[45]", words)
+    assert "∞" in words
+    assert "not measured" in words
+
+
+def test_judged_samples_stand_beside_real_images_and_their_closest(full: ReportContent):
+    judged = {f"generation.{name}": 0.75 for name in ["swd", "frechet", "precision", "c2st", "ms_ssim", "copies"]}
+    judged |= {f"{key}_floor": 0.5 for key in judged}
+    judged |= {"generation.n_samples": 128, "generation.n_compared": 96, "generation.c2st_p_value": 0.01}
+    side = full.originals.shape[-1]
+    pairs = [ClosePair(*images(2, side=side), "training image 7 · sample 3 · distance 0.012")]
+    page = Page(render_report(replace(full, figures=full.figures | judged, pairs=pairs)))
+    assert "Sliced Wasserstein 0.750 0.500" in page.words
+    assert "A classifier tells samples from real images in 75% of cases (real from real: 50%" in page.words
+    assert "training image 7 · sample 3 · distance 0.012" in page.words
+    assert "generation." not in page.words
+
+
+@pytest.mark.parametrize(("count", "side", "channels"), [(1, 128, 1), (12, 128, 1), (2, 300, 1), (9, 64, 3)])
+def test_images_of_any_number_size_and_colour_are_shown_at_whole_multiples(
+    without_prior: ReportContent, count: int, side: int, channels: int
+):
+    shown = images(count, side=side, channels=channels)
+    content = replace(without_prior, originals=shown, reconstructions=shown, paths=["x.png"] * count)
+    source = render_report(content)
+    (width,) = re.findall(r"\.triptychs \{[^}]*minmax\(0, (\d+)px\)", source)
+    assert int(width) % (3 * side + 4) == 0
+    assert len(Page(source).images()) == count + 1
+
+
+def test_the_file_is_replaced_whole_or_not_at_all(tmp_path: Path, full: ReportContent):
+    path = tmp_path / "run" / "report.html"
+    write_report(path, full)
+    assert path.read_text(encoding="utf-8") == render_report(full)
+    with pytest.raises(ValueError, match="argument"):
+        write_report(path, replace(full, paths=["too few"]))
+    assert path.read_text(encoding="utf-8") == render_report(full)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_unwritable_place_is_one_clear_error(tmp_path: Path, without_prior: ReportContent):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(DataError, match=r"report\.html: cannot be written"):
+        write_report(tmp_path / "taken" / "report.html", without_prior)

@@ -1,0 +1,175 @@
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scans.pictures import picture
+from voxlex.errors import DataError
+from voxlex.scans.formats.pictures import read_picture, write_picture
+
+DEEP = np.linspace(0, 60000, 24 * 20).astype(np.uint16).reshape(24, 20)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "tiff", "PNG"])
+@pytest.mark.parametrize("pixels", [picture(), DEEP], ids=["8 bit", "16 bit"])
+def test_grey_survives_exactly(tmp_path: Path, suffix: str, pixels: np.ndarray):
+    path = tmp_path / f"a.{suffix}"
+    write_picture(path, pixels)
+    read = read_picture(path)
+    assert read.pixels.dtype == pixels.dtype
+    np.testing.assert_array_equal(read.pixels, pixels)
+
+
+def test_float_tiff_survives_exactly(tmp_path: Path):
+    pixels = np.linspace(-3, 1200, 400, dtype=np.float32).reshape(20, 20)
+    write_picture(tmp_path / "a.tif", pixels)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+
+
+def test_big_endian_16_bit_tiff(tmp_path: Path):
+    Image.fromarray(DEEP.astype(">u2")).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, DEEP)
+
+
+@pytest.mark.parametrize("pixels", [picture(), DEEP], ids=["8 bit", "16 bit"])
+def test_tiff_stored_as_white_is_zero(tmp_path: Path, pixels: np.ndarray):
+    Image.fromarray(pixels).save(tmp_path / "a.tif", tiffinfo={262: 0}, compression="raw")
+    stored = np.iinfo(pixels.dtype).max - pixels if pixels is DEEP else pixels  # Pillow writes 8 bits inverted itself
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored)
+
+
+def test_jpeg_is_close(tmp_path: Path):
+    smooth = picture(height=64, width=64)
+    write_picture(tmp_path / "a.jpg", smooth)
+    error = read_picture(tmp_path / "a.jpg").pixels.astype(float) - smooth
+    assert np.abs(error).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_colour_becomes_luminance(tmp_path: Path, suffix: str):
+    colour = np.zeros((10, 30, 3), np.uint8)
+    colour[:, :10, 0] = colour[:, 10:20, 1] = colour[:, 20:, 2] = 200
+    Image.fromarray(colour).save(tmp_path / f"a.{suffix}")
+    pixels = read_picture(tmp_path / f"a.{suffix}").pixels
+    np.testing.assert_allclose(pixels[0, [0, 10, 20]], 200 * np.array([0.299, 0.587, 0.114]), atol=0.5)
+
+
+def test_colour_jpeg_gives_the_luminance_of_its_colours(tmp_path: Path):
+    grey = picture(height=64, width=64)
+    Image.fromarray(np.stack([grey, grey // 2, 255 - grey], axis=-1)).save(
+        tmp_path / "a.jpg", quality=95, subsampling=0
+    )
+    with Image.open(tmp_path / "a.jpg") as image:
+        red, green, blue = np.moveaxis(np.asarray(image, dtype=float), -1, 0)
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue
+    assert np.abs(read_picture(tmp_path / "a.jpg").pixels - luminance).mean() < 1
+
+
+def test_transparency_becomes_black(tmp_path: Path):
+    pixels = np.full((10, 10, 4), 200, np.uint8)
+    pixels[:, :5, 3], pixels[:, 5:, 3] = 255, 0
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
+    read = read_picture(tmp_path / "a.png").pixels
+    assert (read[:, :5] == 200).all()
+    assert (read[:, 5:] == 0).all()
+
+
+def test_palette_and_one_bit_pictures_become_8_bit_grey(tmp_path: Path):
+    bits = picture() > 120
+    Image.fromarray(bits).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "bits.png").pixels, bits * np.uint8(255))
+    Image.fromarray(picture() // 64 * 64).convert("P").save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "palette.png").pixels, picture() // 64 * 64)
+
+
+def test_exif_orientation_is_applied(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    Image.fromarray(picture(height=64, width=32)).save(tmp_path / "a.jpg", exif=exif)
+    read = read_picture(tmp_path / "a.jpg")
+    assert (read.height, read.width) == read.pixels.shape == (32, 64)
+
+
+def test_large_jpegs_can_be_decoded_small_but_know_their_size(tmp_path: Path):
+    large = np.kron(picture(height=80, width=60), np.ones((10, 10), np.uint8))
+    Image.fromarray(large).save(tmp_path / "a.jpg")
+    read = read_picture(tmp_path / "a.jpg", reduce_to=64)
+    assert (read.height, read.width) == (800, 600)
+    assert 128 <= min(read.pixels.shape) < 600
+    assert read_picture(tmp_path / "a.jpg").pixels.shape == (800, 600)
+
+
+def _png_claiming(width: int, height: int) -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    start = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    body = b"IDAT" + zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + start + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+
+
+@pytest.mark.parametrize("side", [14_000, 100_000], ids=["where Pillow warns", "where Pillow refuses"])
+def test_decompression_bomb(tmp_path: Path, side: int):
+    (tmp_path / "bomb.png").write_bytes(_png_claiming(side, side))
+    with pytest.raises(DataError, match=r"bomb\.png: .*decompression bomb"):
+        read_picture(tmp_path / "bomb.png")
+
+
+def test_truncated_pictures(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    for name in ("a.jpg", "a.png", "a.tif"):
+        Image.fromarray(noise).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DataError, match=rf"{name}: cannot be decoded: "):
+            read_picture(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", r"empty \(zero bytes\)"), (b"Dear Sir,", "not a PNG, JPEG or TIFF image")]
+)
+def test_files_that_are_no_pictures(tmp_path: Path, content: bytes, reason: str):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.png: .*{reason}"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_missing_file_and_folder_in_its_place(tmp_path: Path):
+    with pytest.raises(DataError, match=r"no\.png: no such file"):
+        read_picture(tmp_path / "no.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(DataError, match=r"folder\.png: cannot be decoded: Is a directory$"):
+        read_picture(tmp_path / "folder.png")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_pixels_that_are_not_finite(tmp_path: Path, bad: float):
+    pixels = np.zeros((10, 10), np.float32)
+    pixels[3, 4] = bad
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="1 of 100 pixels are not finite"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_several_pages_in_one_tiff(tmp_path: Path):
+    pages = [Image.fromarray(picture(seed)) for seed in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(DataError, match="3 pages in one file"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_too_small(tmp_path: Path):
+    Image.fromarray(picture(height=4, width=100)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="4×100 pixels are too few; at least 8×8"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_formats_that_cannot_hold_the_pixels(tmp_path: Path):
+    with pytest.raises(DataError, match=r"a\.png: PNG holds .*uint8 or uint16, not float32"):
+        write_picture(tmp_path / "a.png", np.zeros((10, 10), np.float32))
+    with pytest.raises(DataError, match="JPEG holds"):
+        write_picture(tmp_path / "a.jpg", DEEP)
+    with pytest.raises(DataError, match=r"a\.bmp: unknown image suffix"):
+        write_picture(tmp_path / "a.bmp", picture())
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from voxlex.errors import DataError
+from voxlex.tables.reading import identifies, is_table, named_splits, read_table, typed
+
+
+def column(*values: str, name: str = "c") -> pd.Series:
+    return pd.Series(values, name=name, dtype=object)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_the_same_table_in_every_format(suffix: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"path": ["a", "b", "c"], "age": [70, None, 8.5], "site": ["007", "n/a", None]})
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
+    read = read_table(path)
+    assert read.to_dict("list") == {
+        "path": ["a", "b", "c"],
+        "age": [*(("70",) if suffix == "parquet" else ("70.0",)), "", "8.5"],
+        "site": ["007", "", ""],
+    }
+
+
+def test_a_spreadsheet_with_semicolons_and_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("\ufeffpath;größe\na.png;12\n".encode())
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"path": ["a.png"], "größe": ["12"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "has no rows"),
+        ("path\n", "has no rows"),
+        ("path\nM\xfcller\n", "cannot be read as a table: 'utf-8'"),
+        ("path,age,age\na,1,2\n", r"has the column 'age' twice"),
+        ("path,age\na,1,2,3\nb,1\n", "line 2 has 4 cells, the header 2"),
+    ],
+)
+def test_tables_that_are_none(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_missing_table_and_another_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"t\.csv: no such file"):
+        read_table(tmp_path / "t.csv")
+    (tmp_path / "t.xls").touch()
+    with pytest.raises(DataError, match=r"t\.xls: expected a table \(\.csv, \.tsv, \.parquet\)"):
+        read_table(tmp_path / "t.xls")
+    (tmp_path / "folder.csv").mkdir()
+    assert not is_table(tmp_path / "folder.csv")
+    assert is_table("somewhere.TSV")
+
+
+def test_numbers_with_gaps_stay_numbers() -> None:
+    age = typed(column("70", "", "81.5"))
+    assert age.dtype == np.float64
+    np.testing.assert_array_equal(age, [70, np.nan, 81.5])
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [(("1", "2"), "int64"), (("7", "7"), "int64"), (("1e3", "2.5"), "float64")],
+)
+def test_whole_and_other_numbers(values: tuple[str, ...], dtype: str) -> None:
+    assert typed(column(*values)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "values", [("007", "012"), ("F", "M"), ("3", "three"), ("", ""), ("inf", "1"), ("1,5", "2"), ("True", "False")]
+)
+def test_everything_else_stays_text(values: tuple[str, ...]) -> None:
+    assert typed(column(*values)).tolist() == list(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("2006-05-19",),
+        ("", "19/05/2006"),
+        ("5/19/2006 16:17",),
+        ("unknown", "2006-05-19T16:17:47"),
+        ("19-May-2006",),
+        ("20060519", "19510203"),
+        ("20060519161747",),
+    ],
+)
+def test_a_date_identifies(values: tuple[str, ...]) -> None:
+    assert identifies(column(*values))
+
+
+@pytest.mark.parametrize("name", ["DOB", "birth_date", "YearOfBirth", "PatientName", "first name", "E-mail", "Name"])
+def test_a_column_that_names_people_identifies_whatever_it_holds(name: str) -> None:
+    assert identifies(column("1951", name=name))
+
+
+@pytest.mark.parametrize(
+    "values", [("70", "81"), ("",), ("1.5-2.5",), ("20061399",), ("20060519", "12345678"), ("T1w 2006",), ("2006",)]
+)
+def test_other_columns_do_not(values: tuple[str, ...]) -> None:
+    assert not identifies(column(*values, name="adobe"))
+
+
+def test_splits_by_their_usual_names() -> None:
+    words = column("train", "Training", "val", "valid", "validation", "dev", "test", "Testing")
+    expected = ["train", "train", *["validation"] * 4, "test", "test"]
+    assert named_splits(words, where="t.csv").tolist() == expected
+    assert named_splits(column("", ""), where="t.csv") is None
+
+
+def test_rows_without_a_split_are_listed() -> None:
+    words = column("train", "", "holdout", "test", *["x"] * 5)
+    with pytest.raises(DataError, match=r"in every row; got line 3 '', line 4 'holdout', .*line 8 'x' and 2 more"):
+        named_splits(words, where="t.csv")
