@@ -23,7 +23,7 @@ def monai_vqvae(*, width: int = 128, num_embeddings: int = 1024, embedding_dim: 
 
 
 def monai_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
-    """Take one training step as MONAI's tutorials do: L1 plus the quantisation loss, float32."""
+    """Take one training step as MONAI's tutorials do: L1 plus the quantization loss, float32."""
     optimizer.zero_grad(set_to_none=True)
     x_hat, quantization_loss = model(x)
     (F.l1_loss(x_hat, x) + quantization_loss).backward()

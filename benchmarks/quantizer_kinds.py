@@ -1,4 +1,4 @@
-"""Quality of the kinds of quantisers at the same bits per pixel and after the same minutes, as a Markdown table.
+"""Quality of the kinds of quantizers at the same bits per pixel and after the same minutes, as a Markdown table.
 
     python benchmarks/quantizer_kinds.py SOURCE [--minutes 4.5] [--jobs 2] [--out runs/kinds] [--recipes default cosine]
 
@@ -23,7 +23,7 @@ from voxlex.run_folder import RunFolder
 
 
 def differs_in_quantizer_alone(recipe: str) -> bool:
-    """Whether a recipe is the default with, at most, another quantiser."""
+    """Whether a recipe is the default with, at most, another quantizer."""
     config, default = load_recipe(recipe), load_recipe("default")
     return replace(config, model=replace(config.model, quantizer=default.model.quantizer)) == default
 

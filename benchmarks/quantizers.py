@@ -1,8 +1,8 @@
-"""Speed and memory of quantisers, ours beside other libraries, in one run; prints Markdown tables.
+"""Speed and memory of quantizers, ours beside other libraries, in one run; prints Markdown tables.
 
     python benchmarks/quantizers.py [--rounds 3] [--k 512 1024 8192 16384 65536] [--d 8 64]
 
-The first table is a training step of the quantiser alone: search, codebook update and backward pass for N = 16,384
+The first table is a training step of the quantizer alone: search, codebook update and backward pass for N = 16,384
 latents, as 16 grids of 32×32. Every library runs in a process of its own, one after the other, `rounds` times over; the
 fastest median counts, and so does the growth of the process's peak memory. The second table is the search alone, all in
 one process and in turns, beside the float32 matrix product of its shape, in the fastest of several layouts. Only ratios

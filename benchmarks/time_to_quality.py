@@ -3,7 +3,7 @@
     python benchmarks/time_to_quality.py SOURCE [--minutes 5] [--out runs/time-to-quality]
 
 Both train on the same prepared images and are measured on validation images on the way, and on all test images at the
-end. MONAI's VQVAE trains as in its tutorials: Adam, L1 plus quantisation loss, float32, batch 32; of its learning rates
+end. MONAI's VQVAE trains as in its tutorials: Adam, L1 plus quantization loss, float32, batch 32; of its learning rates
 the better of 1e-4 and 1e-3 can be chosen with --monai-learning-rate.
 """
 

@@ -1,4 +1,4 @@
-"""A small quantiser of every kind, for latents of four dimensions."""
+"""A small quantizer of every kind, for latents of four dimensions."""
 
 from collections.abc import Callable
 

@@ -107,7 +107,7 @@ def test_recipes_build_what_they_say(name: str) -> None:
     assert quantizer.num_codebooks == getattr(config, "num_codebooks", 1)
 
 
-def test_the_recipes_of_the_quantisers_have_one_rate() -> None:
+def test_the_recipes_of_the_quantizers_have_one_rate() -> None:
     default = load_recipe("default").model
     models = [load_recipe(name).model for name in recipe_names()]
     quantizers = [build_quantizer(m.quantizer) for m in models if replace(m, quantizer=default.quantizer) == default]

@@ -64,7 +64,7 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:
-    """Return a new, untrained quantiser."""
+    """Return a new, untrained quantizer."""
     match config:
         case ResidualQuantizerConfig():
             stages = [build_quantizer(config.stage) for _ in range(1 if config.shared else config.num_codebooks)]

@@ -14,7 +14,7 @@ _COLLAPSED = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class CodebookHealth:
-    """Figures of a quantiser's codebooks over a data set; means over codebooks, where there are several.
+    """Figures of a quantizer's codebooks over a data set; means over codebooks, where there are several.
 
     Attributes:
         usage: Share of the codewords that occur at all, from 0 to 1.
@@ -45,10 +45,10 @@ class CodebookHealth:
 
 
 def codebook_health(quantizer: Quantizer, codes: Codes) -> CodebookHealth:
-    """Examine a quantiser's codebooks.
+    """Examine a quantizer's codebooks.
 
     Args:
-        quantizer: The quantiser.
+        quantizer: The quantizer.
         codes: Of a whole data set, as `quantizer.encode` gives them; a batch says too little.
     """
     counts = metrics.code_counts(codes, quantizer.num_embeddings)

@@ -7,10 +7,10 @@ Image = Float[Tensor, "b c *space"]
 """An image tensor: float32, values in [0, 1], two or three spatial dimensions."""
 
 Latents = Float[Tensor, "b d *grid"]
-"""Latent vectors before (`z_e`) or after (`z_q`) quantisation, one of size `d` in each cell of the grid."""
+"""Latent vectors before (`z_e`) or after (`z_q`) quantization, one of size `d` in each cell of the grid."""
 
 Codes = Int64[Tensor, "b q *grid"]
-"""Codeword indices; `q` is the number of codebooks in each cell (1 for plain vector quantisation)."""
+"""Codeword indices; `q` is the number of codebooks in each cell (1 for plain vector quantization)."""
 
 Logits = Float[Tensor, "b k q *grid"]
 """Unnormalised log-probabilities of the `k` possible codes of each codebook in each cell."""

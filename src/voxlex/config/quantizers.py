@@ -1,4 +1,4 @@
-"""Settings of the quantisers."""
+"""Settings of the quantizers."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ Gradient = Literal["straight_through", "rotation"]
 
 @dataclass(frozen=True, kw_only=True)
 class VectorQuantizerConfig(Settings):
-    """Vector quantisation.
+    """Vector quantization.
 
     Attributes:
         num_embeddings: Codewords, K.
@@ -45,7 +45,7 @@ class VectorQuantizerConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualQuantizerConfig(Settings):
-    """Stages that each quantise what is left over by those before.
+    """Stages that each quantize what is left over by those before.
 
     Attributes:
         num_codebooks: Stages, q: codes in each cell.
@@ -112,7 +112,7 @@ class LookupFreeQuantizerConfig(Settings):
 
     Attributes:
         num_bits: Latent channels, one bit each.
-        spherical: Whether latents are unit vectors: binary spherical quantisation.
+        spherical: Whether latents are unit vectors: binary spherical quantization.
         entropy_weight: Of the entropy term, in nats per code.
         diversity_weight: How much the use of all codes counts against the certainty of each, in the entropy term.
         commitment_cost: Weight β of the commitment loss.

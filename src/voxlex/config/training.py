@@ -78,7 +78,7 @@ class AutoencoderStageConfig(StageConfig):
     """How the first stage is optimised.
 
     Attributes:
-        continuous_share: Share of the budget, at its start, in which latents are not quantised yet.
+        continuous_share: Share of the budget, at its start, in which latents are not quantized yet.
         patch_size: Side of the patches to learn from, a multiple of the downsampling; null for whole images.
         foreground_share: Share of the patches that are centred where an image is bright; the others lie anywhere.
         checkpoint_activations: Compute activations twice rather than keep them: less memory, more time.

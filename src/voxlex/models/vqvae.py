@@ -1,4 +1,4 @@
-"""The VQ-VAE: an encoder, a quantiser and a decoder, and the verbs over them."""
+"""The VQ-VAE: an encoder, a quantizer and a decoder, and the verbs over them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,8 +20,8 @@ class Reconstruction(NamedTuple):
 
     Attributes:
         x_hat: Reconstructions, not clamped.
-        codes: The codes they were made from; None if the latents were not quantised.
-        losses: The quantiser's loss terms, by name.
+        codes: The codes they were made from; None if the latents were not quantized.
+        losses: The quantizer's loss terms, by name.
     """
 
     x_hat: Image
@@ -30,7 +30,7 @@ class Reconstruction(NamedTuple):
 
 
 class VQVAE(nn.Module):
-    """Vector-quantised variational autoencoder (van den Oord et al., 1711.00937).
+    """Vector-quantized variational autoencoder (van den Oord et al., 1711.00937).
 
     Args:
         encoder: Images `(b, c, *space)` to latents `(b, d, *grid)`.
@@ -65,11 +65,11 @@ class VQVAE(nn.Module):
         self.checkpoint_activations = False
 
     def forward(self, x: Image, *, quantize: bool = True) -> Reconstruction:
-        """Encode, quantise and decode an image tensor; gradients flow, and in training mode the codebook learns.
+        """Encode, quantize and decode an image tensor; gradients flow, and in training mode the codebook learns.
 
         Args:
             x: Images in [0, 1].
-            quantize: If not, the decoder gets the quantiser's `continuous` latents.
+            quantize: If not, the decoder gets the quantizer's `continuous` latents.
         """
         z_e = self._apply_network(self.encoder, x)
         if not quantize:

@@ -1,1 +1,1 @@
-"""Building blocks that know nothing of quantisation."""
+"""Building blocks that know nothing of quantization."""

@@ -27,7 +27,7 @@ def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Prec
         ConfigError: If there are no such devices here, or fewer of them.
     """
     keep_freed_memory()
-    # Before latents are quantised, the quantiser's parameters take no part in a step.
+    # Before latents are quantized, the quantizer's parameters take no part in a step.
     strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
     try:
         fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)

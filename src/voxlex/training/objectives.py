@@ -76,7 +76,7 @@ class AutoencoderObjective(Objective):
         training: Its images.
         validation: Held-out images; at most `validation_images` of them are used.
         loss_weights: Weight of each reconstruction term, by its name in `losses.RECONSTRUCTION_LOSSES`.
-        continuous_share: Share of the budget, at its start, in which latents are not quantised. The noise of a young
+        continuous_share: Share of the budget, at its start, in which latents are not quantized. The noise of a young
             codebook drowns the finer dimensions of the latents, and they do not come back; this lets them grow first.
         patches: What to learn from instead of whole images; validation is always of whole images.
         augmentation: What varies training images; validation is always of images as they are.
@@ -115,7 +115,7 @@ class AutoencoderObjective(Objective):
         return (images if self.augmentation is None else self.augmentation(images, rows, step=step),)
 
     def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
-        """Return the reconstruction and quantiser terms of a batch of images."""
+        """Return the reconstruction and quantizer terms of a batch of images."""
         (x,) = batch
         assert x is not None
         self.quantizing = progress >= self.continuous_share

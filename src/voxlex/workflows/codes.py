@@ -88,7 +88,7 @@ def decode(
 
 
 def decoder_fingerprint(vocabulary: Vocabulary) -> str:
-    """Return a hash of quantiser and decoder: codes mean something only beside what turns them into images.
+    """Return a hash of quantizer and decoder: codes mean something only beside what turns them into images.
 
     The codewords alone would not do: those of finite scalars and of signs are the same in every run.
     """
