@@ -23,15 +23,15 @@ FLOORS = [
     ["images"],
     ["tables"],
     ["duplicates", "nn", "priors", "quantizers", "scans"],
-    ["config", "files", "rows"],
-    ["errors", "types"],
+    ["codes", "config", "files", "rows"],
+    ["errors", "progress", "types"],
 ]
 """The rooms of the house, the highest floor first; a room imports from its own floor and from those below it."""
 
 STRANGERS = {
     "data": {"nn", "priors", "quantizers"},
     "priors": {"config", "duplicates", "files", "quantizers", "scans"},
-    "quantizers": {"config", "files", "nn", "priors", "rows", "scans"},
+    "quantizers": {"codes", "config", "files", "nn", "priors", "rows", "scans"},
     "nn": {"config", "files", "rows", "priors", "quantizers"},
     "models": {"config", "priors"},
     "vocabulary": {"training"},

@@ -12,5 +12,11 @@ Latents = Float[Tensor, "b d *grid"]
 Codes = Int64[Tensor, "b q *grid"]
 """Codeword indices; `q` is the number of codebooks in each cell (1 for plain vector quantization)."""
 
+LevelCodes = Int64[Tensor, "b _ ..."]
+"""Codes of one of several levels, `(b, q, *grid)`; each level has a number of codebooks and a grid of its own."""
+
+Levels = tuple[LevelCodes, ...]
+"""Codes of a model with codes at several scales, coarsest first."""
+
 Logits = Float[Tensor, "b k q *grid"]
 """Unnormalised log-probabilities of the `k` possible codes of each codebook in each cell."""

@@ -22,6 +22,7 @@ from voxlex.models.weights import load_weights
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition
 from voxlex.priors.draw import SamplingOptions
+from voxlex.progress import Progress
 from voxlex.rows import images_at_once
 from voxlex.run_folder import RunFolder
 from voxlex.types import Codes, Image
@@ -32,8 +33,6 @@ _CELLS_AT_ONCE = 2**17
 
 _CANDIDATES = 8
 """Drawn by an autoregressive prior for each result when it inpaints, to choose from; see `Prior.complete`."""
-
-_Progress = Callable[[int, int], None]
 
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
@@ -82,7 +81,7 @@ class Vocabulary:
         *,
         condition: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        progress: _Progress | None = None,
+        progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Image:
         """Draw new images.
@@ -111,7 +110,7 @@ class Vocabulary:
         *,
         condition: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        progress: _Progress | None = None,
+        progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Codes:
         """Draw the codes of new images; arguments as for `sample`."""
@@ -119,7 +118,7 @@ class Vocabulary:
             raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
         prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, count)
 
-        def draw(start: int, size: int, progress: _Progress | None) -> Codes:
+        def draw(start: int, size: int, progress: Progress | None) -> Codes:
             some = None if given is None else given[start : start + size]
             return prior.sample(size, condition=some, generator=generator, progress=progress, **options)
 
@@ -134,7 +133,7 @@ class Vocabulary:
         condition: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
         seed: int | None = None,
-        progress: _Progress | None = None,
+        progress: Progress | None = None,
     ) -> Image:
         """Draw a region of an image anew from the prior, given the rest of its codes.
 
@@ -171,7 +170,7 @@ class Vocabulary:
         prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, 1)
         known, hidden = self.encode(x)[0], self._touched(region)
 
-        def draw(start: int, size: int, progress: _Progress | None) -> Codes:
+        def draw(start: int, size: int, progress: Progress | None) -> Codes:
             return prior.complete(
                 known,
                 hidden,
@@ -243,7 +242,7 @@ class Vocabulary:
 
 
 def _in_batches(
-    draw: Callable[[int, int, _Progress | None], Codes], count: int, *, at_once: int, progress: _Progress | None
+    draw: Callable[[int, int, Progress | None], Codes], count: int, *, at_once: int, progress: Progress | None
 ) -> Codes:
     """Draw `count` code grids, some at a time.
 
@@ -262,7 +261,7 @@ def _in_batches(
     return torch.cat(batches)
 
 
-def _shifted(progress: _Progress | None, start: int, size: int, count: int) -> _Progress | None:
+def _shifted(progress: Progress | None, start: int, size: int, count: int) -> Progress | None:
     """Turn the progress of one batch into that of all samples."""
     if progress is None:
         return None

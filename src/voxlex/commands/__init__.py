@@ -4,10 +4,17 @@ from typing import Any
 
 from voxlex.commands.common import Command, starting_point
 from voxlex.commands.data import Data
-from voxlex.commands.drawing import Inpaint, Sample
-from voxlex.commands.learning import Demo, Prepare, Train
+from voxlex.commands.decode import Decode
+from voxlex.commands.demo import Demo
+from voxlex.commands.encode import Encode
+from voxlex.commands.evaluate import Evaluate
+from voxlex.commands.info import Info
+from voxlex.commands.inpaint import Inpaint
 from voxlex.commands.phantom import Phantom
-from voxlex.commands.using import Decode, Encode, Evaluate, Info, Reconstruct
+from voxlex.commands.prepare import Prepare
+from voxlex.commands.reconstruct import Reconstruct
+from voxlex.commands.sample import Sample
+from voxlex.commands.train import Train
 
 __all__ = ["COMMANDS", "Command", "starting_point"]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Protocol, runtime_checkable
 import tyro
 
 from voxlex.config import Config
+from voxlex.errors import ConfigError
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -22,3 +23,11 @@ class Command(Protocol):
 
     def run(self) -> None:
         """Do it."""
+
+
+def wanted(conditions: tuple[str, ...]) -> dict[str, str]:
+    """Return what `--condition NAME=VALUE …` asks for, by name."""
+    for condition in conditions:
+        if "=" not in condition:
+            raise ConfigError(f"--condition: expected NAME=VALUE, got {condition!r}")
+    return dict(condition.split("=", maxsplit=1) for condition in conditions)

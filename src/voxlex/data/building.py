@@ -20,9 +20,6 @@ from voxlex.data.spool import Spool
 from voxlex.files import atomic_folder
 from voxlex.scans.formats.pictures import MIN_SIDE
 
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number of images in all."""
-
 Skipped = list[tuple[str, str]]
 """Path and reason of each image that was left out."""
 

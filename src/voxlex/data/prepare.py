@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from voxlex.config.options import SliceOptions
-from voxlex.data.building import Progress, Skipped, assemble
+from voxlex.data.building import Skipped, assemble
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.spool import Spool
 from voxlex.errors import DataError
 from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
+from voxlex.progress import Progress
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
 from voxlex.tables.layouts import undated_paths

@@ -13,13 +13,13 @@ from pathlib import Path
 import platformdirs
 
 from voxlex.config.options import PhantomOptions, SliceOptions
-from voxlex.data.building import Progress
 from voxlex.data.dataset import FORMAT_VERSION, PreparedDataset, is_prepared
 from voxlex.data.phantoms.slices import PHANTOM_VERSION, prepare_phantom
 from voxlex.data.phantoms.volumes import VOLUMES_VERSION, prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.errors import DataError
 from voxlex.images.frame import Frame
+from voxlex.progress import Progress
 from voxlex.scans.listing import dicom_files
 from voxlex.tables.manifest import Index, index_source, name_of
 

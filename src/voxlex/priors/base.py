@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -15,10 +15,8 @@ from voxlex.priors.completion import CompletingDraw
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw
 from voxlex.priors.guidance import GuidedDraw
+from voxlex.progress import Progress
 from voxlex.types import Codes, Logits
-
-Progress = Callable[[int, int], None]
-"""Called with the number of cells drawn so far and the number there are."""
 
 
 class Prior(nn.Module, ABC):

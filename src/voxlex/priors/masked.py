@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from voxlex.nn.blocks import convolution
-from voxlex.priors.base import Prior, Progress
+from voxlex.priors.base import Prior
 from voxlex.priors.conditioning import ConditionEmbedding
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.depth import DepthHead
@@ -17,6 +17,7 @@ from voxlex.priors.embedding import CodeEmbedding
 from voxlex.priors.segments import SegmentTransformer, cells_per_segment
 from voxlex.priors.start import start_at_marginals
 from voxlex.priors.unmasking import Hidden, confidence, gumbel_noise, hide_for_likelihood, hide_for_loss, left_hidden
+from voxlex.progress import Progress
 from voxlex.types import Codes, Logits
 
 _DRAWN_AT_ONCE = 1024

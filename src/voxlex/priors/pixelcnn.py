@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from voxlex.priors.base import Prior, Progress
+from voxlex.priors.base import Prior
 from voxlex.priors.conditioning import ConditionEmbedding
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.decoding import StacksCache, slab_at
@@ -17,6 +17,7 @@ from voxlex.priors.draw import Draw
 from voxlex.priors.embedding import CodeEmbedding
 from voxlex.priors.stacks import GatedStacks
 from voxlex.priors.start import start_at_marginals
+from voxlex.progress import Progress
 from voxlex.types import Codes, Logits
 
 

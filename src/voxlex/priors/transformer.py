@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from voxlex.priors.base import Prior, Progress
+from voxlex.priors.base import Prior
 from voxlex.priors.conditioning import ConditionEmbedding
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.depth import DepthHead
@@ -16,6 +16,7 @@ from voxlex.priors.embedding import CodeEmbedding
 from voxlex.priors.neighbours import EarlierNeighbours
 from voxlex.priors.segments import SegmentCache, SegmentTransformer, cells_per_segment
 from voxlex.priors.start import start_at_marginals
+from voxlex.progress import Progress
 from voxlex.types import Codes, Logits
 
 

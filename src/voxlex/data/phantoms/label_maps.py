@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from voxlex.data.building import Progress
 from voxlex.errors import DataError
+from voxlex.progress import Progress
 from voxlex.scans.listing import find_scans
 from voxlex.scans.read_write import read_scan, write_scan
 from voxlex.scans.scan import Scan

@@ -15,12 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.building import Progress, Skipped, assemble
+from voxlex.data.building import Skipped, assemble
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.anatomy import CENTRE_MM, Anatomy
 from voxlex.data.phantoms.scanner import Scanner
 from voxlex.data.phantoms.template import load_template
 from voxlex.data.spool import Spool
+from voxlex.progress import Progress
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
 

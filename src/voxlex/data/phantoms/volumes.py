@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.building import Progress, Skipped, assemble
+from voxlex.data.building import Skipped, assemble
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.anatomy import CENTRE_MM, Anatomy
 from voxlex.data.phantoms.scanner import Scanner
@@ -21,6 +21,7 @@ from voxlex.data.spool import Spool
 from voxlex.images.cube import cube_affine, write_cube
 from voxlex.images.intensity import IntensityMap
 from voxlex.images.origin import Origin
+from voxlex.progress import Progress
 from voxlex.scans.scan import StoredGrid
 
 VOLUMES_VERSION = 1

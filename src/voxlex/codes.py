@@ -1,0 +1,95 @@
+"""Code layouts: how many codes an image becomes, where they lie, and which numbers they can be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2, prod
+
+import torch
+from torch import Tensor
+
+from voxlex.errors import CodesError
+from voxlex.types import Levels
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeLayout:
+    """The layout of the codes of one level: `num_codebooks` codes in each cell of a grid.
+
+    A model with codes at several scales has one layout for each level, coarsest first.
+
+    Attributes:
+        num_embeddings: Size K of each codebook; codes lie in [0, K).
+        num_codebooks: Codes q in each cell.
+        grid: Cells along each axis: (h, w), or (d, h, w) for volumes.
+
+    Raises:
+        ValueError: If a number is below 1, or the grid has no axis.
+    """
+
+    num_embeddings: int
+    num_codebooks: int = 1
+    grid: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if min(self.num_embeddings, self.num_codebooks) < 1:
+            raise ValueError(
+                f"expected num_embeddings >= 1 and num_codebooks >= 1, got {self.num_embeddings} and "
+                f"{self.num_codebooks}"
+            )
+        if not self.grid or min(self.grid) < 1:
+            raise ValueError(f"grid: expected one axis or more with one cell or more along each, got {self.grid}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one image's codes, `(q, *grid)`."""
+        return (self.num_codebooks, *self.grid)
+
+    @property
+    def cells(self) -> int:
+        """Cells of the grid."""
+        return prod(self.grid)
+
+    @property
+    def codes_per_image(self) -> int:
+        """Codes of one image."""
+        return prod(self.shape)
+
+    @property
+    def raw_bits(self) -> float:
+        """Bits of one image's codes at log₂K bits each, as without a prior."""
+        return self.codes_per_image * log2(self.num_embeddings)
+
+    def check(self, codes: Tensor) -> None:
+        """Refuse codes that do not have this layout.
+
+        Args:
+            codes: int64 `(b, q, *grid)`.
+
+        Raises:
+            CodesError: If shape, type or range differ from the layout, or there is no image.
+        """
+        if tuple(codes.shape[1:]) != self.shape:
+            shape = ", ".join(map(str, self.shape))
+            raise CodesError(f"expected codes of shape (b, q, *grid) = (b, {shape}), got {tuple(codes.shape)}")
+        if codes.dtype != torch.int64:
+            raise CodesError(f"expected int64 codes, got {codes.dtype}")
+        if not len(codes):
+            raise CodesError("expected the codes of at least one image, got none")
+        low, high = (int(extreme) for extreme in codes.aminmax())
+        if low < 0 or high >= self.num_embeddings:
+            raise CodesError(f"expected codes in [0, {self.num_embeddings}), got {low} to {high}")
+
+
+def rate_bpp(layouts: Sequence[CodeLayout], *, pixels_per_image: int) -> float:
+    """Bits per pixel of codes stored at log₂K bits each, over all levels."""
+    return sum(layout.raw_bits for layout in layouts) / pixels_per_image
+
+
+def levels_of(codes: Tensor | Sequence[Tensor]) -> Levels:
+    """Return codes as a tuple of levels, coarsest first; those of a single level may come as one tensor."""
+    return (codes,) if isinstance(codes, Tensor) else tuple(codes)
+
+
+def from_levels(levels: Sequence[Tensor]) -> Tensor | Levels:
+    """Return a single level as one tensor, and several as a tuple: what people are given."""
+    return levels[0] if len(levels) == 1 else tuple(levels)

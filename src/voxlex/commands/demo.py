@@ -1,0 +1,29 @@
+"""`voxlex demo`: the main job once, on the embedded phantom."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxlex.config import load_recipe, with_budget
+
+
+@dataclass(kw_only=True)
+class Demo:
+    """Do the main job once, on the embedded phantom: train, reconstruct, sample, report.
+
+    Attributes:
+        out: Run folder to make.
+        minutes: Time to train.
+        overwrite: Replace a run that is there.
+    """
+
+    out: Path = Path("runs/demo")
+    minutes: float = 4.5
+    overwrite: bool = False
+
+    def run(self) -> None:
+        """Train on the phantom."""
+        from voxlex.workflows.train import train
+
+        config = with_budget(load_recipe("demo"), minutes=self.minutes, steps=None)
+        folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite)
+        print(f"Now open {folder.report_file.resolve()}")

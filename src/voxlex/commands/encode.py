@@ -1,0 +1,34 @@
+"""`voxlex encode`: store scans as codes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxlex.commands.common import Run, Source
+
+
+@dataclass(kw_only=True)
+class Encode:
+    """Store scans as codes: one row a picture, or a slice of a volume.
+
+    Attributes:
+        run_folder: Run folder.
+        source: Folder or table of scans, single scan, prepared data set, or "phantom".
+        out: Parquet file to write, NAME.parquet.
+        overwrite: Replace a file that is there.
+    """
+
+    run_folder: Run
+    source: Source
+    out: Path
+    overwrite: bool = False
+
+    def run(self) -> None:
+        """Encode."""
+        from voxlex.vocabulary import load
+        from voxlex.workflows.codes import encode
+        from voxlex.workflows.source import open_for
+
+        vocabulary = load(self.run_folder)
+        dataset = open_for(vocabulary.config, self.source, whole=True)
+        count = encode(vocabulary, dataset, out=self.out, overwrite=self.overwrite)
+        print(f"codes of {count} images in {self.out}")

@@ -1,0 +1,43 @@
+"""`voxlex evaluate`: measure a vocabulary on images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from voxlex.commands.common import Run, Source
+
+
+@dataclass(kw_only=True)
+class Evaluate:
+    """Measure reconstructions, codebook, code rate and prior on images, and judge new images beside real ones.
+
+    Attributes:
+        run_folder: Run folder.
+        source: What it was trained on, or, with --split all, any folder or table of scans or prepared data set.
+        split: The images that training never saw, or all; new images are judged beside the former only.
+        samples: New images to draw and judge, if there are enough held-out ones; 0 for none.
+        features: What they are compared by: "default", which needs no weights, "inception", or a TorchScript file.
+        json: File for the figures.
+    """
+
+    run_folder: Run
+    source: Source
+    split: Literal["test", "all"] = "test"
+    samples: int = 128
+    features: str = "default"
+    json: Path | None = None
+
+    def run(self) -> None:
+        """Evaluate."""
+        from voxlex.vocabulary import load
+        from voxlex.workflows.evaluate import evaluate, show, write_json
+        from voxlex.workflows.source import open_for
+
+        vocabulary = load(self.run_folder)
+        dataset = open_for(vocabulary.config, self.source)
+        evaluation = evaluate(vocabulary, dataset, split=self.split, samples=self.samples, features=self.features)
+        show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
+        for warning in evaluation.warnings:
+            print(f"warning: {warning}")
+        if self.json:
+            write_json(self.json, evaluation.figures)

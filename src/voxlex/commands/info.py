@@ -1,0 +1,24 @@
+"""`voxlex info`: say what a run folder holds."""
+
+from dataclasses import dataclass
+
+from voxlex.commands.common import Run
+
+
+@dataclass(kw_only=True)
+class Info:
+    """Say what a run folder holds.
+
+    Attributes:
+        run_folder: Run folder.
+    """
+
+    run_folder: Run
+
+    def run(self) -> None:
+        """Print it."""
+        from rich.console import Console
+
+        from voxlex.workflows.info import info
+
+        info(self.run_folder, console=Console())

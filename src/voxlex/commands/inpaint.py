@@ -1,0 +1,54 @@
+"""`voxlex inpaint`: draw a region of a scan anew."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from voxlex.commands.common import Run, wanted
+
+
+@dataclass(kw_only=True)
+class Inpaint:
+    """Draw a region of a picture or a volume anew from the prior, given the rest: several draws, and where they differ.
+
+    Attributes:
+        run_folder: Run folder.
+        image: A picture; for a run of volumes a volume, such as a NIfTI file or the folder of a DICOM series.
+        mask: A picture or volume of the same grid, 0 (black) but where to draw.
+        out: Folder for the results, which have the grid and the grey values of the image.
+        count: How many draws.
+        condition: What the image is known to be, such as label=glioma.
+        temperature: Below 1 keeps to what is likely.
+        seed: The same seed gives the same images on the same machine.
+        overwrite: Write into a folder that is not empty; draws there that are not written anew are removed.
+    """
+
+    run_folder: Run
+    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    mask: Path
+    out: Path
+    count: int = 8
+    condition: tuple[str, ...] = ()
+    temperature: float = 1.0
+    seed: int = 0
+    overwrite: bool = False
+
+    def run(self) -> None:
+        """Inpaint."""
+        from voxlex.vocabulary import load
+        from voxlex.workflows.inpaint import inpaint
+
+        inpaint(
+            load(self.run_folder),
+            self.image,
+            mask=self.mask,
+            out=self.out,
+            count=self.count,
+            condition=wanted(self.condition),
+            temperature=self.temperature,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+        print(f"{self.count} draws in {self.out}")

@@ -1,0 +1,52 @@
+"""`voxlex train`: learn a vocabulary from images."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from voxlex.commands.common import Settings, Source, starting_point
+from voxlex.config import with_budget
+
+
+@dataclass(kw_only=True)
+class Train:
+    """Learn a vocabulary from images: an autoencoder, then a prior over its codes, then a report.
+
+    Attributes:
+        source: Folder of scans (searched recursively), table of scans, prepared data set, or "phantom".
+        out: Run folder to make.
+        recipe: Name of a recipe, or a YAML file; options given here change single settings of it. With --stage prior
+            only its prior is taken, with --resume nothing.
+        minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
+        steps: Steps to train each stage, instead of minutes.
+        stage: Train only the autoencoder, only the prior of a run that has an autoencoder, or all.
+        resume: Go on with the run where it stopped, with its own settings.
+        overwrite: Replace a run that is there; with --stage prior, only its prior.
+    """
+
+    source: Source
+    out: Path
+    recipe: str = "default"
+    minutes: Annotated[float | None, tyro.conf.arg(metavar="M")] = None
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    stage: Literal["autoencoder", "prior", "all"] = "all"
+    resume: bool = False
+    overwrite: bool = False
+    config: Settings = field(default_factory=starting_point.get)
+
+    def run(self) -> None:
+        """Train."""
+        from voxlex.workflows.train import train
+
+        config = with_budget(self.config, minutes=self.minutes, steps=self.steps)
+        folder = train(
+            self.source,
+            out=self.out,
+            config=config,
+            stage=self.stage,
+            resume=self.resume,
+            overwrite=self.overwrite,
+        )
+        print(f"report: {folder.report_file}")

@@ -1,0 +1,48 @@
+"""Code layouts: shapes, rates and refusals."""
+
+import pytest
+import torch
+
+from voxlex.codes import CodeLayout, from_levels, levels_of, rate_bpp
+from voxlex.errors import CodesError
+
+FINE = CodeLayout(num_embeddings=16, num_codebooks=2, grid=(4, 6))
+COARSE = CodeLayout(num_embeddings=4, grid=(2, 3))
+
+
+def test_a_layout_counts() -> None:
+    assert FINE.shape == (2, 4, 6)
+    assert (FINE.cells, FINE.codes_per_image, FINE.raw_bits) == (24, 48, 192.0)
+
+
+def test_rates_sum_over_levels() -> None:
+    assert rate_bpp([COARSE, FINE], pixels_per_image=96) == (6 * 2 + 192) / 96
+
+
+@pytest.mark.parametrize("wrong", [{"num_embeddings": 0}, {"num_codebooks": 0}, {"grid": ()}, {"grid": (4, 0)}])
+def test_an_empty_layout_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        CodeLayout(**({"num_embeddings": 2, "num_codebooks": 1, "grid": (2, 2)} | wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (torch.zeros(1, 1, 4, 6, dtype=torch.int64), r"\(b, 2, 4, 6\)"),
+        (torch.zeros(1, 2, 4, 6, dtype=torch.int32), "int64"),
+        (torch.zeros(0, 2, 4, 6, dtype=torch.int64), "at least one"),
+        (torch.full((1, 2, 4, 6), 16), r"\[0, 16\), got 16 to 16"),
+        (torch.full((1, 2, 4, 6), -1), r"got -1 to -1"),
+    ],
+)
+def test_codes_of_another_layout_are_refused(codes: torch.Tensor, message: str) -> None:
+    with pytest.raises(CodesError, match=message):
+        FINE.check(codes)
+
+
+def test_one_level_stays_one_tensor() -> None:
+    coarse, fine = torch.zeros(1, 1, 2, 3, dtype=torch.int64), torch.zeros(1, 2, 4, 6, dtype=torch.int64)
+    FINE.check(fine)
+    assert levels_of(fine) == (fine,)
+    assert from_levels(levels_of(fine)) is fine
+    assert from_levels([coarse, fine]) == (coarse, fine)
