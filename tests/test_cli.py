@@ -241,8 +241,8 @@ def test_a_damaged_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "autoencoder.safetensors: damaged" in refused(
         capsys, "sample", broken, "--count", "1", "--out", tmp_path / "o"
     )
-    (broken / "config.yaml").write_text("model: {quantizer: {}}")
-    assert "config.yaml: model.quantizer" in refused(capsys, "info", broken)
+    (broken / "config.yaml").write_text("model: {quantifier: {}}")
+    assert "config.yaml: model.quantifier" in refused(capsys, "info", broken)
 
 
 def test_sources_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
