@@ -55,9 +55,16 @@ def test_equals_brute_force(n: int, k: int, d: int, caution: float) -> None:
 
 
 @on_device
-def test_ties_go_to_the_lowest_index() -> None:
-    codebook = torch.randn(50, 8).repeat(4, 1)
-    assert torch.equal(search(codebook[:50], codebook), torch.arange(50))
+@pytest.mark.parametrize(("k", "d"), [(200, 8), (64, 64), (130, 17), (300, 200)])
+def test_of_equal_codewords_the_lowest_index_wins(monkeypatch: pytest.MonkeyPatch, k: int, d: int) -> None:
+    from voxlex.quantizers import search
+
+    monkeypatch.setattr(search, "fused_kernel_suits", lambda _: True)
+    different, of_index = torch.randn(k // 4, d), torch.randint(k // 4, (k,))
+    codebook = different[of_index]
+    first = (of_index.unsqueeze(1) == of_index).int().argmax(dim=1)
+    vectors = codebook + 0.01 * torch.randn(k, d)
+    assert torch.equal(search.nearest(vectors.to(DEVICE), codebook.to(DEVICE)).cpu(), first)
 
 
 @on_device

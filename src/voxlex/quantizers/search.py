@@ -55,7 +55,7 @@ def _search(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> In
 
 
 def _among_different(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
-    if _fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
+    if fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
         return search_triton.nearest(vectors, codebook)
     with _full_precision():
         if not search_int8.suits(vectors, codebook):
@@ -133,7 +133,7 @@ def _first_argmax(scores: Float[Tensor, "k n"]) -> Int64[Tensor, " n"]:
     return best_group * _GROUP + members.max(dim=0).indices
 
 
-def _fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
+def fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
     """Whether the vectors are on an NVIDIA GPU with TF32, and short enough for one to stay on the chip."""
     return (
         vectors.is_cuda
