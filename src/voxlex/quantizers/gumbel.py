@@ -94,7 +94,7 @@ class GumbelQuantizer(Quantizer):
         return Quantized(z_q=as_grid(mixed, z_e), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
-        """Return the most probable codeword of each cell."""
+        """Return the most probable codeword of each cell; of those with equal weights, the first."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             return self._most_probable(as_vectors(z_e.float())).view(z_e.shape[0], 1, *z_e.shape[2:])
