@@ -72,7 +72,7 @@ def has_exact_products() -> bool:
 
 @cache
 def _sums_do_not_saturate() -> bool:
-    """Without VNNI, or where oneDNN is told not to use it, a sum of two products may be cut off at 16 bits."""
+    """Whether products are exact; without VNNI, or where oneDNN is told not to use it, 16 bits hold a sum of two."""
     signs = torch.tensor([1, -1], dtype=torch.int8).repeat_interleave(32).unsqueeze(1)
     largest = (_LARGEST * signs).expand(-1, 64).contiguous()
     return torch.equal(torch._int_mm(largest, largest.t()), largest.int() @ largest.t().int())
