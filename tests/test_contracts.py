@@ -13,6 +13,8 @@ from voxlex.quantizers import Quantizer
 
 GRIDS = [(6, 5), (3, 4, 5)]
 DTYPES = [torch.float32, torch.bfloat16]
+FIXED = {"finite scalar", "lookup free", "lookup free, spherical"}
+"""Kinds whose codewords follow a rule."""
 
 
 @pytest.fixture(params=KINDS)
@@ -79,10 +81,30 @@ def test_the_losses_have_finite_gradients(quantizer: Quantizer) -> None:
         assert all(p.grad is None or p.grad.isfinite().all() for p in quantizer.parameters())
 
 
-def test_every_parameter_learns(quantizer: Quantizer) -> None:
+def train_a_step(quantizer: Quantizer) -> None:
+    """One step of gradient descent, if there is anything to descend on."""
+    parameters = list(quantizer.parameters())
     quantized = quantizer(latents((6, 5)).requires_grad_())
     ((quantized.z_q * torch.randn_like(quantized.z_q)).sum() + quantized.loss).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in quantizer.parameters())
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters)
+    if parameters:
+        torch.optim.SGD(parameters, lr=0.1).step()
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - FIXED))
+def test_every_parameter_gets_a_gradient_and_every_codebook_moves(quantizer: Quantizer) -> None:
+    quantizer(latents((6, 5)))  # codewords start
+    before = quantizer.codewords().clone()
+    train_a_step(quantizer)
+    assert (quantizer.codewords() != before).any(dim=2).any(dim=1).all()
+
+
+@pytest.mark.parametrize("kind", sorted(FIXED))
+def test_kinds_without_a_codebook_have_nothing_that_moves(quantizer: Quantizer) -> None:
+    before = {name: buffer.clone() for name, buffer in quantizer.named_buffers()}
+    train_a_step(quantizer)
+    assert not list(quantizer.parameters())
+    assert all(torch.equal(buffer, before[name]) for name, buffer in quantizer.named_buffers())
 
 
 def test_codes_and_codewords_are_in_range(quantizer: Quantizer) -> None:

@@ -70,11 +70,18 @@ def test_a_dead_codeword_comes_back_where_it_is_needed_and_stays_there(
 
 
 def test_a_revived_codeword_is_not_pulled_back_by_stale_sums() -> None:
-    codebook = ema()
-    codebook.learn(torch.randn(50, 2), torch.zeros(50, dtype=torch.int64))
-    codebook._place(torch.tensor([0]), torch.tensor([[5.0, 5.0]]))
-    codebook.learn(torch.full((4, 2), 6.0), torch.zeros(4, dtype=torch.int64))
-    torch.testing.assert_close(codebook.embeddings[0], torch.tensor([6.0, 6.0]))
+    codebook = ema(revival_threshold=0.1)
+    for _ in range(20):
+        codebook.learn(torch.randn(4, 2), torch.tensor([0, 0, 0, 0]))
+    place = torch.tensor([6.0, 6.0])
+    for _ in range(100):
+        codebook.learn(place.expand(4, 2), torch.tensor([1, 1, 1, 1]))
+        if torch.equal(codebook.embeddings[0], place):
+            break  # revived a moment ago
+    else:
+        pytest.fail("the codeword was not revived")
+    codebook.learn(torch.full((4, 2), 5.0), torch.tensor([0, 0, 0, 0]))
+    torch.testing.assert_close(codebook.embeddings[0], torch.tensor([5.0, 5.0]))
 
 
 @pytest.mark.parametrize("changes", [{"decay": 1.0}, {"decay": -0.1}, {"revival_threshold": 1.0}])

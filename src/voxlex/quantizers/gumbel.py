@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxlex.quantizers.base import Quantized, Quantizer
+from voxlex.quantizers.equals import first_of_equals
 from voxlex.quantizers.gradients import straight_through
 from voxlex.quantizers.grids import as_grid, as_vectors, look_up
 from voxlex.types import Codes, Latents
@@ -93,7 +94,7 @@ class GumbelQuantizer(Quantizer):
         return Quantized(z_q=as_grid(mixed, z_e), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
-        """Return the most probable codeword of each cell."""
+        """Return the most probable codeword of each cell; of those with equal weights, the first."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             return self._most_probable(as_vectors(z_e.float())).view(z_e.shape[0], 1, *z_e.shape[2:])
@@ -125,10 +126,11 @@ class GumbelQuantizer(Quantizer):
 
     @torch.no_grad()
     def _most_probable(self, vectors: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:
+        first = first_of_equals(torch.cat([self.to_logits.weight, self.to_logits.bias.unsqueeze(1)], dim=1))
         if torch.compiler.is_compiling():
-            return self._logits(vectors).argmax(dim=1)  # the number of tiles would fix the batch size of the graph
+            return first[self._logits(vectors).argmax(dim=1)]  # tiles would fix the batch size of the graph
         rows = max(_TILE_ELEMENTS // self.num_embeddings, 1)
-        return torch.cat([self._logits(tile).argmax(dim=1) for tile in vectors.split(rows)])
+        return first[torch.cat([self._logits(tile).argmax(dim=1) for tile in vectors.split(rows)])]
 
     def _sample(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n d"]:
         noise = -torch.empty_like(logits).exponential_().log()

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.quantizers import search_int8
+from voxlex.quantizers.equals import first_of_equals
 
 _TILE_ELEMENTS = 2**19
 """Scores held at a time on a CPU: 2 MiB of float32, which stays in the cores' caches."""
@@ -24,9 +25,9 @@ _GROUP = 32
 def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
     """Return the index of the codeword at the smallest Euclidean distance from each vector.
 
-    Computed in float32 under any autocast; only distances that float32 cannot tell apart may change places. Ties go to
-    the lowest index. Where an input is not finite, or so large that its square overflows float32 (beyond about 1e18),
-    the index is arbitrary, but in range.
+    Computed in float32 under any autocast; only distances that float32 cannot tell apart may change places. Of equal
+    codewords the lowest index is returned, on every processor. Where an input is not finite, or so large that its
+    square overflows float32 (beyond about 1e18), the index is arbitrary, but in range.
 
     Raises:
         ValueError: If the codebook is empty, or its codewords are not as long as the vectors.
@@ -46,15 +47,23 @@ def _search(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> In
         return torch.empty(0, dtype=torch.int64, device=vectors.device)
     with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
         vectors, codebook = _centred(vectors, codebook)
-        if _fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
-            return search_triton.nearest(vectors, codebook)
-        with _full_precision():
-            if not search_int8.suits(vectors, codebook):
-                return _in_tiles(vectors, codebook)
-            codes, crowded = search_int8.nearest(vectors, codebook)
-            for span in crowded:
-                codes[span] = _in_tiles(vectors[span], codebook)
-            return codes
+        first = first_of_equals(codebook)
+        different = (first == torch.arange(len(first), device=first.device)).nonzero().squeeze(1)
+        if len(different) == len(codebook):
+            return _among_different(vectors, codebook)
+        return different[_among_different(vectors, codebook[different])]
+
+
+def _among_different(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+    if fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
+        return search_triton.nearest(vectors, codebook)
+    with _full_precision():
+        if not search_int8.suits(vectors, codebook):
+            return _in_tiles(vectors, codebook)
+        codes, crowded = search_int8.nearest(vectors, codebook)
+        for span in crowded:
+            codes[span] = _in_tiles(vectors[span], codebook)
+        return codes
 
 
 @contextmanager
@@ -82,7 +91,7 @@ def _(vectors: Tensor, codebook: Tensor) -> Tensor:
 def _in_plain_operations(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
     """The search in operations that an exported graph can carry to where there is no voxlex; it holds all scores."""
     vectors, codebook = _centred(vectors, codebook)
-    return torch.addmm(_bias(codebook), vectors, codebook.t()).argmax(dim=1)
+    return first_of_equals(codebook)[torch.addmm(_bias(codebook), vectors, codebook.t()).argmax(dim=1)]
 
 
 def _centred(
@@ -124,7 +133,7 @@ def _first_argmax(scores: Float[Tensor, "k n"]) -> Int64[Tensor, " n"]:
     return best_group * _GROUP + members.max(dim=0).indices
 
 
-def _fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
+def fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
     """Whether the vectors are on an NVIDIA GPU with TF32, and short enough for one to stay on the chip."""
     return (
         vectors.is_cuda

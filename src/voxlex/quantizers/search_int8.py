@@ -6,6 +6,7 @@ the best one by more than that cannot be the nearest; the few others are scored 
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -46,14 +47,35 @@ class _Screening(NamedTuple):
 
 
 def suits(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> bool:
-    """Whether the processor has exact 8-bit dot products (VNNI), and products take most of the time of a search."""
+    """Whether there are exact 8-bit dot products, and products take most of the time of a search."""
     return (
         vectors.device.type == "cpu"
-        and torch.cpu._is_vnni_supported()
         and vectors.shape[1] >= 32
         and len(codebook) >= 4096
         and len(vectors) >= 256
+        and has_exact_products()
     )
+
+
+def has_exact_products() -> bool:
+    """Whether PyTorch multiplies matrices of 8-bit integers, the processor is quick at it (VNNI), and sums are exact.
+
+    PyTorch does not promise any of the functions that tell.
+    """
+    return (
+        hasattr(torch, "_int_mm")
+        and hasattr(torch.cpu, "_is_vnni_supported")
+        and torch.cpu._is_vnni_supported()
+        and _sums_do_not_saturate()
+    )
+
+
+@cache
+def _sums_do_not_saturate() -> bool:
+    """Whether products are exact; without VNNI, or where oneDNN is told not to use it, 16 bits hold a sum of two."""
+    signs = torch.tensor([1, -1], dtype=torch.int8).repeat_interleave(32).unsqueeze(1)
+    largest = (_LARGEST * signs).expand(-1, 64).contiguous()
+    return torch.equal(torch._int_mm(largest, largest.t()), largest.int() @ largest.t().int())
 
 
 def _screening(
@@ -108,7 +130,7 @@ def _digits(levels: Float[Tensor, " k"], columns: int) -> Int8[Tensor, "k c"]:
 
 
 def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> tuple[Int64[Tensor, " n"], list[slice]]:
-    """Return the index of the codeword nearest to each vector, as `voxlex.quantizers.search.nearest` does.
+    """Return the index of the codeword nearest to each vector, where all codewords are different.
 
     Also returns the rows to search in another way, because 8 bits leave too many codewords there; theirs are not set.
     """

@@ -21,7 +21,7 @@ _ROUNDING = 2.0**-20
 def nearest(
     vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], *, caution: float = 1.0
 ) -> Int64[Tensor, " n"]:
-    """Return the index of the codeword nearest to each vector, as `voxlex.quantizers.search.nearest` does.
+    """Return the index of the codeword nearest to each vector, where all codewords are different.
 
     Every vector takes the fastest pass. Where its best score leads all others by more than the pass can err, no exact
     score could overtake it; the other vectors take the next pass.
