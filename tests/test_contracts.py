@@ -1,4 +1,4 @@
-"""What every quantiser promises, whatever its kind, in two and three dimensions, in float32 and bfloat16."""
+"""What every quantizer promises, whatever its kind, in two and three dimensions, in float32 and bfloat16."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def latents(grid: tuple[int, ...], dtype: torch.dtype = torch.float32, batch: in
 
 
 def trained(quantizer: Quantizer, grid: tuple[int, ...] = (6, 5)) -> Quantizer:
-    """Let a quantiser see a few batches, then put it into eval mode."""
+    """Let a quantizer see a few batches, then put it into eval mode."""
     for _ in range(3):
         quantizer(latents(grid))
     return quantizer.eval()
@@ -48,7 +48,7 @@ def unchanged(module: nn.Module, before: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize("grid", GRIDS, ids=("2D", "3D"))
 @pytest.mark.parametrize("dtype", DTYPES, ids=("float32", "bfloat16"))
-def test_decoding_the_codes_gives_the_quantised_latents_exactly(
+def test_decoding_the_codes_gives_the_quantized_latents_exactly(
     quantizer: Quantizer, grid: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     z_e = latents(grid, dtype)

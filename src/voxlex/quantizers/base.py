@@ -1,4 +1,4 @@
-"""The contract of every quantiser: latents in, their quantised form and its codes out."""
+"""The contract of every quantizer: latents in, their quantized form and its codes out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from voxlex.types import Codes, Latents
 
 
 class Quantized(NamedTuple):
-    """What a quantiser makes of a batch of latents.
+    """What a quantizer makes of a batch of latents.
 
     Attributes:
-        z_q: The quantised latents; gradients reach the encoder through them.
+        z_q: The quantized latents; gradients reach the encoder through them.
         codes: The index of the codeword taken from each codebook in each cell.
         losses: Named, weighted loss terms; each is a mean, so none of them depends on the batch size.
     """
@@ -32,7 +32,7 @@ class Quantized(NamedTuple):
 
 
 class Quantizer(nn.Module, ABC):
-    """Base of all quantisers; any number of spatial dimensions.
+    """Base of all quantizers; any number of spatial dimensions.
 
     In eval mode `forward` changes no state and `decode(forward(z_e).codes)` equals `forward(z_e).z_q` exactly.
 
@@ -62,7 +62,7 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; in training mode this also lets the codebook learn from them."""
+        """Quantize latents; in training mode this also lets the codebook learn from them."""
 
     @abstractmethod
     def encode(self, z_e: Latents) -> Codes:
@@ -87,13 +87,13 @@ class Quantizer(nn.Module, ABC):
     def continuous(self, z_e: Latents) -> Latents:
         """Return what the decoder would get if nothing were rounded: latents with the bounds of `z_q`, differentiable.
 
-        An encoder and decoder that train on these first are at home on the quantiser's ground when rounding begins.
+        An encoder and decoder that train on these first are at home on the quantizer's ground when rounding begins.
         """
         self.check_latents(z_e)
         return z_e
 
     def anneal(self, progress: float) -> None:
-        """Follow a schedule over training, if the quantiser has one.
+        """Follow a schedule over training, if the quantizer has one.
 
         Args:
             progress: Share of the training that is done, from 0 to 1.

@@ -1,4 +1,4 @@
-"""Finite scalar quantisation: a grid of levels instead of a codebook."""
+"""Finite scalar quantization: a grid of levels instead of a codebook."""
 
 import math
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class FiniteScalarQuantizer(Quantizer):
         self.register_buffer("basis", torch.tensor([1, *levels[:-1]]).cumprod(dim=0), persistent=False)
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; the gradient of `z_q` is that of the bounded values."""
+        """Quantize latents; the gradient of `z_q` is that of the bounded values."""
         self.check_latents(z_e)
         bounded = self._bound(z_e)
         indices = self._round(bounded)

@@ -10,7 +10,7 @@ from torch import Tensor
 from voxlex.types import Latents
 
 Gradient = Literal["straight_through", "rotation"]
-"""The estimators, by the names that quantisers and recipes call them."""
+"""The estimators, by the names that quantizers and recipes call them."""
 
 
 def straight_through(z_e: Latents, z_q: Latents) -> Latents:

@@ -1,4 +1,4 @@
-"""Grouped quantisation: each part of a latent vector has a codebook of its own."""
+"""Grouped quantization: each part of a latent vector has a codebook of its own."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from voxlex.types import Codes, Latents
 
 
 class GroupedQuantizer(Quantizer):
-    """Product quantisation (Jégou et al., 2011): a latent is cut into groups of channels, each quantised by itself.
+    """Product quantization (Jégou et al., 2011): a latent is cut into groups of channels, each quantized by itself.
 
     With q groups of K codewords a cell takes one of K^q values, while only q·K codewords are searched and learnt.
 
@@ -23,7 +23,7 @@ class GroupedQuantizer(Quantizer):
     ```
 
     Args:
-        groups: A quantiser of one codebook for each group, all of the same K and d; d is a group's share of the latent.
+        groups: A quantizer of one codebook for each group, all of the same K and d; d is a group's share of the latent.
 
     Raises:
         ValueError: If the groups do not fit each other.
@@ -39,7 +39,7 @@ class GroupedQuantizer(Quantizer):
         self.groups = nn.ModuleList(groups)
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise each group of channels; in training mode the codebooks also learn."""
+        """Quantize each group of channels; in training mode the codebooks also learn."""
         passes = [group(part) for group, part in self._parts(z_e)]
         return Quantized(
             z_q=torch.cat([quantized.z_q for quantized in passes], dim=1),

@@ -1,4 +1,4 @@
-"""Gumbel quantisation: codewords are sampled, and the sample is relaxed so that gradients pass."""
+"""Gumbel quantization: codewords are sampled, and the sample is relaxed so that gradients pass."""
 
 import math
 

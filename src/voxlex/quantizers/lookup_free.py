@@ -1,4 +1,4 @@
-"""Lookup-free quantisation: a code is the signs of a latent vector."""
+"""Lookup-free quantization: a code is the signs of a latent vector."""
 
 import math
 
@@ -78,7 +78,7 @@ class LookupFreeQuantizer(Quantizer):
         self.register_buffer("places", torch.arange(num_bits - 1, -1, -1), persistent=False)
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; the gradient passes the signs straight through."""
+        """Quantize latents; the gradient passes the signs straight through."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = self._normalize(z_e)

@@ -25,7 +25,7 @@ def entropy_loss(
     Args:
         vectors: Latents, with gradient.
         codewords: The codebook, with gradient if it learns by the loss.
-        variance: σ² of each element; the quantiser's mean squared error.
+        variance: σ² of each element; the quantizer's mean squared error.
     """
     rows = max(_TILE_ELEMENTS // len(codewords), 1)
     temperature = 2 * processes.mean(variance.detach()).clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""Residual quantisation: each stage quantises what the stages before it left over."""
+"""Residual quantization: each stage quantizes what the stages before it left over."""
 
 from collections.abc import Sequence
 
@@ -26,8 +26,8 @@ class ResidualQuantizer(Quantizer):
     The gradient passes the sum once. Where each stage passes it instead, as is common, the encoder gets it `q` times.
 
     Args:
-        stages: A quantiser of one codebook for each stage, all of the same K and d; or one that all stages share.
-        num_codebooks: Number of stages, q; by default one for each quantiser.
+        stages: A quantizer of one codebook for each stage, all of the same K and d; or one that all stages share.
+        num_codebooks: Number of stages, q; by default one for each quantizer.
         gradient: How it passes the sum, `"straight_through"` or `"rotation"`; see `gradients`.
         dropout: Share of training examples that stop after a random number of stages, so that the first codes alone
             can be decoded as well (SoundStream, section III-C).
@@ -58,7 +58,7 @@ class ResidualQuantizer(Quantizer):
         self.dropout = dropout
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents stage by stage; in training mode the codebooks also learn."""
+        """Quantize latents stage by stage; in training mode the codebooks also learn."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = z_e.float()

@@ -64,7 +64,7 @@ class SimVQ(Quantizer):
         self.offset = nn.Parameter(torch.zeros(embedding_dim))
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; in training mode the codebook also starts."""
+        """Quantize latents; in training mode the codebook also starts."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = z_e.float()

@@ -1,4 +1,4 @@
-"""What quantisers that are made of other quantisers ask of them."""
+"""What quantizers that are made of other quantizers ask of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -14,13 +14,13 @@ def check_alike(parts: Sequence[Quantizer]) -> None:
     shapes = {(part.num_embeddings, part.embedding_dim, part.num_codebooks) for part in parts}
     if len(shapes) != 1 or next(iter(shapes))[2] != 1:
         raise ValueError(
-            "expected quantisers of one codebook each and of the same num_embeddings and embedding_dim, "
+            "expected quantizers of one codebook each and of the same num_embeddings and embedding_dim, "
             f"got (num_embeddings, embedding_dim, num_codebooks) {sorted(shapes)}"
         )
 
 
 def quantizers(modules: nn.ModuleList) -> list[Quantizer]:
-    """Return the modules of a list as the quantisers that they are."""
+    """Return the modules of a list as the quantizers that they are."""
     return [cast(Quantizer, module) for module in modules]
 
 

@@ -1,4 +1,4 @@
-"""Vector quantisation: the quantiser of the VQ-VAE."""
+"""Vector quantization: the quantizer of the VQ-VAE."""
 
 from typing import Literal
 
@@ -89,7 +89,7 @@ class VectorQuantizer(Quantizer):
         )
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; in training mode the codebook also starts, learns and revives."""
+        """Quantize latents; in training mode the codebook also starts, learns and revives."""
         with torch.autocast(z_e.device.type, enabled=False):
             latents = self.continuous(z_e.float())
             vectors = as_vectors(latents)
