@@ -96,7 +96,7 @@ def test_real_images_are_near_their_floor():
     assert figure("real", "swd") < 2 * figure("real", "swd_floor")
     assert figure("real", "frechet") < 2 * figure("real", "frechet_floor")
     assert figure("real", "coverage") > figure("real", "coverage_floor") - 0.15
-    assert abs(figure("real", "ms_ssim") - figure("real", "ms_ssim_floor")) < 0.05
+    assert abs(figure("real", "ms_ssim") - figure("real", "ms_ssim_floor")) < 0.1
     assert figure("shuffled", "c2st_p_value") < 1e-6
 
 
