@@ -391,11 +391,28 @@ def test_an_unwritable_place(scans: Path, tmp_path: Path, capsys: pytest.Capture
     assert "cannot be made" in refused(capsys, "train", scans, "--out", tmp_path / "o")
 
 
-def test_a_full_disk_is_named(run: Path, scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    said = refused(capsys, "evaluate", run, scans, "--json", "/dev/full/figures.json")
-    assert "/dev/full" in said
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of a file has no limit to set here")
+@pytest.mark.parametrize("command", ["evaluate", "encode", "sample"])
+def test_a_disk_that_takes_no_more_is_named(
+    command: str, run: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    out, arguments = {
+        "evaluate": ("figures.json", [run, scans, "--samples", "0", "--json"]),
+        "encode": ("codes.parquet", [run, scans, "--out"]),
+        "sample": ("samples", [run, "--count", "1", "--out"]),
+    }[command]
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, usual[1]))  # the system refuses the rest of every file
+    try:
+        said = refused(capsys, command, *arguments, tmp_path / out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert out in said
+    assert "cannot be written" in said
+    assert "File too large" in said
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_debug_shows_where(tmp_path: Path) -> None:
