@@ -6,10 +6,8 @@ A setting goes to both, unless its name begins with `encoder_` or `decoder_`.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from voxlex.config.defaults import defaults_of
-from voxlex.config.settings import Count, Kind, Settings, by_default
+from voxlex.config.settings import ByKind, Count, Kind, Settings
 
 _ENCODER = defaults_of("models/autoencoder.py", "Encoder")
 _DECODER = defaults_of("models/autoencoder.py", "Decoder")
@@ -67,6 +65,4 @@ class PaperNetworkConfig(NetworkSettings):
     block_width: Count = _PAPER.block_width
 
 
-NetworkConfig = Annotated[
-    ResidualNetworkConfig | PaperNetworkConfig, Field(discriminator="kind"), by_default("residual")
-]
+NetworkConfig = Annotated[ResidualNetworkConfig | PaperNetworkConfig, ByKind("residual")]

@@ -4,7 +4,7 @@ These settings are also used without a configuration, by commands and from Pytho
 are made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from voxlex.config.settings import Count, NotNegative, Part, Positive, Settings, unfit
@@ -41,7 +41,7 @@ class PhantomOptions(Settings):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        validated(self, under="phantom")
+        _validate(self, "phantom")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SliceOptions(Settings):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        validated(self, under="slices")
+        _validate(self, "slices")
 
     def check(self) -> None:
         """Raise an error if the range is empty, or if slices are chosen in two ways."""
@@ -73,3 +73,9 @@ class SliceOptions(Settings):
             raise unfit("highest", expected=f"at least lowest, {self.lowest:g}", got=f"{self.highest:g}")
         if self.count is not None and self.every_mm is not None:
             raise unfit("count", expected="none beside every_mm", got=self.count)
+
+
+def _validate(options: Settings, name: str) -> None:
+    # Defaults are made for every `--help`, and need no validator.
+    if any(getattr(options, field.name) != field.default for field in fields(options)):
+        validated(options, under=name)

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from voxlex.config.defaults import defaults_of
-from voxlex.config.settings import Count, Kind, Settings, Share, by_default
+from voxlex.config.settings import ByKind, Count, Kind, Settings, Share
 
 _PRIOR = defaults_of("priors/base.py", "Prior")
 _PIXELCNN = defaults_of("priors/pixelcnn.py", "GatedPixelCNN")
@@ -94,6 +92,5 @@ class MaskedPriorConfig(PriorSettings):
 
 PriorConfig = Annotated[
     PixelCNNConfig | TransformerPriorConfig | MaskedPriorConfig,
-    Field(discriminator="kind"),
-    by_default("transformer"),
+    ByKind("transformer"),
 ]

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Ge, Interval
 
 from voxlex.config.defaults import defaults_of
-from voxlex.config.settings import Count, Kind, NotNegative, Part, Positive, Settings, Share, by_default
+from voxlex.config.settings import ByKind, Count, Kind, NotNegative, Part, Positive, Settings, Share
 
 Gradient = Literal["straight_through", "rotation"]
 
@@ -122,7 +122,7 @@ class FiniteScalarQuantizerConfig(QuantizerSettings):
     """
 
     kind: Kind[Literal["finite_scalar"]] = "finite_scalar"
-    levels: tuple[Annotated[int, Field(ge=2)], ...] = _FINITE_SCALAR.levels
+    levels: tuple[Annotated[int, Ge(2)], ...] = _FINITE_SCALAR.levels
 
     @property
     def embedding_dim(self) -> int:
@@ -144,7 +144,7 @@ class LookupFreeQuantizerConfig(QuantizerSettings):
     """
 
     kind: Kind[Literal["lookup_free"]] = "lookup_free"
-    num_bits: Annotated[int, Field(ge=1, le=24)] = _LOOKUP_FREE.num_bits
+    num_bits: Annotated[int, Interval(ge=1, le=24)] = _LOOKUP_FREE.num_bits
     spherical: bool = _LOOKUP_FREE.spherical
     entropy_weight: NotNegative = _LOOKUP_FREE.entropy_weight
     diversity_weight: NotNegative = _LOOKUP_FREE.diversity_weight
@@ -208,6 +208,5 @@ QuantizerConfig = Annotated[
     | LookupFreeQuantizerConfig
     | SimVQConfig
     | GumbelQuantizerConfig,
-    Field(discriminator="kind"),
-    by_default("vector"),
+    ByKind("vector"),
 ]

@@ -1,17 +1,25 @@
-"""What all settings have in common: known names, ranges, a `kind` where there is a choice, and what must fit."""
+"""What all settings have in common: known names, ranges, a `kind` where there is a choice, and what must fit.
+
+The validator, pydantic, is imported when there is something to validate: `voxlex --help` is quicker without.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_args
 
 import tyro
-from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from annotated_types import Ge, Gt, Interval
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Part = Annotated[float, Field(ge=0, le=1)]
+if TYPE_CHECKING:
+    from pydantic import ConfigDict, GetCoreSchemaHandler
+    from pydantic_core import CoreSchema, PydanticCustomError
+
+Count = Annotated[int, Ge(1)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Interval(ge=0, lt=1)]
+Part = Annotated[float, Interval(ge=0, le=1)]
 
 K = TypeVar("K")
 Kind = Annotated[K, tyro.conf.arg(metavar="KIND")]
@@ -22,13 +30,15 @@ Kind = Annotated[K, tyro.conf.arg(metavar="KIND")]
 class Settings:
     """Misspelt names are errors, and so are values of another type or out of range, and numbers that are not finite."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
+    __pydantic_config__: ClassVar[ConfigDict] = {"allow_inf_nan": False}
 
     def check(self) -> None:
         """Raise an error, by `unfit`, if the settings do not fit together; each is valid on its own."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import PydanticCustomError, core_schema
+
         def names_known(content: Any) -> Any:
             known = [field.name for field in fields(source)]
             for name in content if isinstance(content, dict) else ():
@@ -45,16 +55,26 @@ class Settings:
         return core_schema.no_info_before_validator_function(names_known, inner)
 
 
+class ByKind:
+    """Annotation of a union of settings: `kind` chooses among them, and settings without it are of one kind."""
+
+    def __init__(self, default: str) -> None:
+        self.default = default
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        def with_kind(content: Any) -> Any:
+            return {"kind": self.default} | content if isinstance(content, dict) else content
+
+        choices = {settings.kind: handler.generate_schema(settings) for settings in get_args(source)}
+        union = core_schema.tagged_union_schema(choices, discriminator="kind")
+        return core_schema.no_info_before_validator_function(with_kind, union)
+
+
 def unfit(key: str, *, expected: str, got: object) -> PydanticCustomError:
     """Return the error for `Settings.check` to raise: the setting, what was expected of it, and what came."""
+    from pydantic_core import PydanticCustomError
+
     context = {"key": key, "expected": expected, "got": str(got)}
     return PydanticCustomError("unfit", "expected {expected}, got {got}", context)
-
-
-def by_default(kind: str) -> BeforeValidator:
-    """Return what gives settings without a `kind` this one, for `Field(discriminator="kind")` to choose by."""
-
-    def with_kind(content: Any) -> Any:
-        return {"kind": kind} | content if isinstance(content, dict) else content
-
-    return BeforeValidator(with_kind)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import Field
+from annotated_types import Ge, Interval
 
 from voxlex.config.settings import Count, NotNegative, Part, Positive, Settings, Share
 
@@ -107,7 +107,7 @@ class PriorStageConfig(StageConfig):
 
     weight_decay: NotNegative = 0.0
     betas: tuple[Share, Share] = (0.9, 0.95)
-    variations: Annotated[int, Field(ge=0)] = 0
+    variations: Annotated[int, Ge(0)] = 0
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(degrees=6.0, scale=0.08))
 
 
@@ -130,7 +130,7 @@ class TrainingConfig(Settings):
     minutes: Positive | None = 10.0
     steps: Count | None = None
     prior_share: Share = 0.4
-    seed: Annotated[int, Field(ge=0, lt=2**32), tyro.conf.arg(aliases=("--seed",))] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32), tyro.conf.arg(aliases=("--seed",))] = 0
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"

@@ -1,16 +1,19 @@
 """The one validator: from plain values to settings, or an error that says what was expected of which setting."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import asdict
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from voxlex.config.settings import Settings
 from voxlex.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
 
 S = TypeVar("S", bound=Settings)
 
@@ -49,6 +52,8 @@ def parse(settings: type[S], content: Any, *, where: str, under: str = "") -> S:
     Raises:
         ConfigError: If a name is unknown, or a value of the wrong type or out of range; names `where` and the setting.
     """
+    from pydantic import ValidationError
+
     kind: Any = settings  # to mypy, a type variable cannot be a key of the cache
     try:
         return _adapter(kind).validate_python({} if content is None else content)
@@ -81,6 +86,8 @@ def one_of(choices: list[str], got: object, *, expected: str = "expected one of"
 
 @cache
 def _adapter(settings: Any) -> TypeAdapter:
+    from pydantic import TypeAdapter
+
     return TypeAdapter(settings)
 
 
