@@ -239,7 +239,9 @@ def test_a_phantom_that_makes_no_sense_cannot_be_asked_for(options: dict) -> Non
         PhantomOptions(**options)
 
 
-@pytest.mark.parametrize("options", [{"highest": 0.1}, {"highest": 1.5}, {"count": 0}, {"count": 2, "every_mm": 3.0}])
+@pytest.mark.parametrize(
+    "options", [{"highest": 0.1}, {"highest": 1.5}, {"count": 0}, {"every_mm": 0.0}, {"count": 2, "every_mm": 3.0}]
+)
 def test_slices_that_make_no_sense_cannot_be_asked_for(options: dict) -> None:
     with pytest.raises(ConfigError, match=rf"slices\.{next(iter(options))}: expected"):
         SliceOptions(**options)

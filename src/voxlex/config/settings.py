@@ -12,7 +12,7 @@ import tyro
 from annotated_types import Ge, Gt, Interval
 
 if TYPE_CHECKING:
-    from pydantic import ConfigDict, GetCoreSchemaHandler
+    from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema, PydanticCustomError
 
 Count = Annotated[int, Ge(1)]
@@ -30,7 +30,7 @@ Kind = Annotated[K, tyro.conf.arg(metavar="KIND")]
 class Settings:
     """Misspelt names are errors, and so are values of another type or out of range, and numbers that are not finite."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = {"allow_inf_nan": False}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
 
     def check(self) -> None:
         """Raise an error, by `unfit`, if the settings do not fit together; each is valid on its own."""

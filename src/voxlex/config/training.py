@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 import tyro
 from annotated_types import Ge, Interval
 
+from voxlex.config.defaults import defaults_of
 from voxlex.config.settings import Count, NotNegative, Part, Positive, Settings, Share
+
+_AUGMENTATION = defaults_of("training/augmentation.py", "Augmentation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,7 @@ class StageConfig(Settings):
     Attributes:
         batch_size: Number of images in a step, on each device.
         learning_rate: Peak of AdamW's learning rate.
-        weight_decay: Weight decay of kernels and matrices; biases and norms have none.
+        weight_decay: Weight decay of kernels and matrices; biases, embeddings and codebooks have none.
         betas: Decay rates of AdamW's two running averages, from 0 to below 1.
         warmup: Share of the budget in which the learning rate rises, from 0 to below 1; then it falls along a cosine.
         gradient_clip: Norm above which gradients are scaled down.
@@ -61,11 +64,11 @@ class AugmentConfig(Settings):
         bias: Largest coefficient of the polynomial that shades an image.
     """
 
-    flip: Part = 0.0
-    degrees: NotNegative = 0.0
-    scale: Share = 0.0
-    gamma: NotNegative = 0.0
-    bias: NotNegative = 0.0
+    flip: Part = _AUGMENTATION.flip
+    degrees: NotNegative = _AUGMENTATION.degrees
+    scale: Share = _AUGMENTATION.scale
+    gamma: NotNegative = _AUGMENTATION.gamma
+    bias: NotNegative = _AUGMENTATION.bias
 
     @property
     def active(self) -> bool:
