@@ -72,7 +72,7 @@ def test_large_volumes_go_through_in_tiles(run: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model.spatial-dims", "2"], "data.spacing_mm: goes with model.spatial_dims 3"),
+        (["--model.spatial-dims", "2"], "data.spacing_mm: expected none with model.spatial_dims 2"),
         (["--training.autoencoder.patch-size", "10"], "patch_size: expected a multiple of 4"),
         (["--training.autoencoder.patch-size", "8"], "expected at least 16"),
         (["--training.autoencoder.patch-size", "32"], "up to data.size 24"),

@@ -12,8 +12,8 @@ def assign(codebook: Codebook, vectors: Tensor) -> Tensor:
     return nearest(vectors, codebook.codewords())
 
 
-def ema(**changes: float) -> EMACodebook:
-    settings = {"decay": 0.9, "revival_threshold": 0.0} | changes
+def ema(**changes: object) -> EMACodebook:
+    settings = {"start": "data", "decay": 0.9, "revival_threshold": 0.0} | changes
     return EMACodebook(num_embeddings=4, embedding_dim=2, **settings)
 
 
@@ -60,7 +60,7 @@ def test_starts_with_fewer_vectors_than_codewords() -> None:
 def test_a_dead_codeword_comes_back_where_it_is_needed_and_stays_there(
     kind: type[EMACodebook | LearnedCodebook],
 ) -> None:
-    codebook = kind(num_embeddings=2, embedding_dim=1, decay=0.9, revival_threshold=0.1)
+    codebook = kind(num_embeddings=2, embedding_dim=1, start="data", decay=0.9, revival_threshold=0.1)
     codebook.start(torch.zeros(8, 1))
     vectors = torch.tensor([[0.0], [0.01], [0.0], [9.0]])
     for _ in range(60):

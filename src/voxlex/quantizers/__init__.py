@@ -9,7 +9,19 @@ from voxlex.quantizers.residual import ResidualQuantizer
 from voxlex.quantizers.sim_vq import SimVQ
 from voxlex.quantizers.vector import VectorQuantizer
 
+QUANTIZERS: dict[str, type[Quantizer]] = {
+    "vector": VectorQuantizer,
+    "residual": ResidualQuantizer,
+    "grouped": GroupedQuantizer,
+    "finite_scalar": FiniteScalarQuantizer,
+    "lookup_free": LookupFreeQuantizer,
+    "sim_vq": SimVQ,
+    "gumbel": GumbelQuantizer,
+}
+"""Every quantizer by its kind."""
+
 __all__ = [
+    "QUANTIZERS",
     "FiniteScalarQuantizer",
     "GroupedQuantizer",
     "GumbelQuantizer",

@@ -54,9 +54,9 @@ class Codebook(nn.Module, ABC):
         num_embeddings: int,
         embedding_dim: int,
         unit: bool = False,
-        start: Start = "data",
-        decay: float = 0.99,
-        revival_threshold: float = 0.05,
+        start: Start,
+        decay: float,
+        revival_threshold: float,
     ) -> None:
         super().__init__()
         for name, value in (("decay", decay), ("revival_threshold", revival_threshold)):

@@ -56,7 +56,7 @@ class GumbelQuantizer(Quantizer):
         num_embeddings: int = 1024,
         embedding_dim: int = 8,
         temperature: float = 1.0,
-        final_temperature: float = 1 / 16,
+        final_temperature: float = 0.0625,
         kl_weight: float = 5e-4,
         hard: bool = False,
     ) -> None:
