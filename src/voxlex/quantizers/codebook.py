@@ -17,7 +17,10 @@ Start = Literal["data", "kmeans"]
 _KMEANS_ITERATIONS = 10
 
 _GRACE_USES = 16
-"""A codeword is not revived before this many steps, nor before average use would have used it this often."""
+"""Number of uses that a new codeword is given time for.
+
+It can be revived only after this many steps, and only after enough steps for this many uses at the average rate.
+"""
 
 
 class Codebook(nn.Module, ABC):
@@ -109,7 +112,7 @@ class Codebook(nn.Module, ABC):
             self._place(dead, _draw(distances, vectors, len(dead)))
 
     def _dead(self, mean_count: Float[Tensor, ""]) -> Tensor:
-        """Return which codewords are used too little; this corrects the bias of the running average."""
+        """Return which codewords are used too little, by a running average that is corrected for its bias."""
         usage = self.usage / (1 - self.decay**self.age)
         grace = _GRACE_USES * (1 / mean_count).clamp(min=1)
         return (usage < self.revival_threshold * mean_count) & (self.age >= grace)

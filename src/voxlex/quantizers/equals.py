@@ -14,7 +14,7 @@ _KEYED_ELEMENTS = 2**16
 
 
 def first_of_equals(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:
-    """Return the index of the first row that equals each row in float32. 0 and −0 are equal.
+    """Return, for each row, the index of the first row that is equal in float32. 0 and −0 are equal.
 
     For rows that are not finite, it is undefined whether they count as equal. Their index is never above their own.
     """

@@ -81,9 +81,9 @@ def memorisation_figures(distances: Float[Tensor, " n"], held_out: Float[Tensor,
 
     The figures are shares from 0 to 1:
 
-    - `copies`: near copies, by `COPY_FRACTION`. - `closer_than_p1`, `closer_than_p5`, `closer_than_median`: images that
-    are closer than the closest 1 %, 5 % and half
-      of the held-out images. They are 0.01, 0.05 and 0.5 if nothing is copied.
+    - `copies`: near copies, by `COPY_FRACTION`.
+    - `closer_than_p1`, `closer_than_p5`, `closer_than_median`: images that are closer than the closest 1 %, 5 % and
+      half of the held-out images. They are 0.01, 0.05 and 0.5 if nothing is copied.
     - `memorisation_auc`: the probability that an image is closer than a held-out image. It is 0.5 if nothing is copied,
       and 1 if everything is copied.
 
