@@ -77,7 +77,7 @@ def _window_matrix(length: int) -> Float[Tensor, "n n"]:
 
 
 def code_counts(codes: Codes, num_embeddings: int) -> Int64[Tensor, "q k"]:
-    """Return how often each codeword of each codebook is used."""
+    """How often each codebook's codewords are used."""
     return torch.stack([torch.bincount(column.flatten(), minlength=num_embeddings) for column in codes.unbind(dim=1)])
 
 

@@ -1,4 +1,4 @@
-"""Quantizers turn latents into codes and back. Each works alone in any model."""
+"""Quantizers: latents to codes and back; each is usable alone in any model."""
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.finite_scalar import FiniteScalarQuantizer
