@@ -192,7 +192,7 @@ def test_refuses_codes_of_another_type(quantizer: Quantizer, dtype: torch.dtype)
 
 
 def test_refuses_latents_that_are_no_real_numbers(quantizer: Quantizer) -> None:
-    with pytest.raises(ValueError, match=r"latents: expected floating point, got torch\.int64"):
+    with pytest.raises(ValueError, match=r"latents: expected a floating-point type, got torch\.int64"):
         quantizer.check_latents(torch.zeros(1, 4, 2, 2, dtype=torch.int64))
 
 

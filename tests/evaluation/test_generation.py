@@ -183,9 +183,13 @@ def test_volumes_are_judged():
 @pytest.mark.parametrize(
     ("samples", "held_out", "message"),
     [
-        ((15, 1, 32, 32), (40, 1, 32, 32), "16 samples and 32 held-out images or more, found 15 and 40"),
-        ((20, 1, 32, 32), (31, 1, 32, 32), "found 20 and 31"),
-        ((20, 1, 32, 32), (40, 1, 32, 16), "same shape, found"),
+        (
+            (15, 1, 32, 32),
+            (40, 1, 32, 32),
+            "at least 16 samples and 32 held-out images to judge samples, got 15 and 40",
+        ),
+        ((20, 1, 32, 32), (31, 1, 32, 32), "got 20 and 31"),
+        ((20, 1, 32, 32), (40, 1, 32, 16), "same shape, got"),
     ],
 )
 def test_too_little_to_judge_is_one_clear_error(samples: tuple[int, ...], held_out: tuple[int, ...], message: str):

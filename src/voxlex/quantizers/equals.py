@@ -1,7 +1,8 @@
-"""Which rows of a table are equal.
+"""Find the rows of a table that are equal.
 
-Scores of equal codewords may differ in their last bit: a product rounds by the place of a row in a tile, and by the
-processor. So a search does not break ties by scores. It looks for equal codewords beforehand, and takes the first one.
+The scores of equal codewords may differ in their last bit, because the rounding of a product depends on the position of
+a row in a tile and on the processor. So a search must not break ties by scores. It finds equal codewords beforehand and
+takes the first of them.
 """
 
 import torch
@@ -9,13 +10,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 _KEYED_ELEMENTS = 2**16
-"""Numbers of rows multiplied at a time: 512 KiB of int64, which stays in a core's cache."""
+"""How many elements are multiplied at a time: 512 KiB of int64, which fits in the cache of a core."""
 
 
 def first_of_equals(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:
-    """Return, for each row, the index of the first row that is equal to it in float32; 0 and −0 are equal.
+    """Return, for each row, the index of the first row that is equal in float32. 0 and −0 are equal.
 
-    Rows that are not finite count as equal or as different, as it comes; their index is never above their own.
+    For rows that are not finite, it is undefined whether they count as equal. Their index is never above their own.
     """
     rows = rows.detach().float()
     if torch.compiler.is_exporting():
@@ -27,7 +28,7 @@ def first_of_equals(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:
 
 @torch.library.custom_op("voxlex::first_of_equals", mutates_args=())
 def _as_operator(rows: Tensor) -> Tensor:
-    """One node of a compiled graph, which could not hold the number of different rows."""
+    """Form one node of a compiled graph, whose shapes cannot depend on the number of different rows."""
     return _by_keys(rows)
 
 
@@ -37,9 +38,10 @@ def _(rows: Tensor) -> Tensor:
 
 
 def _by_keys(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:
-    """Compare one integer for each row, which costs a fraction of a search; rows that share one are compared in full.
+    """Compare one integer key for each row, and compare rows in full only if they share a key.
 
-    Sums of integers do not depend on their order, even where they overflow: equal rows have equal keys.
+    This costs a fraction of a search. Equal rows have equal keys, because a sum of integers does not depend on the
+    order of its terms, even where it overflows.
     """
     d = rows.shape[1]
     multipliers = torch.randint(-(2**63), 2**63 - 1, (d,), generator=torch.Generator().manual_seed(0)).to(rows.device)
@@ -55,7 +57,7 @@ def _by_keys(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:
 
 
 def _by_sorting(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:
-    # The order of sorted rows is not defined where they hold NaN.
+    # Sorting does not define the order of rows that hold NaN.
     return _first_of_groups(rows.nan_to_num().unique(dim=0, return_inverse=True)[1])
 
 
