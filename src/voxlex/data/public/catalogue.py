@@ -1,7 +1,7 @@
-"""Public sets of brain scans: where they lie, how large they are, and under which terms.
+"""Public sets of brain scans: where they lie, how large they are, and what their terms are.
 
 A checksum stands here only where the publisher or another project that downloads the set has recorded one; the comment
-says which. Where there is none, the first download is believed, and its hash kept beside the data: see `fetching`.
+says which. Where nobody has, the first download is believed, and its hash is kept beside the data: see `fetching`.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class Archive:
     """One file of a set.
 
     Attributes:
-        url: Where it lies.
+        url: Where to download it.
         size: In bytes; to within a few per cent where the publisher only rounds it.
-        checksum: Such as "md5:…" or "sha256:…"; None where nobody has recorded one.
+        checksum: Its checksum, such as "md5:…" or "sha256:…"; None where nobody has recorded one.
     """
 
     url: str
@@ -37,9 +37,9 @@ class PublicSet:
         title: What it holds, in one line.
         homepage: Where to read about it.
         licence: Name of the terms.
-        licence_url: Where they stand.
-        terms: What they ask, in one line.
-        citation: Whom to name.
+        licence_url: Where the terms can be read.
+        terms: What they ask for, in one line.
+        citation: What to cite.
         archives: Its files.
         hint: What to know before using it, in one line.
     """
@@ -175,7 +175,7 @@ def find_set(name: str) -> PublicSet:
     """Look a set up.
 
     Raises:
-        DataError: There is none of that name.
+        DataError: There is no set of that name.
     """
     if name not in CATALOGUE:
         raise DataError(f"{name}: no such public set; there are {', '.join(CATALOGUE)}")

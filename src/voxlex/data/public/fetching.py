@@ -1,7 +1,7 @@
-"""Download a public set, check it, unpack it; what was begun goes on, and what was seen once is compared from then on.
+"""Download a public set, check it and unpack it; an interrupted download goes on where it stopped.
 
-Beside the data lies `fetched.json`: the terms that were accepted, and of each archive the SHA-256 that it had. A set
-fetched again, elsewhere or by somebody who has that file, is the same to the byte or refused.
+Beside the data lies `fetched.json`, with the terms that were accepted and the SHA-256 of each archive. Whoever has that
+file and fetches the set again gets the same bytes, or an error.
 """
 
 import json
@@ -47,7 +47,7 @@ class FetchRecord:
             self._write()
 
     def hash_of(self, archive: Archive) -> str | None:
-        """The hash that the archive had before, as pooch writes it."""
+        """Return the hash that the archive had before, as pooch writes it."""
         seen = self.content["archives"].get(archive.name)
         return f"sha256:{seen['sha256']}" if seen else None
 
@@ -73,14 +73,14 @@ def fetch_set(public: PublicSet, *, folder: str | Path, progress: Bytes | None =
         public: The set; its terms are taken as accepted.
         folder: Where its files go; other sets may lie there too.
         progress: Called with the bytes of the whole set that are there, and those in all.
-        wait_s: Between attempts when a connection breaks.
+        wait_s: Seconds between attempts when a connection breaks.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: The network or the server does not give it, it is not what it should be, or cannot be stored. Nothing
-            of a bad archive is left, and all of a partial one.
+        DataError: It cannot be downloaded, is not what it should be, or cannot be stored. A bad archive is removed, and
+            a partial one is kept.
     """
     folder = Path(folder)
     try:
@@ -154,7 +154,7 @@ def _unpack(file: Path, folder: Path) -> list[str]:
         raise DataError(f"{file.name}: an unsafe archive, nothing of it was used: {cause}") from cause
     except (tarfile.TarError, EOFError, zlib.error) as cause:
         file.unlink()
-        raise DataError(f"{file.name}: what has arrived is no whole tar archive: {cause}") from cause
+        raise DataError(f"{file.name}: what has arrived is not a whole tar archive: {cause}") from cause
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
