@@ -11,7 +11,6 @@ from PIL import Image
 
 from scans.heads import head, write_volume
 from scans.pictures import picture
-from voxlex.config import Config, DataConfig, ModelConfig
 from voxlex.config.options import PhantomOptions, SliceOptions
 from voxlex.data import sources
 from voxlex.data.building import Spool, build
@@ -24,7 +23,6 @@ from voxlex.errors import DataError
 from voxlex.images import fit as fitting
 from voxlex.images.frame import Frame
 from voxlex.tables import manifest
-from voxlex.workflows.source import open_for
 
 
 @pytest.fixture
@@ -77,13 +75,6 @@ def test_a_folder_is_searched_once(make_folder: Callable[..., Path], cache: Path
     assert listed == [source]
     open_source(source, Frame(size=16), cache=cache)
     assert listed == [source] * 2
-
-
-def test_volumes_to_reconstruct_are_searched_once_too(tmp_path: Path, listed: list[Path]):
-    write_volume(tmp_path / "in" / "a.nii", head((30, 40, 20)))
-    config = Config(data=DataConfig(size=16, spacing_mm=1.0), model=ModelConfig(spatial_dims=3))
-    assert open_for(config, str(tmp_path / "in"), whole=True).size == 44  # 41 voxels hold it, in cells of four
-    assert listed == [tmp_path / "in"]
 
 
 def test_pictures_to_reconstruct_are_divided_like_those_to_learn_from(

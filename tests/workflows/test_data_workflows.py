@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from voxlex.config import Config, DataConfig
+from scans.heads import head, write_volume
+from voxlex.config import Config, DataConfig, ModelConfig
 from voxlex.config.options import PhantomOptions
 from voxlex.data.public.catalogue import CATALOGUE
 from voxlex.data.sources import SourceOptions
 from voxlex.errors import DataError
 from voxlex.images.frame import Frame
 from voxlex.progress import Progress
+from voxlex.tables import manifest
 from voxlex.workflows.audit import audit
 from voxlex.workflows.fetch import fetch
 from voxlex.workflows.index import index
@@ -66,6 +68,25 @@ def test_opening(source: Path, listener: Listener) -> None:
     assert len(open_for(config, str(source), phases=listener.phases)) == 12
     assert len(open_for(config, str(source), phases=listener.phases)) == 12
     assert listener.heard == [("preparing", (13, 13)), ("preparing", (0, 0))]  # the second is from the cache
+
+
+def test_volumes_to_reconstruct_are_searched_for_once(
+    tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[Path] = []
+    search = manifest.list_scans
+
+    def noting(folder: Path) -> list[str]:
+        searched.append(folder)
+        return search(folder)
+
+    monkeypatch.setattr(manifest, "list_scans", noting)
+    write_volume(tmp_path / "in" / "a.nii", head((30, 40, 20)))
+    config = Config(data=DataConfig(size=16, spacing_mm=1.0), model=ModelConfig(spatial_dims=3))
+    dataset = open_for(config, str(tmp_path / "in"), whole=True, phases=listener.phases)
+    assert dataset.size == 44  # 41 voxels hold it, in cells of four
+    assert searched == [tmp_path / "in"]
+    assert listener.heard == [("measuring volumes", (1, 1)), ("preparing", (1, 1))]
 
 
 def test_auditing(source: Path, tmp_path: Path, listener: Listener) -> None:

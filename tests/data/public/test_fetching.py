@@ -227,14 +227,14 @@ def test_a_page_to_log_in_does_not_cost_what_has_arrived(server: Server, tmp_pat
 
 def test_a_page_that_calls_itself_an_archive(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = b"<html>Please log in</html>"
-    with pytest.raises(DataError, match=r"a\.tar\.gz: what has arrived is no whole tar archive"):
+    with pytest.raises(DataError, match=r"a\.tar\.gz: what has arrived is not a whole tar archive"):
         fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set")
     assert left_in(tmp_path / "set") == {RECORD_FILE}
 
 
 def test_an_archive_cut_short_by_its_maker(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = tar(scan=NOISE)[:-60]
-    with pytest.raises(DataError, match="no whole tar archive"):
+    with pytest.raises(DataError, match="not a whole tar archive"):
         fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set")
     assert left_in(tmp_path / "set") == {RECORD_FILE}
 
