@@ -15,7 +15,7 @@ import torch
 
 from voxlex.assembly import build_autoencoder
 from voxlex.config import ModelConfig
-from voxlex.data.phantoms.volumes import generate_volume
+from voxlex.data.phantoms.phantom import generate_volume
 from voxlex.models import VQVAE, tiling
 from voxlex.vocabulary import load
 

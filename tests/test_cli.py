@@ -20,8 +20,9 @@ from voxlex.cli import main
 from voxlex.commands import COMMANDS
 from voxlex.config import read_config
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import write_phantom
+from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.errors import CodesError, DataError
+from voxlex.images.frame import Frame
 from voxlex.vocabulary import load
 from voxlex.workflows.codes import decode, encode
 from voxlex.workflows.sample import sample
@@ -39,7 +40,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scans")
     for label, seed in (("healthy", 1), ("tumour", 2)):
         options = PhantomOptions(subjects=4, slices=3)
-        for number, path in enumerate(write_phantom(root / "raw" / label, options=options, size=40, seed=seed)):
+        for number, path in enumerate(PhantomSource(options).write(root / "raw" / label, Frame(size=40), seed=seed)):
             target = root / "images" / label / f"scan{number:02d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)

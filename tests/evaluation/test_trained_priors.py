@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import generate_subject
+from voxlex.data.phantoms.phantom import generate_subject
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.models import VQVAE, Decoder, Encoder
 from voxlex.priors import TransformerPrior

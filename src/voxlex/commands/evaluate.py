@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from voxlex.commands.common import Run, Source
+from voxlex.commands.skipped import show_skipped
 
 
 @dataclass(kw_only=True)
@@ -31,10 +32,12 @@ class Evaluate:
         """Evaluate."""
         from voxlex.vocabulary import load
         from voxlex.workflows.evaluate import evaluate, show, write_json
+        from voxlex.workflows.progress import progress_bar
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source)
+        dataset = open_for(vocabulary.config, self.source, phases=progress_bar)
+        show_skipped(dataset)
         evaluation = evaluate(vocabulary, dataset, split=self.split, samples=self.samples, features=self.features)
         show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
         for warning in evaluation.warnings:
