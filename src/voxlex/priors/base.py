@@ -171,7 +171,7 @@ class Prior(nn.Module, ABC):
     def complete(
         self,
         codes: Int64[Tensor, "q *grid"] | tuple[Tensor, ...],
-        hidden: Shaped[Tensor, "*grid"] | tuple[Tensor, ...],
+        hidden: Shaped[Tensor, "..."] | tuple[Tensor, ...],
         *,
         n: int = 1,
         condition: Condition | None = None,

@@ -9,9 +9,10 @@ from voxlex.priors.base import LevelPrior, Prior
 
 
 class HierarchicalPrior(Prior):
-    """p(codes) = Π_levels p(codes of the level | codes of all coarser levels), as in VQ-VAE-2 (Razavi et al., 1906.00446).
+    """A prior whose levels each see the codes of all coarser ones, as in VQ-VAE-2 (Razavi et al., 1906.00446).
 
-    It is trained as a whole: the loss of each level teaches the prior of that level. It draws level by level.
+    p(codes) = Π_levels p(codes of the level | codes of all coarser levels). The priors are trained together, each by the
+    likelihood of its own level, and draw level by level.
 
     Args:
         levels: The prior of each level, coarsest first. Each takes the layouts of those before it as its context.
