@@ -39,7 +39,7 @@ class Case:
     @property
     def layouts(self):
         if not self.tiny:
-            grids = {2: [(2, 2), (3, 4)], 3: [(1, 2, 2), (2, 2, 3)]}[self.dims]
+            grids = {2: [(2, 2), (3, 4)], 3: [(2, 2, 2), (2, 2, 3)]}[self.dims]
             sizes = [4, 5]
         elif self.levels == 1:
             # Three codes in each of four places: 81 images.

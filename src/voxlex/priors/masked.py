@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from voxlex.codes import CodeLayout
 from voxlex.nn.blocks import convolution
-from voxlex.priors.base import Given, LevelPrior, check_sizes
+from voxlex.priors.base import LevelPrior
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw
+from voxlex.priors.level import Given, check_network
 from voxlex.priors.segments import SegmentTransformer, cells_per_segment
 from voxlex.priors.unmasking import Hidden, ScoredDraw, hide_for_likelihood, hide_for_loss, left_hidden
 from voxlex.progress import Progress
@@ -81,7 +82,8 @@ class MaskedPrior(LevelPrior):
         dropout: float = 0.0,
         condition_dropout: float = 0.1,
     ) -> None:
-        check_sizes(layout, kernel_size=kernel_size, least_kernel_size=1, width=width, layers=layers, steps=steps)
+        sizes = {"width": width, "layers": layers, "steps": steps}
+        check_network(layout, kernel_size=kernel_size, least_kernel_size=1, dropout=dropout, **sizes)
         grid, span = layout.grid, cells_per_segment(layout.grid, self.longest_segment)
         super().__init__(
             layout=layout,
@@ -89,7 +91,6 @@ class MaskedPrior(LevelPrior):
             conditions=conditions,
             width=width,
             embedding_dim=self.embedding_dim,
-            dropout=dropout,
             condition_dropout=condition_dropout,
             network={
                 "neighbours": convolution(len(grid), self.embedding_dim, width, kernel_size),

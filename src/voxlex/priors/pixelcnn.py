@@ -8,11 +8,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.codes import CodeLayout
-from voxlex.priors.base import Given, LevelPrior, check_sizes
+from voxlex.priors.base import LevelPrior
 from voxlex.priors.conditions import Conditions
 from voxlex.priors.decoding import StacksCache, slab_at
 from voxlex.priors.draw import Draw
 from voxlex.priors.gated import CellsGiven, GatedStacks
+from voxlex.priors.level import Given, check_network
 from voxlex.progress import Progress
 from voxlex.types import Codes
 
@@ -59,7 +60,7 @@ class GatedPixelCNN(LevelPrior):
         condition_dropout: float = 0.1,
     ) -> None:
         sizes = {"width": width, "layers": layers, "embedding_dim": embedding_dim}
-        check_sizes(layout, kernel_size=kernel_size, least_kernel_size=3, **sizes)
+        check_network(layout, kernel_size=kernel_size, least_kernel_size=3, dropout=dropout, **sizes)
         stacks = GatedStacks(
             in_channels=embedding_dim,
             grid=layout.grid,
@@ -75,7 +76,6 @@ class GatedPixelCNN(LevelPrior):
             conditions=conditions,
             width=width,
             embedding_dim=embedding_dim,
-            dropout=dropout,
             condition_dropout=condition_dropout,
             network={"stacks": stacks},
         )

@@ -7,9 +7,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from voxlex.codes import CodeLayout
-from voxlex.priors.base import Given, LevelPrior, check_sizes
+from voxlex.priors.base import LevelPrior
 from voxlex.priors.conditions import Conditions
 from voxlex.priors.draw import Draw
+from voxlex.priors.level import Given, check_network
 from voxlex.priors.neighbours import EarlierNeighbours
 from voxlex.priors.segments import SegmentCache, SegmentTransformer, cells_per_segment
 from voxlex.progress import Progress
@@ -61,7 +62,7 @@ class TransformerPrior(LevelPrior):
         condition_dropout: float = 0.1,
     ) -> None:
         sizes = {"width": width, "layers": layers, "embedding_dim": embedding_dim}
-        check_sizes(layout, kernel_size=kernel_size, least_kernel_size=3, **sizes)
+        check_network(layout, kernel_size=kernel_size, least_kernel_size=3, dropout=dropout, **sizes)
         grid, span = layout.grid, cells_per_segment(layout.grid, (kernel_size + 1) // 2)
         around = {"in_channels": embedding_dim, "out_channels": width, "kernel_size": kernel_size}
         super().__init__(
@@ -70,7 +71,6 @@ class TransformerPrior(LevelPrior):
             conditions=conditions,
             width=width,
             embedding_dim=embedding_dim,
-            dropout=dropout,
             condition_dropout=condition_dropout,
             network={
                 "neighbours": EarlierNeighbours(grid=grid, **around),
