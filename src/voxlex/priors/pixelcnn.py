@@ -23,10 +23,12 @@ class GatedPixelCNN(LevelPrior):
 
     Cells are drawn in raster order, and the codes of a cell one codebook after the other:
     p(codes) = Π_cells Π_j p(c_j | the rows above, the cells to the left, c_1 … c_{j-1} of this cell). A vertical stack
-    sees the rows above, a horizontal stack the cells to the left and the vertical stack, so that together they see
-    every earlier cell within reach: no blind spot. Of volumes, a third stack sees the planes before and feeds the
-    vertical one. Beyond the paper it has a learned map of positions, since brains lie in the middle of their image,
-    skip connections from every layer to the output, and several codes in a cell.
+    sees the rows above. A horizontal stack sees the cells to the left and is fed by the vertical one, so that together
+    they see every earlier cell within reach, without a blind spot. In volumes a third stack sees the planes before and
+    feeds the vertical one.
+
+    It goes beyond the paper in three ways: a learned map of positions, because brains lie in the middle of their image;
+    skip connections from every layer to the output; and several codes in a cell.
 
     Args:
         layout: Layout of the codes, with a grid of two or three axes.
@@ -99,7 +101,7 @@ class GatedPixelCNN(LevelPrior):
         return codes
 
     def _in_cells(self, given: Given) -> CellsGiven:
-        """What is given for each cell, or for all cells alike."""
+        """Return what is given for each cell, or for all cells alike."""
         ones = (1,) * len(self.layout.grid)
         condition = given.condition.unflatten(1, (*ones, -1))
         return condition if given.context is None else condition + given.context.type_as(condition)
