@@ -106,7 +106,7 @@ def test_it_says_whether_its_likelihood_is_exact(case):
 # Causality
 
 
-@every_case
+@conditional_cases
 def test_logits_depend_on_earlier_cells_and_coarser_levels_alone(case):
     prior = case.prior()
     codes, condition = random_codes(prior, 1), case.condition(1)
@@ -395,7 +395,7 @@ def test_sampling_leaves_the_mode_as_it_was_and_dropout_acts_in_training_only(ca
     assert prior.loss(codes).item() != prior.loss(codes).item()
 
 
-@every_case
+@conditional_cases
 def test_every_parameter_learns(case):
     prior = case.prior(condition_dropout=0.0)
     prior.train()
@@ -424,7 +424,7 @@ def test_it_starts_from_the_marginals(case):
         prior.start(codes, from_levels([torch.randn(q, k + 1, 4) for q, k in sizes]))
 
 
-@every_case
+@conditional_cases
 def test_weights_are_saved_and_loaded(case, tmp_path):
     prior, other = case.prior(), case.prior()
     with torch.no_grad():

@@ -39,7 +39,7 @@ def test_it_learns_the_pattern_of_each_class(kind):
 
     prior = kind(layout=CodeLayout(num_embeddings=8, grid=(6, 6)), conditions=LABELLED, **SIZES[kind])
     # Six free codes among the 36 of each image: 0.35 nats per code is all that is left to learn.
-    assert trained(prior, make_batch, 160) < 0.3 * math.log(8)
+    assert trained(prior, make_batch, 150) < 0.3 * math.log(8)
     samples = prior.sample(8, condition=labels(*["a"] * 4, *["b"] * 4), generator=seeded())
     along, down = (samples.diff(dim=axis).eq(0).double().mean(dim=(1, 2, 3)) for axis in (3, 2))
     assert (along[:4] > 0.8).all()

@@ -159,7 +159,7 @@ class Prior(nn.Module, ABC):
         for place, prior in enumerate(self.levels):
             part = _part_of(progress, self.layouts, place)
             drawn.append(prior.draw_with(draw, rows, condition=condition, context=tuple(drawn), progress=part))
-        return from_levels([codes[:n].clone() for codes in drawn[len(context) :]])
+        return from_levels([codes[:n] for codes in drawn[len(context) :]])
 
     def complete(
         self,
@@ -255,10 +255,8 @@ class LevelPrior(Level, Prior):
 
 def _part_of(progress: Progress | None, layouts: Sequence[CodeLayout], place: int) -> Progress | None:
     """Turn the progress of one level into that of all."""
-    if progress is None:
-        return None
     cells = [layout.cells for layout in layouts]
-    before, own = sum(cells[:place]), cells[place]
-    if len(cells) == 1:
+    if progress is None or len(cells) == 1:
         return progress
+    before, own = sum(cells[:place]), cells[place]
     return lambda done, total: progress(before + own * done // total, sum(cells))

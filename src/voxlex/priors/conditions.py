@@ -19,17 +19,9 @@ Condition = Float[Tensor, "_ conditions"]
 class Table(Protocol):
     """Columns by their names, such as a dict of lists or a data frame."""
 
-    def __iter__(self) -> Iterator[Any]:
-        """Iterate over the names of the columns."""
-        ...
-
-    def __contains__(self, name: Any, /) -> bool:
-        """Tell whether there is a column of this name."""
-        ...
-
-    def __getitem__(self, name: Any, /) -> Any:
-        """Return the values of a column."""
-        ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __contains__(self, name: Any, /) -> bool: ...
+    def __getitem__(self, name: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)

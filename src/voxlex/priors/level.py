@@ -85,11 +85,6 @@ class Level(nn.Module, ABC):
         self.head = DepthHead(layout, width=width)
         self.context_embedding = ContextEmbedding(self.context, grid=layout.grid, width=width) if context else None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are, and where codes are drawn."""
-        return next(self.parameters()).device
-
     def draw_with(
         self,
         draw: Draw,
@@ -115,8 +110,9 @@ class Level(nn.Module, ABC):
         if n < 1:
             raise ValueError(f"n: expected at least 1, got {n}")
         with drawing(self):
-            # Tensors of inference mode cannot be scored with gradients; a clone outside it can.
-            return self._sample(self._given(n, condition, context), draw, progress)
+            codes = self._sample(self._given(n, condition, context), draw, progress)
+        # Tensors of inference mode cannot be scored with gradients; a clone can.
+        return codes.clone()
 
     @abstractmethod
     def _features(self, codes: Codes, given: Given) -> Float[Tensor, "b *grid c"]:
@@ -149,11 +145,9 @@ class Level(nn.Module, ABC):
         return drawn, completing.evidence.expand(len(drawn))
 
     def _start(self, codes: Codes, codebook: Codebook | None) -> None:
-        k = self.layout.num_embeddings
-        expected = (self.layout.num_codebooks, k)
-        if codebook is not None and codebook.shape[:2] != expected:
-            shape = ", ".join(map(str, expected))
-            raise ValueError(f"expected a codebook (q, k, d) = ({shape}, d), got {tuple(codebook.shape)}")
+        q, k = self.layout.num_codebooks, self.layout.num_embeddings
+        if codebook is not None and codebook.shape[:2] != (q, k):
+            raise ValueError(f"expected a codebook (q, k, d) = ({q}, {k}, d), got {tuple(codebook.shape)}")
         counts = [torch.bincount(chosen.flatten(), minlength=k) for chosen in codes.unbind(dim=1)]
         self.head.start(torch.stack(counts), codebook)
         if codebook is not None:
@@ -167,9 +161,11 @@ class Level(nn.Module, ABC):
             layout.check(codes)
             if len(codes) != n:
                 raise CodesError(f"context: expected the codes of {n} images, got {len(codes)}")
-        embedded = self.conditioning(self.conditions.resolve(condition, n).to(self.device))
-        seen = self.context_embedding(tuple(context)) if self.context_embedding is not None else None
-        return Given(embedded, seen)
+        device = self.embedding.weight.device
+        embedded = self.conditioning(self.conditions.resolve(condition, n).to(device))
+        if self.context_embedding is None:
+            return Given(embedded, None)
+        return Given(embedded, self.context_embedding(tuple(codes.to(device) for codes in context)))
 
 
 @contextmanager
