@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2, prod
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from voxlex.errors import CodesError
-from voxlex.types import Levels
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +87,11 @@ def rate_bpp(layouts: Sequence[CodeLayout], *, pixels_per_image: int) -> float:
     return sum(layout.raw_bits for layout in layouts) / pixels_per_image
 
 
-def levels_of(codes: Tensor | Sequence[Tensor]) -> Levels:
+def levels_of(codes: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return codes as a tuple of levels, coarsest first; those of a single level may come as one tensor."""
     return (codes,) if isinstance(codes, Tensor) else tuple(codes)
 
 
-def from_levels(levels: Sequence[Tensor]) -> Tensor | Levels:
+def from_levels(levels: Sequence[T]) -> T | tuple[T, ...]:
     """Return a single level as one tensor, and several as a tuple: what people are given."""
     return levels[0] if len(levels) == 1 else tuple(levels)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.codes import CodeLayout
+from voxlex.codes import CodeLayout, levels_of
 from voxlex.config import Config
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
@@ -121,7 +121,8 @@ class Vocabulary:
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes:
             some = None if given is None else given[start : start + size]
-            return prior.sample(size, condition=some, generator=generator, progress=progress, **options)
+            drawn = prior.sample(size, condition=some, generator=generator, progress=progress, **options)
+            return levels_of(drawn)[0]
 
         return _in_batches(draw, count, at_once=self._drawn_at_once, progress=progress)
 
@@ -172,7 +173,7 @@ class Vocabulary:
         known, hidden = self.encode(x)[0], self._touched(region)
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes:
-            return prior.complete(
+            drawn = prior.complete(
                 known,
                 hidden,
                 n=size,
@@ -182,6 +183,7 @@ class Vocabulary:
                 generator=generator,
                 progress=progress,
             )
+            return levels_of(drawn)[0]
 
         at_once = max(1, self._drawn_at_once // _CANDIDATES)
         codes = _in_batches(draw, count, at_once=at_once, progress=progress)

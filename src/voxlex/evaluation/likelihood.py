@@ -30,7 +30,7 @@ def evaluate_prior(
         frequencies, which no prior that codes cells independently and alike can undercut; `prior.rate_bpp`, bits per
         pixel when the prior does the coding.
     """
-    device = next(prior.parameters()).device
+    device, layout = prior.device, prior.layouts[0]
     nats = 0.0
     for start in range(0, len(codes), BATCH_SIZE):
         rows = slice(start, start + BATCH_SIZE)
@@ -39,7 +39,7 @@ def evaluate_prior(
     bits_per_code = metrics.bits(nats / codes.numel())
     return {
         "prior.bits_per_code" if prior.exact else "prior.bits_per_code_at_most": bits_per_code,
-        "prior.marginal_bits_per_code": metrics.entropy_bits(metrics.code_counts(codes, prior.num_embeddings)),
-        "prior.uniform_bits_per_code": log2(prior.num_embeddings),
+        "prior.marginal_bits_per_code": metrics.entropy_bits(metrics.code_counts(codes, layout.num_embeddings)),
+        "prior.uniform_bits_per_code": log2(layout.num_embeddings),
         "prior.rate_bpp": metrics.rate_bpp(prod(codes.shape[1:]), bits_per_code, pixels_per_image),
     }
