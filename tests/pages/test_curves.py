@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from voxlex.pages.curves import Plot, Series, training_curves, usage_plot
+from voxlex.pages.curves import Plot, Series, training_curves, usage_plots
 
 
 def texts(plot: Plot) -> list[str]:
@@ -63,7 +63,7 @@ def test_long_trainings_are_averaged_to_what_can_be_seen():
 
 def test_pictures_are_self_contained_small_and_take_the_colour_of_the_page(journal: list[dict[str, str]]):
     counts = torch.arange(1024).view(1, -1)
-    for plot in (*training_curves(journal), usage_plot(counts)):
+    for plot in (*training_curves(journal), *usage_plots([counts])):
         root = ElementTree.fromstring(plot.svg)
         references = [value for e in root.iter() for key, value in e.attrib.items() if key.endswith("href")]
         assert all(reference.startswith("#") for reference in references)
@@ -85,6 +85,6 @@ def test_the_same_journal_gives_the_same_picture(journal: list[dict[str, str]]):
     ],
 )
 def test_codebook_use_counts_the_words_in_use(counts: torch.Tensor, used: str):
-    plot = usage_plot(counts)
+    (plot,) = usage_plots([counts])
     assert used in plot.alt
     assert f"codebook {len(counts)}" in texts(plot)

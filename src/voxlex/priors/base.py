@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
+from voxlex.codes import CodeLayout
 from voxlex.errors import CodesError
 from voxlex.priors.completion import CompletingDraw
 from voxlex.priors.conditions import Condition, Conditions
@@ -228,6 +229,11 @@ class Prior(nn.Module, ABC):
                 yield
         finally:
             self.train(was_training)
+
+    @property
+    def layouts(self) -> tuple[CodeLayout, ...]:
+        """How the codes lie: the layout of each level, coarsest first."""
+        return (CodeLayout(num_embeddings=self.num_embeddings, num_codebooks=self.num_codebooks, grid=self.grid),)
 
     @property
     def device(self) -> torch.device:

@@ -9,15 +9,23 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from voxlex import metrics
+from voxlex.codes import concatenate, for_each_level, levels_of, take
 from voxlex.data.dataset import PreparedDataset
-from voxlex.health import codebook_health
+from voxlex.health import health_of
 from voxlex.losses import reconstruction_losses
-from voxlex.models import VQVAE
+from voxlex.models import Autoencoder
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
-from voxlex.rows import evenly_spaced, images_at_once
+from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.patches import Patches
+from voxlex.types import Codes, Levels
+
+Examples = tuple[Tensor | tuple[Tensor, ...], Condition]
+"""Codes of images, and what is known of each image."""
+
+Batch = tuple[Tensor | Levels | None, ...]
+"""What a step takes; codes of several levels stand in it as one item."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,11 @@ class Objective(ABC):
     yardstick: str | None = None
 
     @abstractmethod
-    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> tuple[Tensor | None, ...]:
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
         """Return a batch on the CPU; whatever is random about it follows from the rows and the step."""
 
     @abstractmethod
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
+    def step(self, module: nn.Module, batch: Batch, *, progress: float) -> Step:
         """Return the losses of a batch.
 
         Args:
@@ -88,7 +96,7 @@ class AutoencoderObjective(Objective):
     def __init__(
         self,
         *,
-        autoencoder: VQVAE,
+        autoencoder: Autoencoder,
         training: PreparedDataset,
         validation: PreparedDataset,
         loss_weights: Mapping[str, float],
@@ -106,35 +114,42 @@ class AutoencoderObjective(Objective):
         self.continuous_share = continuous_share
         self.quantizing = continuous_share == 0
         self.warning: str | None = None
-        at_once = images_at_once(validation.images[0].size, 32)
-        self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(at_once)
+        chosen = validation.tensor(evenly_spaced(len(validation), validation_images))
+        rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
+        self.validation_batches = [chosen[some] for some in rows]
 
-    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> tuple[Tensor | None, ...]:
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
         """Return images or patches of them, varied if they are to be."""
         images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
         return (images if self.augmentation is None else self.augmentation(images, rows, step=step),)
 
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
+    def step(self, module: nn.Module, batch: Batch, *, progress: float) -> Step:
         """Return the reconstruction and quantizer terms of a batch of images."""
         (x,) = batch
-        assert x is not None
+        assert isinstance(x, Tensor)
         self.quantizing = progress >= self.continuous_share
-        self.autoencoder.quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
+        for quantizer in self.autoencoder.quantizers:
+            quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
         outputs = module(x, quantize=self.quantizing)
         losses = reconstruction_losses(outputs.x_hat, x, self.loss_weights) | dict(outputs.losses)
 
         def measure() -> dict[str, float]:
             x_hat = outputs.x_hat.detach().float().clamp(0, 1)
             figures = {"psnr_db": float(metrics.psnr_db(x_hat, x).mean())}
-            return figures if outputs.codes is None else figures | {"codes_in_use": len(outputs.codes.unique())}
+            if outputs.codes is None:
+                return figures
+            return figures | {"codes_in_use": sum(len(level.unique()) for level in levels_of(outputs.codes))}
 
         return Step(losses=losses, measure=measure)
 
     @torch.no_grad()
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Return L1, PSNR, SSIM, and, once there are codes, the codebook's perplexity and usage, of held-out images."""
+        """Return L1, PSNR and SSIM of held-out images and, once there are codes, perplexity and usage of the codebooks.
+
+        Of several levels the figures of a codebook are named as in `Health.figures`, such as `0.perplexity`.
+        """
         per_image: list[Tensor] = []
-        codes: list[Tensor] = []
+        codes: list[Codes | Levels] = []
         for images in self.validation_batches:
             x = images.to(self.autoencoder.device)
             outputs = module(x, quantize=self.quantizing)
@@ -145,9 +160,10 @@ class AutoencoderObjective(Objective):
         figures = dict(zip(("l1", "psnr_db", "ssim"), torch.cat(per_image).mean(dim=0).tolist(), strict=True))
         self.warning = None
         if codes:
-            health = codebook_health(self.autoencoder.quantizer, torch.cat(codes))
-            figures |= {"perplexity": health.perplexity, "usage": health.usage}
-            self.warning = health.warning
+            health = health_of(self.autoencoder.quantizers, concatenate(codes))
+            named = {name.removeprefix("codebook."): value for name, value in health.figures.items()}
+            figures |= {name: value for name, value in named.items() if name.endswith(("perplexity", "usage"))}
+            self.warning = "; ".join(health.warnings) or None
         return figures
 
     def alarm(self, *, progress: float) -> str | None:
@@ -175,21 +191,21 @@ class PriorObjective(Objective):
         self,
         *,
         prior: Prior,
-        training: tuple[Int64[Tensor, "n q *grid"], Condition],
-        validation: tuple[Int64[Tensor, "m q *grid"], Condition],
+        training: Examples,
+        validation: Examples,
         validation_images: int = 128,
     ) -> None:
         self.module = self.prior = prior
         self.codes, self.condition = training
-        self.rows = len(self.codes)
-        chosen = torch.as_tensor(evenly_spaced(len(validation[0]), validation_images))
+        self.rows = len(self.condition)
+        chosen = torch.as_tensor(evenly_spaced(len(validation[1]), validation_images))
         self.validation_batches = [_take(validation, rows) for rows in chosen.split(32)]
 
-    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> tuple[Tensor | None, ...]:
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
         """Return codes and conditions."""
         return _take((self.codes, self.condition), rows)
 
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
+    def step(self, module: nn.Module, batch: Batch, *, progress: float) -> Step:
         """Return the negative log-likelihood of a batch of code grids, in nats per code."""
         nll = self._loss(module, *batch)
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
@@ -200,17 +216,18 @@ class PriorObjective(Objective):
         device = self.prior.device
         nats, count = 0.0, 0
         for codes, condition in self.validation_batches:
-            nats += float(self._loss(module, codes.to(device), condition.to(device))) * len(codes)
-            count += len(codes)
+            on_device = for_each_level(lambda level: level.to(device), codes)
+            nats += float(self._loss(module, on_device, condition.to(device))) * len(condition)
+            count += len(condition)
         return {"bits_per_code": metrics.bits(nats / count)}
 
     @staticmethod
-    def _loss(module: nn.Module, *batch: Tensor | None) -> Float[Tensor, ""]:
+    def _loss(module: nn.Module, *batch: Tensor | Levels | None) -> Float[Tensor, ""]:
         loss = module.loss
         assert callable(loss)
         return loss(*batch)
 
 
-def _take(table: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
-    codes, condition = table
-    return codes[rows], condition[rows]
+def _take(examples: Examples, rows: Tensor) -> Examples:
+    codes, condition = examples
+    return take(codes, rows), condition[rows]

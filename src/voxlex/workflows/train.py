@@ -14,7 +14,7 @@ from voxlex.config import AugmentConfig, Config, StageConfig, validated
 from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import ConfigError, RunError
-from voxlex.models import VQVAE
+from voxlex.models import VQVAE, Autoencoder
 from voxlex.models.weights import save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder, versions
@@ -196,7 +196,7 @@ class _TrainingRun:
     def _steps(self, stage: str) -> int:
         return self.folder.metadata()["stages"][stage]["steps"]
 
-    def prior(self, autoencoder: VQVAE, share: float) -> None:
+    def prior(self, autoencoder: Autoencoder, share: float) -> None:
         """Train the second stage on the codes of the first, with a share of the run's minutes."""
         autoencoder = autoencoder.eval().to(self.fabric.device)
         stage = self.config.training.prior
@@ -209,14 +209,15 @@ class _TrainingRun:
         )
         validation = prior_data(autoencoder, self.validation, self.conditions)
         torch.manual_seed(self.config.training.seed)
+        (layout,) = autoencoder.layouts(self.training.images.shape[2:])
         prior = build_prior(
             self.config.prior,
-            num_embeddings=autoencoder.quantizer.num_embeddings,
-            num_codebooks=autoencoder.quantizer.num_codebooks,
-            grid=training[0].shape[2:],
+            num_embeddings=layout.num_embeddings,
+            num_codebooks=layout.num_codebooks,
+            grid=layout.grid,
             conditions=self.conditions,
         )
-        prior.start(training[0], autoencoder.quantizer.codewords())
+        prior.start(training[0], autoencoder.quantizers[0].codewords())  # type: ignore[arg-type]
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation)
         self._fit(objective, stage, share, self.folder.prior_file)
