@@ -1,0 +1,220 @@
+"""A model with codes at two scales goes through every verb, as one with a single level does."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from two_levels import TwoLevels, untrained, vocabulary
+from voxlex import Vocabulary, open_source
+from voxlex.code_table import read_code_table
+from voxlex.codes import CodeLayout
+from voxlex.config.options import PhantomOptions
+from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import CodesError
+from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.health import codebook_health
+from voxlex.models import VQVAE, Decoder, Encoder, tiling
+from voxlex.models.tiling import decode_tiled, encode_tiled
+from voxlex.quantizers import VectorQuantizer
+from voxlex.scans.read_write import read_scan
+from voxlex.training.budget import Budget
+from voxlex.training.journal import read_journal
+from voxlex.training.loop import Schedule, fit
+from voxlex.training.objectives import AutoencoderObjective
+from voxlex.workflows.decode import decode
+from voxlex.workflows.encode import encode
+from voxlex.workflows.reconstruct import reconstruct
+
+SCHEDULE = Schedule(
+    batch_size=8,
+    learning_rate=1e-2,
+    weight_decay=1e-2,
+    betas=(0.9, 0.99),
+    warmup=0.1,
+    gradient_clip=1.0,
+    validations=2,
+)
+
+
+@pytest.fixture(scope="module")
+def images() -> PreparedDataset:
+    return open_source("phantom", size=32, phantom=PhantomOptions(subjects=10, slices=4))
+
+
+@pytest.fixture(scope="module")
+def model() -> TwoLevels:
+    return untrained()
+
+
+@pytest.fixture(scope="module")
+def untaught(model: TwoLevels) -> Vocabulary:
+    return vocabulary(model, None)
+
+
+@pytest.mark.parametrize(("spatial_dims", "space"), [(2, (16, 24)), (3, (8, 16, 24))])
+def test_codes_lie_as_the_layouts_say(spatial_dims: int, space: tuple[int, ...]) -> None:
+    model, x = untrained(spatial_dims=spatial_dims), torch.rand(2, 1, *space)
+    coarse, fine = model.layouts(space)
+    assert coarse == CodeLayout(num_embeddings=8, grid=tuple(side // 8 for side in space))
+    assert fine == CodeLayout(num_embeddings=300, num_codebooks=2, grid=tuple(side // 4 for side in space))
+    codes, outputs = model.encode(x), model(x)
+    assert isinstance(codes, tuple)
+    for level, layout, seen in zip(codes, (coarse, fine), outputs.codes, strict=True):
+        layout.check(level)
+        assert torch.equal(level, seen)
+    assert torch.equal(model.decode(codes), outputs.x_hat.clamp(0, 1))
+    assert model.space_of([level.shape[2:] for level in codes]) == space
+
+
+def test_codes_may_be_arrays_of_any_integers(model: TwoLevels) -> None:
+    codes = model.encode(torch.rand(2, 1, 32, 32))
+    arrays = [level.numpy().astype(np.uint16) for level in codes]
+    assert torch.equal(model.decode(arrays), model.decode(codes))
+
+
+def test_codes_that_do_not_fit_together_are_refused(model: TwoLevels) -> None:
+    coarse, fine = model.encode(torch.rand(2, 1, 32, 32))
+    for wrong, said in [
+        (fine, "expected 2 levels, coarsest first, got 1"),
+        ((coarse, fine, fine), "expected 2 levels, coarsest first, got 3"),
+        ((coarse, fine[0]), r"codes of level 1: expected 4 axes \(b, q, \*grid\)"),
+        ((coarse, fine.float()), "codes of level 1: expected integers"),
+        ((coarse[:1], fine), r"expected as many images in each level, got \[1, 2\]"),
+        ((coarse[..., :3], fine), r"expected the grids of one image, got \(4, 3\), \(8, 8\)"),
+        ((coarse, fine[..., :7]), r"expected the grids of one image, got \(4, 4\), \(8, 7\)"),
+    ]:
+        with pytest.raises(CodesError, match=said):
+            model.decode(wrong)
+
+
+def test_images_that_do_not_divide_into_coarse_cells_are_refused(model: TwoLevels) -> None:
+    for take in (model.encode, lambda x: encode_tiled(model, x)):
+        with pytest.raises(ValueError, match="expected 2 sides that are multiples of 8, got"):
+            take(torch.rand(1, 1, 36, 32))
+
+
+@pytest.mark.parametrize(("spatial_dims", "space"), [(2, (72, 56)), (3, (48, 32, 24))])
+def test_tiles_agree_with_the_whole(spatial_dims: int, space: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = untrained(spatial_dims=spatial_dims), torch.rand(2, 1, *space)
+    codes = model.encode(x)
+    for level, expected in zip(encode_tiled(model, x, tile=2), codes, strict=True):
+        assert torch.equal(level, expected)
+    torch.testing.assert_close(decode_tiled(model, codes, tile=2), model.decode(codes), rtol=0, atol=1e-5)
+    monkeypatch.setattr(tiling, "LARGEST_TILE", 40**spatial_dims)
+    words = vocabulary(model, None)
+    assert all(torch.equal(level, expected) for level, expected in zip(words.encode(x), codes, strict=True))
+    torch.testing.assert_close(words.decode(codes), model.decode(codes), rtol=0, atol=1e-5)
+
+
+def test_it_is_trained_by_the_usual_loop(images: PreparedDataset, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = TwoLevels()
+    objective = AutoencoderObjective(
+        autoencoder=model,
+        training=images.subset("train"),
+        validation=images.subset("validation"),
+        loss_weights={"l1": 1.0},
+        continuous_share=0.2,
+    )
+    before = objective.validate(model)["l1"]
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fit(objective, fabric=fabric, budget=Budget(steps=60), schedule=SCHEDULE, seed=0, folder=tmp_path)
+    figures = objective.validate(model.eval())
+    assert figures["l1"] < before / 2
+    assert 1 <= figures["0.perplexity"] <= 8
+    assert 1 <= figures["1.perplexity"] <= 300
+    assert "perplexity" not in figures
+    noted = {row["name"] for row in read_journal(tmp_path / "metrics.csv")}
+    assert {"train/coarse_commitment", "validation/0.perplexity", "validation/1.usage"} <= noted
+
+
+def test_codes_are_stored_level_by_level_and_read_back(
+    untaught: Vocabulary, images: PreparedDataset, tmp_path: Path
+) -> None:
+    path = tmp_path / "codes.parquet"
+    assert encode(untaught, images, out=path) == len(images)
+    table = pd.read_parquet(path)
+    assert {"codes_0", "shape_0", "codes_1", "shape_1"} <= set(table.columns)
+    assert not {"codes", "shape"} & set(table.columns)
+    assert [table[f"codes_{level}"][0].dtype for level in (0, 1)] == [np.uint8, np.uint16]
+    assert list(table["shape_0"][0]) == [1, 4, 4]
+    assert list(table["shape_1"][0]) == [2, 8, 8]
+    codes = read_code_table(path, autoencoder=untaught.autoencoder, space=(32, 32)).codes
+    for level, expected in zip(codes, untaught.encode(images.tensor()), strict=True):
+        assert torch.equal(level, expected)
+    assert decode(untaught, path, out=tmp_path / "decoded") == len(images)
+    reconstruct(untaught, images, out=tmp_path / "reconstructed")
+    for name in table["path"]:
+        decoded, expected = (read_scan(tmp_path / folder / name) for folder in ("decoded", "reconstructed"))
+        assert np.array_equal(decoded.voxels, expected.voxels)
+
+
+def test_a_table_that_does_not_fit_the_levels_is_refused(
+    untaught: Vocabulary, images: PreparedDataset, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "codes.parquet", tmp_path / "decoded"
+    encode(untaught, images, out=path)
+    table = pd.read_parquet(path)
+    for columns, said in [
+        ({"shape_0": [[1, 2, 2]] * len(table)}, r"codes_0: expected codes of shape \(1, 4, 4\), got \(1, 2, 2\)"),
+        ({"codes_1": [[0, 1]] * len(table)}, "codes_1: expected 128 codes in each row"),
+        ({"codes_1": [[0.5] * 128] * len(table)}, "codes_1: expected integers, got double"),
+        ({"codes_0": [[8] * 16] * len(table)}, "expected values from 0 to 7"),
+    ]:
+        table.assign(**columns).to_parquet(path)
+        with pytest.raises(CodesError, match=said):
+            decode(untaught, path, out=out)
+    table.drop(columns="codes_1").to_parquet(path)
+    with pytest.raises(CodesError, match="lacks the columns codes_1"):
+        decode(untaught, path, out=out)
+    settings = {"embedding_dim": 4, "width": 8, "blocks": 1}
+    quantizer = VectorQuantizer(num_embeddings=16, embedding_dim=4)
+    single = VQVAE(encoder=Encoder(**settings), quantizer=quantizer, decoder=Decoder(**settings))
+    with pytest.raises(CodesError, match="lacks the columns codes, shape"):
+        decode(vocabulary(single, None), path, out=out)
+    assert not out.exists()
+
+
+def test_another_decoder_cannot_read_the_codes(untaught: Vocabulary, images: PreparedDataset, tmp_path: Path) -> None:
+    encode(untaught, images, out=tmp_path / "codes.parquet")
+    for part in ("coarse", "fine", "decoder"):
+        other = untrained()
+        first = next(tensor for tensor in getattr(other, part).state_dict().values() if tensor.is_floating_point())
+        first += 1
+        with pytest.raises(CodesError, match="written by another run"):
+            decode(vocabulary(other, None), tmp_path / "codes.parquet", out=tmp_path / part)
+
+
+def test_volumes_larger_than_those_of_the_run_are_stored(tmp_path: Path) -> None:
+    model = untrained(spatial_dims=3)
+    volumes = open_source("phantom", size=40, spatial_dims=3, spacing_mm=6.0, phantom=PhantomOptions(subjects=2))
+    words = vocabulary(model, None, size=32)
+    encode(words, volumes, out=tmp_path / "codes.parquet")
+    assert list(pd.read_parquet(tmp_path / "codes.parquet")["shape_0"][0]) == [1, 5, 5, 5]
+    assert decode(words, tmp_path / "codes.parquet", out=tmp_path / "decoded") == 2
+
+
+def test_figures_are_those_of_the_levels_and_their_totals(model: TwoLevels, images: PreparedDataset) -> None:
+    found = evaluate_reconstruction(model, images)
+    figures = found.figures
+    coarse, fine = (
+        codebook_health(quantizer, level) for quantizer, level in zip(model.quantizers, found.codes, strict=True)
+    )
+    assert figures["codebook.0.perplexity"] == coarse.perplexity
+    assert figures["codebook.1.norm_longest"] == fine.norms[2]
+    assert figures["codebook.dead"] == coarse.dead + fine.dead
+    assert figures["codebook.usage"] == pytest.approx((8 * coarse.usage + 600 * fine.usage) / 608)
+    assert "codebook.perplexity" not in figures
+    assert figures["rate_bpp"] == pytest.approx((16 * 3 + 2 * 64 * np.log2(300)) / 32**2)
+
+
+def test_a_level_that_has_collapsed_is_named(images: PreparedDataset) -> None:
+    model = untrained()
+    for stage in model.fine.stages:
+        stage.codebook.embeddings[1:] = 1e3
+    (warning,) = evaluate_reconstruction(model, images).warnings
+    assert warning.startswith("level 1: the codebook is collapsing: perplexity 1 of 300 codewords")
