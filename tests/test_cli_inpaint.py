@@ -14,6 +14,7 @@ from scans.heads import LAS, OBLIQUE, PSR, RAS, head, write_volume
 from voxlex import Vocabulary, load
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.cli import main
+from voxlex.codes import CodeLayout
 from voxlex.config import (
     Config,
     DataConfig,
@@ -43,7 +44,8 @@ def untrained_run(path: Path, kind: str) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_weights(folder.autoencoder_file, build_autoencoder(model), about={})
-        prior = build_prior(config.prior, num_embeddings=16, num_codebooks=1, grid=(8, 8, 8), conditions=Conditions())
+        layout = CodeLayout(num_embeddings=16, grid=(8, 8, 8))
+        prior = build_prior(config.prior, layouts=[layout], conditions=Conditions())
         save_weights(folder.prior_file, prior, about={})
     folder.update_metadata({"conditions": Conditions().describe()})
     return folder.path

@@ -1,6 +1,7 @@
 """A model with codes at two scales goes through every verb, as one with a single level does."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ from lightning_fabric import Fabric
 
 from two_levels import TwoLevels, untrained, vocabulary
 from voxlex import Vocabulary, open_source
+from voxlex.assembly import build_prior
 from voxlex.code_table import read_code_table
 from voxlex.codes import CodeLayout
+from voxlex.config import TransformerPriorConfig
 from voxlex.config.options import PhantomOptions
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import CodesError
@@ -19,15 +22,22 @@ from voxlex.evaluation.reconstruction import evaluate_reconstruction
 from voxlex.health import codebook_health
 from voxlex.models import VQVAE, Decoder, Encoder, tiling
 from voxlex.models.tiling import decode_tiled, encode_tiled
+from voxlex.pages.measures import measured
+from voxlex.priors import Conditions
 from voxlex.quantizers import VectorQuantizer
+from voxlex.run_folder import RunFolder
 from voxlex.scans.read_write import read_scan
 from voxlex.training.budget import Budget
 from voxlex.training.journal import read_journal
 from voxlex.training.loop import Schedule, fit
-from voxlex.training.objectives import AutoencoderObjective
+from voxlex.training.objectives import AutoencoderObjective, PriorObjective
 from voxlex.workflows.decode import decode
 from voxlex.workflows.encode import encode
+from voxlex.workflows.evaluate import evaluate
+from voxlex.workflows.prior_data import prior_data
 from voxlex.workflows.reconstruct import reconstruct
+from voxlex.workflows.report import write_run_report
+from voxlex.workflows.sample import sample
 
 SCHEDULE = Schedule(
     batch_size=8,
@@ -48,6 +58,22 @@ def images() -> PreparedDataset:
 @pytest.fixture(scope="module")
 def model() -> TwoLevels:
     return untrained()
+
+
+@pytest.fixture(scope="module")
+def taught(model: TwoLevels, images: PreparedDataset) -> Vocabulary:
+    """A vocabulary whose prior has seen the codes of some images for a few steps."""
+    torch.manual_seed(0)
+    conditions = Conditions.of(images.manifest, ["slice"])
+    config = TransformerPriorConfig(width=16, layers=1, kernel_size=3, embedding_dim=4)
+    prior = build_prior(config, layouts=model.layouts((32, 32)), conditions=conditions)
+    training, validation = (prior_data(model, images.subset(split), conditions) for split in ("train", "validation"))
+    prior.start(training[0], [quantizer.codewords() for quantizer in model.quantizers])
+    objective = PriorObjective(prior=prior, training=training, validation=validation)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with TemporaryDirectory() as folder:
+        fit(objective, fabric=fabric, budget=Budget(steps=20), schedule=SCHEDULE, seed=0, folder=Path(folder))
+    return vocabulary(model, prior.eval())
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +244,68 @@ def test_a_level_that_has_collapsed_is_named(images: PreparedDataset) -> None:
         stage.codebook.embeddings[1:] = 1e3
     (warning,) = evaluate_reconstruction(model, images).warnings
     assert warning.startswith("level 1: the codebook is collapsing: perplexity 1 of 300 codewords")
+
+
+def test_new_images_are_drawn_level_by_level(taught: Vocabulary) -> None:
+    codes = taught.sample_codes(3, condition={"slice": 1}, seed=0, temperature=0.9)
+    for level, layout in zip(codes, taught.layouts, strict=True):
+        layout.check(level)
+        assert len(level) == 3
+    drawn = taught.sample(3, condition={"slice": 1}, seed=0, temperature=0.9)
+    assert torch.equal(drawn, taught.decode(codes))
+    assert not torch.equal(drawn, taught.sample(3, condition={"slice": 1}, seed=1, temperature=0.9))
+
+
+def test_many_images_are_drawn_some_at_a_time(taught: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr("voxlex.vocabulary._CELLS_AT_ONCE", 2 * (16 + 64))
+    drawn = taught.sample_codes(5, seed=0, progress=lambda done, total: seen.append((done, total)))
+    assert [len(level) for level in drawn] == [5, 5]
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_samples_are_written(taught: Vocabulary, tmp_path: Path) -> None:
+    sample(taught, count=2, out=tmp_path / "new")
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {"sample-0000.png", "sample-0001.png", "samples.png"}
+
+
+def test_a_region_is_drawn_anew_at_both_levels(taught: Vocabulary, images: PreparedDataset) -> None:
+    image, mask = images.tensor([5])[0], torch.zeros(32, 32, dtype=torch.bool)
+    mask[9:12, 17:23] = True
+    coarse, fine = taught._touched(mask)
+    assert coarse.nonzero().tolist() == [[row, column] for row in range(3) for column in range(1, 4)]
+    assert fine.nonzero().tolist() == [[row, column] for row in range(1, 4) for column in range(3, 7)]
+    drawn = taught.inpaint(image, mask, count=2, condition={"slice": 3}, seed=0)
+    assert torch.equal(drawn[..., ~mask], image.expand(2, 1, 32, 32)[..., ~mask])
+    assert not torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0][..., mask], image[..., mask])
+
+
+def test_the_whole_is_evaluated(taught: Vocabulary, images: PreparedDataset) -> None:
+    found = evaluate(taught, images, split="all", samples=0)
+    figures = found.figures
+    (coarse, fine), bits = taught.layouts, [figures[f"prior.{level}.bits_per_code"] for level in (0, 1)]
+    assert figures["prior.0.uniform_bits_per_code"] == 3
+    assert figures["prior.bits_per_code"] == pytest.approx((16 * bits[0] + 128 * bits[1]) / 144)
+    assert figures["prior.rate_bpp"] == pytest.approx(figures["prior.bits_per_code"] * 144 / 32**2)
+    condition = taught.conditions.look_up(images.manifest)
+    with torch.no_grad():
+        nats = -taught.prior.log_prob(found.reconstruction.codes, condition).sum().item()
+    assert figures["prior.bits_per_code"] == pytest.approx(nats / np.log(2) / (len(images) * 144))
+    assert (coarse.codes_per_image, fine.codes_per_image) == (16, 128)
+    named = {(measure.name, level) for _, measure, level in measured(figures)}
+    assert {("Dead codewords", None), ("Dead codewords", 0), ("Prior", 1), ("Code rate", None)} <= named
+
+
+def test_the_report_shows_each_level(
+    taught: Vocabulary, images: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxlex.workflows.report.load", lambda _: taught)
+    folder = RunFolder.create(tmp_path / "run", taught.config)
+    write_run_report(folder, images)
+    page = folder.report_file.read_text()
+    sentence = "16 codes from a vocabulary of 8 codewords and 128 from one of 300 codewords"
+    for words in (sentence, "Codebook perplexity, level 1", "Prior, level 0", "How often each codeword of level 1"):
+        assert words in page
+    assert (tmp_path / "run" / "samples.png").is_file()

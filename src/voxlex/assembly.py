@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from voxlex.codes import CodeLayout
 from voxlex.config import (
     FiniteScalarQuantizerConfig,
     GroupedQuantizerConfig,
@@ -21,7 +22,7 @@ from voxlex.config import (
     TransformerPriorConfig,
 )
 from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
-from voxlex.priors import Conditions, GatedPixelCNN, MaskedPrior, Prior, TransformerPrior
+from voxlex.priors import Conditions, GatedPixelCNN, HierarchicalPrior, MaskedPrior, Prior, TransformerPrior
 from voxlex.quantizers import (
     FiniteScalarQuantizer,
     GroupedQuantizer,
@@ -85,29 +86,29 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
             return VectorQuantizer(**_arguments(config))
 
 
-def build_prior(
-    config: PriorConfig, *, num_embeddings: int, num_codebooks: int, grid: Sequence[int], conditions: Conditions
-) -> Prior:
+def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], conditions: Conditions) -> Prior:
     """Return a new, untrained prior over the codes of an autoencoder.
 
     Args:
-        config: Its settings.
-        num_embeddings: Codewords of each of the autoencoder's codebooks.
-        num_codebooks: Codes in each cell.
-        grid: Codes along each axis of an image.
+        config: Its settings; with several levels, those of each level's prior.
+        layouts: Layout of the codes of each level, coarsest first.
         conditions: What it may be asked for.
     """
     arguments = _arguments(config)
     del arguments["condition_columns"]
-    shared: dict[str, Any] = {"num_embeddings": num_embeddings, "num_codebooks": num_codebooks}
-    shared |= {"grid": grid, "conditions": conditions}
+    kind: type[GatedPixelCNN | MaskedPrior | TransformerPrior]
     match config:
         case TransformerPriorConfig():
-            return TransformerPrior(**shared, **arguments)
+            kind = TransformerPrior
         case MaskedPriorConfig():
-            return MaskedPrior(**shared, **arguments)
+            kind = MaskedPrior
         case _:
-            return GatedPixelCNN(**shared, **arguments)
+            kind = GatedPixelCNN
+    levels = [
+        kind(layout=layout, context=layouts[:place], conditions=conditions, **arguments)
+        for place, layout in enumerate(layouts)
+    ]
+    return levels[0] if len(levels) == 1 else HierarchicalPrior(levels=levels)
 
 
 def _arguments(config: Any) -> dict[str, Any]:

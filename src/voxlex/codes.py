@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import log2, prod
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from voxlex.errors import CodesError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,7 @@ def levels_of(codes: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     return (codes,) if isinstance(codes, Tensor) else tuple(codes)
 
 
-def from_levels(levels: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+def from_levels(levels: Sequence[T]) -> T | tuple[T, ...]:
     """Return a single level as one tensor, and several as a tuple: what people are given."""
     return levels[0] if len(levels) == 1 else tuple(levels)
 

@@ -174,8 +174,8 @@ class Vocabulary:
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             return prior.complete(
-                known,  # type: ignore[arg-type]
-                hidden,  # type: ignore[arg-type]
+                known,
+                hidden,
                 n=size,
                 condition=given,
                 temperature=temperature,
@@ -290,12 +290,9 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
     load_weights(folder.autoencoder_file, autoencoder)
     prior = None
     if folder.prior_file.exists():
-        (layout,) = autoencoder.layouts((config.data.size,) * autoencoder.spatial_dims)
         prior = build_prior(
             config.prior,
-            num_embeddings=layout.num_embeddings,
-            num_codebooks=layout.num_codebooks,
-            grid=layout.grid,
+            layouts=autoencoder.layouts((config.data.size,) * autoencoder.spatial_dims),
             conditions=Conditions.from_description(metadata["conditions"]),
         )
         load_weights(folder.prior_file, prior)

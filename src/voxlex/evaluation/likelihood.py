@@ -1,9 +1,11 @@
 """How well a prior predicts codes it has not seen."""
 
+from collections.abc import Sequence
+
 import torch
 
 from voxlex import metrics
-from voxlex.codes import for_each_level, levels_of, take
+from voxlex.codes import CodeLayout, for_each_level, levels_of, take
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
 from voxlex.rows import batches
@@ -25,29 +27,54 @@ def evaluate_prior(
         pixels_per_image: Pixels that the codes of one image stand for.
 
     Returns:
-        Means over the codes of all levels:
+        Means over all codes:
 
         - `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior can only give a bound of its likelihood;
-        - `prior.uniform_bits_per_code`, log₂K;
         - `prior.marginal_bits_per_code`, the entropy of the frequencies of these very codes. No prior that codes each
           cell by itself, and all alike, can need less;
-        - `prior.rate_bpp`, bits per pixel when the prior does the coding.
+        - `prior.uniform_bits_per_code`, log₂K;
+
+        and `prior.rate_bpp`, bits per pixel when the prior does the coding. Of several levels each also has its own
+        means, such as `prior.0.bits_per_code` of the coarsest.
     """
-    images, nats = len(levels_of(codes)[0]), 0.0
-    for rows in batches(images, pixels_per_image=1, at_most=BATCH_SIZE):
+    levels, layouts = levels_of(codes), prior.layouts
+    bits = [metrics.bits(nats) for nats in _nats(prior, codes, condition)]
+    marginal_bits = [
+        level.numel() * metrics.entropy_bits(metrics.code_counts(level, layout.num_embeddings))
+        for level, layout in zip(levels, layouts, strict=True)
+    ]
+    figures: dict[str, float] = {}
+    if len(levels) > 1:
+        for number, layout in enumerate(layouts):
+            own = slice(number, number + 1)
+            figures |= _means(f"prior.{number}", prior, [layout], len(levels[0]), bits[own], marginal_bits[own])
+    figures |= _means("prior", prior, layouts, len(levels[0]), bits, marginal_bits)
+    return figures | {"prior.rate_bpp": sum(bits) / (len(levels[0]) * pixels_per_image)}
+
+
+def _nats(prior: Prior, codes: Codes | Levels, condition: Condition | None) -> list[float]:
+    """Return the negative log-likelihood of the codes of each level, all images together."""
+    nats = [0.0] * len(prior.layouts)
+    for rows in batches(len(levels_of(codes)[0]), pixels_per_image=1, at_most=BATCH_SIZE):
         some = for_each_level(lambda level: level.to(prior.device), take(codes, rows))
         given = None if condition is None else condition[rows].to(prior.device)
-        nats -= float(prior.log_prob(some, given).double().sum())  # type: ignore[arg-type]
-    total_bits, layouts = metrics.bits(nats), prior.layouts
+        for number, level in enumerate(levels_of(prior.code_log_probs(some, given))):
+            nats[number] -= float(level.double().sum())
+    return nats
+
+
+def _means(
+    name: str,
+    prior: Prior,
+    layouts: Sequence[CodeLayout],
+    images: int,
+    bits: Sequence[float],
+    marginal_bits: Sequence[float],
+) -> dict[str, float]:
+    """Return bits per code over some of the levels."""
     codes_per_image = sum(layout.codes_per_image for layout in layouts)
-    marginal_bits = sum(
-        layout.codes_per_image * metrics.entropy_bits(metrics.code_counts(level, layout.num_embeddings))
-        for layout, level in zip(layouts, levels_of(codes), strict=True)
-    )
-    name = "prior.bits_per_code" if prior.exact else "prior.bits_per_code_at_most"
     return {
-        name: total_bits / (images * codes_per_image),
-        "prior.marginal_bits_per_code": marginal_bits / codes_per_image,
-        "prior.uniform_bits_per_code": sum(layout.raw_bits for layout in layouts) / codes_per_image,
-        "prior.rate_bpp": total_bits / (images * pixels_per_image),
+        f"{name}.bits_per_code{'' if prior.exact else '_at_most'}": sum(bits) / (images * codes_per_image),
+        f"{name}.marginal_bits_per_code": sum(marginal_bits) / (images * codes_per_image),
+        f"{name}.uniform_bits_per_code": sum(layout.raw_bits for layout in layouts) / codes_per_image,
     }

@@ -13,8 +13,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
-from voxlex.priors.gated import CausalConv, GatedLayer, Pointwise, StackConvs, gate
-from voxlex.priors.stacks import GatedStacks
+from voxlex.priors.gated import CausalConv, CellsGiven, GatedLayer, GatedStacks, Pointwise, StackConvs, gate
 
 Slab = Float[Tensor, "n c *slab"]
 Cell = Float[Tensor, "n c"]
@@ -102,7 +101,7 @@ class StackConvsCache:
 class LayerCache:
     """A gated layer whose stacks each advance by slabs of their own."""
 
-    def __init__(self, layer: GatedLayer, n: int, grid: Sequence[int], given: Float[Tensor, "n c"]) -> None:
+    def __init__(self, layer: GatedLayer, n: int, grid: Sequence[int], given: CellsGiven) -> None:
         biases = [bias.expand(-1, -1, *grid) for bias in layer.biases(given)]
         self.stacks = StackConvsCache(layer.stacks, biases, n, grid)
         self.out = layer.out
@@ -123,10 +122,10 @@ class StacksCache:
 
     Args:
         stacks: The stacks; dropout is not applied.
-        given: Embedded condition of each image.
+        given: What is given for each cell.
     """
 
-    def __init__(self, stacks: GatedStacks, given: Float[Tensor, "n c"]) -> None:
+    def __init__(self, stacks: GatedStacks, given: CellsGiven) -> None:
         n, grid = len(given), stacks.grid
         self.first = StackConvsCache(stacks.first, [position.unsqueeze(0) for position in stacks.positions], n, grid)
         self.layers = [LayerCache(cast(GatedLayer, layer), n, grid, given) for layer in stacks.layers]

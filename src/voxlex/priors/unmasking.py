@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from voxlex.priors.draw import Draw
-from voxlex.priors.guidance import GuidedDraw
+from voxlex.priors.draw import Cells, Draw
 from voxlex.types import Codes
 
 Hidden = Bool[Tensor, "b t"]
@@ -47,18 +46,22 @@ def left_hidden(cells: int, steps: int) -> list[int]:
     return left[1:]
 
 
-def confidence(logits: Float[Tensor, "n k"], codes: Int64[Tensor, "n"], draw: Draw) -> Float[Tensor, "n"]:
-    """Log-probability of the codes that `draw` chose; under guidance, the same for both rows of an image."""
-    if isinstance(draw, GuidedDraw):
-        logits = draw.guided(logits).repeat(2, 1)
-    return logits.gather(1, codes.unsqueeze(1)).squeeze(1) - logits.logsumexp(dim=1)
+class ScoredDraw(Draw):
+    """Lets an inner draw choose the codes of some cells, and adds up its confidence over their codebooks.
 
+    Attributes:
+        confidence_so_far: Log-probability, in nats, of the codes chosen in each cell.
+    """
 
-def gumbel_noise(like: Float[Tensor, "n m"], draw: Draw) -> Float[Tensor, "n m"]:
-    """Standard Gumbel noise; under guidance, the same for both rows of an image."""
-    copies = 2 if isinstance(draw, GuidedDraw) else 1
-    noise = torch.empty_like(like[: len(like) // copies]).exponential_(generator=draw.generator)
-    return -noise.log().repeat(copies, 1)
+    def __init__(self, inner: Draw) -> None:
+        self.inner = inner
+        self.confidence_so_far: Tensor = torch.zeros(())
+
+    def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
+        """Return one code for each row of logits."""
+        codes = self.inner(logits, codebook=codebook, cells=cells)
+        self.confidence_so_far = self.confidence_so_far + self.inner.confidence(logits, codes)
+        return codes
 
 
 def _seeded(codes: Tensor) -> torch.Generator:

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.codes import from_levels
 from voxlex.config import AugmentConfig, Config, StageConfig, validated
 from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.dataset import PreparedDataset
@@ -209,15 +210,12 @@ class _TrainingRun:
         )
         validation = prior_data(autoencoder, self.validation, self.conditions)
         torch.manual_seed(self.config.training.seed)
-        (layout,) = autoencoder.layouts(self.training.images.shape[2:])
         prior = build_prior(
             self.config.prior,
-            num_embeddings=layout.num_embeddings,
-            num_codebooks=layout.num_codebooks,
-            grid=layout.grid,
+            layouts=autoencoder.layouts(self.training.images.shape[2:]),
             conditions=self.conditions,
         )
-        prior.start(training[0], autoencoder.quantizers[0].codewords())  # type: ignore[arg-type]
+        prior.start(training[0], from_levels([quantizer.codewords() for quantizer in autoencoder.quantizers]))
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation)
         self._fit(objective, stage, share, self.folder.prior_file)
