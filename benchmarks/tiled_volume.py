@@ -16,7 +16,7 @@ import torch
 from voxlex.assembly import build_autoencoder
 from voxlex.config import ModelConfig
 from voxlex.data.phantoms.volumes import generate_volume
-from voxlex.models import VQVAE, tiling
+from voxlex.models import Autoencoder, tiling
 from voxlex.vocabulary import load
 
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def error_at_seams(
-    autoencoder: VQVAE, image: torch.Tensor, volume: torch.Tensor, *, tile: int | None, halo: int | None
+    autoencoder: Autoencoder, image: torch.Tensor, volume: torch.Tensor, *, tile: int | None, halo: int | None
 ) -> tuple[float, float]:
     """Mean error in the foreground within one cell of where two tiles meet, and in the rest of the foreground."""
     patch = autoencoder.downsampling

@@ -305,7 +305,7 @@ def test_the_report_shows_each_level(
     folder = RunFolder.create(tmp_path / "run", taught.config)
     write_run_report(folder, images)
     page = folder.report_file.read_text()
-    sentence = "16 codes from a vocabulary of 8 codewords and 128 from one of 300 codewords"
-    for words in (sentence, "Codebook perplexity, level 1", "Prior, level 0", "How often each codeword of level 1"):
+    assert "16 codes from a vocabulary of 8 codewords and 128 from one of 300 codewords" in page
+    for words in ("Codebook perplexity, level 1", "Prior, level 0", "level 0 is the coarsest", "codeword of level 1"):
         assert words in page
     assert (tmp_path / "run" / "samples.png").is_file()

@@ -88,3 +88,18 @@ def test_codebook_use_counts_the_words_in_use(counts: torch.Tensor, used: str):
     (plot,) = usage_plots([counts])
     assert used in plot.alt
     assert f"codebook {len(counts)}" in texts(plot)
+
+
+def test_levels_are_told_apart(journal: list[dict[str, str]]):
+    rows = [row for row in journal if row["name"] != "validation/perplexity"]
+    rows += [
+        *noted("validation/0.perplexity", (1, 5.0), (2, 6.0)),
+        *noted("validation/1.perplexity", (1, 50.0), (2, 60.0)),
+    ]
+    (perplexity,) = [plot for plot in training_curves(rows) if plot.alt.startswith("Perplexity")]
+    assert "validation images, level 0 6; validation images, level 1 60" in perplexity.alt
+    coarse, fine = usage_plots([torch.ones(1, 8, dtype=torch.int64), torch.zeros(2, 16, dtype=torch.int64)])
+    assert "codes of level 0" in coarse.alt
+    assert "8 of 8" in coarse.alt
+    assert "codes of level 1" in fine.alt
+    assert "0 of 32" in fine.alt

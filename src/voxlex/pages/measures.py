@@ -231,6 +231,8 @@ def notes(figures: Figures, *, split: str, spatial_dims: int = 2) -> list[str]:
             "Of the figures of new images, the likeness of pairs is that of the middle axial slices; the classifier, "
             "the Fréchet distance and the overlap see axial slices; the others are of whole volumes."
         )
+    if any(level is not None for _, _, level in measured(figures)):
+        lines.append("The codes lie at several levels, of which level 0 is the coarsest.")
     if "prior.uniform_bits_per_code" not in figures:
         lines.append("This run has no prior yet, so there are no new images to show.")
     return lines
