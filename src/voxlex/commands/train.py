@@ -10,7 +10,7 @@ import tyro
 
 from voxlex.commands.common import Settings, Source, starting_point
 from voxlex.config import Config, with_budget
-from voxlex.errors import ToldElsewhere
+from voxlex.errors import TrainingError, VoxlexError
 
 
 @dataclass(kw_only=True)
@@ -58,8 +58,10 @@ class Train:
                 overwrite=self.overwrite,
                 display=TerminalDisplay() if speaks else SILENCE,
             )
-        except ToldElsewhere:
-            sys.exit(1)
+        except (KeyboardInterrupt, VoxlexError) as error:
+            if speaks or isinstance(error, TrainingError):
+                raise
+            sys.exit(1)  # the first process meets the same, and says so
         if speaks:
             print(f"report: {folder.report_file}")
             print(f"to train further: {self._further(config)}")

@@ -1,4 +1,4 @@
-"""Where training runs, and in which precision; the automatic choices go by what the hardware is fast at."""
+"""The devices that training runs on and its precision; the automatic choice is what the hardware is fast at."""
 
 import ctypes
 import sys

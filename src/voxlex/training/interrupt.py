@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a flag that the loop looks at between two steps."""
+"""Ctrl-C and SIGTERM set a flag, which the training loop looks at between two steps."""
 
 import signal
 import threading

@@ -164,6 +164,11 @@ class Stages:
         begun = None if state_file.exists() else self._begun(objective, weights)
         if begun is not None and budget.progress(step=begun.step, elapsed_s=begun.elapsed_s) >= 1:
             return
+        if begun is not None:
+            what = (
+                f"goes on from the weights of step {begun.step}; no state was kept, so that its optimizer begins anew"
+            )
+            self.display.note(f"{objective.name}: {what}")
         fitted = fit(
             objective,
             team=self.team,
