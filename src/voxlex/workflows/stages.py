@@ -166,7 +166,7 @@ class Stages:
             return
         if begun is not None:
             what = (
-                f"goes on from the weights of step {begun.step}; no state was kept, so that its optimizer begins anew"
+                f"goes on from the weights of step {begun.step}; no state was kept, so its optimizer begins anew"
             )
             self.display.note(f"{objective.name}: {what}")
         fitted = fit(
