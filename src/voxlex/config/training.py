@@ -122,6 +122,10 @@ class TrainingConfig(Settings):
         accelerator: Kind of device: auto, cpu, gpu, mps.
         devices: Number of devices.
         precision: Of arithmetic; "auto" takes bfloat16 where the hardware is made for it.
+        threads: Threads of torch on a CPU. "auto" takes what OMP_NUM_THREADS says; without that, and with a budget in
+            minutes, the number that is fastest beside the other work of the machine, found by timing steps.
+        keep_state: Keep what training resumes from when it has finished; without it a finished run can be trained
+            further, too, but the optimizer has to find its averages again.
         autoencoder: The first stage.
         prior: The second stage.
     """
@@ -133,5 +137,7 @@ class TrainingConfig(Settings):
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
+    threads: Literal["auto"] | Count = "auto"
+    keep_state: bool = False
     autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
     prior: PriorStageConfig = field(default_factory=PriorStageConfig)
