@@ -13,6 +13,7 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.metrics import code_counts
 from voxlex.pages.pictures import quality_captions, reconstruction_sheet, sample_sheet
 from voxlex.pages.report import ClosePair, ReportContent, pair_captions, write_report
+from voxlex.progress import Phases, silent
 from voxlex.rows import evenly_spaced
 from voxlex.run_folder import RunFolder
 from voxlex.training.journal import read_journal
@@ -24,15 +25,20 @@ SHOWN_RECONSTRUCTIONS = 12
 SHOWN_IN_REPORT = 18
 
 
-def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, float]:
+def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Phases = silent) -> dict[str, float]:
     """Evaluate a run on its test images, draw samples, and write `report.html` and the two sheets beside it.
+
+    Args:
+        folder: The run.
+        dataset: What it was trained on.
+        phases: Told how far the work is.
 
     Returns:
         The figures of the test images.
     """
     vocabulary = load(folder.path)
     test = dataset.subset("test")
-    evaluation = evaluate(vocabulary, dataset, shown=True)
+    evaluation = evaluate(vocabulary, dataset, shown=True, phases=phases)
     rows = evenly_spaced(len(test), SHOWN_RECONSTRUCTIONS)
     originals = test.tensor(rows)
     reconstructions = vocabulary.decode(take(evaluation.reconstruction.codes, rows))
