@@ -39,7 +39,7 @@ class Case:
     @property
     def layouts(self):
         if not self.tiny:
-            grids = {2: [(2, 3), (4, 6)], 3: [(1, 2, 3), (2, 3, 4)]}[self.dims]
+            grids = {2: [(2, 2), (3, 4)], 3: [(2, 2, 2), (2, 2, 3)]}[self.dims]
             sizes = [4, 5]
         elif self.levels == 1:
             # Three codes in each of four places: 81 images.
@@ -89,6 +89,8 @@ CASES = [
 ]
 EXACT = [case for case in CASES if KINDS[case.kind].exact]
 CONDITIONAL = [case for case in CASES if case.conditional]
+FEW = [case for case in CONDITIONAL if case.num_codebooks == case.dims - 1]
+"""Of each kind, over one level and two: images with one codebook, volumes with two."""
 
 
 def tiny(cases):

@@ -1,10 +1,7 @@
 """The contract of every prior: score the codes of an image, and draw the codes of a new one."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
@@ -12,15 +9,11 @@ from torch import Tensor, nn
 
 from voxlex.codes import CodeLayout, from_levels, levels_of
 from voxlex.errors import CodesError
-from voxlex.priors.conditions import Condition, ConditionEmbedding, Conditions
-from voxlex.priors.depth import DepthHead
-from voxlex.priors.draw import CompletingDraw, Draw, GuidedDraw, RandomDraw, resampled
-from voxlex.priors.embedding import CodeEmbedding, ContextEmbedding
+from voxlex.priors.conditions import Condition, Conditions
+from voxlex.priors.draw import Draw, GuidedDraw, RandomDraw, resampled
+from voxlex.priors.level import Codebook, Given, Level, drawing
 from voxlex.progress import Progress
 from voxlex.types import Codes, Levels, Logits
-
-Codebook = Float[Tensor, "_ _ _"]
-"""Vectors `(q, k, d)` of the codebooks of one level."""
 
 
 class Prior(nn.Module, ABC):
@@ -41,7 +34,7 @@ class Prior(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def levels(self) -> tuple["LevelPrior", ...]:
+    def levels(self) -> tuple[Level, ...]:
         """The prior of each level, coarsest first; of a single level, the prior itself."""
 
     @property
@@ -84,7 +77,7 @@ class Prior(nn.Module, ABC):
             codes: Codes in [0, K) of this prior's layout.
             condition: What is known of each image, encoded by `conditions`, NaN where it is not known; None means
                 that nothing is.
-            context: Codes of the coarser levels in `LevelPrior.context`.
+            context: Codes of the coarser levels in `Level.context`.
 
         Raises:
             CodesError: If codes or context do not have the layout they should.
@@ -141,7 +134,7 @@ class Prior(nn.Module, ABC):
         Args:
             n: How many, at least 1.
             condition: What is wanted of each, encoded by `conditions`, NaN where any will do; None means everywhere.
-            context: Codes of the coarser levels in `LevelPrior.context`, of each image.
+            context: Codes of the coarser levels in `Level.context`, of each image.
             guidance: How far to go from the distribution of all images (0) to that of the condition (1), and beyond
                 it. Other than 1 it doubles the work, and needs a condition and a prior that was trained with some
                 conditions hidden.
@@ -160,18 +153,18 @@ class Prior(nn.Module, ABC):
         rows = n
         if guidance != 1:
             draw = GuidedDraw(draw, guidance=guidance)
-            rows, condition = 2 * n, self._with_and_without(condition, n)
+            rows, condition = 2 * n, self.conditions.with_and_without(condition, n)
             context = tuple(codes.repeat(2, *[1] * (codes.ndim - 1)) for codes in context)
         drawn = list(context)
         for place, prior in enumerate(self.levels):
             part = _part_of(progress, self.layouts, place)
             drawn.append(prior.draw_with(draw, rows, condition=condition, context=tuple(drawn), progress=part))
-        return from_levels([codes[:n].clone() for codes in drawn[len(context) :]])
+        return from_levels([codes[:n] for codes in drawn[len(context) :]])
 
     def complete(
         self,
         codes: Int64[Tensor, "q *grid"] | tuple[Tensor, ...],
-        hidden: Shaped[Tensor, "*grid"] | tuple[Tensor, ...],
+        hidden: Shaped[Tensor, "..."] | tuple[Tensor, ...],
         *,
         n: int = 1,
         condition: Condition | None = None,
@@ -211,7 +204,7 @@ class Prior(nn.Module, ABC):
             candidates = 1
         draw = RandomDraw(temperature=temperature, generator=generator)
         drawn: Levels = ()
-        with self._drawing():
+        with drawing(self):
             for place, prior in enumerate(self.levels):
                 rows = condition if condition is None else condition.expand(n * candidates, -1)
                 given = prior._given(n * candidates, rows, drawn)
@@ -224,7 +217,7 @@ class Prior(nn.Module, ABC):
 
     def _each(
         self, codes: Codes | Levels, condition: Condition | None, context: Levels
-    ) -> Iterator[tuple["LevelPrior", Codes, "Given"]]:
+    ) -> Iterator[tuple[Level, Codes, Given]]:
         """Iterate over the levels: the prior, its codes, and what is given besides them."""
         levels = self._checked(codes)
         for place, prior in enumerate(self.levels):
@@ -237,6 +230,8 @@ class Prior(nn.Module, ABC):
             raise CodesError(f"expected codes of {len(self.levels)} levels, got {len(levels)}")
         for layout, own in zip(self.layouts, levels, strict=True):
             layout.check(own)
+        if len({len(own) for own in levels}) > 1:
+            raise CodesError(f"expected codes of as many images at each level, got {[len(own) for own in levels]}")
         return levels
 
     def _checked_masks(self, hidden: Sequence[Tensor]) -> list[Bool[Tensor, "..."]]:
@@ -248,204 +243,20 @@ class Prior(nn.Module, ABC):
             raise ValueError(f"hidden: expected a mask {from_levels(grids)} that hides a cell or more, got {found}")
         return masks
 
-    @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        """Eval mode without gradients; autocast would round the conditionals, and samples would not be as scored."""
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-                yield
-        finally:
-            self.train(was_training)
 
-    def _resolve_condition(self, condition: Condition | None, n: int) -> Condition:
-        """Return the condition of each image, checked and on this prior's device; all unknown if there is none."""
-        if condition is None:
-            return torch.full((n, len(self.conditions.columns)), math.nan, device=self.device)
-        self.conditions.check(condition, n)
-        return condition.to(self.device)
-
-    def _with_and_without(self, condition: Condition | None, n: int) -> Condition:
-        """Return every image under its condition, then every image under none, for guidance."""
-        condition = self._resolve_condition(condition, n)
-        if not self.conditions.columns:
-            raise ValueError("guidance needs a conditional prior; this one has no conditions")
-        if bool(condition.isnan().all(dim=1).any()):
-            raise ValueError("guidance needs a condition for every image, but of some nothing is known")
-        return torch.cat([condition, torch.full_like(condition, math.nan)])
-
-
-class Given(NamedTuple):
-    """What a level's prior is given besides the codes that it scores or has drawn.
-
-    Attributes:
-        condition: Embedded condition of each image.
-        context: Features of each cell from the coarser levels; None if there are none.
-    """
-
-    condition: Float[Tensor, "n c"]
-    context: Float[Tensor, "n *grid c"] | None
-
-
-class LevelPrior(Prior):
-    """A prior over the codes of one level. A subclass gives `_features` and `_sample`, which must agree.
-
-    It may be given the codes of coarser levels. Every cell sees them, also the cells that come first, and so its
-    conditionals stay exact.
-
-    Args:
-        layout: Layout of the codes.
-        context: Layouts of the coarser levels that it is given.
-        conditions: What it can be asked for; None for an unconditional prior.
-        width: Size of the features from which the codes of a cell are drawn.
-        embedding_dim: Size of the vectors that stand for the codes of a cell at the input.
-        dropout: Share of what each layer adds that is zeroed in training, in [0, 1); a subclass builds it in.
-        condition_dropout: Share of training images, in [0, 1), of which a condition is hidden, so that a conditional
-            prior also learns the distribution given only some of them, or none.
-        network: The subclass's own modules, which become attributes.
-
-    Attributes:
-        sees_all_known: Whether it completes an image with all known cells in sight, also those after a hidden one.
-
-    Raises:
-        ValueError: If an argument is out of range.
-    """
-
-    exact = True
-    sees_all_known: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        *,
-        layout: CodeLayout,
-        context: Sequence[CodeLayout] = (),
-        conditions: Conditions | None = None,
-        width: int,
-        embedding_dim: int,
-        dropout: float = 0.0,
-        condition_dropout: float = 0.1,
-        network: Mapping[str, nn.Module],
-    ) -> None:
-        super().__init__()
-        for name, share in (("dropout", dropout), ("condition_dropout", condition_dropout)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name}: expected a share in [0, 1), got {share}")
-        self.layout = layout
-        self.context = tuple(context)
-        self.conditions = conditions or Conditions()
-        self.embedding = CodeEmbedding(layout, embedding_dim=embedding_dim)
-        # Optimizers know parameters by their order, and states to resume from have been stored in this one.
-        for name, module in network.items():
-            self.add_module(name, module)
-        self.conditioning = ConditionEmbedding(self.conditions, width=width, dropout=condition_dropout)
-        self.head = DepthHead(layout, width=width)
-        self.context_embedding = ContextEmbedding(self.context, grid=layout.grid, width=width) if context else None
+class LevelPrior(Level, Prior):
+    """A prior over the codes of a single level, which is what each kind derives from."""
 
     @property
-    def levels(self) -> tuple["LevelPrior", ...]:
+    def levels(self) -> tuple[Level, ...]:
         """The prior itself, which is that of its only level."""
         return (self,)
-
-    def draw_with(
-        self,
-        draw: Draw,
-        n: int,
-        *,
-        condition: Condition | None = None,
-        context: Levels = (),
-        progress: Progress | None = None,
-    ) -> Int64[Tensor, "n q *grid"]:
-        """Go through `n` images code by code and let `draw` choose each; what samplers and entropy coders call.
-
-        Args:
-            draw: Chooses the codes.
-            n: How many, at least 1.
-            condition: What is known of each image, encoded by `conditions`; None means that nothing is.
-            context: Codes of the coarser levels in `context`.
-            progress: Called with the number of cells drawn so far and the number there are.
-
-        Raises:
-            CodesError: If the context does not have the layouts it should.
-            ValueError: If the number is too small, or the condition does not fit.
-        """
-        if n < 1:
-            raise ValueError(f"n: expected at least 1, got {n}")
-        with self._drawing():
-            # Tensors of inference mode cannot be scored with gradients; a clone outside it can.
-            return self._sample(self._given(n, condition, context), draw, progress)
-
-    @abstractmethod
-    def _features(self, codes: Codes, given: Given) -> Float[Tensor, "b *grid c"]:
-        """Return what is known of each cell from the cells before it."""
-
-    @abstractmethod
-    def _sample(self, given: Given, draw: Draw, progress: Progress | None) -> Int64[Tensor, "n q *grid"]:
-        """Draw code grids, each code chosen by `draw` from the logits that `forward` would give it."""
-
-    def _logits(self, codes: Codes, given: Given) -> Logits:
-        return self.head(self._features(codes, given), codes)
-
-    def _code_log_probs(self, codes: Codes, given: Given) -> Float[Tensor, "b q *grid"]:
-        return self.head.log_probs(self._features(codes, given), codes)
-
-    def _loss(self, codes: Codes, given: Given) -> Float[Tensor, ""]:
-        return -self._code_log_probs(codes, given).mean()
-
-    def _complete(
-        self,
-        codes: Int64[Tensor, "q *grid"],
-        hidden: Bool[Tensor, "*grid"],
-        given: Given,
-        draw: Draw,
-        progress: Progress | None,
-    ) -> tuple[Int64[Tensor, "n q *grid"], Float[Tensor, "n"]]:
-        """Draw the hidden cells; also return the log-probability of the known ones, given those before them."""
-        completing = CompletingDraw(draw, known=codes, hidden=hidden)
-        drawn = self._sample(given, completing, progress)
-        return drawn, completing.evidence.expand(len(drawn))
-
-    def _start(self, codes: Codes, codebook: Codebook | None) -> None:
-        k = self.layout.num_embeddings
-        expected = (self.layout.num_codebooks, k)
-        if codebook is not None and codebook.shape[:2] != expected:
-            shape = ", ".join(map(str, expected))
-            raise ValueError(f"expected a codebook (q, k, d) = ({shape}, d), got {tuple(codebook.shape)}")
-        counts = [torch.bincount(chosen.flatten(), minlength=k) for chosen in codes.unbind(dim=1)]
-        self.head.start(torch.stack(counts), codebook)
-        if codebook is not None:
-            self.embedding.start(codebook)
-
-    def _given(self, n: int, condition: Condition | None, context: Levels) -> Given:
-        """Embed what is given besides the codes, after checking it."""
-        if len(context) != len(self.context):
-            raise CodesError(f"context: expected codes of {len(self.context)} coarser levels, got {len(context)}")
-        for layout, codes in zip(self.context, context, strict=True):
-            layout.check(codes)
-            if len(codes) != n:
-                raise CodesError(f"context: expected the codes of {n} images, got {len(codes)}")
-        embedded = self.conditioning(self._resolve_condition(condition, n))
-        seen = self.context_embedding(tuple(context)) if self.context_embedding is not None else None
-        return Given(embedded, seen)
 
 
 def _part_of(progress: Progress | None, layouts: Sequence[CodeLayout], place: int) -> Progress | None:
     """Turn the progress of one level into that of all."""
-    if progress is None:
-        return None
     cells = [layout.cells for layout in layouts]
-    before, own = sum(cells[:place]), cells[place]
-    if len(cells) == 1:
+    if progress is None or len(cells) == 1:
         return progress
+    before, own = sum(cells[:place]), cells[place]
     return lambda done, total: progress(before + own * done // total, sum(cells))
-
-
-def check_sizes(layout: CodeLayout, *, kernel_size: int, least_kernel_size: int, **sizes: int) -> None:
-    """Raise ValueError if a network for codes of this layout cannot have these sizes."""
-    if len(layout.grid) not in (2, 3):
-        raise ValueError(f"layout: expected a grid of two or three axes, got {layout.grid}")
-    if kernel_size < least_kernel_size or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size: expected an odd number of at least {least_kernel_size}, got {kernel_size}")
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name}: expected at least 1, got {size}")

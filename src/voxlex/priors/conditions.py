@@ -19,17 +19,9 @@ Condition = Float[Tensor, "_ conditions"]
 class Table(Protocol):
     """Columns by their names, such as a dict of lists or a data frame."""
 
-    def __iter__(self) -> Iterator[Any]:
-        """Iterate over the names of the columns."""
-        ...
-
-    def __contains__(self, name: Any, /) -> bool:
-        """Tell whether there is a column of this name."""
-        ...
-
-    def __getitem__(self, name: Any, /) -> Any:
-        """Return the values of a column."""
-        ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __contains__(self, name: Any, /) -> bool: ...
+    def __getitem__(self, name: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -142,6 +134,26 @@ class Conditions:
             fits = column.fits(encoded) | encoded.isnan()
             if not fits.all():
                 raise ValueError(f"{column.name}: expected encoded values of {column}, got {encoded[~fits][0]:g}")
+
+    def resolve(self, condition: Condition | None, n: int) -> Condition:
+        """Return the condition of each of `n` images, checked; all unknown if there is none."""
+        if condition is None:
+            return torch.full((n, len(self.columns)), math.nan)
+        self.check(condition, n)
+        return condition
+
+    def with_and_without(self, condition: Condition | None, n: int) -> Condition:
+        """Return `n` images under their conditions, and then the same images under none, for guidance.
+
+        Raises:
+            ValueError: If there are no conditions, or of an image nothing is known.
+        """
+        condition = self.resolve(condition, n)
+        if not self.columns:
+            raise ValueError("guidance needs a conditional prior; this one has no conditions")
+        if bool(condition.isnan().all(dim=1).any()):
+            raise ValueError("guidance needs a condition for every image, but of some nothing is known")
+        return torch.cat([condition, torch.full_like(condition, math.nan)])
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the columns as JSON can hold them; `from_description` reads it back."""

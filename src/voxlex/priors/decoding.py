@@ -1,8 +1,9 @@
 """Ancestral sampling of the PixelCNN with cached activations: each is computed once, by the very weights of `forward`.
 
-The stack of an axis depends on whole slabs along it, so it advances once a slab: of a volume, the first stack once a
-plane, the second once a row, the last once a cell. A slab's place is its index along its stack's axis, after those
-along the axes before. Each convolution remembers as much of its input as its kernel spans.
+The stack of an axis depends on whole slabs along that axis, so it advances by one slab at a time. In a volume the first
+stack advances once a plane, the second once a row, and the last once a cell. The place of a slab is its index along
+the axis of its stack, after the indices along the axes before. Each convolution keeps as much of its input as its
+kernel spans.
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ class SlabCache:
         self.seen = self.weight.new_zeros(n, causal.conv.in_channels, causal.slabs, *slab)
 
     def push(self, slab: Float[Tensor, "n i *slab"], index: int) -> Slab:
-        """The convolution's output once the slab at `index` along the axis is the newest it may see."""
+        """Return the convolution's output when the slab at `index` along the axis is the newest it may see."""
         if index == 0:
             self.seen = torch.zeros_like(self.seen)
         self.seen = torch.cat([self.seen[:, :, 1:], slab.unsqueeze(2)], dim=2)
@@ -58,7 +59,7 @@ class CellCache:
         self.seen = self.weight.new_zeros(n, self.cells - 1 + row, causal.conv.in_channels)
 
     def push(self, cell: Float[Tensor, "n i"], index: int) -> Cell:
-        """The convolution's output once the cell at `index` of its row is the newest it may see."""
+        """Return the convolution's output when the cell at `index` of its row is the newest it may see."""
         self.seen[:, self.cells - 1 + index] = cell
         return functional.linear(self.seen[:, index : index + self.cells].flatten(1), self.weight, self.bias)
 

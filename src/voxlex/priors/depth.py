@@ -44,12 +44,12 @@ class DepthHead(nn.Module):
         self.embeddings = nn.ModuleList(nn.Embedding(layout.num_embeddings, width) for _ in seen)
 
     def forward(self, features: Float[Tensor, "b *grid c"], codes: Codes) -> Logits:
-        """Teacher-forced logits of each code of each cell."""
+        """Return the teacher-forced logits of each code of each cell."""
         known = self._known(features, codes)
         return torch.stack([output(seen) for output, seen in zip(self.outputs, known, strict=True)], 1).movedim(-1, 1)
 
     def log_probs(self, features: Float[Tensor, "b *grid c"], codes: Codes) -> Float[Tensor, "b q *grid"]:
-        """Log-probability of each code given the codes before it, in nats, holding few logits at a time."""
+        """Return the log-probability of each code given the codes before it, in nats, with few logits in memory."""
         steps = zip(self.outputs, self._known(features, codes), codes.unbind(dim=1), strict=True)
         scores = [
             chunked_log_probs(output, seen.flatten(0, -2), chosen.flatten()).view(chosen.shape)

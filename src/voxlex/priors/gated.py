@@ -20,15 +20,15 @@ _CONVOLUTIONS: dict[int, Callable[..., Pointwise]] = {2: nn.Conv2d, 3: nn.Conv3d
 class CausalConv(nn.Module):
     """Convolution that looks back along one axis, both ways along the later ones, and not at all along the earlier.
 
-    In an image, that of axis 0 sees whole rows, the current one and those above it; that of axis 1 sees the current
-    cell and those to its left. The kernel is the half of a cube that is seen: the other half, which a mask would only
-    silence, is not computed.
+    In an image, the convolution of axis 0 sees whole rows, the current one and those above it. That of axis 1 sees the
+    current cell and the cells to its left. The kernel is only the half of a cube that is seen; the other half, which a
+    mask would set to zero, is not computed.
 
     Args:
         in_channels: Channels in.
         out_channels: Channels out.
         spatial_dims: Axes of the grid, 2 or 3.
-        axis: Along which it looks back.
+        axis: The axis along which it looks back.
         kernel_size: Side of the cube of which the kernel is a half; odd.
         strict: See only what comes before (mask A of the paper), not the current slab too (mask B).
     """
@@ -55,7 +55,7 @@ class CausalConv(nn.Module):
         self.padding = (self.side, self.side) * later + (self.side, 0)
 
     def forward(self, x: Features) -> Float[Tensor, "b o *grid"]:
-        """Features of the same grid."""
+        """Return features of the same grid."""
         if self.strict:
             x = x.narrow(2 + self.axis, 0, x.shape[2 + self.axis] - 1)
         convolved: Tensor = self.conv(functional.pad(x, self.padding))
@@ -65,8 +65,8 @@ class CausalConv(nn.Module):
 class StackConvs(nn.Module):
     """The convolutions of all stacks: one for each axis, and each but the first is fed by the one before.
 
-    The stack of the first axis knows of whole slabs (the rows of an image, the planes of a volume), the next of the
-    slabs within such a slab, and by what it is fed, of those before: together they see every earlier cell within reach.
+    The stack of the first axis sees whole slabs: the rows of an image, the planes of a volume. The next stack sees the
+    slabs within such a slab, and what the stack before feeds to it. Together they see every earlier cell within reach.
 
     Args:
         in_channels: Channels in of each stack.
@@ -116,7 +116,7 @@ def gate(x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c//2 *grid"]:
 class GatedLayer(nn.Module):
     """One layer of the stacks (van den Oord et al., 1606.05328, figure 2) with a skip connection to the output.
 
-    Each stack feeds the next, never the reverse: that is what removes the blind spot.
+    Each stack feeds the next and never the one before, which is what removes the blind spot.
 
     Args:
         width: Channels of each stack, and of what is given for each cell.

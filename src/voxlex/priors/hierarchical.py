@@ -6,12 +6,14 @@ from typing import cast
 from torch import nn
 
 from voxlex.priors.base import LevelPrior, Prior
+from voxlex.priors.level import Level
 
 
 class HierarchicalPrior(Prior):
-    """p(codes) = Π_levels p(codes of the level | codes of coarser levels), as in VQ-VAE-2 (Razavi et al., 1906.00446).
+    """A prior whose levels each see the codes of all coarser ones, as in VQ-VAE-2 (Razavi et al., 1906.00446).
 
-    It is trained as a whole: the loss of each level teaches the prior of that level. It draws level by level.
+    p(codes) = Π_levels p(codes of the level | codes of all coarser levels). They are trained together,
+    each by the likelihood of its own level, and draw level by level.
 
     Args:
         levels: The prior of each level, coarsest first. Each takes the layouts of those before it as its context.
@@ -36,6 +38,6 @@ class HierarchicalPrior(Prior):
         self.exact = all(prior.exact for prior in levels)
 
     @property
-    def levels(self) -> tuple[LevelPrior, ...]:
+    def levels(self) -> tuple[Level, ...]:
         """The prior of each level, coarsest first."""
-        return tuple(cast(LevelPrior, prior) for prior in self.priors)
+        return tuple(cast(Level, prior) for prior in self.priors)

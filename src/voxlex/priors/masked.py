@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from voxlex.codes import CodeLayout
 from voxlex.nn.blocks import convolution
-from voxlex.priors.base import Given, LevelPrior, check_sizes
+from voxlex.priors.base import LevelPrior
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw
+from voxlex.priors.level import Given, check_network
 from voxlex.priors.segments import SegmentTransformer, cells_per_segment
 from voxlex.priors.unmasking import Hidden, ScoredDraw, hide_for_likelihood, hide_for_loss, left_hidden
 from voxlex.progress import Progress
@@ -23,15 +24,16 @@ _DRAWN_AT_ONCE = 1024
 class MaskedPrior(LevelPrior):
     """Masked generative transformer (MaskGIT, Chang et al., 2202.04200).
 
-    Trained to tell hidden codes from those that are not hidden, it begins with all cells hidden and in each of a few
-    steps draws them all, keeps those it is surest of, and hides the others again. Like `TransformerPrior` it sees of a
-    cell the codes around it, and what a transformer over short segments of rows makes of the whole image.
+    It is trained to predict hidden codes from the others. To draw an image it begins with all cells hidden. In each of
+    a few steps it draws all hidden cells, keeps those that it is most certain of, and hides the others again. As in
+    `TransformerPrior`, the features of a cell come from the codes around it and from a transformer over short segments
+    of rows.
 
-    It has no exact likelihood. `log_prob` is a lower bound on that of the model that draws one cell at a time in a
-    random order: the mean of the log-likelihoods of all orders, which is E_t E_order[D / (D − t + 1) · Σ_hidden log
-    p(c | seen)] with t − 1 of the D cells seen (autoregressive diffusion, Hoogeboom et al., 2110.02037, sections 2 and
-    3). It is estimated without bias, from `likelihood_draws` draws of t and an order for each image. `sample`, which
-    draws many cells at once and keeps the surest first, follows another distribution than this one.
+    It does not have an exact likelihood. `log_prob` is a lower bound on that of the model that draws one cell at a time
+    in a random order: the mean of the log-likelihoods of all orders, which is E_t E_order[D / (D − t + 1) · Σ_hidden
+    log p(c | seen)] with t − 1 of the D cells seen (autoregressive diffusion, Hoogeboom et al., 2110.02037, sections 2
+    and 3). The estimate has no bias; it takes `likelihood_draws` draws of t and of an order for each image. `sample`
+    draws many cells at once and keeps the most certain first, so it follows another distribution than this one.
 
     Args:
         layout: Layout of the codes, with a grid of two or three axes. The codes of a cell are hidden together, and
@@ -42,7 +44,7 @@ class MaskedPrior(LevelPrior):
         layers: Transformer blocks.
         heads: Heads of their attention.
         kernel_size: Side of the convolution that shows each cell its neighbours; odd.
-        steps: In which a sample is drawn, at least 1.
+        steps: Number of steps in which a sample is drawn, at least 1.
         dropout: Share of what each block adds that is zeroed in training, in [0, 1).
         condition_dropout: Share of training images of which a condition is hidden, in [0, 1).
 
@@ -81,7 +83,8 @@ class MaskedPrior(LevelPrior):
         dropout: float = 0.0,
         condition_dropout: float = 0.1,
     ) -> None:
-        check_sizes(layout, kernel_size=kernel_size, least_kernel_size=1, width=width, layers=layers, steps=steps)
+        sizes = {"width": width, "layers": layers, "steps": steps}
+        check_network(layout, kernel_size=kernel_size, least_kernel_size=1, dropout=dropout, **sizes)
         grid, span = layout.grid, cells_per_segment(layout.grid, self.longest_segment)
         super().__init__(
             layout=layout,
@@ -89,7 +92,6 @@ class MaskedPrior(LevelPrior):
             conditions=conditions,
             width=width,
             embedding_dim=self.embedding_dim,
-            dropout=dropout,
             condition_dropout=condition_dropout,
             network={
                 "neighbours": convolution(len(grid), self.embedding_dim, width, kernel_size),
@@ -135,15 +137,15 @@ class MaskedPrior(LevelPrior):
     def _loss(self, codes: Codes, given: Given) -> Float[Tensor, ""]:
         """Estimate the negative bound in nats per code, from one draw of hidden cells for each image.
 
-        In eval mode the draws are always the same for the same codes. Trained on every number of hidden cells alike,
-        the bound is better than with MaskGIT's own objective, which dwells on images of which little is seen.
+        In eval mode the same codes always get the same draws. Every number of hidden cells is as likely as any other,
+        which gives a better bound than MaskGIT's own objective, where most cells of an image are hidden.
         """
         hidden = hide_for_loss(codes, repeatable=not self.training)
         scores = self._hidden_log_probs(codes, given, hidden)
         return -(scores.sum(dim=(1, 2)) / (hidden.sum(dim=1) * self.layout.num_codebooks)).mean()
 
     def _features(self, codes: Codes, given: Given, hidden: Hidden | None = None) -> Float[Tensor, "b *grid c"]:
-        """Return what is known of each cell from those that are not hidden, itself among them."""
+        """Return what is known of each cell from the cells that are not hidden, its own code among them."""
         if hidden is None:
             hidden = torch.ones(len(codes), self.layout.cells, dtype=torch.bool, device=codes.device)
         embedded = self.embedding(codes.flatten(2))

@@ -8,11 +8,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.codes import CodeLayout
-from voxlex.priors.base import Given, LevelPrior, check_sizes
+from voxlex.priors.base import LevelPrior
 from voxlex.priors.conditions import Conditions
 from voxlex.priors.decoding import StacksCache, slab_at
 from voxlex.priors.draw import Draw
 from voxlex.priors.gated import CellsGiven, GatedStacks
+from voxlex.priors.level import Given, check_network
 from voxlex.progress import Progress
 from voxlex.types import Codes
 
@@ -22,10 +23,12 @@ class GatedPixelCNN(LevelPrior):
 
     Cells are drawn in raster order, and the codes of a cell one codebook after the other:
     p(codes) = Π_cells Π_j p(c_j | the rows above, the cells to the left, c_1 … c_{j-1} of this cell). A vertical stack
-    sees the rows above, a horizontal stack the cells to the left and the vertical stack, so that together they see
-    every earlier cell within reach: no blind spot. Of volumes, a third stack sees the planes before and feeds the
-    vertical one. Beyond the paper it has a learned map of positions, since brains lie in the middle of their image,
-    skip connections from every layer to the output, and several codes in a cell.
+    sees the rows above. A horizontal stack sees the cells to the left and is fed by the vertical one, so that together
+    they see every earlier cell within reach, without a blind spot. In volumes a third stack sees the planes before and
+    feeds the vertical one.
+
+    It goes beyond the paper in three ways: a learned map of positions, because brains lie in the middle of their image;
+    skip connections from every layer to the output; and several codes in a cell.
 
     Args:
         layout: Layout of the codes, with a grid of two or three axes.
@@ -59,7 +62,7 @@ class GatedPixelCNN(LevelPrior):
         condition_dropout: float = 0.1,
     ) -> None:
         sizes = {"width": width, "layers": layers, "embedding_dim": embedding_dim}
-        check_sizes(layout, kernel_size=kernel_size, least_kernel_size=3, **sizes)
+        check_network(layout, kernel_size=kernel_size, least_kernel_size=3, dropout=dropout, **sizes)
         stacks = GatedStacks(
             in_channels=embedding_dim,
             grid=layout.grid,
@@ -75,7 +78,6 @@ class GatedPixelCNN(LevelPrior):
             conditions=conditions,
             width=width,
             embedding_dim=embedding_dim,
-            dropout=dropout,
             condition_dropout=condition_dropout,
             network={"stacks": stacks},
         )
@@ -99,7 +101,7 @@ class GatedPixelCNN(LevelPrior):
         return codes
 
     def _in_cells(self, given: Given) -> CellsGiven:
-        """What is given for each cell, or for all cells alike."""
+        """Return what is given for each cell, or for all cells alike."""
         ones = (1,) * len(self.layout.grid)
         condition = given.condition.unflatten(1, (*ones, -1))
         return condition if given.context is None else condition + given.context.type_as(condition)

@@ -7,9 +7,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from voxlex.codes import CodeLayout
-from voxlex.priors.base import Given, LevelPrior, check_sizes
+from voxlex.priors.base import LevelPrior
 from voxlex.priors.conditions import Conditions
 from voxlex.priors.draw import Draw
+from voxlex.priors.level import Given, check_network
 from voxlex.priors.neighbours import EarlierNeighbours
 from voxlex.priors.segments import SegmentCache, SegmentTransformer, cells_per_segment
 from voxlex.progress import Progress
@@ -19,12 +20,13 @@ from voxlex.types import Codes
 class TransformerPrior(LevelPrior):
     """Autoregressive transformer (Vaswani et al., 1706.03762) over the cells of a grid in raster order.
 
-    p(codes) = Π_cells Π_j p(c_j | all earlier cells, c_1 … c_{j-1} of this cell). What is known of a cell is the sum of
-    two parts: a linear map of the codes around it that are known by then, and what a transformer makes of all segments
-    of rows up to the cell's own. The first learns within a minute what neighbours say of each other, the second what
-    belongs together across the image, on a sequence a few times shorter than the cells are many. Segments have at most
-    (kernel_size + 1) / 2 cells, so that what has already been drawn of a segment lies among the neighbours, and no
-    earlier cell is out of sight.
+    p(codes) = Π_cells Π_j p(c_j | all earlier cells, c_1 … c_{j-1} of this cell). The features of a cell are the sum of
+    two parts. The first is a linear map of the earlier codes around the cell; it learns within a minute how neighbours
+    depend on each other. The second comes from a transformer over segments of rows, up to the cell's own segment; it
+    learns what belongs together across the image. Its sequence is a few times shorter than the number of cells.
+
+    A segment has at most (kernel_size + 1) / 2 cells. The cells of a segment that have already been drawn are then
+    among the neighbours of the cell, so that every earlier cell is seen.
 
     Args:
         layout: Layout of the codes, with a grid of two or three axes.
@@ -61,7 +63,7 @@ class TransformerPrior(LevelPrior):
         condition_dropout: float = 0.1,
     ) -> None:
         sizes = {"width": width, "layers": layers, "embedding_dim": embedding_dim}
-        check_sizes(layout, kernel_size=kernel_size, least_kernel_size=3, **sizes)
+        check_network(layout, kernel_size=kernel_size, least_kernel_size=3, dropout=dropout, **sizes)
         grid, span = layout.grid, cells_per_segment(layout.grid, (kernel_size + 1) // 2)
         around = {"in_channels": embedding_dim, "out_channels": width, "kernel_size": kernel_size}
         super().__init__(
@@ -70,7 +72,6 @@ class TransformerPrior(LevelPrior):
             conditions=conditions,
             width=width,
             embedding_dim=embedding_dim,
-            dropout=dropout,
             condition_dropout=condition_dropout,
             network={
                 "neighbours": EarlierNeighbours(grid=grid, **around),

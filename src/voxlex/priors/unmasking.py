@@ -18,8 +18,8 @@ def hide_for_loss(codes: Codes, *, repeatable: bool) -> Hidden:
     """Hide 1 to all cells of each image of a batch, each number as often as any other.
 
     Args:
-        codes: Of the batch.
-        repeatable: Let the codes be the seed; else torch's own generator is used.
+        codes: Codes of the batch.
+        repeatable: Use the codes as the seed, in place of torch's own generator.
     """
     n, cells = len(codes), math.prod(codes.shape[2:])
     if repeatable:
@@ -37,7 +37,7 @@ def hide_for_likelihood(codes: Codes, draws: int) -> Bool[Tensor, "s b t"]:
 
 
 def left_hidden(cells: int, steps: int) -> list[int]:
-    """Cells still hidden after each step of sampling: cells · cos(π/2 · s/S), and in each step at least one fewer."""
+    """Return how many cells are hidden after each step: cells · cos(π/2 · s/S), and fewer each time."""
     steps = min(steps, cells)
     left = [cells]
     for step in range(1, steps + 1):
