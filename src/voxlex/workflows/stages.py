@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.codes import CodeLayout
 from voxlex.config import AugmentConfig, Config, StageConfig
 from voxlex.data.dataset import PreparedDataset
 from voxlex.models import VQVAE
@@ -114,13 +115,12 @@ class Stages:
         )
         validation = prior_data(autoencoder, self.validation, self.conditions)
         torch.manual_seed(self.config.training.seed)
-        prior = build_prior(
-            self.config.prior,
+        layout = CodeLayout(
             num_embeddings=autoencoder.quantizer.num_embeddings,
             num_codebooks=autoencoder.quantizer.num_codebooks,
-            grid=training.codes.shape[2:],
-            conditions=self.conditions,
+            grid=tuple(training.codes.shape[2:]),
         )
+        prior = build_prior(self.config.prior, layouts=[layout], conditions=self.conditions)
         prior.start(training.codes, autoencoder.quantizer.codewords())
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation, schedule=stage)
@@ -165,9 +165,7 @@ class Stages:
         if begun is not None and budget.progress(step=begun.step, elapsed_s=begun.elapsed_s) >= 1:
             return
         if begun is not None:
-            what = (
-                f"goes on from the weights of step {begun.step}; no state was kept, so its optimizer begins anew"
-            )
+            what = f"goes on from the weights of step {begun.step}; no state was kept, so its optimizer begins anew"
             self.display.note(f"{objective.name}: {what}")
         fitted = fit(
             objective,
