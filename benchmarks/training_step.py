@@ -1,4 +1,4 @@
-"""How long a training step takes, ours beside MONAI's VQVAE of the same shape, in turns in one run.
+"""Compare the time of a training step with MONAI's VQVAE of the same shape, in turns in one run.
 
     python benchmarks/training_step.py [--batch 32] [--size 128] [--rounds 7]
     python benchmarks/training_step.py --beside 2 [--seconds 30]
@@ -26,7 +26,7 @@ from voxlex.config import Config
 from voxlex.losses import reconstruction_losses
 from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.player import Player
-from voxlex.training.threads import ThreadChooser
+from voxlex.training.threads import ThreadChooser, fixed_threads
 
 
 def our_step(x: torch.Tensor, precision: str) -> Callable[[], None]:
@@ -58,18 +58,15 @@ def busy_processes(count: int) -> Iterator[None]:
 
 def steps_a_second(step: Callable[[], None], *, threads: int | None, seconds: float) -> float:
     """Take steps for some time with a number of threads, or with the one that is chosen on the way."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    chooser = None if threads else ThreadChooser(before)
+    chooser = None if threads else ThreadChooser(torch.get_num_threads())
     started, count = time.perf_counter(), 0
-    while (now := time.perf_counter()) - started < seconds:
-        step()
-        count += 1
-        if chooser is not None:
-            chooser.took(time.perf_counter() - now)
-    taken = time.perf_counter() - started
-    torch.set_num_threads(before)
-    return count / taken
+    with chooser or fixed_threads(threads):
+        while (now := time.perf_counter()) - started < seconds:
+            step()
+            count += 1
+            if chooser is not None:
+                chooser.took(time.perf_counter() - now)
+    return count / (time.perf_counter() - started)
 
 
 def compare_beside(count: int, *, size: int, seconds: float) -> None:

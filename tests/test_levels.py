@@ -15,7 +15,8 @@ from voxlex import Vocabulary, open_source
 from voxlex.assembly import build_prior
 from voxlex.code_table import read_code_table
 from voxlex.codes import CodeLayout
-from voxlex.config import StageConfig, TransformerPriorConfig
+from voxlex.config import StageConfig
+from voxlex.config.priors import TransformerPriorConfig
 from voxlex.config.options import PhantomOptions
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import CodesError

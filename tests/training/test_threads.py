@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from voxlex.training.threads import ThreadChooser, threads_kept
+from voxlex.training.threads import ThreadChooser, fixed_threads
 
 QUIET = {1: 0.08, 2: 0.045, 4: 0.03, 8: 0.04}.__getitem__
 BUSY = {1: 0.1, 2: 1.0, 4: 2.0, 8: 4.0}.__getitem__
@@ -17,6 +17,7 @@ class Machine:
     def __init__(self, most: int) -> None:
         self.used: list[int] = []
         self.chooser = ThreadChooser(most, use=self.used.append)
+        self.chooser.__enter__()
 
     def run(self, seconds_of: Callable[[int], float], *, seconds: float) -> float:
         """Take steps for so many seconds; return how many a second."""
@@ -61,6 +62,10 @@ def test_what_is_far_slower_is_dropped_after_a_step() -> None:
 
 def test_the_number_is_put_back() -> None:
     before = torch.get_num_threads()
-    with threads_kept():
-        torch.set_num_threads(before + 1)
+    with fixed_threads(before + 2):
+        assert torch.get_num_threads() == before + 2
+        with ThreadChooser(before + 2) as chooser:
+            assert torch.get_num_threads() == 1
+            chooser.took(1.0)
+        assert torch.get_num_threads() == before + 2
     assert torch.get_num_threads() == before

@@ -4,6 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -20,7 +21,7 @@ from voxlex.training.interrupt import StopRequest, stop_requests
 from voxlex.training.journal import Journal, JournalFiles
 from voxlex.training.objectives import Objective, Step
 from voxlex.training.team import Team
-from voxlex.training.threads import ThreadChooser, threads_kept
+from voxlex.training.threads import ThreadChooser
 
 _SHOW_EVERY_S = 1.0
 
@@ -97,7 +98,7 @@ def fit(
     with (
         Journal(files, stage=objective.name, resumed_step=trainer.step, active=team.first) as journal,
         shown.stage(objective.name) as stage_display,
-        threads_kept(),
+        threads or nullcontext(),
         team.naming_the_lost(objective.name),
     ):
         trainer.run(journal, stage_display, threads)

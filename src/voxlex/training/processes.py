@@ -69,7 +69,8 @@ class Watch:
 
     def _end(self, missing: str) -> None:
         if self._others or is_next_in_line():
-            print(f"voxlex: {missing}, and training cannot go on; --resume does", file=sys.stderr, flush=True)
+            told = f"{missing}, and the others cannot go on without it; --resume goes on from the last saved state"
+            print(f"voxlex: {told}", file=sys.stderr, flush=True)
         for process in self._others:
             process.kill()
         os._exit(1)

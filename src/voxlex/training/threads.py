@@ -9,6 +9,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 import torch
 
@@ -23,6 +24,8 @@ _HURRY_S, _HURRY_SHARE = 5.0, 0.05  # the same after a change
 
 class ThreadChooser:
     """Times training steps, at the start and now and then, and keeps the number of threads that was fastest.
+
+    It is a context: the first step in it has one thread, and in the end the number is what it was before.
 
     It begins with one thread, which other work slows least, and goes on to more as long as they are faster. Trying
     costs about one step in a hundred at most while nothing changes: what is slow is dropped after a step, and the
@@ -39,7 +42,17 @@ class ThreadChooser:
         self.threads = 1
         self._steps = self._steps_of_trying(self._choices, warm_up=_WARM_UP)
         self._seconds = 0.0
-        use(next(self._steps))
+        self._before = most
+
+    def __enter__(self) -> "ThreadChooser":
+        self._before = torch.get_num_threads()
+        self._use(next(self._steps))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._use(self._before)
 
     def took(self, seconds: float) -> None:
         """Note how long a step took, and set the number of threads for the next."""
@@ -92,9 +105,10 @@ class ThreadChooser:
 
 
 @contextmanager
-def threads_kept() -> Iterator[None]:
-    """Put the number of threads back in the end."""
+def fixed_threads(number: int | None) -> Iterator[None]:
+    """Use a number of threads, and the one from before in the end; None changes nothing."""
     before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
     try:
         yield
     finally:

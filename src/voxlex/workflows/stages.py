@@ -199,17 +199,13 @@ class Stages:
         )
 
     def _threads(self, budget: Budget) -> ThreadChooser | None:
-        """Choose the number of threads, or have it chosen where nothing depends on its being the same every time.
+        """Return what chooses the number of threads; None where it is given, or has to be the same every time.
 
-        The last bits of weights depend on it. A budget in steps promises the same weights each time; one in minutes
-        cannot, since the clock decides how many steps there are.
+        The last bits of the weights depend on that number. A budget in steps promises the same weights each time. One
+        in minutes cannot, since the clock decides how many steps there are.
         """
-        wanted = self.config.training.threads
-        if wanted != "auto":
-            torch.set_num_threads(wanted)
-            return None
-        fixed = self.team.fabric.device.type != "cpu" or not self.team.alone or "OMP_NUM_THREADS" in os.environ
-        if fixed or budget.minutes is None or torch.get_num_threads() == 1:
+        given = self.config.training.threads != "auto" or "OMP_NUM_THREADS" in os.environ
+        if given or budget.minutes is None or self.team.fabric.device.type != "cpu" or not self.team.alone:
             return None
         return ThreadChooser(torch.get_num_threads())
 

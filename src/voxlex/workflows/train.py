@@ -9,6 +9,7 @@ from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder
 from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.display import SILENCE, Display
+from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
 from voxlex.workflows.plan import Stage, plan_training
 from voxlex.workflows.report import write_run_report
@@ -54,7 +55,8 @@ def train(
     plan.check_data(dataset)
 
     team = launch(fabric)
-    with team.naming_the_lost(str(out)):
+    threads = config.training.threads
+    with fixed_threads(None if threads == "auto" else threads), team.naming_the_lost(str(out)):
         fabric.barrier()  # all have planned by what was there
         if team.first:
             plan.carry_out(config)
