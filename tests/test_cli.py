@@ -24,7 +24,8 @@ from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.errors import CodesError, DataError
 from voxlex.images.frame import Frame
 from voxlex.vocabulary import load
-from voxlex.workflows.codes import decode, encode
+from voxlex.workflows.decode import decode
+from voxlex.workflows.encode import encode
 from voxlex.workflows.sample import sample
 from voxlex.workflows.source import open_for
 
@@ -310,7 +311,7 @@ def test_codes_of_another_run_or_none_at_all(
     table.assign(codes=[codes + 99 for codes in table["codes"]]).to_parquet(path)
     assert "expected values from 0 to 31" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
     table.assign(shape=[[1, 4, 4]] * len(table)).to_parquet(path)
-    assert "expected codes of shape (1, 8, 8), found (1, 4, 4)" in refused(
+    assert "expected codes of shape (1, 8, 8), got (1, 4, 4)" in refused(
         capsys, "decode", run, path, "--out", tmp_path / "d"
     )
     for outside in ("../image.png", str(tmp_path / "image.png")):

@@ -1,6 +1,6 @@
 """Code layouts: how many codes an image becomes, where they lie, and which numbers they can be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import log2, prod
 from typing import TypeVar
@@ -95,3 +95,20 @@ def levels_of(codes: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
 def from_levels(levels: Sequence[T]) -> T | tuple[T, ...]:
     """Return a single level as one tensor, and several as a tuple: what people are given."""
     return levels[0] if len(levels) == 1 else tuple(levels)
+
+
+def for_each_level(
+    change: Callable[[Tensor], Tensor], codes: Tensor | tuple[Tensor, ...]
+) -> Tensor | tuple[Tensor, ...]:
+    """Apply a function to each level."""
+    return from_levels([change(level) for level in levels_of(codes)])
+
+
+def take(codes: Tensor | Sequence[Tensor], rows: slice | Sequence[int] | Tensor) -> Tensor | tuple[Tensor, ...]:
+    """Return the codes of some of the images, of all levels."""
+    return from_levels([level[rows] for level in levels_of(codes)])
+
+
+def concatenate(batches: Iterable[Tensor | Sequence[Tensor]]) -> Tensor | tuple[Tensor, ...]:
+    """Join the codes of several batches of images, level by level."""
+    return from_levels([torch.cat(parts) for parts in zip(*map(levels_of, batches), strict=True)])

@@ -30,8 +30,16 @@ class Decode:
     def run(self) -> None:
         """Decode."""
         from voxlex.vocabulary import load
-        from voxlex.workflows.codes import decode
+        from voxlex.workflows.decode import decode
+        from voxlex.workflows.progress import progress_bar
 
         vocabulary = load(self.run_folder)
-        count = decode(vocabulary, self.codes, out=self.out, original_size=self.original_size, overwrite=self.overwrite)
+        count = decode(
+            vocabulary,
+            self.codes,
+            out=self.out,
+            original_size=self.original_size,
+            overwrite=self.overwrite,
+            phases=progress_bar,
+        )
         print(f"{count} scans in {self.out}")

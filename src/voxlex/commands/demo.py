@@ -22,8 +22,9 @@ class Demo:
 
     def run(self) -> None:
         """Train on the phantom."""
+        from voxlex.commands.training_display import TerminalDisplay
         from voxlex.workflows.train import train
 
         config = with_budget(load_recipe("demo"), minutes=self.minutes, steps=None)
-        folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite)
+        folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite, display=TerminalDisplay())
         print(f"Now open {folder.report_file.resolve()}")

@@ -26,12 +26,12 @@ class Encode:
     def run(self) -> None:
         """Encode."""
         from voxlex.vocabulary import load
-        from voxlex.workflows.codes import encode
+        from voxlex.workflows.encode import encode
         from voxlex.workflows.progress import progress_bar
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
         show_skipped(dataset)
-        count = encode(vocabulary, dataset, out=self.out, overwrite=self.overwrite)
+        count = encode(vocabulary, dataset, out=self.out, overwrite=self.overwrite, phases=progress_bar)
         print(f"codes of {count} images in {self.out}")

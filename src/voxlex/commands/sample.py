@@ -39,6 +39,7 @@ class Sample:
     def run(self) -> None:
         """Sample."""
         from voxlex.vocabulary import load
+        from voxlex.workflows.progress import progress_bar
         from voxlex.workflows.sample import sample
 
         sample(
@@ -48,6 +49,7 @@ class Sample:
             condition=wanted(self.condition),
             seed=self.seed,
             overwrite=self.overwrite,
+            phases=progress_bar,
             guidance=self.guidance,
             temperature=self.temperature,
             top_k=self.top_k,

@@ -1,5 +1,7 @@
 """`voxlex train`: learn a vocabulary from images."""
 
+import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,7 +9,8 @@ from typing import Annotated, Literal
 import tyro
 
 from voxlex.commands.common import Settings, Source, starting_point
-from voxlex.config import with_budget
+from voxlex.config import Config, with_budget
+from voxlex.errors import TrainingError, VoxlexError
 
 
 @dataclass(kw_only=True)
@@ -38,15 +41,38 @@ class Train:
 
     def run(self) -> None:
         """Train."""
+        from voxlex.commands.training_display import TerminalDisplay
+        from voxlex.training.display import SILENCE
+        from voxlex.training.processes import is_first_process
         from voxlex.workflows.train import train
 
         config = with_budget(self.config, minutes=self.minutes, steps=self.steps)
-        folder = train(
-            self.source,
-            out=self.out,
-            config=config,
-            stage=self.stage,
-            resume=self.resume,
-            overwrite=self.overwrite,
+        speaks = is_first_process()
+        try:
+            folder = train(
+                self.source,
+                out=self.out,
+                config=config,
+                stage=self.stage,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                display=TerminalDisplay() if speaks else SILENCE,
+            )
+        except (KeyboardInterrupt, VoxlexError) as error:
+            if speaks or isinstance(error, TrainingError):
+                raise
+            sys.exit(1)  # the first process meets the same, and says so
+        if speaks:
+            print(f"report: {folder.report_file}")
+            print(f"to train further: {self._further(config)}")
+
+    def _further(self, config: Config) -> str:
+        """Return the command that trains for as long again."""
+        training = config.training
+        budget = (
+            ["--steps", f"{2 * training.steps}"]
+            if training.steps
+            else ["--minutes", f"{2 * (training.minutes or 0):g}"]
         )
-        print(f"report: {folder.report_file}")
+        stage = [] if self.stage == "all" else ["--stage", self.stage]
+        return shlex.join(["voxlex", "train", self.source, "--out", str(self.out), "--resume", *budget, *stage])
