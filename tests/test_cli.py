@@ -529,5 +529,5 @@ def test_a_run_of_images_refuses_volumes(run: Path, tmp_path: Path, capsys: pyte
     np.savez(tmp_path / "volume.npz", voxels=np.arange(4096.0).reshape(16, 16, 16), spacing_mm=(1, 1, 1))
     volume = tmp_path / "volume.npz"
     said = refused(capsys, "inpaint", run, volume, "--mask", volume, "--out", tmp_path / "new")
-    assert "volume.npz: is a volume; a run of images draws regions of pictures only" in said
+    assert "volume.npz: expected a picture for a run of images, got a volume" in said
     assert not (tmp_path / "new").exists()

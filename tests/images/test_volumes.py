@@ -14,8 +14,8 @@ from voxlex.config.options import Axis, SliceOptions
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.prepare import prepare_folder
 from voxlex.errors import DataError
-from voxlex.images.fit import restore_scan
 from voxlex.images.origin import Origin
+from voxlex.images.restore import restore_scan
 from voxlex.scans.read_write import write_scan
 
 AFFINES = {"RAS": RAS, "LAS": LAS, "PSR": PSR, "oblique": OBLIQUE}
@@ -118,7 +118,7 @@ def test_empty_slices_are_left_out_and_constant_volumes_listed(tmp_path: Path):
 
 def test_slices_too_thin_to_see_name_the_axis(tmp_path: Path):
     write_volume(tmp_path / "one.nii", head((40, 40, 3)))
-    with pytest.raises(DataError, match="its coronal slices have 3×40 pixels; at least 8×8 are expected; try another"):
+    with pytest.raises(DataError, match="expected coronal slices of at least 8×8 pixels, got 3×40; try another axis"):
         prepare_folder(tmp_path / "one.nii", folder=tmp_path / "out", slices=SliceOptions(axis="coronal"))
 
 
@@ -154,4 +154,4 @@ def test_pictures_are_of_no_use_in_3d(tmp_path: Path):
     Image.fromarray(picture()).save(tmp_path / "in" / "a.png")
     dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=16, spatial_dims=3, spacing_mm=1.0)
     assert len(dataset) == 20
-    assert dataset.skipped == [("a.png", "a picture; only volumes are of use in 3D")]
+    assert dataset.skipped == [("a.png", "expected a volume, got a picture, which is of no use in 3D")]

@@ -37,6 +37,7 @@ class Inpaint:
 
     def run(self) -> None:
         """Inpaint."""
+        from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
         from voxlex.workflows.inpaint import inpaint
 
@@ -50,5 +51,6 @@ class Inpaint:
             temperature=self.temperature,
             seed=self.seed,
             overwrite=self.overwrite,
+            phases=progress_bar,
         )
         print(f"{self.count} draws in {self.out}")

@@ -26,6 +26,7 @@ class Reconstruct:
 
     def run(self) -> None:
         """Reconstruct."""
+        from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
         from voxlex.workflows.outputs import check_apart, check_output_folder
         from voxlex.workflows.reconstruct import reconstruct
@@ -35,5 +36,7 @@ class Reconstruct:
         check_output_folder(self.out, overwrite=self.overwrite)
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, whole=True)
-        count = reconstruct(vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite)
+        count = reconstruct(
+            vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite, phases=progress_bar
+        )
         print(f"{count} reconstructions in {self.out}")

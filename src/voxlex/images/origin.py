@@ -1,15 +1,19 @@
 """What is kept of a scan beside its images, so that images can become a scan like it again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
+from voxlex.config.options import Axis
 from voxlex.images.intensity import IntensityMap
-from voxlex.scans.scan import StoredGrid
+from voxlex.images.stack import Stack
+from voxlex.scans.grid import Grid, StoredGrid
+from voxlex.scans.scan import Scan
 
-View = Literal["picture", "axial", "coronal", "sagittal", "cube"]
+View = Literal["picture", "cube"] | Axis
 """What an image shows: a picture file, a slice of a volume across one of its axes, or a volume as a whole."""
 
 ORIGIN_DEFAULTS: dict[str, Any] = {
@@ -49,6 +53,55 @@ class Origin:
     stored: StoredGrid | None = None
     centre: tuple[float, float, float] | None = None
     spacing_mm: float | None = None
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether the images are slices of a volume."""
+        return self.view != "picture" and self.view != "cube"
+
+    @property
+    def grid(self) -> Grid:
+        """The volume's grid in canonical order.
+
+        Raises:
+            ValueError: This is a picture.
+        """
+        if self.stored is None:
+            raise ValueError(f"expected a volume, got a {self.view}")
+        return self.stored.canonical
+
+    @cached_property
+    def stack(self) -> Stack:
+        """How the slices lie in the volume.
+
+        Raises:
+            ValueError: The images are not slices.
+        """
+        if self.view == "picture" or self.view == "cube":
+            raise ValueError(f"expected slices of a volume, got a {self.view}")
+        shape, _, spacing_mm = self.grid
+        return Stack(axis=self.view, shape=shape, spacing_mm=spacing_mm)
+
+    @property
+    def placed_cube(self) -> tuple[float, tuple[float, float, float]]:
+        """The spacing and the centre of the cube.
+
+        Raises:
+            ValueError: The image is not a cube.
+        """
+        if self.spacing_mm is None or self.centre is None:
+            raise ValueError(f"expected a cube with its spacing and centre, got a {self.view}")
+        return self.spacing_mm, self.centre
+
+    def place(self, values: np.ndarray) -> Scan:
+        """Return a scan with an array on its own grid, as `restore_grid` returns it, for voxels.
+
+        A file of it holds the array's numbers as they are, in the scan's order of axes and place in space.
+        """
+        if self.stored is None:
+            return Scan(voxels=values)
+        stored = replace(self.stored, dtype=values.dtype, slope=1.0, intercept=0.0)
+        return Scan(voxels=values, spacing_mm=self.grid.spacing_mm, affine=self.grid.affine, stored=stored)
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest says of it, the columns `ORIGIN_COLUMNS`."""

@@ -10,7 +10,6 @@ from voxlex.errors import DataError, naming
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.cube import region_in_cube
 from voxlex.images.origin import Origin
-from voxlex.scans.orientation import canonical_grid
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 
@@ -54,10 +53,10 @@ def region_in_image(region: Region, origin: Origin, *, size: int) -> Bool[np.nda
     if origin.view == "picture":
         # Reducing and enlarging, a triangle reaches equally far: what has a share in it has the region in its share.
         return fit_to_canvas(region.astype(np.float32), size=size) > 0
-    if origin.centre is None or origin.spacing_mm is None or origin.stored is None:
-        raise ValueError(f"expected a picture or a whole volume, found {origin.view} slices")
-    _, affine = canonical_grid(origin.stored)
-    return region_in_cube(region, affine, size=size, spacing_mm=origin.spacing_mm, centre=origin.centre)
+    if origin.is_sliced:
+        raise ValueError(f"expected a picture or a whole volume, got {origin.view} slices")
+    spacing_mm, centre = origin.placed_cube
+    return region_in_cube(region, origin.grid.affine, size=size, spacing_mm=spacing_mm, centre=centre)
 
 
 def with_values(scan: Scan, region: Region, values: Shaped[np.ndarray, " k"]) -> Scan:

@@ -75,10 +75,10 @@ class Stack:
         height_mm, width_mm = self.slice_size_mm
         return fit_to_canvas(image, size=size, height=height_mm, width=width_mm)
 
-    def from_canvas(self, canvas: np.ndarray) -> np.ndarray:
-        """Undo `to_canvas`: the slice on its own pixels."""
+    def from_canvas(self, canvas: np.ndarray, *, labels: bool = False) -> np.ndarray:
+        """Undo `to_canvas`: the slice on its own pixels; see `restore_from_canvas`."""
         height_mm, width_mm = self.slice_size_mm
-        return restore_from_canvas(canvas, shape=self.slice_shape, height=height_mm, width=width_mm)
+        return restore_from_canvas(canvas, shape=self.slice_shape, height=height_mm, width=width_mm, labels=labels)
 
     def assemble(self, slices: Sequence[np.ndarray]) -> np.ndarray:
         """Put all slices, in the order of their index, together to the volume `(x, y, z)`.
@@ -87,7 +87,7 @@ class Stack:
             ValueError: There are more or fewer slices than the volume has.
         """
         if len(slices) != len(self):
-            raise ValueError(f"expected all {len(self)} slices of a volume, found {len(slices)}")
+            raise ValueError(f"expected all {len(self)} slices of a volume, got {len(slices)}")
         seen = np.stack(slices[::-1], axis=2 - AXES.index(self.axis))
         return np.ascontiguousarray(displayed(seen))
 

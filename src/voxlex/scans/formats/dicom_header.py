@@ -56,7 +56,7 @@ _WITH_WINDOW = (*_X_RAY, "CT")  # for others the window is that of whoever looke
 
 
 class NoImageError(DataError):
-    """A DICOM file that is sound but holds no image: a report, a plan, a directory."""
+    """A sound DICOM file that does not hold an image: a report, a plan, a directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +109,8 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
     """Read the tags that voxlex knows, and the pixels if asked for; all else stays in the file.
 
     Raises:
-        NoImageError: The file holds no image.
-        DataError: The file is missing, no DICOM file, or damaged.
+        NoImageError: The file does not hold an image.
+        DataError: The file is missing, is not a DICOM file, or is damaged.
     """
     from pydicom import dcmread
     from pydicom.uid import UID
@@ -125,16 +125,16 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
     except FileNotFoundError:
         raise DataError("no such file") from None
     except Exception:
-        raise DataError("is no DICOM file, or is damaged or cut short") from None
+        raise DataError("is not a DICOM file, or is damaged or cut short") from None
     if complete:
         return dataset
     if kind and "Image" not in kind.name and "Rows" not in dataset:
         raise NoImageError("is a DICOM file without an image")
-    raise DataError("is no DICOM file, or is damaged or cut short")
+    raise DataError("is not a DICOM file, or is damaged or cut short")
 
 
 def series_of(path: Path) -> str | None:
-    """What a file is stacked with, for comparing only: its series, or the file alone; None for what is no image."""
+    """What a file is stacked with, for comparing only: its series, or the file alone; None for what is not an image."""
     try:
         header = header_of(open_dataset(path, pixels=False))
     except NoImageError:
@@ -148,7 +148,7 @@ def header_of(dataset: "Dataset") -> Header:
     """Read the geometry and grey scale of each plane.
 
     Raises:
-        DataError: A tag that is needed holds no number, or is damaged.
+        DataError: A tag that is needed does not hold a number, or is damaged.
     """
     try:
         return _header(dataset)
@@ -215,7 +215,7 @@ def _numbers(dataset: "Dataset", tag: str) -> tuple[float, ...]:
     try:
         return tuple(float(text) for text in _texts(dataset, tag) if text)
     except ValueError:
-        raise DataError(f"its {tag} holds something that is no number") from None
+        raise DataError(f"expected a number in {tag}, got something else") from None
 
 
 def _texts(dataset: "Dataset", tag: str) -> list[str]:

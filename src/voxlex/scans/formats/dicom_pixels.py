@@ -8,7 +8,7 @@ import numpy as np
 
 from voxlex.errors import DataError
 from voxlex.scans.formats.dicom_header import PIXEL_TAGS, Header
-from voxlex.scans.scan import as_voxels
+from voxlex.scans.scan import LUMINANCE, as_voxels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -115,7 +115,7 @@ def _without_overlay(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 def _luminance(colours: np.ndarray) -> np.ndarray:
     kept = colours.dtype if colours.dtype.itemsize <= 2 else np.dtype(np.float64)
-    return (colours @ np.array([0.299, 0.587, 0.114])).round().astype(kept)
+    return (colours @ np.array(LUMINANCE)).round().astype(kept)
 
 
 def _rescaled(stored: np.ndarray, dataset: "Dataset", header: Header) -> np.ndarray:

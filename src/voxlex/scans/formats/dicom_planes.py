@@ -8,9 +8,9 @@ import numpy as np
 
 from voxlex.errors import DataError
 from voxlex.scans.formats.dicom_header import Plane
+from voxlex.scans.grid import affine_from_lps
 from voxlex.scans.scan import choose_volume
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_PLACE_MM = 0.01
 _TOLERANCE = 0.1  # of the distance between slices, by which a position may be off; files round them
 
@@ -45,10 +45,8 @@ def stack_planes(planes: Sequence[Plane], *, rows: int, columns: int, volume: in
     order = _chosen(planes, positions @ np.cross(rows_to, columns_to), volume=volume, shape=(columns, rows))
     step = _step(positions[order], planes[order[0]], np.cross(rows_to, columns_to))
     between_rows, between_columns = planes[order[0]].spacing_mm or (1.0, 1.0)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = rows_to * between_columns, columns_to * between_rows
-    affine[:3, 2], affine[:3, 3] = step, positions[order[0]]
-    return Stack(order, _LPS_TO_RAS @ affine)
+    steps = np.column_stack([rows_to * between_columns, columns_to * between_rows, step])
+    return Stack(order, affine_from_lps(steps, positions[order[0]]))
 
 
 def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
