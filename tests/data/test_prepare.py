@@ -122,7 +122,7 @@ def test_a_few_bad_images_are_skipped_and_listed(make_folder: Callable[..., Path
     assert dataset.skipped == [
         ("empty.jpg", "the file is empty (zero bytes)"),
         ("flat.png", "constant image (every pixel is 9)"),
-        ("text.png", "not a PNG, JPEG or TIFF image"),
+        ("text.png", "is not a PNG, JPEG or TIFF picture"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`voxlex info`: say what a run folder holds."""
+"""`voxlex info`: show what a run folder holds."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from voxlex.commands.common import Run
 
 @dataclass(kw_only=True)
 class Info:
-    """Say what a run folder holds.
+    """Show what a run folder holds: its data, stages, versions, files and settings.
 
     Attributes:
         run_folder: Run folder.

@@ -14,9 +14,7 @@ from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError, IntensityMap
 from voxlex.images.origin import Origin
 from voxlex.images.resampling import forwards
-from voxlex.images.stack import Stack
 from voxlex.scans.formats.pictures import MIN_SIDE, read_picture
-from voxlex.scans.grid import StoredGrid
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import IMAGE_SUFFIXES, suffix_of
@@ -74,44 +72,31 @@ def _fit_picture(scan: Scan, *, height: int, width: int, frame: Frame) -> Fitted
 
 
 def _fit_slices(scan: Scan, frame: Frame) -> Fitted:
-    intensity, stored = IntensityMap.of(scan), _stored(scan)
-    stack = Stack(axis=frame.slices.axis, shape=stored.canonical.shape, spacing_mm=stored.canonical.spacing_mm)
-    height, width = stack.slice_shape
-    if min(height, width) < MIN_SIDE:
+    origin = Origin.of_slices(scan, frame.slices.axis)
+    stack, fit = origin.stack, partial(origin.stack.to_canvas, size=frame.size)
+    if min(origin.height, origin.width) < MIN_SIDE:
         expected = f"expected {stack.axis} slices of at least {MIN_SIDE}×{MIN_SIDE} pixels"
-        raise DataError(f"{expected}, got {height}×{width}; try another axis")
-    chosen = list(range(len(stack))) if frame.whole else stack.choose(scan.voxels, frame.slices)
-    fit = partial(stack.to_canvas, size=frame.size)
+        raise DataError(f"{expected}, got {origin.height}×{origin.width}; try another axis")
     images: list[np.ndarray] = []
     kept: list[int] = []
-    for index in chosen:
+    for index in range(len(stack)) if frame.whole else stack.choose(scan.voxels, frame.slices):
         pixels = stack.slice(scan.voxels, index)
         if frame.whole or _varies(pixels):
-            images.append(_fit(pixels, intensity, fit))
+            images.append(_fit(pixels, origin.intensity, fit))
             kept.append(index)
     if not kept:
         raise ConstantImageError(f"constant in every {stack.axis} slice that was chosen")
-    return Fitted(images, Origin(view=stack.axis, height=height, width=width, intensity=intensity, stored=stored), kept)
+    return Fitted(images, origin, kept)
 
 
 def _fit_cube(scan: Scan, frame: Frame) -> Fitted:
     if not scan.is_volume:
         raise DataError("expected a volume, got a picture, which is of no use in 3D")
-    intensity, stored = IntensityMap.of(scan), _stored(scan)
-    (x, y, z), affine, _ = stored.canonical
-    centre = ((x - 1) / 2, (y - 1) / 2, (z - 1) / 2) if frame.whole else head_centre(scan.voxels)
-    cube = fit_to_cube(
-        intensity.to_unit(scan.voxels), affine, size=frame.size, spacing_mm=frame.spacing_mm or 1.0, centre=centre
-    )
-    origin = Origin(
-        view="cube",
-        height=y,
-        width=x,
-        intensity=intensity,
-        stored=stored,
-        centre=centre,
-        spacing_mm=frame.spacing_mm,
-    )
+    middle = None if frame.whole else head_centre(scan.voxels)
+    origin = Origin.of_cube(scan, centre=middle, spacing_mm=frame.spacing_mm or 1.0)
+    spacing_mm, centre = origin.placed_cube
+    unit = origin.intensity.to_unit(scan.voxels)
+    cube = fit_to_cube(unit, origin.grid.affine, size=frame.size, spacing_mm=spacing_mm, centre=centre)
     return Fitted([_deep(cube)], origin)
 
 
@@ -128,10 +113,3 @@ def _varies(pixels: np.ndarray) -> bool:
 
 def _deep(unit: np.ndarray) -> np.ndarray:
     return np.rint(unit * 65535).astype(np.uint16)
-
-
-def _stored(scan: Scan) -> StoredGrid:
-    if scan.stored is not None:
-        return scan.stored
-    affine = np.diag([*(scan.spacing_mm or (1.0, 1.0, 1.0)), 1.0]) if scan.affine is None else scan.affine
-    return StoredGrid(shape=scan.voxels.shape, affine=affine, dtype=scan.voxels.dtype)

@@ -54,6 +54,30 @@ class Origin:
     centre: tuple[float, float, float] | None = None
     spacing_mm: float | None = None
 
+    @classmethod
+    def of_slices(cls, scan: Scan, axis: Axis) -> "Origin":
+        """Return the origin of the slices of a volume across an axis."""
+        stored = _grid_of(scan)
+        height, width = Stack(
+            axis=axis, shape=stored.canonical.shape, spacing_mm=stored.canonical.spacing_mm
+        ).slice_shape
+        return cls(view=axis, height=height, width=width, intensity=IntensityMap.of(scan), stored=stored)
+
+    @classmethod
+    def of_cube(cls, scan: Scan, *, centre: tuple[float, float, float] | None, spacing_mm: float) -> "Origin":
+        """Return the origin of a cube of a volume, around its middle where no centre is given."""
+        stored = _grid_of(scan)
+        x, y, z = stored.canonical.shape
+        return cls(
+            view="cube",
+            height=y,
+            width=x,
+            intensity=IntensityMap.of(scan),
+            stored=stored,
+            centre=((x - 1) / 2, (y - 1) / 2, (z - 1) / 2) if centre is None else centre,
+            spacing_mm=spacing_mm,
+        )
+
     @property
     def is_sliced(self) -> bool:
         """Whether the images are slices of a volume."""
@@ -142,6 +166,13 @@ class Origin:
             centre=_triple(row["centre"]) if cube else None,
             spacing_mm=float(row["spacing_mm"]) if cube else None,
         )
+
+
+def _grid_of(scan: Scan) -> StoredGrid:
+    if scan.stored is not None:
+        return scan.stored
+    affine = np.diag([*(scan.spacing_mm or (1.0, 1.0, 1.0)), 1.0]) if scan.affine is None else scan.affine
+    return StoredGrid(shape=scan.voxels.shape, affine=affine, dtype=scan.voxels.dtype)
 
 
 def _stored_grid(row: Mapping[str, Any]) -> StoredGrid:

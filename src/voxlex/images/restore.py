@@ -54,9 +54,9 @@ def restore_slice(image: Array, origin: Origin, *, labels: bool = False) -> Arra
     if origin.view == "cube":
         raise ValueError("expected the origin of a picture or of slices, got that of a cube")
     values = image if labels else image.astype(np.float32, copy=False)
-    if origin.is_sliced:
-        return origin.stack.from_canvas(values, labels=labels)
-    return restore_from_canvas(values, shape=(origin.height, origin.width), labels=labels)
+    height, width = origin.stack.slice_size_mm if origin.is_sliced else (None, None)
+    shape = (origin.height, origin.width)
+    return restore_from_canvas(values, shape=shape, height=height, width=width, labels=labels)
 
 
 def restore_scan(images: Sequence[Array], origin: Origin) -> Scan:

@@ -75,10 +75,10 @@ class Stack:
         height_mm, width_mm = self.slice_size_mm
         return fit_to_canvas(image, size=size, height=height_mm, width=width_mm)
 
-    def from_canvas(self, canvas: np.ndarray, *, labels: bool = False) -> np.ndarray:
-        """Undo `to_canvas`: the slice on its own pixels; see `restore_from_canvas`."""
+    def from_canvas(self, canvas: np.ndarray) -> np.ndarray:
+        """Undo `to_canvas`: the slice on its own pixels."""
         height_mm, width_mm = self.slice_size_mm
-        return restore_from_canvas(canvas, shape=self.slice_shape, height=height_mm, width=width_mm, labels=labels)
+        return restore_from_canvas(canvas, shape=self.slice_shape, height=height_mm, width=width_mm)
 
     def assemble(self, slices: Sequence[np.ndarray]) -> np.ndarray:
         """Put all slices, in the order of their index, together to the volume `(x, y, z)`.

@@ -52,7 +52,7 @@ class Scan:
         Raises:
             DataError: The affine does not span a space, or the values cannot be voxels.
         """
-        voxels = as_voxels(stored.to_canonical(values))
+        voxels = stored.to_canonical(as_voxels(values))
         if min(voxels.strides) < 0:  # PyTorch takes no array that runs backwards; the order in memory stays the file's
             voxels = voxels.copy(order="K")
         _, affine, spacing_mm = stored.canonical

@@ -1,8 +1,8 @@
 """Where results go: a folder, the names in it, and the writer of every picture and volume."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
@@ -13,27 +13,24 @@ from voxlex.images.cube import cube_as_scan
 from voxlex.images.intensity import IntensityMap
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
-from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 
 SUFFIXES = {2: ".png", 3: ".nii.gz"}
 """The suffix of results with so many spatial dimensions."""
 
 
+@dataclass
 class ResultWriter:
     """Writes results into a folder: pictures as PNG, volumes as NIfTI.
 
-    Args:
+    Attributes:
         folder: Where to write; made if need be.
         ending: What stands between the name and the suffix of each file.
-
-    Attributes:
         written: How many files have been written.
     """
 
-    def __init__(self, folder: Path, *, ending: str = "") -> None:
-        self.written = 0
-        self._folder = folder
-        self._ending = ending
+    folder: Path
+    ending: str = ""
+    written: int = 0
 
     def write(self, name: str, scan: Scan) -> None:
         """Write a scan as `<name>.png` or `<name>.nii.gz`, with its numbers as they are.
@@ -41,7 +38,7 @@ class ResultWriter:
         Raises:
             DataError: The file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
         """
-        write_scan(self._folder / f"{name}{self._ending}{SUFFIXES[scan.voxels.ndim]}", scan)
+        write_scan(self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}", scan)
         self.written += 1
 
     def write_unit(
@@ -128,15 +125,3 @@ def check_apart(source: str, out: Path) -> None:
     place = Path(source).resolve()
     if place.exists() and out.resolve() == (place if place.is_dir() else place.parent):
         raise DataError(f"{out}: holds the scans themselves, which results would replace; choose another folder")
-
-
-def relative_names(paths: Sequence[str]) -> list[str]:
-    """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
-    stems = [_stem(path) for path in paths]
-    times = Counter(stems)
-    return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
-
-
-def _stem(path: str) -> str:
-    suffix = suffix_of(path)
-    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path

@@ -1,5 +1,6 @@
 """Images back to scans: each scan is written as soon as the last of its images has come."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,7 +13,8 @@ from torch import Tensor
 from voxlex.errors import DataError
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
 from voxlex.images.restore import restore_scan, restore_slice
-from voxlex.workflows.outputs import ResultWriter, relative_names
+from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
+from voxlex.workflows.outputs import ResultWriter
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class ScanRows:
 def scans_of(table: pd.DataFrame) -> list[ScanRows]:
     """Find the scans of a table of images, whose rows of one scan follow one another."""
     runs = [(path, len(list(rows))) for path, rows in groupby(table["path"])]
-    names = relative_names([path for path, _ in runs])
+    names = _names([path for path, _ in runs])
     columns = [column for column in ORIGIN_COLUMNS if column in table.columns]
     scans, start = [], 0
     for name, (_, count) in zip(names, runs, strict=True):
@@ -117,3 +119,15 @@ class ScanWriter:
         for name, image in zip(scan.image_names(), images, strict=True):
             seen = restore_slice(image, scan.origin) if self._original_size else image
             results.write_unit(name, seen, scan.origin.intensity)
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
+    stems = [_stem(path) for path in paths]
+    times = Counter(stems)
+    return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
+
+
+def _stem(path: str) -> str:
+    suffix = suffix_of(path)
+    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path

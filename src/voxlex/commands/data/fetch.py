@@ -9,12 +9,12 @@ import tyro
 
 @dataclass(kw_only=True)
 class Fetch:
-    """Download a public set of brain scans, and unpack it; without a name, list what there is.
+    """Download a public set of brain scans and unpack it. Without a name, list the sets.
 
     Attributes:
-        name: Of the set.
-        out: Folder for it, NAME by default; an interrupted download goes on there.
-        accept_licence: You have read the licence and accept it; otherwise you are asked.
+        name: Name of the set.
+        out: Folder for the set, NAME by default. An interrupted download goes on there.
+        accept_licence: Accept the licence, which you have read. Otherwise you are asked.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = ""
