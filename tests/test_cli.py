@@ -386,6 +386,20 @@ def test_usage_errors_are_one_line_that_says_what_was_meant(
     assert len(err) < 160
 
 
+def test_usage_errors_are_plain_text_in_a_terminal() -> None:
+    code = "import sys; sys.stdout.isatty = lambda: True; sys.argv[0] = 'voxlex'; from voxlex.cli import main; main()"
+    for words, hint in (
+        (["sample"], "expected RUN"),
+        (["sample", "x", "--count", "y"], "--count: expected INT, got 'y'"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ | {"TERM": "xterm"}
+        )
+        assert done.returncode == 2
+        assert hint in done.stderr
+        assert "\x1b" not in done.stderr
+
+
 @pytest.mark.parametrize("words", [[], ["data"]])
 def test_without_a_command_all_are_listed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

@@ -17,6 +17,7 @@ from voxlex.commands.common import Command
 
 _CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
 _BORDERS = str.maketrans("│╭╮╰╯─", "     -")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def parse(name: str, words: Sequence[str]) -> Command:
@@ -36,7 +37,7 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
         with redirect_stderr(said):
             return ask(args=list(words))
     except SystemExit as exit_:
-        if exit_.code == 0:
+        if not exit_.code:
             raise
     page = io.StringIO()
     with redirect_stdout(page), suppress(SystemExit):
@@ -63,7 +64,8 @@ def _unknown_option(words: Sequence[str], page: str) -> str | None:
 
 def _in_one_line(box: str, page: str) -> str:
     """Say what stands in a box of tyro's, as other errors are said."""
-    title, *lines = [line.rstrip() for line in box.translate(_BORDERS).splitlines()]
+    plain = _COLOURS.sub("", box).translate(_BORDERS)
+    title, *lines = [line.rstrip() for line in plain.splitlines()] or [""]
     inner = dropwhile(_is_rule, lines)
     lines = list(takewhile(lambda line: not _is_rule(line), inner))
     missing = [line.strip() for line in lines if re.match(r" {6}\S", line)]

@@ -34,15 +34,15 @@ ORIGIN_COLUMNS = ("height", "width", "bit_depth", "intensity_low", "intensity_hi
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Origin:
-    """Everything about a scan but its voxels, and nothing that identifies a person.
+    """Everything about a scan except its voxels, and nothing that identifies a person.
 
     Attributes:
-        view: What each of its images shows.
-        height: Height in the scan's own pixels, of the picture or of each slice.
+        view: What each image of the scan shows.
+        height: Height of the picture, or of each slice, in the scan's own pixels.
         width: Width in the scan's own pixels.
-        intensity: From its grey values to [0, 1].
-        stored: How its file held the volume; None for pictures.
-        centre: For a cube, the voxel `(x, y, z)` of the volume in its middle.
+        intensity: The map from the scan's grey values to [0, 1].
+        stored: How the file held the volume; None for pictures.
+        centre: For a cube, the voxel `(x, y, z)` of the volume that lies in its middle.
         spacing_mm: For a cube, the distance between its voxels.
     """
 
@@ -58,9 +58,8 @@ class Origin:
     def of_slices(cls, scan: Scan, axis: Axis) -> "Origin":
         """Return the origin of the slices of a volume across an axis."""
         stored = _grid_of(scan)
-        height, width = Stack(
-            axis=axis, shape=stored.canonical.shape, spacing_mm=stored.canonical.spacing_mm
-        ).slice_shape
+        stack = Stack(axis=axis, shape=stored.canonical.shape, spacing_mm=stored.canonical.spacing_mm)
+        height, width = stack.slice_shape
         return cls(view=axis, height=height, width=width, intensity=IntensityMap.of(scan), stored=stored)
 
     @classmethod
@@ -118,9 +117,9 @@ class Origin:
         return self.spacing_mm, self.centre
 
     def place(self, values: np.ndarray) -> Scan:
-        """Return a scan with an array on its own grid, as `restore_grid` returns it, for voxels.
+        """Return a scan whose voxels are an array on this scan's grid, such as `restore_grid` returns.
 
-        A file of it holds the array's numbers as they are, in the scan's order of axes and place in space.
+        A file of it has this scan's order of axes and place in space, and holds the numbers of the array as they are.
         """
         if self.stored is None:
             return Scan(voxels=values)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxlex.config.options import Axis, SliceOptions
-from voxlex.images.canvas import fit_to_canvas, restore_from_canvas
+from voxlex.images.canvas import fit_to_canvas
 
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
 """Name of the slices across each axis of a volume `(x, y, z)`: to the right, to the front, to the top."""
@@ -74,11 +74,6 @@ class Stack:
         """Fit a slice `(h, w)` to a canvas `(size, size)` of square pixels: its longer side in mm fills the canvas."""
         height_mm, width_mm = self.slice_size_mm
         return fit_to_canvas(image, size=size, height=height_mm, width=width_mm)
-
-    def from_canvas(self, canvas: np.ndarray) -> np.ndarray:
-        """Undo `to_canvas`: the slice on its own pixels."""
-        height_mm, width_mm = self.slice_size_mm
-        return restore_from_canvas(canvas, shape=self.slice_shape, height=height_mm, width=width_mm)
 
     def assemble(self, slices: Sequence[np.ndarray]) -> np.ndarray:
         """Put all slices, in the order of their index, together to the volume `(x, y, z)`.
