@@ -113,7 +113,7 @@ def region_in_cube(
     spacing_mm: float,
     centre: Sequence[float],
 ) -> Bool[np.ndarray, "size size size"]:
-    """Find the voxels of a cube that a region of a volume is made of on the way back, all those between included.
+    """Find the voxels of a cube that decide what a region of a volume becomes on the way back, and all between them.
 
     Args:
         region: In canonical order.

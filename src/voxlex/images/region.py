@@ -1,4 +1,4 @@
-"""A region of a scan: read from a mask of its grid, found in the image that a model sees, and given new values."""
+"""A region of a scan: read it from a mask, find it in the image that a model sees, and give it new values."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,15 @@ from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 
 Region = Bool[np.ndarray, "*space"]
-"""Of the shape of a scan's voxels, true in the region."""
+"""An array of the shape of a scan's voxels, true in the region."""
 
-_SHIFT = 0.1  # of a voxel: the places of one grid, as two programs write them down, differ by less
+_SHIFT = 0.1  # of a voxel: two programs that write down the places of one grid differ by less
 
 
 def read_region(path: Path, scan: Scan) -> Region:
-    """Read a mask of a scan: a file of any kind, of the same pixels or voxels in the same place, 0 outside the region.
+    """Read a mask of a scan: a file of any kind with the scan's pixels, or voxels in the same place; 0 is outside.
 
-    Its axes may be stored in another order than those of the scan's file; where its voxels lie is what counts.
+    The mask may be stored with its axes in another order than the scan; only the place of its voxels counts.
 
     Raises:
         DataError: The mask cannot be read, is of another grid, or empty.
@@ -39,7 +39,7 @@ def read_region(path: Path, scan: Scan) -> Region:
 
 
 def region_in_image(region: Region, origin: Origin, *, size: int) -> Bool[np.ndarray, "*image"]:
-    """Find the pixels of a canvas, or the voxels of a cube, that a region of a scan is made of on the way back.
+    """Find the pixels of a canvas, or voxels of a cube, that decide what a region of a scan becomes on the way back.
 
     Args:
         region: On the scan's own grid.
@@ -48,7 +48,7 @@ def region_in_image(region: Region, origin: Origin, *, size: int) -> Bool[np.nda
 
     Raises:
         DataError: The region reaches beyond the cube.
-        ValueError: `origin` is that of slices, of which each shows a part of the region only.
+        ValueError: `origin` is that of slices, each of which shows only a part of the region.
     """
     if origin.view == "picture":
         # Reducing and enlarging, a triangle reaches equally far: what has a share in it has the region in its share.

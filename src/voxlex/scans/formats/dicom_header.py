@@ -1,4 +1,4 @@
-"""What voxlex wants to know of a DICOM file: geometry and grey scale. No other tag is read from the file."""
+"""The tags of a DICOM file that voxlex reads: geometry and grey scale. All other tags stay in the file."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -86,7 +86,7 @@ class Plane:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says of all its planes. `series` tells series apart; it is for comparing and never written."""
+    """What a file says of all its planes; `series` is only compared, to tell series apart, and never written."""
 
     series: str
     modality: str
@@ -134,7 +134,7 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
 
 
 def series_of(path: Path) -> str | None:
-    """What a file is stacked with, for comparing only: its series, or the file alone; None for what is not an image."""
+    """Return what a file is stacked with, only to be compared: its series, or the file; None if it is not an image."""
     try:
         header = header_of(open_dataset(path, pixels=False))
     except NoImageError:
@@ -182,7 +182,7 @@ def _header(dataset: "Dataset") -> Header:
 
 
 def _inside(*groups: "Dataset") -> list["Dataset"]:
-    """The datasets one level down, where the functional groups of a multi-frame file keep their tags."""
+    """Return the datasets one level down, where the functional groups of a multi-frame file keep their tags."""
     return [item for group in groups for element in group if element.VR == "SQ" for item in element.value]
 
 
@@ -219,7 +219,7 @@ def _numbers(dataset: "Dataset", tag: str) -> tuple[float, ...]:
 
 
 def _texts(dataset: "Dataset", tag: str) -> list[str]:
-    # Converting a value would warn of any that breaks the rules of DICOM, and quote it; as text it is left in peace.
+    # Converting a value that breaks the rules of DICOM would raise a warning that quotes it; as text it causes none.
     element = dataset.get_item(tag)
     if element is None or element.value is None:
         return []

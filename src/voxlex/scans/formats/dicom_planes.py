@@ -1,4 +1,4 @@
-"""DICOM planes to a volume: sort them along their normal, and refuse what would be a distorted head."""
+"""DICOM planes to a volume: sort them along their normal, and refuse those that would make a distorted head."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None, shape: tuple[int, int]) -> list[int]:
-    """Indices of the planes of one volume, from the lowest to the highest."""
+    """Return the indices of the planes of one volume, from the lowest to the highest."""
     if not np.isfinite(heights).all():
         raise DataError("its ImagePositionPatient holds values that are not finite")
     levels: list[list[int]] = []
@@ -80,7 +80,7 @@ def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None,
 
 
 def _step(positions: np.ndarray, first: Plane, normal: np.ndarray) -> np.ndarray:
-    """From one slice to the next, in mm; slanted where a tilted gantry shifts each slice."""
+    """Return the way from one slice to the next, in mm; it is slanted where a tilted gantry shifts each slice."""
     if len(positions) == 1:
         return normal * (first.thickness_mm or (first.spacing_mm or (1.0,))[0])
     gaps = np.diff(positions @ normal)

@@ -13,23 +13,22 @@ _LENGTH = 4
 def decompress(path: Path, *, size: int) -> "Buffer | None":
     """Return the content of a gzip file, in memory of its own that may be written to.
 
-    Arrow's decompression writes straight to where the content stays, and compares the checksum as it goes. `gzip.open`
-    hands the content through in pieces of 8 KiB, which takes half as long again; `gzip.decompress` gives what may not
-    be written to.
+    Arrow decompresses straight into the memory that is returned, and compares the checksum as it goes. `gzip.open`
+    copies the content in pieces of 8 KiB and takes half as long again; `gzip.decompress` returns read-only memory.
 
     Args:
         path: The file.
         size: Bytes that the content ought to have.
 
     Returns:
-        The content, `size` bytes whose checksum is right; None for any file that this way cannot read, whether it is
-        damaged, made of parts, or of another size: `gzip` then knows what to do or to say.
+        The content, `size` bytes whose checksum is right. None for a file that cannot be read in this way because it is
+        damaged, has several parts, or is of another size: leave it to `gzip`, which reads it or says what is wrong.
     """
     from pyarrow import Codec
 
     compressed = path.read_bytes()
-    # The file may have several parts, of which the size at the end is that of the last one. All of them together are no
-    # smaller, and what does not fit is an error: so without one, there are `size` bytes and no part is left.
+    # A file may have several parts, and the size at its end is that of the last part. All parts together are at least
+    # as large, and content that does not fit is an error: without one, there are `size` bytes in a single part.
     if not size or int.from_bytes(compressed[-_LENGTH:], "little") != size:
         return None
     try:
