@@ -1,11 +1,11 @@
-"""How long preparing takes, beside what it cannot go below; and how long training waits for prepared images.
+"""Measure how long preparing takes beside its lower bound, and how long training waits for prepared images.
 
-    python benchmarks/preparing.py FOLDER           # of pictures, such as JPEGs; prepared at 128×128
-    python benchmarks/preparing.py --volumes 100    # of the MNI152 template with noise, as .nii.gz; beside gzip alone
-    python benchmarks/preparing.py --volumes 100 --alike   # of one head: all slices near-duplicates of others
-    python benchmarks/preparing.py --steps 60       # share of a training step spent on loading its batch
+    python benchmarks/preparing.py FOLDER           # a folder of pictures, such as JPEGs, prepared at 128×128
+    python benchmarks/preparing.py --volumes 100    # heads made from the MNI152 template, as .nii.gz, beside gzip alone
+    python benchmarks/preparing.py --volumes 100 --alike   # copies of one head, whose slices are all near-duplicates
+    python benchmarks/preparing.py --steps 60       # the share of a training step that loads its batch
 
-Prints seconds by the wall clock, and of processor time, which other work on the machine does not lengthen.
+This prints wall-clock seconds, and processor time, which does not depend on other work on the machine.
 """
 
 import argparse
@@ -41,7 +41,7 @@ Made = TypeVar("Made")
 
 
 def timed(work: Callable[[], Made]) -> tuple[float, float, Made]:
-    """Return seconds by the wall clock, seconds of the processors, and what the work returned."""
+    """Return wall-clock seconds, processor seconds, and the result of the work."""
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
     return time.perf_counter() - wall, time.process_time() - processor, result
@@ -58,10 +58,10 @@ def time_pictures(folder: Path, *, size: int) -> None:
 
 
 def make_volumes(folder: Path, *, count: int, alike: bool) -> list[Path]:
-    """Write heads of 1 mm in `int16`, each turned and sized in its own way, so that few slices are near-duplicates.
+    """Write heads at 1 mm in `int16`, each with its own rotation and size, so that few slices are near-duplicates.
 
-    If `alike`, all are the same head instead. They have noise as scanners have it, since smooth volumes are
-    decompressed faster.
+    If `alike`, all heads have the same shape. They contain scanner noise, because smooth volumes are decompressed
+    faster.
     """
     import nibabel
     from nilearn.datasets import load_mni152_template
@@ -84,7 +84,7 @@ def make_volumes(folder: Path, *, count: int, alike: bool) -> list[Path]:
 
 
 def decompress(paths: list[Path]) -> int:
-    """Do what is the least that reading the volumes takes: gzip, in as many threads as there are cores."""
+    """Decompress the volumes with one thread per core, which is the least work that reading them takes."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return sum(pool.map(lambda path: len(gzip.decompress(path.read_bytes())), paths))
 
@@ -95,7 +95,7 @@ def time_volumes(count: int, *, size: int, alike: bool, rounds: int) -> None:
     seconds: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         paths = make_volumes(Path(scratch), count=count, alike=alike)
-        decompress(paths)  # so that both read from memory
+        decompress(paths)  # so that both then read from memory
         for _ in range(rounds):
             wall, alone, content = timed(lambda: decompress(paths))
             seconds.setdefault(f"gzip alone, {content / 1e9:.2f} GB", []).append((wall, alone))

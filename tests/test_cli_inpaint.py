@@ -14,15 +14,11 @@ from scans.heads import LAS, OBLIQUE, PSR, RAS, head, write_volume
 from voxlex import Vocabulary, load
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.cli import main
-from voxlex.config import (
-    Config,
-    DataConfig,
-    MaskedPriorConfig,
-    ModelConfig,
-    ResidualNetworkConfig,
-    TransformerPriorConfig,
-    VectorQuantizerConfig,
-)
+from voxlex.codes import CodeLayout
+from voxlex.config import Config, DataConfig, ModelConfig
+from voxlex.config.networks import ResidualNetworkConfig
+from voxlex.config.priors import MaskedPriorConfig, TransformerPriorConfig
+from voxlex.config.quantizers import VectorQuantizerConfig
 from voxlex.models.weights import save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder
@@ -43,7 +39,8 @@ def untrained_run(path: Path, kind: str) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_weights(folder.autoencoder_file, build_autoencoder(model), about={})
-        prior = build_prior(config.prior, num_embeddings=16, num_codebooks=1, grid=(8, 8, 8), conditions=Conditions())
+        layout = CodeLayout(num_embeddings=16, grid=(8, 8, 8))
+        prior = build_prior(config.prior, layouts=[layout], conditions=Conditions())
         save_weights(folder.prior_file, prior, about={})
     folder.update_metadata({"conditions": Conditions().describe()})
     return folder.path

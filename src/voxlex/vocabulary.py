@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.codes import CodeLayout
 from voxlex.config import Config
 from voxlex.errors import RunError
 from voxlex.models import VQVAE
@@ -281,11 +282,14 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
     prior = None
     if folder.prior_file.exists():
         side = config.data.size // autoencoder.downsampling
-        prior = build_prior(
-            config.prior,
+        layout = CodeLayout(
             num_embeddings=autoencoder.quantizer.num_embeddings,
             num_codebooks=autoencoder.quantizer.num_codebooks,
             grid=(side,) * autoencoder.spatial_dims,
+        )
+        prior = build_prior(
+            config.prior,
+            layouts=[layout],
             conditions=Conditions.from_description(metadata["conditions"]),
         )
         load_weights(folder.prior_file, prior)

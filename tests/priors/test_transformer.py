@@ -166,9 +166,9 @@ def test_it_starts_from_the_marginals_and_the_codebook(random_codes, num_codeboo
     nats = -prior.code_log_probs(codes).mean(dim=(0, 2, 3))
     for depth, chosen in enumerate(codes.unbind(dim=1)):
         frequencies = torch.bincount(chosen.flatten(), minlength=8) / chosen.numel()
-        assert nats[depth].item() == pytest.approx(torch.special.entr(frequencies).sum().item(), rel=0.1)
+        assert nats[depth].item() == pytest.approx(torch.special.entr(frequencies).sum().item(), rel=0.25)
     distances = torch.cdist(prior.embedding.weight, prior.embedding.weight)
-    assert (distances[:, 0, 1] < 0.1 * distances[:, 0, 2:].amin(dim=1)).all()
+    assert (distances[:, 0, 1] < 0.25 * distances[:, 0, 2:].amin(dim=1)).all()
     with pytest.raises(ValueError, match=rf"codebook \(q, k, d\) = \({num_codebooks}, 8, d\), got"):
         prior.start(codes, codebook[:, :7])
 

@@ -1,7 +1,7 @@
 """`voxlex train`: learn a vocabulary from images."""
 
 import sys
-from argparse import ArgumentError, ArgumentParser
+from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from voxlex.commands.common import Source, name_of
-from voxlex.config import Config, load_recipe, read_config, with_budget, with_prior_of
+from voxlex.config import CHOICES, Config, load_recipe, read_config, with_budget, with_kinds, with_prior_of
 from voxlex.run_folder import RunFolder
 
 Settings = Annotated[Config, tyro.conf.arg(name="")]
@@ -85,18 +85,21 @@ class Train:
 
 
 def _settings_to_change(words: Sequence[str]) -> Config:
-    """Return the settings that the options in some words change: a recipe's, or those of the run that goes on.
-
-    A prior that is added to a run may be that of a recipe.
-    """
+    """Return the settings that the options in some words change, with the kinds that they ask for."""
     ahead = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for option in ("--recipe", "--out", "--stage"):
-        ahead.add_argument(option, nargs="?")
+    for option in ("recipe", "out", "stage", *(f"{setting}.kind" for setting in CHOICES)):
+        ahead.add_argument(f"--{option}", nargs="?")
     ahead.add_argument("--resume", action="store_true")
     try:
         given, _ = ahead.parse_known_args(words)
     except ArgumentError:  # reading all of the words tells what is wrong
         return Config()
+    kinds = {setting: getattr(given, f"{setting}.kind") for setting in CHOICES}
+    return with_kinds(_settings_to_start_from(given), {setting: kind for setting, kind in kinds.items() if kind})
+
+
+def _settings_to_start_from(given: Namespace) -> Config:
+    """Return a recipe, or the settings of the run that goes on; a prior that is added to a run may be a recipe's."""
     recipe = load_recipe(given.recipe or "default")
     only_prior = given.stage == "prior"
     run = RunFolder(Path(given.out)) if given.out and (given.resume or only_prior) else None

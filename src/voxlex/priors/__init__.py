@@ -6,4 +6,7 @@ from voxlex.priors.masked import MaskedPrior
 from voxlex.priors.pixelcnn import GatedPixelCNN
 from voxlex.priors.transformer import TransformerPrior
 
-__all__ = ["Conditions", "GatedPixelCNN", "MaskedPrior", "Prior", "TransformerPrior"]
+PRIORS: dict[str, type[Prior]] = {"pixelcnn": GatedPixelCNN, "transformer": TransformerPrior, "masked": MaskedPrior}
+"""Every prior by its kind."""
+
+__all__ = ["PRIORS", "Conditions", "GatedPixelCNN", "MaskedPrior", "Prior", "TransformerPrior"]

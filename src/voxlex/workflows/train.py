@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.codes import CodeLayout
 from voxlex.config import AugmentConfig, Config, StageConfig, validated
 from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.dataset import PreparedDataset
@@ -209,13 +210,12 @@ class _TrainingRun:
         )
         validation = prior_data(autoencoder, self.validation, self.conditions)
         torch.manual_seed(self.config.training.seed)
-        prior = build_prior(
-            self.config.prior,
+        layout = CodeLayout(
             num_embeddings=autoencoder.quantizer.num_embeddings,
             num_codebooks=autoencoder.quantizer.num_codebooks,
-            grid=training[0].shape[2:],
-            conditions=self.conditions,
+            grid=tuple(training[0].shape[2:]),
         )
+        prior = build_prior(self.config.prior, layouts=[layout], conditions=self.conditions)
         prior.start(training[0], autoencoder.quantizer.codewords())
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation)
