@@ -3,6 +3,7 @@
 import ast
 import io
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def test_a_workflow_imports_no_terminal_and_prints_nothing(name: str, request: p
             called.add(node.func.id)
     assert "rich" not in imported
     assert "print" not in called
+
+
+def test_importing_workflows_prints_nothing() -> None:
+    code = "".join(f"import voxlex.workflows.{name}\n" for name in WORKFLOWS if name != "__init__")
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout + done.stderr == ""
 
 
 class Listener(io.StringIO):
