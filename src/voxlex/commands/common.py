@@ -1,7 +1,7 @@
 """What the commands have in common: their arguments, and where results go by default."""
 
 from pathlib import Path
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import tyro
 
@@ -20,6 +20,11 @@ class Command(Protocol):
 
     def run(self) -> None:
         """Do it."""
+
+
+def place(default: str) -> Any:
+    """Say in the help of an option where results go if it is not given."""
+    return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
 
 
 def name_of(source: str | Path) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Run, name_of
+from voxlex.commands.common import Run, name_of, place
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class Decode:
 
     run_folder: Run
     codes: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CODES")]
-    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: decoded/CODES)")] = None
+    out: Annotated[Path | None, place("decoded/CODES")] = None
     original_size: bool = False
     overwrite: bool = False
 

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
-from voxlex.commands.common import Run, Source, name_of
+from voxlex.commands.common import Run, Source, name_of, place
 
 
 @dataclass(kw_only=True)
@@ -22,9 +20,7 @@ class Encode:
 
     run_folder: Run
     source: Source
-    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: codes/SOURCE.parquet)")] = (
-        None
-    )
+    out: Annotated[Path | None, place("codes/SOURCE.parquet")] = None
     overwrite: bool = False
 
     def run(self) -> None:

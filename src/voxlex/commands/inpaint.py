@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Run, name_of, wanted
+from voxlex.commands.common import Run, name_of, place, wanted
 
 
 @dataclass(kw_only=True)
@@ -28,7 +28,7 @@ class Inpaint:
     run_folder: Run
     image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     mask: Path
-    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: inpainted/IMAGE)")] = None
+    out: Annotated[Path | None, place("inpainted/IMAGE")] = None
     count: int = 8
     condition: tuple[str, ...] = ()
     temperature: float = 1.0

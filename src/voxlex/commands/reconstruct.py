@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
-from voxlex.commands.common import Run, Source, name_of
+from voxlex.commands.common import Run, Source, name_of, place
 
 
 @dataclass(kw_only=True)
@@ -24,9 +22,7 @@ class Reconstruct:
 
     run_folder: Run
     source: Source
-    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: reconstructed/SOURCE)")] = (
-        None
-    )
+    out: Annotated[Path | None, place("reconstructed/SOURCE")] = None
     inputs: bool = False
     overwrite: bool = False
 

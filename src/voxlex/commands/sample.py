@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
-from voxlex.commands.common import Run, name_of, wanted
+from voxlex.commands.common import Run, name_of, place, wanted
 
 
 @dataclass(kw_only=True)
@@ -29,7 +27,7 @@ class Sample:
 
     run_folder: Run
     count: int = 16
-    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: samples/RUN)")] = None
+    out: Annotated[Path | None, place("samples/RUN")] = None
     condition: tuple[str, ...] = ()
     guidance: float = 1.0
     temperature: float = 1.0

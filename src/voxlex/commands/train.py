@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from voxlex.commands.common import Source, name_of
+from voxlex.commands.common import Source, name_of, place
 from voxlex.config import CHOICES, Config, load_recipe, read_config, with_budget, with_kinds, with_prior_of
 from voxlex.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ class Train:
     """
 
     source: Source
-    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: runs/SOURCE)")] = None
+    out: Annotated[Path | None, place("runs/SOURCE")] = None
     recipe: str = "default"
     minutes: Annotated[float | None, tyro.conf.arg(metavar="M")] = None
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
