@@ -21,7 +21,7 @@ from voxlex.scans.scan import Scan
 PACKAGE = Path(voxlex.__file__).parent
 WORKFLOWS = sorted(file.stem for file in (PACKAGE / "workflows").glob("*.py"))
 
-SPEAKING_FILES = {"audit", "evaluate", "fetch", "index", "info", "progress", "source", "train"}
+SPEAKING_FILES = {"audit", "evaluate", "fetch", "index", "info", "source", "train"}
 SPEAKING_COMMANDS = {"data audit", "data fetch", "data index", "demo", "evaluate", "info", "prepare", "train"}
 """Those that do not keep to it yet."""
 

@@ -11,7 +11,7 @@ from voxlex.data.dataset import PreparedDataset, is_prepared
 from voxlex.data.sources import PHANTOM, check_source, open_source
 from voxlex.files import atomic_file
 from voxlex.pages.audit_page import MEANINGS, write_audit
-from voxlex.workflows.progress import progress_bar
+from voxlex.progress import silent as progress_bar
 
 
 def audit(source: str, *, out: Path | None = None, json_file: Path | None = None) -> Audit:

@@ -14,11 +14,11 @@ from voxlex.errors import CodesError
 from voxlex.files import atomic_file
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.models.batches import BATCH_SIZE, encode_dataset
+from voxlex.progress import silent as progress_bar
 from voxlex.rows import images_at_once
 from voxlex.tables.manifest import INDEX_COLUMNS
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import check_output_folder, output_folder
-from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.scan_writer import ScanWriter
 
 _KEPT = (*(column for column in INDEX_COLUMNS if column != "group"), *ORIGIN_COLUMNS)

@@ -9,7 +9,7 @@ from rich.table import Table
 from voxlex.data.public.catalogue import CATALOGUE, PublicSet, find_set
 from voxlex.data.public.fetching import FetchRecord, fetch_set
 from voxlex.errors import DataError
-from voxlex.workflows.progress import byte_bar
+from voxlex.progress import silent as byte_bar
 
 
 def show_catalogue(*, console: Console | None = None) -> None:

@@ -10,10 +10,10 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.evaluation.generation.features import Features, gradient_statistics
 from voxlex.evaluation.generation.judge import FEWEST
+from voxlex.progress import silent as progress_bar
 from voxlex.rows import images_at_once
 from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.progress import progress_bar
 
 SHOWN_SAMPLES = 64
 """Enough for a sheet, however few the held-out images are."""

@@ -7,8 +7,8 @@ from voxlex.data.phantoms.label_maps import write_synthesised
 from voxlex.data.phantoms.slices import write_phantom
 from voxlex.data.phantoms.volumes import write_phantom_volumes
 from voxlex.images.frame import Frame
+from voxlex.progress import silent as progress_bar
 from voxlex.workflows.outputs import output_folder
-from voxlex.workflows.progress import progress_bar
 
 
 def write(

@@ -9,7 +9,7 @@ from voxlex.data.phantoms.volumes import prepare_phantom_volumes
 from voxlex.data.prepare import prepare_folder
 from voxlex.data.sources import PHANTOM, check_source
 from voxlex.images.frame import Frame
-from voxlex.workflows.progress import progress_bar
+from voxlex.progress import silent as progress_bar
 from voxlex.workflows.source import list_skipped
 
 

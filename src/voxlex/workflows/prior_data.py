@@ -7,10 +7,10 @@ from voxlex.models import VQVAE
 from voxlex.models.batches import BATCH_SIZE, encode_dataset
 from voxlex.priors import Conditions
 from voxlex.priors.conditions import Condition
+from voxlex.progress import silent as progress_bar
 from voxlex.rows import images_at_once
 from voxlex.training.augmentation import Augmentation
 from voxlex.types import Codes
-from voxlex.workflows.progress import progress_bar
 
 
 def prior_data(

@@ -7,9 +7,9 @@ from typing import Any, Unpack
 from voxlex.images.intensity import IntensityMap
 from voxlex.pages.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
+from voxlex.progress import silent as progress_bar
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import SUFFIXES, ResultWriter, check_output_folder, output_folder, remove_numbered
-from voxlex.workflows.progress import progress_bar
 
 SHEET = "samples.png"
 SAMPLE = "sample"

@@ -8,8 +8,8 @@ from voxlex.config import Config
 from voxlex.data.dataset import PreparedDataset, is_prepared
 from voxlex.data.prepare import covering_size
 from voxlex.data.sources import PHANTOM, check_source, open_source
+from voxlex.progress import silent as progress_bar
 from voxlex.tables.manifest import index_source
-from voxlex.workflows.progress import progress_bar
 
 _LISTED = 20
 
