@@ -32,7 +32,7 @@ def slices(axis: Axis, size: int) -> Frame:
 
 
 def cube(size: int, spacing_mm: float) -> Frame:
-    return Frame(size=size, spatial_dims=3, spacing_mm=spacing_mm, whole=True)
+    return Frame(size=size, spacing_mm=spacing_mm, whole=True)
 
 
 def ramp() -> np.ndarray:

@@ -51,7 +51,7 @@ def test_the_page_shows_the_clusters_and_needs_nothing_else(folder: Path):
         sorted(reader.pictures) == ["<b>2.png"] * 2 + ["again.png"] * 2
     )  # the pair across the splits, and the cluster
     assert all(address.startswith("data:image/") for address in reader.addresses)
-    assert "bad.png: not a PNG, JPEG or TIFF image" in reader.text
+    assert "bad.png: is not a PNG, JPEG or TIFF picture" in reader.text
     assert "1 pair of near-duplicates" in reader.text
     assert "5 of 6 images can be used" in reader.text
 
