@@ -71,7 +71,7 @@ def test_probabilities_of_all_images_sum_to_one(case):
         assert prior.log_prob(every, condition).exp().sum().item() == pytest.approx(1.0, abs=1e-12)
 
 
-@exact_cases
+@pytest.mark.parametrize("case", [case for case in EXACT if case.conditional], ids=str)
 def test_scores_are_those_of_the_logits(case):
     prior = case.prior()
     codes, condition = random_codes(prior, 3), case.condition(3)
@@ -141,7 +141,7 @@ def gradients(prior, place, cell, codes, condition):
     return own, list(by_size.values())
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.num_codebooks > 1], ids=str)
+@pytest.mark.parametrize("case", [case for case in CONDITIONAL if case.num_codebooks > 1], ids=str)
 def test_a_code_is_seen_by_the_later_codes_of_its_cell_and_not_by_the_earlier(case):
     prior = case.prior()
     codes = levels_of(random_codes(prior, 1))
@@ -180,7 +180,7 @@ def test_replayed_codes_come_out_of_a_prior_of_any_order(case):
     assert equal(replayed(prior, codes, case.condition(3))[1], codes)
 
 
-@tiny_exact_cases
+@tiny_few_cases
 def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(case):
     prior = case.prior()
     condition, draw = case.condition(4), RandomDraw(temperature=0.7, generator=seeded(7))
