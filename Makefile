@@ -1,4 +1,4 @@
-# `make demo` and `make test` start from nothing: they make .venv, install the pinned versions, and run.
+# `make demo` and `make test` need no setup. They create .venv and install the pinned versions first.
 PYTHON ?= python3
 BIN := .venv/bin
 

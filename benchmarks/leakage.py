@@ -1,11 +1,11 @@
-"""How much a split that leaks flatters: the same test images, with their near-duplicates in training or not.
+"""Measure how much a leaking split inflates the figures of the same test images.
 
     python benchmarks/leakage.py SOURCE [--minutes 10 | --steps 5000] [--recipe default] [--out runs/leakage]
 
-Files are divided one by one, as tutorials do; "leaking" learns from a training part that holds the near-duplicates
-("twins") of test images, "clean" from one of the same size that holds other images in their place. Both are measured on
-the same test images: all, those with twins, and, to see how far two runs differ by chance, those without. Bits per code
-are of each run's own vocabulary; compare them between the rows of one run first.
+Files are split one by one, as in many tutorials. The run "leaking" trains on near-duplicates ("twins") of test images.
+The run "clean" trains on the same number of images, with other images in place of the twins. Both are evaluated on the
+same test images: on all of them, on those with twins, and on those without. The last group shows how far two runs
+differ by chance. Bits per code refer to the vocabulary of each run, so compare them between the rows of one run first.
 """
 
 import argparse
@@ -18,10 +18,11 @@ import pandas as pd
 
 from voxlex.config import load_recipe, with_budget
 from voxlex.data.dataset import PreparedDataset
-from voxlex.data.prepare import prepare_folder
-from voxlex.data.splits import assign_splits
+from voxlex.data.division import assign_splits
+from voxlex.data.scan_source import ScanSource
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.images.frame import Frame
 from voxlex.tables.manifest import index_source
 from voxlex.vocabulary import Vocabulary, load
 from voxlex.workflows.train import train
@@ -30,17 +31,20 @@ SHOWN = ("reconstruction.ssim", "reconstruction.psnr_db", "reconstruction.l1", "
 
 
 def two_divisions(groups: pd.Series, *, seed: int) -> dict[str, pd.Series]:
-    """Divide images by file, once with the test images' twins in training and once without; "" is left out.
+    """Split images by file, once with the twins of test images in training and once without.
 
     Args:
-        groups: By path: images that show the same slice, or the same subject, are in one group.
-        seed: Seed of the division.
+        groups: The group of each image by path. Images of the same slice or the same subject are in one group.
+        seed: Seed of the split.
+
+    Returns:
+        The two splits by name. An image with the split "" is left out.
     """
     splits = pd.Series(assign_splits(list(groups.index), seed=seed), index=groups.index)
     of_test = groups.isin(set(groups[splits == "test"]))
     others = splits.where((splits == "test") | ~of_test, "")
     twins = splits.index[(splits == "train") & of_test]
-    # As many of the others make room for the twins: the two training parts are of one size.
+    # The same number of other images makes room for the twins, so that both training parts have the same size.
     candidates = others.index[others == "train"].to_numpy()
     dropped = np.random.default_rng(seed).permutation(candidates)[: len(twins)]
     leaking = others.copy()
@@ -50,17 +54,17 @@ def two_divisions(groups: pd.Series, *, seed: int) -> dict[str, pd.Series]:
 
 
 def write_table(source: str, splits: pd.Series, path: Path) -> None:
-    """Write the images that have a split as a table of them."""
+    """Write a table of the images that have a split."""
     index = index_source(source)
     table = index.table.drop(columns=["group", "split"], errors="ignore").set_index("path", drop=False)
     table = table.loc[splits.index[splits != ""]]
     table["split"] = splits[table.index]
-    table["twin_of"] = table["path"]  # names the file, whatever folder the paths are relative to
+    table["twin_of"] = table["path"]  # identifies the file, whatever folder the paths are relative to
     table.assign(path=[str((index.root / name).absolute()) for name in table["path"]]).to_csv(path, index=False)
 
 
 def rows_of(dataset: PreparedDataset, chosen: np.ndarray) -> PreparedDataset:
-    """View some images of a data set."""
+    """Return a data set with the chosen images."""
     rows = np.flatnonzero(chosen)
     manifest = dataset.manifest.iloc[rows].reset_index(drop=True)
     return replace(dataset, images=np.asarray(dataset.images[rows]), manifest=manifest)
@@ -88,15 +92,16 @@ def main() -> None:
     options = parser.parse_args()
     minutes = None if options.steps else options.minutes
     config = with_budget(load_recipe(options.recipe), minutes=minutes, steps=options.steps)
-    out, arguments = options.out, {"size": config.data.size, "seed": options.seed}
+    out, frame = options.out, Frame(size=config.data.size)
     shutil.rmtree(out, ignore_errors=True)
 
-    whole = prepare_folder(options.source, folder=out / "whole", **arguments).manifest.set_index("path")
+    whole = ScanSource.at(options.source).prepare(out / "whole", frame, seed=options.seed).manifest.set_index("path")
     divisions = two_divisions(whole["group"], seed=options.seed)
     rows = {}
     for name, splits in divisions.items():
         write_table(options.source, splits, out / f"{name}.csv")
-        data = prepare_folder(out / f"{name}.csv", folder=out / f"{name}-data", allow_leak=True, **arguments)
+        divided = ScanSource.at(out / f"{name}.csv", allow_leak=True)
+        data = divided.prepare(out / f"{name}-data", frame, seed=options.seed)
         train(str(out / f"{name}-data"), out=out / name, config=config, overwrite=True)
         vocabulary, test = load(out / name), data.subset("test")
         taught = set(whole["group"][divisions["leaking"] == "train"])

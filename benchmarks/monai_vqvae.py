@@ -1,4 +1,4 @@
-"""MONAI's VQ-VAE at the shape of ours, for comparisons: the same grid, codebook and width."""
+"""MONAI's VQ-VAE with the same grid, codebook and width as the default model, for comparisons."""
 
 import torch
 from monai.networks.nets import VQVAE

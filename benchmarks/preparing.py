@@ -1,11 +1,11 @@
-"""How long preparing takes, beside what it cannot go below; and how long training waits for prepared images.
+"""Measure how long preparing takes beside its lower bound, and how long training waits for prepared images.
 
-    python benchmarks/preparing.py FOLDER           # of pictures, such as JPEGs; prepared at 128×128
-    python benchmarks/preparing.py --volumes 100    # of the MNI152 template with noise, as .nii.gz; beside gzip alone
-    python benchmarks/preparing.py --volumes 100 --alike   # of one head: all slices near-duplicates of others
-    python benchmarks/preparing.py --steps 60       # share of a training step spent on loading its batch
+    python benchmarks/preparing.py FOLDER           # a folder of pictures, such as JPEGs, prepared at 128×128
+    python benchmarks/preparing.py --volumes 100    # heads made from the MNI152 template, as .nii.gz, beside gzip alone
+    python benchmarks/preparing.py --volumes 100 --alike   # copies of one head, whose slices are all near-duplicates
+    python benchmarks/preparing.py --steps 60       # the share of a training step that loads its batch
 
-Prints seconds by the wall clock, and of processor time, which other work on the machine does not lengthen.
+This prints wall-clock seconds, and processor time, which does not depend on other work on the machine.
 """
 
 import argparse
@@ -28,10 +28,11 @@ from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
 from voxlex.config.options import PhantomOptions, SliceOptions
 from voxlex.data.dataset import PreparedDataset
-from voxlex.data.phantoms.slices import prepare_phantom
-from voxlex.data.prepare import prepare_folder
+from voxlex.data.phantoms.phantom import PhantomSource
+from voxlex.data.scan_source import ScanSource
 from voxlex.duplicates.pairs import find_duplicates
 from voxlex.duplicates.thumbnails import thumbnail
+from voxlex.images.frame import Frame
 from voxlex.training.batches import Batches
 from voxlex.training.devices import automatic_precision, launch, lay_out_channels_last
 from voxlex.training.objectives import AutoencoderObjective
@@ -41,7 +42,7 @@ Made = TypeVar("Made")
 
 
 def timed(work: Callable[[], Made]) -> tuple[float, float, Made]:
-    """Return seconds by the wall clock, seconds of the processors, and what the work returned."""
+    """Return wall-clock seconds, processor seconds, and the result of the work."""
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
     return time.perf_counter() - wall, time.process_time() - processor, result
@@ -50,7 +51,7 @@ def timed(work: Callable[[], Made]) -> tuple[float, float, Made]:
 def time_pictures(folder: Path, *, size: int) -> None:
     """Prepare a folder of pictures, and compare all pairs of them once more."""
     with tempfile.TemporaryDirectory() as scratch:
-        wall, processor, dataset = timed(lambda: prepare_folder(folder, folder=Path(scratch) / "out", size=size))
+        wall, processor, dataset = timed(lambda: ScanSource.at(folder).prepare(Path(scratch) / "out", Frame(size=size)))
         print(f"{len(dataset)} pictures at {size}×{size}: {wall:.1f} s, {processor:.1f} s of processor time")
         thumbnails = np.stack([thumbnail(image[0]).astype(np.float16) for image in dataset.images])
         wall, processor, pairs = timed(lambda: sum(map(len, find_duplicates(thumbnails))))
@@ -58,10 +59,10 @@ def time_pictures(folder: Path, *, size: int) -> None:
 
 
 def make_volumes(folder: Path, *, count: int, alike: bool) -> list[Path]:
-    """Write heads of 1 mm in `int16`, each turned and sized in its own way, so that few slices are near-duplicates.
+    """Write heads at 1 mm in `int16`, each with its own rotation and size, so that few slices are near-duplicates.
 
-    If `alike`, all are the same head instead. They have noise as scanners have it, since smooth volumes are
-    decompressed faster.
+    If `alike`, all heads have the same shape. They contain scanner noise, because smooth volumes are decompressed
+    faster.
     """
     import nibabel
     from nilearn.datasets import load_mni152_template
@@ -84,25 +85,29 @@ def make_volumes(folder: Path, *, count: int, alike: bool) -> list[Path]:
 
 
 def decompress(paths: list[Path]) -> int:
-    """Do what is the least that reading the volumes takes: gzip, in as many threads as there are cores."""
+    """Decompress the volumes with one thread per core, which is the least work that reading them takes."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return sum(pool.map(lambda path: len(gzip.decompress(path.read_bytes())), paths))
 
 
 def time_volumes(count: int, *, size: int, alike: bool, rounds: int) -> None:
     """Prepare the slices of volumes, some and all of them, and decompress the same files, taking turns."""
-    choices = {"12 slices": {"slices": SliceOptions(count=12)}, "the range": {}, "all, not compared": {"whole": True}}
+    frames = {
+        "12 slices": Frame(size=size, slices=SliceOptions(count=12)),
+        "the range": Frame(size=size),
+        "all, not compared": Frame(size=size, whole=True),
+    }
     seconds: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         paths = make_volumes(Path(scratch), count=count, alike=alike)
-        decompress(paths)  # so that both read from memory
+        decompress(paths)  # so that both then read from memory
         for _ in range(rounds):
             wall, alone, content = timed(lambda: decompress(paths))
             seconds.setdefault(f"gzip alone, {content / 1e9:.2f} GB", []).append((wall, alone))
-            for name, options in choices.items():
+            for name, frame in frames.items():
                 folder = Path(scratch) / "out"
-                prepare = partial(prepare_folder, paths[0].parent, folder=folder, size=size)
-                wall, busy, dataset = timed(partial(prepare, **options))
+                prepare = partial(ScanSource.at(paths[0].parent).prepare, folder, frame)
+                wall, busy, dataset = timed(prepare)
                 said = f"{name}: {len(dataset)} in {dataset.manifest['group'].nunique()} groups"
                 seconds.setdefault(said, []).append((wall, busy))
                 shutil.rmtree(folder)
@@ -118,7 +123,7 @@ def time_waiting(steps: int, *, size: int) -> None:
     """Train on a prepared phantom, and see which share of a step its batch takes to load."""
     with tempfile.TemporaryDirectory() as scratch:
         options = PhantomOptions(subjects=24)
-        dataset = prepare_phantom(options, folder=Path(scratch) / "phantom", size=size).subset("train")
+        dataset = PhantomSource(options).prepare(Path(scratch) / "phantom", Frame(size=size)).subset("train")
         shares = list(waiting_shares(dataset, Config(), steps=steps))
     print(f"loading takes {100 * statistics.median(shares):.2f} % of a training step")
 

@@ -1,11 +1,11 @@
-"""How many images a second each prior samples, beside naive loops and MONAI's transformer, in one run.
+"""Compare how fast the priors, naive loops and MONAI's transformer sample images, in one run.
 
     python benchmarks/prior_sampling.py [--grid 32 32] [--images 16] [--num-embeddings 1024] [--fraction 0.03]
 
-A naive loop runs the network on the whole prefix for every cell it draws. Of the naive loops only a share of the cells
-is timed, evenly spaced from the first to the last, and taken for the others; `--fraction 1` times all of them, MONAI
-by its own `VQVAETransformerInferer.sample`. Weights are random: they make no difference to the time. Only ratios carry
-to another machine.
+A naive loop runs the network on the whole prefix for every cell that it draws. For naive loops, only a share of the
+cells is timed. These are evenly spaced from the first to the last, and the time of the others is extrapolated. With
+`--fraction 1`, all cells are timed, and MONAI runs its own `VQVAETransformerInferer.sample`. Weights are random,
+because they do not affect the time. Only the ratios carry over to another machine.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def extrapolated(step: Callable[[int], object], cells: int, fraction: float) -> float:
-    """Seconds of all steps, from an evenly spaced share of them."""
+    """Return the seconds of all steps, extrapolated from an evenly spaced share of them."""
     timed = max(4, round(fraction * cells))
     step(cells - 1)  # warms up
     chosen = torch.linspace(0, cells - 1, min(timed, cells)).long().tolist()
@@ -58,19 +58,19 @@ def naive(kind: type[LevelPrior], options: argparse.Namespace, **size: int) -> f
 
 
 class Undecoded(nn.Module):
-    """What MONAI's inferer needs of a VQ-VAE, without the work of decoding."""
+    """A stand-in for a VQ-VAE in MONAI's inferer that skips the work of decoding."""
 
     def __init__(self, num_embeddings: int) -> None:
         super().__init__()
         self.num_embeddings = num_embeddings
 
     def decode_samples(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return the codes as they are."""
+        """Return the codes unchanged."""
         return codes
 
 
 def monai(options: argparse.Namespace) -> float:
-    """Seconds of MONAI's sampler with its transformer of the same width, depth and heads."""
+    """Return the seconds of MONAI's sampler, with a transformer of the same width, depth and number of heads."""
     cells, start = math.prod(options.grid), options.num_embeddings
     transformer = DecoderOnlyTransformer(
         num_tokens=start + 1,
@@ -87,7 +87,7 @@ def monai(options: argparse.Namespace) -> float:
         return seconds(lambda: inferer.sample(*arguments, verbose=False))
 
     def step(cell: int) -> None:
-        # One turn of the loop in `sample`, which has no way to begin in the middle.
+        # This is one turn of the loop in `sample`, which cannot begin in the middle.
         logits = transformer(x=torch.full((options.images, cell + 1), start))[:, -1]
         torch.multinomial(logits.softmax(dim=-1), num_samples=1)
 
@@ -101,7 +101,7 @@ def ours(kind: type[LevelPrior], options: argparse.Namespace, **size: int) -> fl
 
 
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, str, float]]:
-    """Name of each sampler, that of the one it is compared with, and the seconds it takes."""
+    """Yield the name of each sampler, the name of the sampler for comparison, and the seconds that it takes."""
     yield "transformer, naive", "transformer, naive", naive(TransformerPrior, options, **SIZE)
     yield "MONAI transformer", "transformer, naive", monai(options)
     cached = ours(TransformerPrior, options, **SIZE)
@@ -125,7 +125,7 @@ def main() -> None:
     print(f"{options.images} images of {'×'.join(map(str, options.grid))} cells, K = {options.num_embeddings}")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}; transformers: {SIZE}")
     if options.fraction < 1:
-        print(f"naive loops and MONAI: {options.fraction:.0%} of the cells timed, the others extrapolated")
+        print(f"naive loops and MONAI: {options.fraction:.0%} of the cells are timed, the others extrapolated")
     taken: dict[str, float] = {}
     for name, other, elapsed in measurements(options):
         taken[name] = elapsed

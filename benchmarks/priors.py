@@ -1,9 +1,9 @@
-"""Priors on the codes of one autoencoder after the same minutes, as a Markdown table.
+"""Compare priors on the codes of one autoencoder after the same training time, as a Markdown table.
 
     python benchmarks/priors.py RUN SOURCE [--minutes 4] [--jobs 2] [--out runs/priors]
 
-RUN is a run with a trained autoencoder on SOURCE. For each recipe of a prior it is copied to a run of its own, the
-prior is trained there and evaluated by the commands that users run, each in a process that has one core.
+RUN is a run folder with an autoencoder that was trained on SOURCE. It is copied for each recipe of a prior. The prior
+is then trained and evaluated in the copy by the same commands that users run, each in a process with one core.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PRIOR_FILES = ("prior.safetensors", "prior.state.pt", "report.html", "samples.pn
 
 
 def voxlex(*words: str | Path | float) -> None:
-    """Run a voxlex command on one core, in silence unless it fails."""
+    """Run a voxlex command on one core, and print its output only if it fails."""
     command = [sys.executable, "-m", "voxlex.cli", *map(str, words)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -32,7 +32,7 @@ def voxlex(*words: str | Path | float) -> None:
 
 
 def run(recipe: str, options: argparse.Namespace) -> dict[str, float]:
-    """Train and evaluate the prior of a recipe; return its figures."""
+    """Train and evaluate the prior of a recipe, and return its figures."""
     out = options.out / recipe
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(options.run, out, ignore=lambda _, names: [name for name in names if name in PRIOR_FILES])

@@ -1,10 +1,10 @@
-"""Quality of the kinds of quantizers at the same bits per pixel and after the same minutes, as a Markdown table.
+"""Compare kinds of quantizers at the same bits per pixel and training time, as a Markdown table.
 
     python benchmarks/quantizer_kinds.py SOURCE [--minutes 4.5] [--jobs 2] [--out runs/kinds] [--recipes default cosine]
 
-Each recipe is trained and evaluated by the commands that users run, in a process of its own that has one core; as many
-run at a time as --jobs says, so that each has the same machine. All train on the same split and are measured on its
-test part. A run that is already complete in --out is not trained again.
+Each recipe is trained and evaluated by the same commands that users run, in its own process with one core. --jobs sets
+how many run at a time. All recipes train on the same split, and are evaluated on its test part. A run that is already
+complete in --out is not trained again.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from voxlex.run_folder import RunFolder
 
 
 def differs_in_quantizer_alone(recipe: str) -> bool:
-    """Whether a recipe is the default with, at most, another quantizer."""
+    """Return whether a recipe differs from the default in its quantizer at most."""
     config, default = load_recipe(recipe), load_recipe("default")
     return replace(config, model=replace(config.model, quantizer=default.model.quantizer)) == default
 
@@ -32,7 +32,7 @@ KINDS = sorted(name for name in recipe_names() if differs_in_quantizer_alone(nam
 
 
 def voxlex(*words: str | Path | float) -> None:
-    """Run a voxlex command on one core, in silence unless it fails."""
+    """Run a voxlex command on one core, and print its output only if it fails."""
     command = [sys.executable, "-m", "voxlex.cli", *map(str, words)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -41,7 +41,7 @@ def voxlex(*words: str | Path | float) -> None:
 
 
 def run(recipe: str, source: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Train and evaluate a recipe; return its figures."""
+    """Train and evaluate a recipe, and return its figures."""
     out, figures = options.out / recipe, options.out / f"{recipe}.json"
     if not figures.exists():
         settings = ["--minutes", options.minutes, "--training.prior-share", options.prior_share]
@@ -63,7 +63,7 @@ COLUMNS = {
     "PSNR (dB)": ("reconstruction.psnr_db", ".2f"),
     "usage": ("codebook.usage", ".1%"),
     "perplexity": ("codebook.perplexity", ",.0f"),
-    "bits a cell": ("bits_per_cell", ".2f"),
+    "bits per cell": ("bits_per_cell", ".2f"),
     "with prior": ("prior.bits_per_cell", ".2f"),
     "steps": ("steps", ",d"),
     "prior steps": ("prior.steps", ",d"),

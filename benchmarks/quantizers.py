@@ -1,12 +1,14 @@
-"""Speed and memory of quantizers, ours beside other libraries, in one run; prints Markdown tables.
+"""Compare the speed and memory of quantizers with other libraries in one run, as Markdown tables.
 
     python benchmarks/quantizers.py [--rounds 3] [--k 512 1024 8192 16384 65536] [--d 8 64]
 
-The first table is a training step of the quantizer alone: search, codebook update and backward pass for N = 16,384
-latents, as 16 grids of 32×32. Every library runs in a process of its own, one after the other, `rounds` times over; the
-fastest median counts, and so does the growth of the process's peak memory. The second table is the search alone, all in
-one process and in turns, beside the float32 matrix product of its shape, in the fastest of several layouts. Only ratios
-carry to another machine.
+The first table shows a training step of the quantizer alone. It consists of the search, the codebook update and the
+backward pass for N = 16,384 latents, as 16 grids of 32×32. Every library runs in its own process, one after the other,
+for `rounds` rounds. The table gives the fastest median, and the smallest growth of the peak memory of the process.
+
+The second table shows the search alone. All searches run in one process and take turns. They are compared with the
+float32 matrix product of the same shape, in the fastest of several layouts. Only the ratios carry over to another
+machine.
 """
 
 import argparse
@@ -24,10 +26,10 @@ from torch import Tensor
 
 N, SIDE, BATCH = 16384, 32, 16
 MEMORY_LIMIT_GB = 20
-"""More than this is not given to any library, so that the machine stays alive."""
+"""Memory limit of each library, which protects the machine."""
 
 Step = Callable[[Tensor], Tensor]
-"""From latents `(b, d, h, w)` to a scalar to go backward from."""
+"""A function from latents `(b, d, h, w)` to a scalar for the backward pass."""
 
 
 def ours(k: int, d: int, codebook: str) -> Step:
@@ -80,7 +82,7 @@ def diffusers(k: int, d: int) -> Step:
 
 LIBRARIES: dict[str, Callable[[int, int], Step]] = {
     "voxlex": partial(ours, codebook="ema"),
-    "voxlex, learnt by loss": partial(ours, codebook="loss"),
+    "voxlex, learned by loss": partial(ours, codebook="loss"),
     "vector-quantize-pytorch": vector_quantize_pytorch,
     "MONAI": monai,
     "diffusers": diffusers,
@@ -88,12 +90,12 @@ LIBRARIES: dict[str, Callable[[int, int], Step]] = {
 
 
 def measure_step(library: str, k: int, d: int) -> dict[str, float]:
-    """Time training steps in this process; return the median in seconds and the growth of peak memory in MB."""
+    """Time training steps in this process, and return median seconds and the growth of the peak memory in MB."""
     limit = MEMORY_LIMIT_GB * 2**30
     torch.manual_seed(0)
     step = LIBRARIES[library](k, d)
     z_e = torch.randn(BATCH, d, SIDE, SIDE, requires_grad=True)
-    torch.mm(torch.randn(256, 256), torch.randn(256, 256))  # the threads and buffers of the matrix library
+    torch.mm(torch.randn(256, 256), torch.randn(256, 256))  # starts the threads of the matrix library
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     seconds: list[float] = []
@@ -106,7 +108,7 @@ def measure_step(library: str, k: int, d: int) -> dict[str, float]:
 
 
 def in_own_process(library: str, k: int, d: int) -> dict[str, float] | None:
-    """Measure in a new process; None if it could not, for want of memory."""
+    """Measure in a new process, or return None if that fails, usually for lack of memory."""
     command = [sys.executable, __file__, "--only", library, "--k", str(k), "--d", str(d)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -139,7 +141,7 @@ def table_of_steps(ks: list[int], ds: list[int], rounds: int) -> None:
 
 
 def searches(vectors: Tensor, codebook: Tensor) -> dict[str, Callable[[], object]]:
-    """Return ways to search, and, first, the matrix product alone in several layouts."""
+    """Return the matrix product alone in several layouts, followed by ways to search."""
     import faiss
 
     from voxlex.quantizers.search import nearest

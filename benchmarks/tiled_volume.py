@@ -1,9 +1,9 @@
-"""Encode and decode a whole 256³ volume through tiles: time, peak memory, and the error at seams beside elsewhere.
+"""Encode and decode a whole 256³ volume in tiles, and measure time, peak memory and the error at seams.
 
     python benchmarks/tiled_volume.py [--run RUN] [--side 256] [--halo CELLS]
 
-Without a run, an untrained network of the default shape (4 voxels a code, 1,024 codewords) is used: what it makes of a
-volume means nothing, but takes as long and as much memory as if it did.
+Without a run, this uses an untrained network of the default shape (4 voxels per code, 1,024 codewords). Its output is
+meaningless, but it takes as much time and memory as a trained network.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 
 from voxlex.assembly import build_autoencoder
 from voxlex.config import ModelConfig
-from voxlex.data.phantoms.volumes import generate_volume
+from voxlex.data.phantoms.phantom import generate_volume
 from voxlex.models import Autoencoder, tiling
 from voxlex.vocabulary import load
 
@@ -24,8 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", help="run folder of a vocabulary of volumes")
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--halo", type=int, help="cells; the network's reach by default")
-    parser.add_argument("--tile", type=int, help="cells of a tile, halo excluded")
+    parser.add_argument("--halo", type=int, help="number of cells; by default the reach of the network")
+    parser.add_argument("--tile", type=int, help="number of cells in a tile, without the halo")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     autoencoder = load(arguments.run).autoencoder if arguments.run else build_autoencoder(ModelConfig(spatial_dims=3))
@@ -48,7 +48,7 @@ def main() -> None:
 def error_at_seams(
     autoencoder: Autoencoder, image: torch.Tensor, volume: torch.Tensor, *, tile: int | None, halo: int | None
 ) -> tuple[float, float]:
-    """Mean error in the foreground within one cell of where two tiles meet, and in the rest of the foreground."""
+    """Return the mean error of the foreground within one cell of a seam between tiles, and elsewhere."""
     patch = autoencoder.downsampling
     grid = tuple(side // patch for side in volume.shape[2:])
     near = torch.zeros(volume.shape[2:], dtype=torch.bool)
@@ -61,7 +61,7 @@ def error_at_seams(
 
 
 def peak_gb() -> float:
-    """Most memory that this process has held, in GB."""
+    """Return the peak memory of this process in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 

@@ -1,10 +1,10 @@
-"""Quality on held-out images after the same minutes of training, ours beside MONAI's VQVAE, on the same split.
+"""Compare the quality on held-out images with MONAI's VQVAE after the same training time.
 
     python benchmarks/time_to_quality.py SOURCE [--minutes 5] [--out runs/time-to-quality]
 
-Both train on the same prepared images and are measured on validation images on the way, and on all test images at the
-end. MONAI's VQVAE trains as in its tutorials: Adam, L1 plus quantization loss, float32, batch 32; of its learning rates
-the better of 1e-4 and 1e-3 can be chosen with --monai-learning-rate.
+Both models train on the same prepared images and split. They are evaluated on validation images during training, and on
+all test images at the end. MONAI's VQVAE trains as in its tutorials, with Adam, L1 plus quantization loss, float32 and
+batches of 32. --monai-learning-rate sets its learning rate, so that you can choose the better one of 1e-4 and 1e-3.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from voxlex.config import load_recipe, with_budget
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.sources import open_source
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.images.frame import Frame
 from voxlex.rows import evenly_spaced
 from voxlex.training.batches import Batches
 from voxlex.training.journal import read_journal
@@ -29,7 +30,7 @@ from voxlex.workflows.train import train
 
 @torch.no_grad()
 def quality(model: nn.Module, images: PreparedDataset, rows: list[int]) -> tuple[float, float]:
-    """Return mean SSIM and PSNR in dB of MONAI's reconstructions."""
+    """Return the mean SSIM and the mean PSNR in dB of MONAI's reconstructions."""
     model.eval()
     ssim, psnr_db = [], []
     for start in range(0, len(rows), 32):
@@ -42,7 +43,7 @@ def quality(model: nn.Module, images: PreparedDataset, rows: list[int]) -> tuple
 
 
 def train_monai(dataset: PreparedDataset, *, minutes: float, learning_rate: float, looks: int = 10) -> nn.Module:
-    """Train MONAI's VQVAE for some minutes and print its curve."""
+    """Train MONAI's VQVAE for some minutes and print its figures on the way."""
     torch.manual_seed(0)
     training, validation = dataset.subset("train"), dataset.subset("validation")
     batches = Batches(rows=len(training), batch_size=32, seed=0)
@@ -69,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
 
     config = with_budget(load_recipe(options.recipe), minutes=options.minutes, steps=None)
-    dataset = open_source(options.source, size=config.data.size, seed=config.training.seed)
+    dataset = open_source(options.source, Frame(size=config.data.size), seed=config.training.seed)
     test = dataset.subset("test")
     run = train(options.source, out=options.out, config=config, stage="autoencoder", overwrite=True)
     for row in read_journal(run.journal_file):

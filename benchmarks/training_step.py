@@ -1,4 +1,4 @@
-"""How long a training step takes, ours beside MONAI's VQVAE of the same shape, in turns in one run.
+"""Compare the time of a training step with MONAI's VQVAE of the same shape, in turns in one run.
 
     python benchmarks/training_step.py [--batch 32] [--size 128] [--rounds 7]
 

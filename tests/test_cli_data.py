@@ -214,4 +214,4 @@ def test_fetch_without_a_name_lists_the_sets(capsys: Capture) -> None:
     assert "ixi-t1" in said
     assert "4.8 GB" in said
     assert "CC BY-SA 3.0" in said
-    assert "no such public set; there are neurite-oasis-2d" in refused(capsys, "data", "fetch", "oasis")
+    assert "public set: expected one of neurite-oasis-2d" in refused(capsys, "data", "fetch", "oasis")

@@ -15,15 +15,10 @@ from voxlex import Vocabulary, load
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.cli import main
 from voxlex.codes import CodeLayout
-from voxlex.config import (
-    Config,
-    DataConfig,
-    MaskedPriorConfig,
-    ModelConfig,
-    ResidualNetworkConfig,
-    TransformerPriorConfig,
-    VectorQuantizerConfig,
-)
+from voxlex.config import Config, DataConfig, ModelConfig
+from voxlex.config.networks import ResidualNetworkConfig
+from voxlex.config.priors import MaskedPriorConfig, TransformerPriorConfig
+from voxlex.config.quantizers import VectorQuantizerConfig
 from voxlex.models.weights import save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder

@@ -16,7 +16,9 @@ from scans.heads import LAS, OBLIQUE, PSR, head, write_volume
 from scans.pictures import picture
 from voxlex.assembly import build_autoencoder
 from voxlex.cli import main
-from voxlex.config import Config, DataConfig, ModelConfig, ResidualNetworkConfig, VectorQuantizerConfig
+from voxlex.config import Config, DataConfig, ModelConfig
+from voxlex.config.networks import ResidualNetworkConfig
+from voxlex.config.quantizers import VectorQuantizerConfig
 from voxlex.models.weights import save_weights
 from voxlex.run_folder import RunFolder
 

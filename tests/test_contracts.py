@@ -1,4 +1,4 @@
-"""What every quantiser promises, whatever its kind, in two and three dimensions, in float32 and bfloat16."""
+"""What every quantizer promises, whatever its kind, in two and three dimensions, in float32 and bfloat16."""
 
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from voxlex.quantizers import Quantizer
 
 GRIDS = [(6, 5), (3, 4, 5)]
 DTYPES = [torch.float32, torch.bfloat16]
+FIXED = {"finite scalar", "lookup free", "lookup free, spherical"}
+"""Kinds whose codewords follow a rule."""
 
 
 @pytest.fixture(params=KINDS)
@@ -30,7 +32,7 @@ def latents(grid: tuple[int, ...], dtype: torch.dtype = torch.float32, batch: in
 
 
 def trained(quantizer: Quantizer, grid: tuple[int, ...] = (6, 5)) -> Quantizer:
-    """Let a quantiser see a few batches, then put it into eval mode."""
+    """Let a quantizer see a few batches, then put it into eval mode."""
     for _ in range(3):
         quantizer(latents(grid))
     return quantizer.eval()
@@ -46,7 +48,7 @@ def unchanged(module: nn.Module, before: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize("grid", GRIDS, ids=("2D", "3D"))
 @pytest.mark.parametrize("dtype", DTYPES, ids=("float32", "bfloat16"))
-def test_decoding_the_codes_gives_the_quantised_latents_exactly(
+def test_decoding_the_codes_gives_the_quantized_latents_exactly(
     quantizer: Quantizer, grid: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     z_e = latents(grid, dtype)
@@ -79,10 +81,30 @@ def test_the_losses_have_finite_gradients(quantizer: Quantizer) -> None:
         assert all(p.grad is None or p.grad.isfinite().all() for p in quantizer.parameters())
 
 
-def test_every_parameter_learns(quantizer: Quantizer) -> None:
+def train_a_step(quantizer: Quantizer) -> None:
+    """One step of gradient descent, if there is anything to descend on."""
+    parameters = list(quantizer.parameters())
     quantized = quantizer(latents((6, 5)).requires_grad_())
     ((quantized.z_q * torch.randn_like(quantized.z_q)).sum() + quantized.loss).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in quantizer.parameters())
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters)
+    if parameters:
+        torch.optim.SGD(parameters, lr=0.1).step()
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - FIXED))
+def test_every_parameter_gets_a_gradient_and_every_codebook_moves(quantizer: Quantizer) -> None:
+    quantizer(latents((6, 5)))  # codewords start
+    before = quantizer.codewords().clone()
+    train_a_step(quantizer)
+    assert (quantizer.codewords() != before).any(dim=2).any(dim=1).all()
+
+
+@pytest.mark.parametrize("kind", sorted(FIXED))
+def test_kinds_without_a_codebook_have_nothing_that_moves(quantizer: Quantizer) -> None:
+    before = {name: buffer.clone() for name, buffer in quantizer.named_buffers()}
+    train_a_step(quantizer)
+    assert not list(quantizer.parameters())
+    assert all(torch.equal(buffer, before[name]) for name, buffer in quantizer.named_buffers())
 
 
 def test_codes_and_codewords_are_in_range(quantizer: Quantizer) -> None:
@@ -170,7 +192,7 @@ def test_refuses_codes_of_another_type(quantizer: Quantizer, dtype: torch.dtype)
 
 
 def test_refuses_latents_that_are_no_real_numbers(quantizer: Quantizer) -> None:
-    with pytest.raises(ValueError, match=r"latents: expected floating point, got torch\.int64"):
+    with pytest.raises(ValueError, match=r"latents: expected a floating-point type, got torch\.int64"):
         quantizer.check_latents(torch.zeros(1, 4, 2, 2, dtype=torch.int64))
 
 

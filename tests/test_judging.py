@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,17 @@ import pytest
 
 from voxlex import Vocabulary
 from voxlex.cli import main
+from voxlex.config import Config
+from voxlex.config.options import PhantomOptions
 from voxlex.data.dataset import PreparedDataset
+from voxlex.data.sources import open_source
+from voxlex.models import VQVAE, Decoder, Encoder
+from voxlex.priors import Conditions, GatedPixelCNN
+from voxlex.quantizers import VectorQuantizer
+from voxlex.run_folder import RunFolder
 from voxlex.workflows.evaluate import write_json
-from voxlex.workflows.judge import _labels_like
-from voxlex.workflows.report import _names
+from voxlex.workflows.judge import generate_and_judge
+from voxlex.workflows.report import write_run_report
 
 pytestmark = pytest.mark.slow
 
@@ -82,11 +91,20 @@ def test_other_images_than_those_of_the_run_are_said(
     assert "not the images that the run was trained on (phantom)" in " ".join(capsys.readouterr().out.split())
 
 
-def test_images_without_a_label_ask_for_none() -> None:
-    manifest = pd.DataFrame({"label": ["b", "", "a", "c"], "split": ["test"] * 4})
-    images = PreparedDataset(images=np.zeros((4, 1, 8, 8), np.uint8), manifest=manifest, name="four", fingerprint="")
-    assert _labels_like(images, 8, known=["a", "b"]) == ["", "", "", "", "a", "a", "b", "b"]
-    assert _labels_like(images, 8, known=[]) is None
+@pytest.mark.parametrize(
+    ("known", "asked"), [(["a", "b"], ["", "", "", "", "a", "a", "b", "b"]), ([], None)], ids=["labelled", "unlabelled"]
+)
+def test_images_without_a_known_label_ask_for_none(known: list[str], asked: list[str] | None) -> None:
+    conditions = Conditions.of(pd.DataFrame({"label": known}), ["label"])
+    sizes = {"embedding_dim": 4, "width": 8, "downsampling": 4}
+    autoencoder = VQVAE(
+        encoder=Encoder(**sizes), quantizer=VectorQuantizer(num_embeddings=8, embedding_dim=4), decoder=Decoder(**sizes)
+    )
+    prior = GatedPixelCNN(num_embeddings=8, grid=(2, 2), conditions=conditions, width=8, layers=1)
+    vocabulary = Vocabulary(autoencoder=autoencoder.eval(), prior=prior.eval(), config=Config(), metadata={})
+    manifest = pd.DataFrame({"label": ["a", "b", "", "a", "c"], "split": ["train"] + ["test"] * 4})
+    images = PreparedDataset(images=np.zeros((5, 1, 8, 8), np.uint8), manifest=manifest, name="five", fingerprint="")
+    assert generate_and_judge(vocabulary, images, count=8).labels == asked
 
 
 def test_figures_that_are_not_finite_are_null(tmp_path: Path) -> None:
@@ -99,6 +117,10 @@ def test_unknown_features_are_refused(run: Path, capsys: pytest.CaptureFixture[s
     assert "radiologist" in capsys.readouterr().err
 
 
-def test_slices_of_a_volume_are_named_by_their_number() -> None:
-    table = pd.DataFrame({"path": ["a.png", "b.nii.gz", "b.nii.gz"], "slice": pd.array([1, 3, 4], dtype="Int64")})
-    assert _names(table) == ["a.png", "b.nii.gz slice 3", "b.nii.gz slice 4"]
+def test_slices_of_a_volume_are_named_by_their_number(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    dataset = open_source("phantom", size=32, seed=0, phantom=PhantomOptions(subjects=40, slices=8))
+    manifest = dataset.manifest.assign(path="head.nii.gz", slice=range(len(dataset)))
+    write_run_report(RunFolder.open(tmp_path / "run"), replace(dataset, manifest=manifest))
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert re.search(r"head\.nii\.gz slice \d+ · sample \d+ · distance", page)

@@ -14,12 +14,14 @@ from voxlex import Vocabulary, open_source
 from voxlex.assembly import build_prior
 from voxlex.code_table import read_code_table
 from voxlex.codes import CodeLayout
-from voxlex.config import TransformerPriorConfig
 from voxlex.config.options import PhantomOptions
+from voxlex.config.priors import TransformerPriorConfig
 from voxlex.data.dataset import PreparedDataset
+from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
 from voxlex.health import codebook_health
+from voxlex.images.frame import Frame
 from voxlex.models import VQVAE, Decoder, Encoder, tiling
 from voxlex.models.tiling import decode_tiled, encode_tiled
 from voxlex.pages.measures import measured
@@ -52,7 +54,7 @@ SCHEDULE = Schedule(
 
 @pytest.fixture(scope="module")
 def images() -> PreparedDataset:
-    return open_source("phantom", size=32, phantom=PhantomOptions(subjects=10, slices=4))
+    return open_source(PhantomSource(PhantomOptions(subjects=10, slices=4)), Frame(size=32))
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +219,7 @@ def test_another_decoder_cannot_read_the_codes(untaught: Vocabulary, images: Pre
 
 def test_volumes_larger_than_those_of_the_run_are_stored(tmp_path: Path) -> None:
     model = untrained(spatial_dims=3)
-    volumes = open_source("phantom", size=40, spatial_dims=3, spacing_mm=6.0, phantom=PhantomOptions(subjects=2))
+    volumes = open_source(PhantomSource(PhantomOptions(subjects=2)), Frame(size=40, spacing_mm=6.0))
     words = vocabulary(model, None, size=32)
     encode(words, volumes, out=tmp_path / "codes.parquet")
     assert list(pd.read_parquet(tmp_path / "codes.parquet")["shape_0"][0]) == [1, 5, 5, 5]

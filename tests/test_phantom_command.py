@@ -29,10 +29,10 @@ def test_heads_are_nifti(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--size", "-3"], "size must be at least 8"),
-        (["--size", "0"], "size must be at least 8"),
-        (["--volumes", "--spacing-mm", "-1"], "spacing_mm must be above 0"),
-        (["--volumes", "--spacing-mm", "inf"], "spacing_mm must be above 0"),
+        (["--size", "-3"], "size: expected at least 8 pixels"),
+        (["--size", "0"], "size: expected at least 8 pixels"),
+        (["--volumes", "--spacing-mm", "-1"], "spacing_mm: expected more than 0 mm"),
+        (["--volumes", "--spacing-mm", "inf"], "spacing_mm: expected more than 0 mm"),
     ],
 )
 def test_sizes_that_cannot_be(

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voxlex.data.sources import open_source
+    from voxlex.images.frame import Frame
     from voxlex.models import VQVAE
     from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
     from voxlex.quantizers import VectorQuantizer
     from voxlex.vocabulary import Vocabulary, load
 
 _HOMES = {
+    "Frame": "voxlex.images.frame",
     "VQVAE": "voxlex.models",
     "GatedPixelCNN": "voxlex.priors",
     "MaskedPrior": "voxlex.priors",
@@ -34,6 +36,7 @@ _HOMES = {
 
 __all__ = [
     "VQVAE",
+    "Frame",
     "GatedPixelCNN",
     "MaskedPrior",
     "TransformerPrior",

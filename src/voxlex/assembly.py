@@ -1,59 +1,33 @@
 """From a configuration to modules; the one place where the two meet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
-
-from torch import nn
+from typing import Any, TypeVar
 
 from voxlex.codes import CodeLayout
-from voxlex.config import (
-    FiniteScalarQuantizerConfig,
-    GroupedQuantizerConfig,
-    GumbelQuantizerConfig,
-    LookupFreeQuantizerConfig,
-    MaskedPriorConfig,
-    ModelConfig,
-    PaperNetworkConfig,
-    PriorConfig,
-    QuantizerConfig,
-    ResidualQuantizerConfig,
-    SimVQConfig,
-    TransformerPriorConfig,
-)
-from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder
-from voxlex.priors import Conditions, GatedPixelCNN, HierarchicalPrior, MaskedPrior, Prior, TransformerPrior
-from voxlex.quantizers import (
-    FiniteScalarQuantizer,
-    GroupedQuantizer,
-    GumbelQuantizer,
-    LookupFreeQuantizer,
-    Quantizer,
-    ResidualQuantizer,
-    SimVQ,
-    VectorQuantizer,
-)
+from voxlex.config import ModelConfig, NetworkConfig, PriorConfig, QuantizerConfig
+from voxlex.config.quantizers import GroupedQuantizerConfig, ResidualQuantizerConfig
+from voxlex.config.validation import one_of
+from voxlex.errors import ConfigError
+from voxlex.models import NETWORKS, VQVAE
+from voxlex.priors import PRIORS, Conditions, HierarchicalPrior, Prior
+from voxlex.quantizers import QUANTIZERS, GroupedQuantizer, Quantizer, ResidualQuantizer
+
+T = TypeVar("T")
 
 
 def build_autoencoder(config: ModelConfig) -> VQVAE:
-    """Return a new, untrained autoencoder."""
+    """Return a new, untrained autoencoder.
+
+    Raises:
+        ConfigError: If its network or its quantizer is of an unknown kind.
+    """
     network = config.network
-    shared: dict[str, Any] = {
-        "spatial_dims": config.spatial_dims,
-        "downsampling": network.downsampling,
-        "width": network.width,
-        "embedding_dim": config.quantizer.embedding_dim,
-    }
-    encoder: nn.Module
-    decoder: nn.Module
-    if isinstance(network, PaperNetworkConfig):
-        shared |= {"blocks": network.blocks, "block_width": network.block_width}
-        encoder = PaperEncoder(in_channels=config.in_channels, **shared)
-        decoder = PaperDecoder(out_channels=config.in_channels, **shared)
-    else:
-        shared |= {"stem_width": network.stem_width, "expansion": network.expansion}
-        encoder = Encoder(in_channels=config.in_channels, blocks=network.encoder_blocks, **shared)
-        decoder = Decoder(out_channels=config.in_channels, blocks=network.decoder_blocks, **shared)
+    encoder_class, decoder_class = _chosen(NETWORKS, network, "network")
+    shared = {"spatial_dims": config.spatial_dims, "embedding_dim": config.quantizer.embedding_dim}
+    # In this order: the random numbers of a seed go to the encoder first, then to the decoder.
+    encoder = encoder_class(in_channels=config.in_channels, **shared, **_arguments_of("encoder", network))
+    decoder = decoder_class(out_channels=config.in_channels, **shared, **_arguments_of("decoder", network))
     return VQVAE(
         encoder=encoder,
         quantizer=build_quantizer(config.quantizer),
@@ -65,25 +39,20 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:
-    """Return a new, untrained quantizer."""
-    match config:
-        case ResidualQuantizerConfig():
-            stages = [build_quantizer(config.stage) for _ in range(1 if config.shared else config.num_codebooks)]
-            return ResidualQuantizer(
-                stages=stages, num_codebooks=config.num_codebooks, gradient=config.gradient, dropout=config.dropout
-            )
-        case GroupedQuantizerConfig():
-            return GroupedQuantizer(groups=[build_quantizer(config.group) for _ in range(config.num_codebooks)])
-        case FiniteScalarQuantizerConfig():
-            return FiniteScalarQuantizer(**_arguments(config))
-        case LookupFreeQuantizerConfig():
-            return LookupFreeQuantizer(**_arguments(config))
-        case SimVQConfig():
-            return SimVQ(**_arguments(config))
-        case GumbelQuantizerConfig():
-            return GumbelQuantizer(**_arguments(config))
-        case _:
-            return VectorQuantizer(**_arguments(config))
+    """Return a new, untrained quantizer.
+
+    Raises:
+        ConfigError: If it is of an unknown kind.
+    """
+    quantizer = _chosen(QUANTIZERS, config, "quantizer")
+    if isinstance(config, ResidualQuantizerConfig):
+        stages = [build_quantizer(config.stage) for _ in range(1 if config.shared else config.num_codebooks)]
+        return ResidualQuantizer(
+            stages=stages, num_codebooks=config.num_codebooks, gradient=config.gradient, dropout=config.dropout
+        )
+    if isinstance(config, GroupedQuantizerConfig):
+        return GroupedQuantizer(groups=[build_quantizer(config.group) for _ in range(config.num_codebooks)])
+    return quantizer(**_arguments(config))
 
 
 def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], conditions: Conditions) -> Prior:
@@ -93,17 +62,13 @@ def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], condition
         config: Its settings; with several levels, those of each level's prior.
         layouts: Layout of the codes of each level, coarsest first.
         conditions: What it may be asked for.
+
+    Raises:
+        ConfigError: If it is of an unknown kind.
     """
+    kind = _chosen(PRIORS, config, "prior")
     arguments = _arguments(config)
     del arguments["condition_columns"]
-    kind: type[GatedPixelCNN | MaskedPrior | TransformerPrior]
-    match config:
-        case TransformerPriorConfig():
-            kind = TransformerPrior
-        case MaskedPriorConfig():
-            kind = MaskedPrior
-        case _:
-            kind = GatedPixelCNN
     levels = [
         kind(layout=layout, context=layouts[:place], conditions=conditions, **arguments)
         for place, layout in enumerate(layouts)
@@ -111,5 +76,20 @@ def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], condition
     return levels[0] if len(levels) == 1 else HierarchicalPrior(levels=levels)
 
 
+def _chosen(table: Mapping[str, T], config: Any, what: str) -> T:
+    """Return what a table has for the kind of a configuration."""
+    kind = getattr(config, "kind", type(config).__name__)
+    if kind not in table:
+        raise ConfigError(f"kind of {what}: {one_of(list(table), kind)}")
+    return table[kind]
+
+
 def _arguments(config: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name != "kind"}
+
+
+def _arguments_of(side: str, network: NetworkConfig) -> dict[str, Any]:
+    """Return the settings of the encoder or of the decoder: those named after it, and those named after neither."""
+    arguments = _arguments(network)
+    other = {"encoder": "decoder", "decoder": "encoder"}[side]
+    return {name.removeprefix(f"{side}_"): arguments[name] for name in arguments if not name.startswith(f"{other}_")}

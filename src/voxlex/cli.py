@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from voxlex.commands import COMMANDS, Command, starting_point
-from voxlex.config import Config, load_recipe, read_config, with_prior_of
+from voxlex.config import CHOICES, Config, load_recipe, read_config, with_kinds, with_prior_of
 from voxlex.errors import Interrupted, VoxlexError
 from voxlex.run_folder import RunFolder
 
@@ -62,12 +62,15 @@ def _parse(words: list[str]) -> Command:
 
 
 def _starting_config(words: list[str]) -> Config:
-    """Return the settings that the options of `train` change: a recipe's, or those of the run to resume.
-
-    A prior that is added to a run may be that of a recipe.
-    """
+    """Return the settings that the options of `train` change, with the kinds that they ask for."""
     if not words or words[0] != "train":
         return Config()
+    asked = {setting: _value_of(f"--{setting}.kind", words) for setting in CHOICES}
+    return with_kinds(_settings_to_change(words), {setting: kind for setting, kind in asked.items() if kind})
+
+
+def _settings_to_change(words: list[str]) -> Config:
+    """Return a recipe, or the settings of the run to resume; a prior that is added to a run may be that of a recipe."""
     out, name = _value_of("--out", words), _value_of("--recipe", words)
     recipe = load_recipe(name or "default")
     only_prior = _value_of("--stage", words) == "prior"

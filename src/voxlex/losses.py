@@ -1,4 +1,4 @@
-"""How far a reconstruction is from its image: the named terms that a recipe weights."""
+"""Reconstruction losses, which measure how far a reconstruction is from its image."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,12 +14,12 @@ Loss = Float[Tensor, ""]
 
 
 def charbonnier(x_hat: Image, x: Image, *, epsilon: float = 1e-3) -> Loss:
-    """Mean of sqrt((x̂ − x)² + ε²): L1 with a smooth tip (Charbonnier et al., ICIP 1994)."""
+    """Return the mean of sqrt((x̂ − x)² + ε²), an L1 loss that is smooth at 0 (Charbonnier et al., ICIP 1994)."""
     return ((x_hat - x).square() + epsilon**2).sqrt().mean()
 
 
 def ssim_loss(x_hat: Image, x: Image) -> Loss:
-    """1 − SSIM, a mean over images (Wang et al., 2004)."""
+    """Return 1 − SSIM, averaged over images (Wang et al., 2004)."""
     return 1 - ssim(x_hat, x).mean()
 
 
@@ -29,11 +29,11 @@ RECONSTRUCTION_LOSSES: dict[str, Callable[[Image, Image], Loss]] = {
     "charbonnier": charbonnier,
     "ssim": ssim_loss,
 }
-"""Every term is a mean over images and elements, so its size does not depend on the batch size."""
+"""The loss terms by the names that recipes use. Every term is a mean, so it does not depend on the batch size."""
 
 
 def reconstruction_losses(x_hat: Image, x: Image, weights: Mapping[str, float]) -> dict[str, Loss]:
-    """Return the weighted terms; those of weight 0 are left out.
+    """Return the weighted loss terms, without terms of weight 0.
 
     Args:
         x_hat: Reconstructions.
@@ -47,7 +47,7 @@ def reconstruction_losses(x_hat: Image, x: Image, weights: Mapping[str, float]) 
     if unknown:
         raise ValueError(f"losses: expected names among {sorted(RECONSTRUCTION_LOSSES)}, got {sorted(unknown)}")
     if not any(weight > 0 for weight in weights.values()):
-        raise ValueError("losses: expected at least one weight above 0")
+        raise ValueError(f"losses: expected at least one weight above 0, got {dict(weights)}")
     with torch.autocast(x.device.type, enabled=False):
         x_hat = x_hat.float()
         return {name: weight * RECONSTRUCTION_LOSSES[name](x_hat, x) for name, weight in weights.items() if weight > 0}

@@ -1,4 +1,4 @@
-"""Measures of reconstructions and of codebook use; each image is measured by itself, means come after."""
+"""Metrics of reconstructions and of codebook use. Reconstruction metrics return one value for each image."""
 
 import math
 from functools import lru_cache
@@ -16,20 +16,21 @@ _SSIM_WINDOW = 11
 
 
 def l1(x_hat: Image, x: Image) -> PerImage:
-    """Mean absolute error of each image, in units of the intensity range."""
+    """Return the mean absolute error of each image, in units of the intensity range."""
     return (x_hat - x).abs().flatten(1).mean(dim=1)
 
 
 def psnr_db(x_hat: Image, x: Image) -> PerImage:
-    """Peak signal-to-noise ratio of each image in dB, for data in [0, 1]."""
+    """Return the peak signal-to-noise ratio of each image in dB, for data in [0, 1]."""
     axes = tuple(range(1, x.ndim))
     return peak_signal_noise_ratio(x_hat, x, data_range=1.0, dim=axes, reduction="none")
 
 
 def ssim(x_hat: Image, x: Image) -> PerImage:
-    """Structural similarity of each image in [0, 1] (Wang et al., 2004): Gaussian window 11, σ 1.5.
+    """Return the structural similarity of each image in [0, 1] (Wang et al., 2004).
 
-    The window has as many dimensions as the images, which are reflected at their borders.
+    The Gaussian window has a side of 11 and σ = 1.5. It has as many dimensions as the images, which are reflected at
+    their borders.
     """
     if x.ndim == 5:
         return _ssim_of_volumes(x_hat, x)
@@ -40,7 +41,7 @@ def ssim(x_hat: Image, x: Image) -> PerImage:
 
 
 def _ssim_of_volumes(x_hat: Image, x: Image) -> PerImage:
-    """SSIM in 3D, equal to that of torchmetrics, whose single kernel of 11³ weights takes ten times as long."""
+    """Return SSIM in 3D. It equals that of torchmetrics, whose single kernel of 11³ weights takes ten times as long."""
     x_mean, y_mean = _windowed(x_hat), _windowed(x)
     x_variance = (_windowed(x_hat.square()) - x_mean.square()).clamp(min=0)
     y_variance = (_windowed(x.square()) - y_mean.square()).clamp(min=0)
@@ -51,7 +52,7 @@ def _ssim_of_volumes(x_hat: Image, x: Image) -> PerImage:
 
 
 def _windowed(volumes: Image) -> Image:
-    """Mean under a Gaussian window around each voxel, one axis after another."""
+    """Return the mean under a Gaussian window around each voxel, computed one axis at a time."""
     for axis in (2, 3, 4):
         window = _window_matrix(volumes.shape[axis]).to(volumes)
         volumes = (volumes.movedim(axis, -1) @ window).movedim(-1, axis)
@@ -60,10 +61,10 @@ def _windowed(volumes: Image) -> Image:
 
 @lru_cache(maxsize=4)
 def _window_matrix(length: int) -> Float[Tensor, "n n"]:
-    """The window along one axis as a matrix, which beats a convolution there; column i is the window around voxel i."""
+    """Return the window along one axis as a matrix, which is faster than a convolution. Column i belongs to voxel i."""
     reach = _SSIM_WINDOW // 2
     if length <= reach:
-        raise ValueError(f"SSIM needs more than {reach} voxels along each axis, got {length}")
+        raise ValueError(f"SSIM: expected more than {reach} voxels along each axis, got {length}")
     offsets = torch.arange(-reach, reach + 1)
     taps = torch.exp(-0.5 * (offsets / 1.5).square())
     columns = torch.arange(length)
@@ -81,18 +82,18 @@ def code_counts(codes: LevelCodes, num_embeddings: int) -> Int64[Tensor, "q k"]:
 
 
 def entropy_bits(counts: Int64[Tensor, "q k"]) -> float:
-    """Entropy of the empirical code distribution in bits per code, a mean over codebooks."""
+    """Return the entropy of the empirical code distribution in bits per code, averaged over codebooks."""
     p = counts.double() / counts.sum(dim=1, keepdim=True)
     return float(-(p * p.log2().nan_to_num(neginf=0.0)).sum(dim=1).mean())
 
 
 def perplexity(counts: Int64[Tensor, "q k"]) -> float:
-    """Effective number of codewords in use, two to the power of the entropy; from 1 to K."""
+    """Return the effective number of codewords in use, from 1 to K: two to the power of the entropy."""
     return 2.0 ** entropy_bits(counts)
 
 
 def usage(counts: Int64[Tensor, "q k"]) -> float:
-    """Share of codewords used at least once, from 0 to 1."""
+    """Return the share of codewords that are used at least once, from 0 to 1."""
     return float((counts > 0).double().mean())
 
 

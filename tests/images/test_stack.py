@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from voxlex.config.options import Axis, SliceOptions
-from voxlex.errors import ConfigError
 from voxlex.images.stack import AXES, Stack, displayed
 
 SHAPE = (30, 40, 24)
@@ -94,14 +93,3 @@ def test_a_number_of_slices_or_a_distance_between_them():
     assert abs(every[0] + every[-1] - 99) <= 1
     assert axial.choose(volume, SliceOptions(lowest=0, highest=0.1, count=50)) == list(range(11))
     assert axial.choose(volume, SliceOptions(lowest=0.501, highest=0.502)) == [50]
-
-
-def test_options_that_make_no_sense_are_named():
-    for options, message in (
-        ({"lowest": 0.9}, "found 0.9 and 0.8"),
-        ({"count": 3, "every_mm": 2.0}, "not both"),
-        ({"count": 0}, "at least 1, found 0"),
-        ({"every_mm": 0.0}, "above 0, found 0"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            SliceOptions(**options)

@@ -57,5 +57,5 @@ def test_the_cache_gives_what_the_whole_sequence_does():
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="multiple of heads, not 6 with 4 heads"):
+    with pytest.raises(ValueError, match="expected a multiple of heads, got 6 with 4 heads"):
         SelfAttention(width=6, heads=4, causal=True)

@@ -419,7 +419,7 @@ def test_it_starts_from_the_marginals(case):
     for found, level in zip(levels_of(prior.code_log_probs(codes)), levels_of(codes), strict=True):
         for nats, chosen in zip(-found.transpose(0, 1).flatten(1).mean(dim=1), level.unbind(dim=1), strict=True):
             entropy = torch.special.entr(torch.bincount(chosen.flatten()) / chosen.numel()).sum()
-            assert nats.item() == pytest.approx(entropy.item(), rel=0.15)
+            assert nats.item() == pytest.approx(entropy.item(), rel=0.25)
     with pytest.raises(ValueError, match=r"codebook \(q, k, d\) = .*got"):
         prior.start(codes, from_levels([torch.randn(q, k + 1, 4) for q, k in sizes]))
 

@@ -51,7 +51,8 @@ def test_draws_follow_the_log_probs(head, every_code):
     expected = head.log_probs(features.expand(27, -1), every_code).sum(dim=1).exp()
     codes = head.draw(features.expand(n, -1), RandomDraw(generator=torch.Generator().manual_seed(0)), cells=0)
     counts = torch.bincount((codes * torch.tensor([9, 3, 1])).sum(dim=1), minlength=27)
-    torch.testing.assert_close(counts / n, expected.float(), atol=0.01, rtol=0)
+    # Five standard deviations of a share of 40 000, at most.
+    torch.testing.assert_close(counts / n, expected.float(), atol=0.0125, rtol=0)
 
 
 def test_it_learns_how_the_codes_of_a_cell_depend_on_each_other():

@@ -76,7 +76,8 @@ def test_frequencies_follow_the_probabilities(k):
     codes = draw(logits.expand(40_000, -1), codebook=0, cells=0)
     frequencies = torch.bincount(codes, minlength=k) / len(codes)
     expected = draw.probabilities(logits)[0]
-    torch.testing.assert_close(frequencies, expected, atol=0.01, rtol=0)
+    # Five standard deviations of a share of 40 000, at most.
+    torch.testing.assert_close(frequencies, expected, atol=0.0125, rtol=0)
     assert (frequencies[expected == 0] == 0).all()
 
 

@@ -74,4 +74,4 @@ def test_it_starts_with_codes_alike_that_have_similar_vectors(kind):
     outputs = [output[-1].weight for output in prior.head.outputs]
     for vectors in (*prior.embedding.weight, *outputs, *(table.weight for table in prior.head.embeddings)):
         distances = torch.cdist(vectors, vectors)
-        assert distances[0, 1] < 0.1 * distances[0, 2:].min()
+        assert distances[0, 1] < 0.25 * distances[0, 2:].min()

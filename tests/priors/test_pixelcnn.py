@@ -70,4 +70,4 @@ def test_it_learns_how_codes_depend_on_a_label_and_a_number():
     condition = conditions.encode(wanted).repeat_interleave(100, dim=0)
     shares = prior.sample(600, condition=condition, generator=torch.Generator().manual_seed(0)).double()
     expected = torch.tensor([0.1, 0.5, 0.9, 0.9, 0.5, 0.1]).double()
-    torch.testing.assert_close(shares.view(6, -1).mean(dim=1), expected, atol=0.1, rtol=0)
+    torch.testing.assert_close(shares.view(6, -1).mean(dim=1), expected, atol=0.2, rtol=0)

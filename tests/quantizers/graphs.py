@@ -1,4 +1,4 @@
-"""Compile and export a quantiser of every kind; prints a line for each, and fails with the first that does not work.
+"""Compile and export a quantizer of every kind; prints a line for each, and fails with the first that does not work.
 
 Run in a process of its own: the shape checks that tests put on every function cannot be compiled.
 """

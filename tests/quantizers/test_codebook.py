@@ -12,8 +12,8 @@ def assign(codebook: Codebook, vectors: Tensor) -> Tensor:
     return nearest(vectors, codebook.codewords())
 
 
-def ema(**changes: float) -> EMACodebook:
-    settings = {"decay": 0.9, "revival_threshold": 0.0} | changes
+def ema(**changes: object) -> EMACodebook:
+    settings = {"start": "data", "decay": 0.9, "revival_threshold": 0.0} | changes
     return EMACodebook(num_embeddings=4, embedding_dim=2, **settings)
 
 
@@ -60,7 +60,7 @@ def test_starts_with_fewer_vectors_than_codewords() -> None:
 def test_a_dead_codeword_comes_back_where_it_is_needed_and_stays_there(
     kind: type[EMACodebook | LearnedCodebook],
 ) -> None:
-    codebook = kind(num_embeddings=2, embedding_dim=1, decay=0.9, revival_threshold=0.1)
+    codebook = kind(num_embeddings=2, embedding_dim=1, start="data", decay=0.9, revival_threshold=0.1)
     codebook.start(torch.zeros(8, 1))
     vectors = torch.tensor([[0.0], [0.01], [0.0], [9.0]])
     for _ in range(60):
@@ -70,11 +70,18 @@ def test_a_dead_codeword_comes_back_where_it_is_needed_and_stays_there(
 
 
 def test_a_revived_codeword_is_not_pulled_back_by_stale_sums() -> None:
-    codebook = ema()
-    codebook.learn(torch.randn(50, 2), torch.zeros(50, dtype=torch.int64))
-    codebook._place(torch.tensor([0]), torch.tensor([[5.0, 5.0]]))
-    codebook.learn(torch.full((4, 2), 6.0), torch.zeros(4, dtype=torch.int64))
-    torch.testing.assert_close(codebook.embeddings[0], torch.tensor([6.0, 6.0]))
+    codebook = ema(revival_threshold=0.1)
+    for _ in range(20):
+        codebook.learn(torch.randn(4, 2), torch.tensor([0, 0, 0, 0]))
+    place = torch.tensor([6.0, 6.0])
+    for _ in range(100):
+        codebook.learn(place.expand(4, 2), torch.tensor([1, 1, 1, 1]))
+        if torch.equal(codebook.embeddings[0], place):
+            break  # revived a moment ago
+    else:
+        pytest.fail("the codeword was not revived")
+    codebook.learn(torch.full((4, 2), 5.0), torch.tensor([0, 0, 0, 0]))
+    torch.testing.assert_close(codebook.embeddings[0], torch.tensor([5.0, 5.0]))
 
 
 @pytest.mark.parametrize("changes", [{"decay": 1.0}, {"decay": -0.1}, {"revival_threshold": 1.0}])

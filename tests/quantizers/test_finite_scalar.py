@@ -53,7 +53,7 @@ def test_two_levels_part_at_zero() -> None:
     assert z_e.grad.min() > 0.2
 
 
-def test_the_unrounded_values_round_to_the_quantised_ones() -> None:
+def test_the_unrounded_values_round_to_the_quantized_ones() -> None:
     quantizer = FiniteScalarQuantizer(levels=(8, 5, 5, 5))
     z_e = torch.randn(2, 4, 3, 4, 5).mul(2).requires_grad_()
     continuous, z_q = quantizer.continuous(z_e), quantizer(z_e).z_q

@@ -124,8 +124,8 @@ def test_samples_harden_as_the_temperature_falls(quantizer: GumbelQuantizer) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0.01}, "temperature: expected it to fall to a final_temperature above 0"),
-        ({"final_temperature": 0.0}, "temperature: expected it to fall to a final_temperature above 0"),
+        ({"temperature": 0.01}, "temperature: expected at least final_temperature, and both above 0"),
+        ({"final_temperature": 0.0}, "temperature: expected at least final_temperature, and both above 0"),
         ({"kl_weight": -1.0}, "kl_weight: expected at least 0"),
     ],
 )

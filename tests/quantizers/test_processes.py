@@ -16,7 +16,7 @@ RANDOM_IN_EACH_PROCESS = {"residual", "Gumbel", "Gumbel, hard"}
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[States, States, States]:
-    """What the quantisers became in the first process, in the second, and in a lone one with both their batches."""
+    """What the quantizers became in the first process, in the second, and in a lone one with both their batches."""
     folder = tmp_path_factory.mktemp("processes")
     script = Path(__file__).parent / "two_processes.py"
     runs = [(0, 2), (1, 2), (0, 1)]

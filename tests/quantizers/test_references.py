@@ -15,7 +15,7 @@ K, D = 16, 4
 
 
 def ours(codewords: Tensor, *, counts: float, decay: float) -> VectorQuantizer:
-    """A quantiser with given codewords whose averages are as if they had run for long."""
+    """A quantizer with given codewords whose averages are as if they had run for long."""
     quantizer = VectorQuantizer(num_embeddings=K, embedding_dim=D, decay=decay, revival_threshold=0.0)
     codebook = quantizer.codebook
     codebook.started.fill_(True)

@@ -27,12 +27,6 @@ def test_equals_brute_force_in_float64(k: int, d: int, offset: float) -> None:
     assert (excess > 0).double().mean() < 0.01
 
 
-@pytest.mark.parametrize("k", [4, 100, 1024, 9000])
-def test_ties_go_to_the_lowest_index(k: int) -> None:
-    codebook = torch.randn(k // 4, 8).repeat(4, 1)
-    assert torch.equal(nearest(codebook[: k // 4], codebook), torch.arange(k // 4))
-
-
 @pytest.mark.parametrize("n", [1, 31, 512, 513, 1100])
 def test_every_tile_counts(n: int) -> None:
     codebook = torch.randn(1000, 8)

@@ -1,4 +1,4 @@
-"""Train a quantiser of every kind in one of two processes, or on both their batches in one, and save what it became.
+"""Train a quantizer of every kind in one of two processes, or on both their batches in one, and save what it became.
 
     python two_processes.py RANK WORLD_SIZE FOLDER
 
@@ -20,7 +20,7 @@ STEPS = 30
 
 
 class Model(nn.Module):
-    """An encoder, so that gradients have somewhere to go, and a quantiser."""
+    """An encoder, so that gradients have somewhere to go, and a quantizer."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()

@@ -40,9 +40,9 @@ def test_places_follow_from_seed_step_and_row_alone(dataset: PreparedDataset) ->
 def test_patches_of_the_foreground_show_it(dataset: PreparedDataset) -> None:
     def share_bright(foreground_share: float) -> float:
         patches = Patches(dataset, size=8, foreground_share=foreground_share, seed=0)
-        return float(np.mean([bool(patches.load(torch.tensor([0]), step=step).any()) for step in range(200)]))
+        return float(np.mean([bool(patches.load(torch.tensor([0]), step=step).any()) for step in range(1_000)]))
 
-    # Of the 25 places along each axis, 16 touch the bright cube.
+    # Of the 25 places along each axis, 16 touch the bright cube; 0.014 is the standard deviation of 1000 draws.
     assert share_bright(0.0) == pytest.approx((16 / 25) ** 3, abs=0.09)
     assert share_bright(1.0) > 0.9
 

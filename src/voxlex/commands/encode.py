@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxlex.commands.common import Run, Source
+from voxlex.commands.skipped import show_skipped
 
 
 @dataclass(kw_only=True)
@@ -30,6 +31,7 @@ class Encode:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True)
+        dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
+        show_skipped(dataset)
         count = encode(vocabulary, dataset, out=self.out, overwrite=self.overwrite, phases=progress_bar)
         print(f"codes of {count} images in {self.out}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from voxlex.commands.common import Run, Source
+from voxlex.commands.skipped import show_skipped
 
 
 @dataclass(kw_only=True)
@@ -36,7 +37,8 @@ class Evaluate:
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source)
+        dataset = open_for(vocabulary.config, self.source, phases=progress_bar)
+        show_skipped(dataset)
         evaluation = evaluate(
             vocabulary,
             dataset,

@@ -1,4 +1,4 @@
-"""The command that writes the embedded data set as files: slices as PNG, or whole heads as NIfTI."""
+"""`voxlex phantom`: write the embedded data set as files."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ class Phantom:
         size: Side of the slices in pixels, or of the cubes in voxels; 128 or 64 by default.
         labels: Folder of label maps: write a volume of random contrast for each instead, on its own grid.
         spacing_mm: Distance between the voxels of a cube.
-        seed: Of the subjects.
+        seed: The same seed gives the same subjects.
         overwrite: Write into a folder that is not empty.
         phantom: What the subjects should be like.
     """
@@ -32,18 +32,23 @@ class Phantom:
 
     def run(self) -> None:
         """Write them."""
+        from voxlex.images.frame import Frame
         from voxlex.workflows.phantom import write, write_from_labels
+        from voxlex.workflows.progress import progress_bar
 
         if self.labels is not None:
-            count = write_from_labels(self.out, self.labels, seed=self.seed, overwrite=self.overwrite)
-            print(f"{count} volumes in {self.out}")
+            files = write_from_labels(
+                self.out, self.labels, seed=self.seed, overwrite=self.overwrite, phases=progress_bar
+            )
+            print(f"{len(files)} volumes in {self.out}")
             return
-        count = write(
+        size = self.size if self.size is not None else (64 if self.volumes else 128)
+        files = write(
             self.out,
+            Frame(size=size, spacing_mm=self.spacing_mm if self.volumes else None),
             options=self.phantom,
-            size=self.size if self.size is not None else (64 if self.volumes else 128),
-            spacing_mm=self.spacing_mm if self.volumes else None,
             seed=self.seed,
             overwrite=self.overwrite,
+            phases=progress_bar,
         )
-        print(f"{count} {'volumes' if self.volumes else 'slices'} in {self.out}")
+        print(f"{len(files)} {'volumes' if self.volumes else 'slices'} in {self.out}")

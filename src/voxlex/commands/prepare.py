@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from voxlex.commands.common import Source
+from voxlex.commands.skipped import show_skipped
 from voxlex.config.options import PhantomOptions, SliceOptions
 
 
@@ -18,7 +19,7 @@ class Prepare:
         source: Folder or table of scans, or "phantom".
         out: Folder to make; use it as SOURCE from then on.
         size: Side of the square canvas in pixels, or of the cube in voxels.
-        seed: Of the division into splits.
+        seed: The same seed gives the same division into splits, and the same phantom.
         spacing_mm: Make a cube of each volume, with so many mm between its voxels, and not slices.
         slices: Which slices of volumes to take.
         allow_leak: Take a table's split as it is, even if subjects or near-duplicates cross it.
@@ -36,16 +37,18 @@ class Prepare:
 
     def run(self) -> None:
         """Prepare."""
+        from voxlex.data.sources import SourceOptions
+        from voxlex.images.frame import Frame
         from voxlex.workflows.prepare import prepare
+        from voxlex.workflows.progress import progress_bar
 
         dataset = prepare(
             self.source,
+            Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
             out=self.out,
-            size=self.size,
             seed=self.seed,
-            spacing_mm=self.spacing_mm,
-            slices=self.slices,
-            allow_leak=self.allow_leak,
-            phantom=self.phantom,
+            options=SourceOptions(phantom=self.phantom, allow_leak=self.allow_leak),
+            phases=progress_bar,
         )
+        show_skipped(dataset)
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

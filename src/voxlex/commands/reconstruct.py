@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxlex.commands.common import Run, Source
+from voxlex.commands.skipped import show_skipped
 
 
 @dataclass(kw_only=True)
@@ -28,12 +29,14 @@ class Reconstruct:
         """Reconstruct."""
         from voxlex.vocabulary import load
         from voxlex.workflows.outputs import check_apart, check_output_folder
+        from voxlex.workflows.progress import progress_bar
         from voxlex.workflows.reconstruct import reconstruct
         from voxlex.workflows.source import open_for
 
         check_apart(self.source, self.out)
         check_output_folder(self.out, overwrite=self.overwrite)
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True)
+        dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
+        show_skipped(dataset)
         count = reconstruct(vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite)
         print(f"{count} reconstructions in {self.out}")

@@ -1,30 +1,22 @@
-"""Every setting and its default, once; recipes and the command line change them.
+"""Every setting; recipes and the command line change them.
 
 Plain frozen dataclasses, so that nothing heavy is imported here. Modules never see them: they take keyword arguments,
-and `assembly.py` hands them over.
+and `assembly.py` hands them over. The settings of a kind are in `quantizers.py`, `priors.py` and `networks.py`.
 """
 
 from voxlex.config.experiment import Config, DataConfig, ModelConfig
-from voxlex.config.networks import PaperNetworkConfig, ResidualNetworkConfig
-from voxlex.config.priors import MaskedPriorConfig, PixelCNNConfig, PriorConfig, TransformerPriorConfig
-from voxlex.config.quantizers import (
-    FiniteScalarQuantizerConfig,
-    GroupedQuantizerConfig,
-    GumbelQuantizerConfig,
-    LookupFreeQuantizerConfig,
-    QuantizerConfig,
-    ResidualQuantizerConfig,
-    SimVQConfig,
-    VectorQuantizerConfig,
-)
+from voxlex.config.networks import NetworkConfig
+from voxlex.config.options import PhantomOptions, SliceOptions
+from voxlex.config.priors import PriorConfig
+from voxlex.config.quantizers import QuantizerConfig
 from voxlex.config.recipes import (
+    CHOICES,
     dump_config,
     load_recipe,
-    parse_config,
     read_config,
     recipe_names,
-    validated,
     with_budget,
+    with_kinds,
     with_prior_of,
 )
 from voxlex.config.training import (
@@ -35,37 +27,31 @@ from voxlex.config.training import (
     StageConfig,
     TrainingConfig,
 )
+from voxlex.config.validation import parse, validated
 
 __all__ = [
+    "CHOICES",
     "AugmentConfig",
     "AutoencoderStageConfig",
     "Config",
     "DataConfig",
-    "FiniteScalarQuantizerConfig",
-    "GroupedQuantizerConfig",
-    "GumbelQuantizerConfig",
-    "LookupFreeQuantizerConfig",
     "LossesConfig",
-    "MaskedPriorConfig",
     "ModelConfig",
-    "PaperNetworkConfig",
-    "PixelCNNConfig",
+    "NetworkConfig",
+    "PhantomOptions",
     "PriorConfig",
     "PriorStageConfig",
     "QuantizerConfig",
-    "ResidualNetworkConfig",
-    "ResidualQuantizerConfig",
-    "SimVQConfig",
+    "SliceOptions",
     "StageConfig",
     "TrainingConfig",
-    "TransformerPriorConfig",
-    "VectorQuantizerConfig",
     "dump_config",
     "load_recipe",
-    "parse_config",
+    "parse",
     "read_config",
     "recipe_names",
     "validated",
     "with_budget",
+    "with_kinds",
     "with_prior_of",
 ]

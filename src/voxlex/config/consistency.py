@@ -21,13 +21,11 @@ def check_consistent(config: Config) -> None:
             f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
         )
     if config.model.in_channels != 1:
-        raise ConfigError(f"model.in_channels: prepared images are grey, expected 1, got {config.model.in_channels}")
+        raise ConfigError(f"model.in_channels: expected 1, as prepared images are grey, got {config.model.in_channels}")
     dims, spacing_mm = config.model.spatial_dims, config.data.spacing_mm
     if (dims == 3) != (spacing_mm is not None):
-        raise ConfigError(
-            "data.spacing_mm: goes with model.spatial_dims 3, and with that only, "
-            f"got {spacing_mm} and spatial_dims {dims}"
-        )
+        expected = "a distance" if dims == 3 else "none"
+        raise ConfigError(f"data.spacing_mm: expected {expected} with model.spatial_dims {dims}, got {spacing_mm}")
     size = config.training.autoencoder.patch_size
     if size is not None and (size % patch or size > config.data.size):
         raise ConfigError(

@@ -15,13 +15,13 @@ from voxlex.config.training import LossesConfig, TrainingConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
-    """What images are made into before training.
+    """How images are prepared for training.
 
     Attributes:
-        size: Side of the square canvas in pixels, or of the cube in voxels.
-        spacing_mm: Distance between the voxels of a cube; with spatial_dims 3 only.
-        slices: Which slices of volumes images are made of; with spatial_dims 2 only.
-        phantom: What the embedded data set is like; only for the source "phantom".
+        size: Side of the square images in pixels, or of the cubes in voxels; a multiple of the network's downsampling.
+        spacing_mm: Distance in mm between the voxels of a cube; needed with spatial_dims 3, and only allowed there.
+        slices: Slices of volumes to make images of, with spatial_dims 2.
+        phantom: The embedded data set, used only for the source "phantom".
     """
 
     size: Annotated[Count, tyro.conf.arg(aliases=("--size",))] = 128
@@ -35,10 +35,10 @@ class ModelConfig(Settings):
     """The autoencoder.
 
     Attributes:
-        in_channels: Channels of the images.
-        spatial_dims: 2 for images, 3 for volumes.
-        network: Encoder and decoder.
-        quantizer: What turns latents into codes.
+        in_channels: Number of channels of the images; prepared images have one.
+        spatial_dims: Number of spatial axes: 2 for images, 3 for volumes.
+        network: The encoder and the decoder.
+        quantizer: The quantizer, which turns latents into codes.
     """
 
     in_channels: Count = 1
@@ -49,7 +49,7 @@ class ModelConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """A complete experiment; `config.yaml` in a run folder, and what recipes are made of."""
+    """A complete experiment, as `config.yaml` in a run folder states it and as recipes change it."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,55 +1,68 @@
-"""Settings of the encoder and decoder."""
+"""Settings of the encoder and the decoder; their defaults stand in the constructors.
+
+A setting goes to both, unless its name begins with `encoder_` or `decoder_`.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import tyro
-from pydantic import Tag
+from voxlex.config.defaults import defaults_of
+from voxlex.config.settings import ByKind, Count, Kind, Settings
 
-from voxlex.config.settings import Count, Settings, by_kind
+_ENCODER = defaults_of("models/autoencoder.py", "Encoder")
+_DECODER = defaults_of("models/autoencoder.py", "Decoder")
+_PAPER = defaults_of("models/paper.py", "PaperEncoder")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualNetworkConfig(Settings):
-    """A linear trunk of convolutions, and residual blocks on the code grid.
+class NetworkSettings(Settings):
+    """What all networks have in common.
 
     Attributes:
-        downsampling: Side of the patch that one code stands for; a power of two.
-        width: Channels on the code grid.
-        stem_width: Channels at half the resolution of the image.
-        encoder_blocks: Residual blocks of the encoder.
-        decoder_blocks: Residual blocks of the decoder.
-        expansion: Channels inside a block, in multiples of the width.
+        kind: Kind of network: residual or paper. Another kind than the recipe's starts from its own defaults.
+        downsampling: Side in pixels of the patch that one code stands for; a power of two.
+        width: Number of channels on the code grid.
     """
 
-    kind: Annotated[Literal["residual"], tyro.conf.Suppress] = "residual"
-    downsampling: Count = 4
-    width: Count = 128
-    stem_width: Count = 32
-    encoder_blocks: Count = 2
-    decoder_blocks: Count = 4
-    expansion: Count = 2
+    kind: str
+    downsampling: Count
+    width: Count
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaperNetworkConfig(Settings):
+class ResidualNetworkConfig(NetworkSettings):
+    """A linear trunk of convolutions, with residual blocks on the code grid.
+
+    Attributes:
+        stem_width: Number of channels at half the resolution of the image.
+        encoder_blocks: Number of residual blocks in the encoder.
+        decoder_blocks: Number of residual blocks in the decoder.
+        expansion: Number of channels inside a block, in multiples of width.
+    """
+
+    kind: Kind[Literal["residual"]] = "residual"
+    downsampling: Count = _ENCODER.downsampling
+    width: Count = _ENCODER.width
+    stem_width: Count = _ENCODER.stem_width
+    encoder_blocks: Count = _ENCODER.blocks
+    decoder_blocks: Count = _DECODER.blocks
+    expansion: Count = _ENCODER.expansion
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperNetworkConfig(NetworkSettings):
     """Strided convolutions and residual blocks, as in the paper.
 
     Attributes:
-        downsampling: Side of the patch that one code stands for; a power of two.
-        width: Channels.
-        blocks: Residual blocks, of the encoder and of the decoder.
-        block_width: Channels inside a residual block.
+        blocks: Number of residual blocks in the encoder, and in the decoder.
+        block_width: Number of channels inside a residual block.
     """
 
-    kind: Annotated[Literal["paper"], tyro.conf.Suppress] = "paper"
-    downsampling: Count = 4
-    width: Count = 256
-    blocks: Count = 2
-    block_width: Count = 256
+    kind: Kind[Literal["paper"]] = "paper"
+    downsampling: Count = _PAPER.downsampling
+    width: Count = _PAPER.width
+    blocks: Count = _PAPER.blocks
+    block_width: Count = _PAPER.block_width
 
 
-NetworkConfig = Annotated[
-    Annotated[ResidualNetworkConfig, Tag("residual")] | Annotated[PaperNetworkConfig, Tag("paper")],
-    by_kind("residual"),
-]
+NetworkConfig = Annotated[ResidualNetworkConfig | PaperNetworkConfig, ByKind("residual")]

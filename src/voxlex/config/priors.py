@@ -1,28 +1,34 @@
-"""Settings of the priors."""
+"""Settings of the priors; their defaults stand in the constructors."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import tyro
-from pydantic import Tag
+from voxlex.config.defaults import defaults_of
+from voxlex.config.settings import ByKind, Count, Kind, Settings, Share
 
-from voxlex.config.settings import Count, Settings, Share, by_kind
+_PIXELCNN = defaults_of("priors/pixelcnn.py", "GatedPixelCNN")
+_TRANSFORMER = defaults_of("priors/transformer.py", "TransformerPrior")
+_MASKED = defaults_of("priors/masked.py", "MaskedPrior")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriorSettings(Settings):
-    """What every prior has.
+    """What all priors have in common.
 
     Attributes:
-        condition_columns: Of the manifest, of names or of numbers, that the prior can be asked for; one without any
-            value is not used.
-        dropout: Share of what each layer adds that is dropped in training.
-        condition_dropout: Share of training images of which a condition is hidden, so that it may be left open.
+        kind: Kind of prior: pixelcnn, transformer or masked. Another kind than the recipe's starts from its own
+            defaults.
+        condition_columns: Columns of the manifest, of names or of numbers, that samples can be asked for. A column
+            without any value is left out.
+        dropout: Dropout rate of each layer in training, from 0 to below 1.
+        condition_dropout: Share of the training images for which one condition is hidden, from 0 to below 1, so that it
+            may be left open when sampling.
     """
 
+    kind: str
     condition_columns: tuple[str, ...] = ("label",)
-    dropout: Share = 0.0
-    condition_dropout: Share = 0.1
+    dropout: Share
+    condition_dropout: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +36,19 @@ class PixelCNNConfig(PriorSettings):
     """A gated PixelCNN over the code grid.
 
     Attributes:
-        width: Channels of each stack.
-        layers: Gated layers.
-        kernel_size: Side of their kernels, odd.
-        embedding_dim: Length of the vectors that stand for codes at its input.
+        width: Number of channels of each stack.
+        layers: Number of gated layers.
+        kernel_size: Side of the kernels, odd.
+        embedding_dim: Length of the vectors that stand for codes at the input.
     """
 
-    kind: Annotated[Literal["pixelcnn"], tyro.conf.Suppress] = "pixelcnn"
-    width: Count = 64
-    layers: Count = 6
-    kernel_size: Count = 3
-    embedding_dim: Count = 64
+    kind: Kind[Literal["pixelcnn"]] = "pixelcnn"
+    width: Count = _PIXELCNN.width
+    layers: Count = _PIXELCNN.layers
+    kernel_size: Count = _PIXELCNN.kernel_size
+    embedding_dim: Count = _PIXELCNN.embedding_dim
+    dropout: Share = _PIXELCNN.dropout
+    condition_dropout: Share = _PIXELCNN.condition_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,44 +56,46 @@ class TransformerPriorConfig(PriorSettings):
     """An autoregressive transformer over segments of rows.
 
     Attributes:
-        width: Channels of the transformer, a multiple of the heads.
-        layers: Transformer blocks.
-        heads: Heads of their attention.
-        kernel_size: Side of the square of neighbours, of which the earlier half is seen; odd.
-        embedding_dim: Length of the vectors that stand for codes at its input.
+        width: Number of channels, a multiple of heads.
+        layers: Number of transformer blocks.
+        heads: Number of attention heads.
+        kernel_size: Side of the square of neighbours that each cell is shown, odd; cells that come later are hidden.
+        embedding_dim: Length of the vectors that stand for codes at the input.
     """
 
-    kind: Annotated[Literal["transformer"], tyro.conf.Suppress] = "transformer"
-    width: Count = 128
-    layers: Count = 4
-    heads: Count = 2
-    kernel_size: Count = 7
-    embedding_dim: Count = 32
+    kind: Kind[Literal["transformer"]] = "transformer"
+    width: Count = _TRANSFORMER.width
+    layers: Count = _TRANSFORMER.layers
+    heads: Count = _TRANSFORMER.heads
+    kernel_size: Count = _TRANSFORMER.kernel_size
+    embedding_dim: Count = _TRANSFORMER.embedding_dim
+    dropout: Share = _TRANSFORMER.dropout
+    condition_dropout: Share = _TRANSFORMER.condition_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedPriorConfig(PriorSettings):
-    """A masked transformer that draws many codes at once, in a few steps.
+    """A masked transformer, which draws many codes at once, in a few steps.
 
     Attributes:
-        width: Channels of the transformer, a multiple of the heads.
-        layers: Transformer blocks.
-        heads: Heads of their attention.
+        width: Number of channels, a multiple of heads.
+        layers: Number of transformer blocks.
+        heads: Number of attention heads.
         kernel_size: Side of the convolution that shows each cell its neighbours, odd.
-        steps: In which a sample is drawn.
+        steps: Number of steps in which a sample is drawn.
     """
 
-    kind: Annotated[Literal["masked"], tyro.conf.Suppress] = "masked"
-    width: Count = 128
-    layers: Count = 4
-    heads: Count = 2
-    kernel_size: Count = 5
-    steps: Count = 12
+    kind: Kind[Literal["masked"]] = "masked"
+    width: Count = _MASKED.width
+    layers: Count = _MASKED.layers
+    heads: Count = _MASKED.heads
+    kernel_size: Count = _MASKED.kernel_size
+    steps: Count = _MASKED.steps
+    dropout: Share = _MASKED.dropout
+    condition_dropout: Share = _MASKED.condition_dropout
 
 
 PriorConfig = Annotated[
-    Annotated[PixelCNNConfig, Tag("pixelcnn")]
-    | Annotated[TransformerPriorConfig, Tag("transformer")]
-    | Annotated[MaskedPriorConfig, Tag("masked")],
-    by_kind("transformer"),
+    PixelCNNConfig | TransformerPriorConfig | MaskedPriorConfig,
+    ByKind("transformer"),
 ]

@@ -1,65 +1,89 @@
-"""Settings of the quantizers."""
+"""Settings of the quantizers; their defaults stand in the constructors."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-import tyro
-from pydantic import Field, Tag
+from annotated_types import Ge, Interval
 
-from voxlex.config.settings import Count, NotNegative, Positive, Settings, Share, by_kind
+from voxlex.config.defaults import defaults_of
+from voxlex.config.settings import ByKind, Count, Kind, NotNegative, Part, Positive, Settings, Share
 
 Gradient = Literal["straight_through", "rotation"]
 
+_VECTOR = defaults_of("quantizers/vector.py", "VectorQuantizer")
+_RESIDUAL = defaults_of("quantizers/residual.py", "ResidualQuantizer")
+_FINITE_SCALAR = defaults_of("quantizers/finite_scalar.py", "FiniteScalarQuantizer")
+_LOOKUP_FREE = defaults_of("quantizers/lookup_free.py", "LookupFreeQuantizer")
+_SIM_VQ = defaults_of("quantizers/sim_vq.py", "SimVQ")
+_GUMBEL = defaults_of("quantizers/gumbel.py", "GumbelQuantizer")
+
 
 @dataclass(frozen=True, kw_only=True)
-class VectorQuantizerConfig(Settings):
-    """Vector quantization.
+class QuantizerSettings(Settings):
+    """What all quantizers have in common.
 
     Attributes:
-        num_embeddings: Codewords, K.
+        kind: Kind of quantizer: vector, residual, grouped, finite_scalar, lookup_free, sim_vq or gumbel. Another kind
+            than the recipe's starts from its own defaults.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorQuantizerConfig(QuantizerSettings):
+    """A quantizer that replaces each latent by its nearest codeword.
+
+    Attributes:
+        num_embeddings: Number of codewords, K.
         embedding_dim: Length of a codeword.
-        codebook: "ema", running means, or "loss", parameters with a loss of their own.
-        distance: "euclidean", or "cosine" between unit vectors.
-        gradient: How it passes the codeword: "straight_through" or "rotation".
-        commitment_cost: Weight β of the commitment loss.
-        decay: Of the running averages, per step.
-        revival_threshold: A codeword used less than this fraction of the mean is moved to where it is needed.
-        start: Where codewords start: "data", at latents of the first batch, or "kmeans", at their clusters.
-        entropy_weight: Of the term that rewards sure assignments to many codewords.
-        orthogonality_weight: Of the mean squared cosine between codewords; only for codebook "loss".
+        codebook: How codewords learn: "ema" makes them running means of their latents, "loss" makes them parameters
+            with a loss of their own.
+        distance: Distance by which the nearest codeword is chosen: "euclidean", or "cosine" between unit vectors.
+        gradient: How the gradient passes the codeword: "straight_through" copies it, "rotation" turns it with the
+            latent.
+        commitment_cost: Weight β of the commitment loss, at least 0.
+        decay: Decay of the running means per step, from 0 to below 1.
+        revival_threshold: A codeword used less than this fraction of the mean use is moved to where it is needed; 0
+            moves none.
+        start: Where codewords start: "data" at latents of the first batch, "kmeans" at the centres of their clusters.
+        entropy_weight: Weight of the term that rewards sure assignments to many codewords; 0 leaves it out.
+        orthogonality_weight: Weight of the mean squared cosine between codewords, for codebook "loss" only; 0 leaves it
+            out.
     """
 
-    kind: Annotated[Literal["vector"], tyro.conf.Suppress] = "vector"
-    num_embeddings: Count = 1024
-    embedding_dim: Count = 8
-    codebook: Literal["ema", "loss"] = "ema"
-    distance: Literal["euclidean", "cosine"] = "euclidean"
-    gradient: Gradient = "straight_through"
-    commitment_cost: NotNegative = 0.25
-    decay: Share = 0.99
-    revival_threshold: Share = 0.05
-    start: Literal["data", "kmeans"] = "data"
-    entropy_weight: NotNegative = 0.0
-    orthogonality_weight: NotNegative = 0.0
+    kind: Kind[Literal["vector"]] = "vector"
+    num_embeddings: Count = _VECTOR.num_embeddings
+    embedding_dim: Count = _VECTOR.embedding_dim
+    codebook: Literal["ema", "loss"] = _VECTOR.codebook
+    distance: Literal["euclidean", "cosine"] = _VECTOR.distance
+    gradient: Gradient = _VECTOR.gradient
+    commitment_cost: NotNegative = _VECTOR.commitment_cost
+    decay: Share = _VECTOR.decay
+    revival_threshold: Share = _VECTOR.revival_threshold
+    start: Literal["data", "kmeans"] = _VECTOR.start
+    entropy_weight: NotNegative = _VECTOR.entropy_weight
+    orthogonality_weight: NotNegative = _VECTOR.orthogonality_weight
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualQuantizerConfig(Settings):
-    """Stages that each quantize what is left over by those before.
+class ResidualQuantizerConfig(QuantizerSettings):
+    """Stages that each quantize what the stages before have left over.
 
     Attributes:
-        num_codebooks: Stages, q: codes in each cell.
-        shared: Whether all stages share one codebook.
-        gradient: How it passes the sum of the codewords.
-        dropout: Share of training images that stop after a random number of stages.
-        stage: What each stage is like.
+        num_codebooks: Number of stages, q; each cell gets one code from each.
+        shared: Let all stages share one codebook.
+        gradient: How the gradient passes the sum of the codewords: "straight_through" copies it, "rotation" turns it
+            with the latent.
+        dropout: Share of the training images that stop after a random number of stages, from 0 to 1.
+        stage: The quantizer of each stage.
     """
 
-    kind: Annotated[Literal["residual"], tyro.conf.Suppress] = "residual"
+    kind: Kind[Literal["residual"]] = "residual"
     num_codebooks: Count = 2
     shared: bool = False
-    gradient: Gradient = "straight_through"
-    dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
+    gradient: Gradient = _RESIDUAL.gradient
+    dropout: Part = _RESIDUAL.dropout
     stage: VectorQuantizerConfig = field(default_factory=lambda: VectorQuantizerConfig(num_embeddings=32))
 
     @property
@@ -69,15 +93,15 @@ class ResidualQuantizerConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupedQuantizerConfig(Settings):
-    """A codebook of its own for each group of latent channels.
+class GroupedQuantizerConfig(QuantizerSettings):
+    """A quantizer that gives each group of latent channels a codebook of its own.
 
     Attributes:
-        num_codebooks: Groups, q: codes in each cell.
-        group: What each group is like; its embedding_dim is its share of the latent.
+        num_codebooks: Number of groups, q; each cell gets one code from each.
+        group: The quantizer of each group. Its embedding_dim is the number of channels in the group.
     """
 
-    kind: Annotated[Literal["grouped"], tyro.conf.Suppress] = "grouped"
+    kind: Kind[Literal["grouped"]] = "grouped"
     num_codebooks: Count = 2
     group: VectorQuantizerConfig = field(
         default_factory=lambda: VectorQuantizerConfig(num_embeddings=32, embedding_dim=4)
@@ -90,15 +114,15 @@ class GroupedQuantizerConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiniteScalarQuantizerConfig(Settings):
-    """Each latent channel is rounded to one of a few values.
+class FiniteScalarQuantizerConfig(QuantizerSettings):
+    """A quantizer that rounds each latent channel to one of a few values.
 
     Attributes:
-        levels: Values of each channel; their product is the number of codewords.
+        levels: Number of values of each channel, at least 2; their product is the number of codewords.
     """
 
-    kind: Annotated[Literal["finite_scalar"], tyro.conf.Suppress] = "finite_scalar"
-    levels: tuple[Annotated[int, Field(ge=2)], ...] = (8, 5, 5, 5)
+    kind: Kind[Literal["finite_scalar"]] = "finite_scalar"
+    levels: tuple[Annotated[int, Ge(2)], ...] = _FINITE_SCALAR.levels
 
     @property
     def embedding_dim(self) -> int:
@@ -107,25 +131,25 @@ class FiniteScalarQuantizerConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookupFreeQuantizerConfig(Settings):
-    """Each latent channel is rounded to its sign.
+class LookupFreeQuantizerConfig(QuantizerSettings):
+    """A quantizer that rounds each latent channel to its sign.
 
     Attributes:
-        num_bits: Latent channels, one bit each.
-        spherical: Whether latents are unit vectors: binary spherical quantization.
-        entropy_weight: Of the entropy term, in nats per code.
-        diversity_weight: How much the use of all codes counts against the certainty of each, in the entropy term.
-        commitment_cost: Weight β of the commitment loss.
-        temperature: Of the soft assignment in the entropy term.
+        num_bits: Number of latent channels, 1 to 24; each is one bit of the code.
+        spherical: Make latents unit vectors first: binary spherical quantization.
+        entropy_weight: Weight of the entropy term, in nats per code; 0 leaves it out.
+        diversity_weight: Weight, within the entropy term, of the use of all codes against the certainty of each.
+        commitment_cost: Weight β of the commitment loss, at least 0.
+        temperature: Temperature of the soft assignment in the entropy term, above 0.
     """
 
-    kind: Annotated[Literal["lookup_free"], tyro.conf.Suppress] = "lookup_free"
-    num_bits: Annotated[int, Field(ge=1, le=24)] = 10
-    spherical: bool = False
-    entropy_weight: NotNegative = 0.1
-    diversity_weight: NotNegative = 1.5
-    commitment_cost: NotNegative = 0.25
-    temperature: Positive = 0.5
+    kind: Kind[Literal["lookup_free"]] = "lookup_free"
+    num_bits: Annotated[int, Interval(ge=1, le=24)] = _LOOKUP_FREE.num_bits
+    spherical: bool = _LOOKUP_FREE.spherical
+    entropy_weight: NotNegative = _LOOKUP_FREE.entropy_weight
+    diversity_weight: NotNegative = _LOOKUP_FREE.diversity_weight
+    commitment_cost: NotNegative = _LOOKUP_FREE.commitment_cost
+    temperature: Positive = _LOOKUP_FREE.temperature
 
     @property
     def embedding_dim(self) -> int:
@@ -134,54 +158,55 @@ class LookupFreeQuantizerConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimVQConfig(Settings):
-    """A frozen codebook under a learned linear map.
+class SimVQConfig(QuantizerSettings):
+    """A frozen codebook under a linear map that is learned.
 
     Attributes:
-        num_embeddings: Codewords, K.
+        num_embeddings: Number of codewords, K.
         embedding_dim: Length of a codeword.
-        gradient: How it passes the codeword.
-        commitment_cost: Weight β of the commitment loss.
-        codebook_cost: Weight of the codebook loss, which moves the map.
+        gradient: How the gradient passes the codeword: "straight_through" copies it, "rotation" turns it with the
+            latent.
+        commitment_cost: Weight β of the commitment loss, at least 0.
+        codebook_cost: Weight of the codebook loss, which moves the map, at least 0.
     """
 
-    kind: Annotated[Literal["sim_vq"], tyro.conf.Suppress] = "sim_vq"
-    num_embeddings: Count = 1024
-    embedding_dim: Count = 8
-    gradient: Gradient = "straight_through"
-    commitment_cost: NotNegative = 0.25
-    codebook_cost: NotNegative = 1.0
+    kind: Kind[Literal["sim_vq"]] = "sim_vq"
+    num_embeddings: Count = _SIM_VQ.num_embeddings
+    embedding_dim: Count = _SIM_VQ.embedding_dim
+    gradient: Gradient = _SIM_VQ.gradient
+    commitment_cost: NotNegative = _SIM_VQ.commitment_cost
+    codebook_cost: NotNegative = _SIM_VQ.codebook_cost
 
 
 @dataclass(frozen=True, kw_only=True)
-class GumbelQuantizerConfig(Settings):
-    """Codewords are sampled, and the sample is relaxed.
+class GumbelQuantizerConfig(QuantizerSettings):
+    """A quantizer that samples codewords and relaxes the sample.
 
     Attributes:
-        num_embeddings: Codewords, K.
+        num_embeddings: Number of codewords, K.
         embedding_dim: Length of a codeword.
-        temperature: Of the relaxed sample, when training begins.
-        final_temperature: When training ends.
-        kl_weight: Of the divergence from uniform codes, in nats per cell.
-        hard: Whether the decoder gets the sampled codeword itself.
+        temperature: Temperature of the relaxed sample when training begins, above 0.
+        final_temperature: Temperature of the relaxed sample when training ends, above 0.
+        kl_weight: Weight of the divergence from uniform codes, in nats per cell; 0 leaves it out.
+        hard: Give the decoder the sampled codeword itself instead of the relaxed sample.
     """
 
-    kind: Annotated[Literal["gumbel"], tyro.conf.Suppress] = "gumbel"
-    num_embeddings: Count = 1024
-    embedding_dim: Count = 8
-    temperature: Positive = 1.0
-    final_temperature: Positive = 1 / 16
-    kl_weight: NotNegative = 5e-4
-    hard: bool = False
+    kind: Kind[Literal["gumbel"]] = "gumbel"
+    num_embeddings: Count = _GUMBEL.num_embeddings
+    embedding_dim: Count = _GUMBEL.embedding_dim
+    temperature: Positive = _GUMBEL.temperature
+    final_temperature: Positive = _GUMBEL.final_temperature
+    kl_weight: NotNegative = _GUMBEL.kl_weight
+    hard: bool = _GUMBEL.hard
 
 
 QuantizerConfig = Annotated[
-    Annotated[VectorQuantizerConfig, Tag("vector")]
-    | Annotated[ResidualQuantizerConfig, Tag("residual")]
-    | Annotated[GroupedQuantizerConfig, Tag("grouped")]
-    | Annotated[FiniteScalarQuantizerConfig, Tag("finite_scalar")]
-    | Annotated[LookupFreeQuantizerConfig, Tag("lookup_free")]
-    | Annotated[SimVQConfig, Tag("sim_vq")]
-    | Annotated[GumbelQuantizerConfig, Tag("gumbel")],
-    by_kind("vector"),
+    VectorQuantizerConfig
+    | ResidualQuantizerConfig
+    | GroupedQuantizerConfig
+    | FiniteScalarQuantizerConfig
+    | LookupFreeQuantizerConfig
+    | SimVQConfig
+    | GumbelQuantizerConfig,
+    ByKind("vector"),
 ]

@@ -1,43 +1,20 @@
 """Settings from YAML and back: recipes by name, files by path."""
 
-from dataclasses import asdict, replace
-from difflib import get_close_matches
+import functools
+import operator
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from voxlex.config.experiment import Config
+from voxlex.config.validation import one_of, parse, plain
 from voxlex.errors import ConfigError
 
-_CHOICES = [("model", "network"), ("model", "quantizer"), ("prior",)]
-"""Settings that have a `kind`; pydantic names it in the path of an error, after these."""
-
-
-def parse_config(content: Any, *, where: str) -> Config:
-    """Turn the content of a YAML file into a configuration; what it leaves out takes its default.
-
-    Raises:
-        ConfigError: If a key is unknown, or a value of the wrong type or out of range; names `where` and the key.
-    """
-    try:
-        return TypeAdapter(Config).validate_python({} if content is None else content)
-    except ValidationError as cause:
-        problem = cause.errors()[0]
-        path = problem["loc"]
-        key = ".".join(str(part) for place, part in enumerate(path) if path[:place] not in _CHOICES) or "the whole"
-        raise ConfigError(f"{where}: {key}: {problem['msg']}, got {problem['input']!r}") from cause
-
-
-def validated(config: Config) -> Config:
-    """Return a configuration that came from options or from Python, held to what a recipe is held to.
-
-    Raises:
-        ConfigError: If a value is of the wrong type or out of range; names its key.
-    """
-    return parse_config(_plain(asdict(config)), where="settings")
+CHOICES = ("model.network", "model.quantizer", "prior")
+"""Settings that have a `kind`."""
 
 
 def read_config(path: Path) -> Config:
@@ -50,12 +27,12 @@ def read_config(path: Path) -> Config:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
         raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(cause).split())}") from cause
-    return parse_config(content, where=str(path))
+    return parse(Config, content, where=str(path))
 
 
 def dump_config(config: Config) -> str:
     """Return a configuration as YAML."""
-    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
 
 
 def recipe_names() -> list[str]:
@@ -75,9 +52,8 @@ def load_recipe(name: str) -> Config:
         with resources.as_file(resources.files("voxlex.recipes") / f"{name}.yaml") as path:
             return read_config(path)
     if not Path(name).is_file():
-        close = get_close_matches(name, recipe_names(), n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"recipe {name!r}: no such file, and not one of {', '.join(recipe_names())}{meant}")
+        wrong = one_of(recipe_names(), name, expected="expected a YAML file that exists, or one of")
+        raise ConfigError(f"recipe: {wrong}")
     return read_config(Path(name))
 
 
@@ -99,10 +75,21 @@ def with_prior_of(config: Config, recipe: Config) -> Config:
     return replace(config, prior=recipe.prior, training=replace(config.training, prior=recipe.training.prior))
 
 
-def _plain(value: Any) -> Any:
-    """Turn tuples into lists, which YAML knows."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return value
+def with_kinds(config: Config, kinds: Mapping[str, str]) -> Config:
+    """Return the configuration with other kinds of network, quantizer or prior, each with the defaults of its kind.
+
+    Args:
+        config: The configuration.
+        kinds: Kinds by the setting that has them, such as `{"prior": "masked"}`; a kind that is there already keeps its
+            settings.
+
+    Raises:
+        ConfigError: If a kind is unknown; names the known ones.
+    """
+    content = plain(config)
+    for setting, kind in kinds.items():
+        *above, last = setting.split(".")
+        place = functools.reduce(operator.getitem, above, content)
+        if place[last]["kind"] != kind:
+            place[last] = {"kind": kind}
+    return parse(Config, content, where="settings")

@@ -4,9 +4,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import Field
+from annotated_types import Ge, Interval
 
-from voxlex.config.settings import Count, NotNegative, Positive, Settings, Share
+from voxlex.config.defaults import defaults_of
+from voxlex.config.settings import Count, NotNegative, Part, Positive, Settings, Share
+
+_AUGMENTATION = defaults_of("training/augmentation.py", "Augmentation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,10 +17,10 @@ class LossesConfig(Settings):
     """Weights of the reconstruction terms; 0 leaves a term out.
 
     Attributes:
-        l1: Mean absolute error.
-        l2: Mean squared error.
-        charbonnier: L1 with a smooth tip.
-        ssim: 1 − SSIM.
+        l1: Weight of the mean absolute error.
+        l2: Weight of the mean squared error.
+        charbonnier: Weight of the Charbonnier loss, an absolute error that is smooth at zero.
+        ssim: Weight of 1 − SSIM.
     """
 
     l1: NotNegative = 1.0
@@ -28,16 +31,16 @@ class LossesConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig(Settings):
-    """How one stage is optimised.
+    """How a stage is optimised.
 
     Attributes:
-        batch_size: Images in a step, on each device.
-        learning_rate: Its peak, in AdamW.
-        weight_decay: On kernels and matrices.
-        betas: Decays of AdamW's averages.
-        warmup: Share of the budget in which the learning rate rises; it falls along a cosine after that.
-        gradient_clip: Largest norm of the gradient.
-        validations: How often to validate.
+        batch_size: Number of images in a step, on each device.
+        learning_rate: Peak of AdamW's learning rate.
+        weight_decay: Weight decay of kernels and matrices; biases, embeddings and codebooks have none.
+        betas: Decay rates of AdamW's two running averages, from 0 to below 1.
+        warmup: Share of the budget in which the learning rate rises, from 0 to below 1; then it falls along a cosine.
+        gradient_clip: Norm above which gradients are scaled down.
+        validations: Number of times to validate, evenly spaced over the budget.
     """
 
     batch_size: Count = 4
@@ -51,21 +54,21 @@ class StageConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Settings):
-    """How training images are varied at random; 0 leaves a variation out.
+    """Random variations of training images; 0 leaves a variation out.
 
     Attributes:
-        flip: Share of images that are mirrored, left to right.
-        degrees: Largest turn about each axis.
-        scale: Largest change of size, as a share.
+        flip: Share of the images that are mirrored, left to right, from 0 to 1.
+        degrees: Largest rotation about each axis, in degrees.
+        scale: Largest change of size, as a share of the size, from 0 to below 1.
         gamma: Largest logarithm of the exponent that grey values are raised to.
         bias: Largest coefficient of the polynomial that shades an image.
     """
 
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.0
-    degrees: NotNegative = 0.0
-    scale: Share = 0.0
-    gamma: NotNegative = 0.0
-    bias: NotNegative = 0.0
+    flip: Part = _AUGMENTATION.flip
+    degrees: NotNegative = _AUGMENTATION.degrees
+    scale: Share = _AUGMENTATION.scale
+    gamma: NotNegative = _AUGMENTATION.gamma
+    bias: NotNegative = _AUGMENTATION.bias
 
     @property
     def active(self) -> bool:
@@ -75,61 +78,62 @@ class AugmentConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderStageConfig(StageConfig):
-    """How the first stage is optimised.
+    """Training of the autoencoder, the first stage.
 
     Attributes:
-        continuous_share: Share of the budget, at its start, in which latents are not quantized yet.
-        patch_size: Side of the patches to learn from, a multiple of the downsampling; null for whole images.
-        foreground_share: Share of the patches that are centred where an image is bright; the others lie anywhere.
-        checkpoint_activations: Compute activations twice rather than keep them: less memory, more time.
-        augment: How training images are varied.
+        continuous_share: Share of the budget, at its start, in which latents are not quantized; from 0 to below 1.
+        patch_size: Side in pixels or voxels of the patches to train on, a multiple of the network's downsampling. Whole
+            images are taken by default.
+        foreground_share: Share of the patches that are centred where an image is bright, from 0 to 1; the others lie
+            anywhere.
+        checkpoint_activations: Compute activations twice instead of keeping them, which takes less memory and more
+            time.
+        augment: Random variations of the training images.
     """
 
     continuous_share: Share = 0.2
     patch_size: Count | None = None
-    foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.75
+    foreground_share: Part = 0.75
     checkpoint_activations: bool = False
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriorStageConfig(StageConfig):
-    """How the second stage is optimised.
+    """Training of the prior, the second stage.
 
     Attributes:
-        variations: Further versions of each training image that the prior learns from, encoded once, before it starts;
-            on few images it then learns them by heart later.
-        augment: How they are varied.
+        variations: Number of further versions of each training image that the prior learns from. They are encoded once,
+            before training, and delay overfitting on small data sets.
+        augment: Random variations that make the further versions.
     """
 
-    batch_size: Count = 4
-    learning_rate: Positive = 4e-3
     weight_decay: NotNegative = 0.0
     betas: tuple[Share, Share] = (0.9, 0.95)
-    variations: Annotated[int, Field(ge=0)] = 0
+    variations: Annotated[int, Ge(0)] = 0
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(degrees=6.0, scale=0.08))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
-    """How long, where and how to train.
+    """How long and where to train.
 
     Attributes:
-        minutes: Budget of the run; both stages share it.
-        steps: Budget of each stage in steps; instead of minutes.
-        prior_share: Share of the minutes that the prior gets, if both stages are trained.
-        seed: Of weights, order of images, and splits.
-        accelerator: Kind of device: auto, cpu, gpu, mps.
+        minutes: Budget of the run in minutes; both stages share it.
+        steps: Budget of each stage in steps, instead of minutes.
+        prior_share: Share of the minutes that the prior gets if both stages are trained, from 0 to below 1.
+        seed: Seed of the random numbers, from 0 to 2³² - 1: weights, order of the images, and splits.
+        accelerator: Kind of device: auto, cpu, gpu or mps.
         devices: Number of devices.
-        precision: Of arithmetic; "auto" takes bfloat16 where the hardware is made for it.
-        autoencoder: The first stage.
-        prior: The second stage.
+        precision: Precision of the arithmetic. "auto" takes bfloat16 where the hardware supports it well.
+        autoencoder: Training of the autoencoder.
+        prior: Training of the prior.
     """
 
     minutes: Positive | None = 10.0
     steps: Count | None = None
     prior_share: Share = 0.4
-    seed: Annotated[int, Field(ge=0, lt=2**32), tyro.conf.arg(aliases=("--seed",))] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32), tyro.conf.arg(aliases=("--seed",))] = 0
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"

@@ -1,8 +1,16 @@
 """Models: images to codes and back."""
 
+from torch import nn
+
 from voxlex.models.autoencoder import Decoder, Encoder
 from voxlex.models.base import Autoencoder, Reconstruction
 from voxlex.models.paper import PaperDecoder, PaperEncoder
 from voxlex.models.vqvae import VQVAE
 
-__all__ = ["VQVAE", "Autoencoder", "Decoder", "Encoder", "PaperDecoder", "PaperEncoder", "Reconstruction"]
+NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
+    "residual": (Encoder, Decoder),
+    "paper": (PaperEncoder, PaperDecoder),
+}
+"""Every network by its kind: its encoder and its decoder."""
+
+__all__ = ["NETWORKS", "VQVAE", "Autoencoder", "Decoder", "Encoder", "PaperDecoder", "PaperEncoder", "Reconstruction"]

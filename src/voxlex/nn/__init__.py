@@ -1,1 +1,1 @@
-"""Building blocks that know nothing of quantization."""
+"""Network building blocks that do not depend on quantization."""

@@ -1,4 +1,4 @@
-"""Transformer blocks over sequences, and their cache for sequences that are written one element at a time."""
+"""Transformer blocks for sequences, and a cache for sequences that grow one element at a time."""
 
 import torch
 from jaxtyping import Float
@@ -12,15 +12,15 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al., 1706.03762, section 3.2).
 
     Args:
-        width: Channels; a multiple of `heads`.
+        width: Number of channels, a multiple of `heads`.
         heads: Number of heads.
-        causal: Each element sees itself and those before it alone.
+        causal: Whether each element sees only itself and the elements before it.
     """
 
     def __init__(self, *, width: int, heads: int, causal: bool) -> None:
         super().__init__()
         if heads < 1 or width % heads:
-            raise ValueError(f"width must be a multiple of heads, not {width} with {heads} heads")
+            raise ValueError(f"width: expected a multiple of heads, got {width} with {heads} heads")
         self.heads = heads
         self.causal = causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
@@ -35,11 +35,11 @@ class SelfAttention(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """Two linear layers with a GELU between them; the second starts at zero.
+    """Two linear layers with a GELU between them. The weights of the second start at zero.
 
     Args:
-        width: Channels.
-        expansion: Channels between the layers, in multiples of the width.
+        width: Number of channels.
+        expansion: Number of channels between the layers, in multiples of the width.
     """
 
     def __init__(self, *, width: int, expansion: int) -> None:
@@ -50,16 +50,16 @@ class FeedForward(nn.Sequential):
 
 
 class TransformerBlock(nn.Module):
-    """Attention and feed-forward network, each normalised before it and added to its input.
+    """Attention followed by a feed-forward network, each with a layer norm before it and a residual connection.
 
-    At the start both add nothing: the block is the identity, and learns quickly even at a high learning rate.
+    At the start, both add zero. So the block begins as the identity, and learns quickly even at a high learning rate.
 
     Args:
-        width: Channels.
-        heads: Heads of the attention.
-        expansion: Channels inside the feed-forward network, in multiples of the width.
-        causal: Each element sees itself and those before it alone.
-        dropout: Share of what is added that is zeroed in training.
+        width: Number of channels.
+        heads: Number of attention heads.
+        expansion: Number of channels inside the feed-forward network, in multiples of the width.
+        causal: Whether each element sees only itself and the elements before it.
+        dropout: Probability that an element of a residual branch is zeroed in training.
     """
 
     def __init__(self, *, width: int, heads: int, expansion: int, causal: bool, dropout: float = 0.0) -> None:
@@ -71,18 +71,18 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Sequence) -> Sequence:
-        """The sequence one block on."""
+        """Apply the block to a sequence."""
         x = x + self.dropout(self.attention(self.attention_norm(x)))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
 class BlockCache:
-    """A causal block fed one element at a time, with room for the keys and values of all of them.
+    """Feeds a causal block one element at a time, and stores the keys and values of all elements.
 
     Args:
-        block: Its dropout is not applied.
-        n: Sequences.
-        length: Elements in each.
+        block: The block. Its dropout is not applied.
+        n: Number of sequences.
+        length: Number of elements in each sequence.
     """
 
     def __init__(self, block: TransformerBlock, n: int, length: int) -> None:
@@ -93,7 +93,7 @@ class BlockCache:
         self.values = torch.empty_like(self.keys)
 
     def push(self, x: Float[Tensor, "n c"], at: int) -> Float[Tensor, "n c"]:
-        """Element `at` one block on, after all elements before it."""
+        """Apply the block to element `at`, after all elements before it."""
         attention = self.block.attention
         query, key, value = attention.qkv(self.block.attention_norm(x)).unflatten(1, (3, attention.heads, -1)).unbind(1)
         self.keys[:, :, at] = key

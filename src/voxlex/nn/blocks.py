@@ -1,4 +1,4 @@
-"""Convolutional building blocks in any number of spatial dimensions."""
+"""Convolutional building blocks for two or three spatial dimensions."""
 
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ _TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
 def convolution(
     spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d | nn.Conv3d:
-    """Return a convolution that divides the grid by `stride`: odd kernels go with stride 1, even ones with 2."""
+    """Return a convolution that divides the grid by `stride`. Stride 1 needs an odd kernel, stride 2 an even one."""
     if spatial_dims not in _CONVOLUTIONS:
         raise ValueError(f"spatial_dims: expected 2 or 3, got {spatial_dims}")
     padding = (kernel_size - stride + 1) // 2
@@ -29,7 +29,7 @@ def doubling_convolution(
 
 
 def halvings(downsampling: int) -> int:
-    """Return how often a grid is halved to divide its side by `downsampling`.
+    """Return how many halvings divide the side of a grid by `downsampling`.
 
     Raises:
         ValueError: If `downsampling` is not a power of two above 1.
@@ -40,7 +40,10 @@ def halvings(downsampling: int) -> int:
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
-    """Fold patches of `factor` cells a side into channels: `(b, c, *space)` to `(b, c·factor^n, *space/factor)`."""
+    """Fold patches with sides of `factor` cells into channels.
+
+    This turns `(b, c, *space)` into `(b, c·factor^n, *space/factor)`.
+    """
     b, c, *space = x.shape
     n = len(space)
     split = [part for side in space for part in (side // factor, factor)]

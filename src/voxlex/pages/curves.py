@@ -1,4 +1,4 @@
-"""Curves of a training and of codebook use, as small SVG pictures that suit a light page and a dark one."""
+"""Curves of training and of codebook use, as small SVG pictures for light and dark pages."""
 
 import base64
 import io
@@ -18,17 +18,17 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from torch import Tensor
 
 Journal = Sequence[Mapping[str, str]]
-"""Rows of `metrics.csv`: stage, step, elapsed_s, name, value."""
+"""Rows of `metrics.csv` with stage, step, elapsed_s, name and value."""
 
-_MEASURES = {"loss", "psnr_db", "codes_in_use"}  # all else that is noted under train/ is a term of the loss
+_MEASURES = {"loss", "psnr_db", "codes_in_use"}  # everything else under train/ is a term of the loss
 _COLOURS = ("#3f7fd6", "#e0762b", "#3f9a5f", "#b05fc0", "#c05050", "#8a8a3a")  # legible on white and on black
-_INK = "#010203"  # stands for the colour of the text around the picture, which only the page knows
+_INK = "#010203"  # placeholder for the text color of the page
 _SIZE_INCHES = (5.4, 3.2)  # at 72 points an inch, 389×230 CSS pixels
-_FEW_POINTS = 25  # so few are marked one by one
-_MOST_POINTS = 150  # as many as so small a picture can show
+_FEW_POINTS = 25  # fewer points are marked one by one
+_MOST_POINTS = 150  # more points are not visible in such a small picture
 
 _STYLE = {
-    "svg.fonttype": "none",  # text stays text: smaller, sharper, and searchable
+    "svg.fonttype": "none",  # text stays text, which is smaller, sharper and searchable
     "svg.hashsalt": "voxlex",  # the same curves give the same file
     "font.family": "sans-serif",
     "font.size": 10,
@@ -50,9 +50,9 @@ class Plot:
     """A picture of curves.
 
     Attributes:
-        svg: The picture, one `<svg>` element.
-        alt: What it shows, in words.
-        caption: How to read it.
+        svg: The picture as one `<svg>` element.
+        alt: Description of what the picture shows.
+        caption: Explanation of how to read the picture.
     """
 
     svg: str
@@ -61,13 +61,13 @@ class Plot:
 
     @property
     def data_uri(self) -> str:
-        """The picture as an address that holds it."""
+        """The picture as a data URI."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode("ascii")
 
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: seconds since the stage began, and a value at each."""
+    """One curve, with its values and the times in seconds since the stage began."""
 
     label: str
     seconds: np.ndarray
@@ -75,7 +75,7 @@ class Series:
 
     @classmethod
     def of(cls, journal: Journal, *, stage: str, name: str, label: str) -> "Series":
-        """Take the finite values of one name out of a journal, in order of time."""
+        """Collect the finite values of one name from a journal, in order of time."""
         rows = [row for row in journal if row["stage"] == stage and row["name"] == name]
         points = sorted((float(row["elapsed_s"]), float(row["value"])) for row in rows)
         finite = [point for point in points if math.isfinite(point[1])]
@@ -83,7 +83,7 @@ class Series:
         return cls(label, seconds, values)
 
     def thinned(self) -> "Series":
-        """Average neighbours, so that no more points remain than can be seen."""
+        """Average neighboring points, so that no more remain than a picture can show."""
         if len(self.values) <= _MOST_POINTS:
             return self
         parts = np.array_split(np.arange(len(self.values)), _MOST_POINTS)
@@ -95,11 +95,11 @@ class Series:
 
 
 def training_curves(journal: Journal, *, references: Mapping[str, float] | None = None) -> list[Plot]:
-    """Draw what a journal holds: loss terms, SSIM, PSNR, codebook use, bits per code of the prior.
+    """Draw the curves of a journal: loss terms, SSIM, PSNR, codebook use, and bits per code of the prior.
 
     Args:
-        journal: Rows of `metrics.csv`; figures that were never noted have no picture.
-        references: Bits per code to compare the prior with, by what needs them, such as "uniform".
+        journal: Rows of `metrics.csv`. A figure that is missing there gets no picture.
+        references: Bits per code for comparison with the prior, by name, such as "uniform".
     """
     plots = (
         _losses(journal),
@@ -153,7 +153,7 @@ def _losses(journal: Journal) -> Plot | None:
     curves = [Series.of(journal, stage="autoencoder", name=name, label=label) for name, label in labels.items()]
     positive = [curve for curve in curves if len(curve.values) and curve.values.min() > 0]
     return _plot(
-        positive, ylabel="Loss (weighted terms)", caption="What training minimises: lower is better.", log=True
+        positive, ylabel="Loss (weighted terms)", caption="The loss that training minimizes. Lower is better.", log=True
     )
 
 
@@ -162,7 +162,7 @@ def _ssim(journal: Journal) -> Plot | None:
     return _plot(
         [curve],
         ylabel="SSIM of validation images",
-        caption="Structural similarity of reconstructions: higher is better, 1 is equal.",
+        caption="Structural similarity of reconstructions. Higher is better, and 1 means equal.",
     )
 
 
@@ -171,7 +171,7 @@ def _psnr(journal: Journal) -> Plot | None:
         Series.of(journal, stage="autoencoder", name=f"{split}/psnr_db", label=label)
         for split, label in (("validation", "validation images"), ("train", "training images"))
     ]
-    caption = "Peak signal-to-noise ratio of reconstructions: higher is better. A widening gap would be overfitting."
+    caption = "Peak signal-to-noise ratio of reconstructions. Higher is better. A widening gap indicates overfitting."
     return _plot(curves, ylabel="PSNR (dB)", caption=caption)
 
 
@@ -196,7 +196,7 @@ def _prior(journal: Journal, references: Mapping[str, float]) -> Plot | None:
         Series.of(journal, stage="prior", name=f"{split}/bits_per_code", label=label)
         for split, label in (("validation", "validation images"), ("train", "training images"))
     ]
-    caption = "What the prior has learned: lower is better. The level lines are what codes cost without it."
+    caption = "Bits that the prior needs per code. Lower is better. The horizontal lines show the bits without a prior."
     return _plot(curves, ylabel="Prior (bits per code)", caption=caption, references=references)
 
 
@@ -265,7 +265,7 @@ def _scale_by_logarithm(axes: Axes) -> None:
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    element = buffer.getvalue()[buffer.getvalue().index("<svg") :]  # the prolog names a document type on another server
+    element = buffer.getvalue()[buffer.getvalue().index("<svg") :]  # the prolog refers to another server
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL).replace(_INK, "currentColor")
     element = re.sub(r"font-family: [^;]+", "font-family: system-ui, sans-serif", element)  # the page's own font
     style = "<style>svg{color:#222}@media screen and (prefers-color-scheme:dark){svg{color:#ddd}}</style>"

@@ -1,4 +1,4 @@
-"""HTML pages: one file that needs no other file, no network and no script."""
+"""HTML pages, each a single file that needs neither other files nor a network nor scripts."""
 
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,15 @@ _TEMPLATES = Environment(
 
 
 def render_page(template: str, **content: Any) -> str:
-    """Return the HTML of a template beside this file, with everything that it names filled in."""
+    """Fill in a template from the folder of this module, and return the HTML."""
     return _TEMPLATES.get_template(template).render(**content)
 
 
 def write_page(path: str | Path, page: str) -> None:
-    """Write a page, whole or not at all.
+    """Write a page atomically.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     with atomic_file(path) as building:
         building.write_text(page, encoding="utf-8")

@@ -1,7 +1,8 @@
-"""Volumes as pictures: their three orthogonal middle slices; images stay as they are.
+"""Show volumes as pictures of their three orthogonal middle slices. Two-dimensional images stay unchanged.
 
-The slices of a cube `(z, y, x)` from top to bottom, front to back and right to left lie as radiologists see them: front
-or top up, the subject's right on the left; of the sagittal slice, the front on the left.
+The axes of a volume `(z, y, x)` run from top to bottom, front to back, and right to left. So the slices appear as
+radiologists see them: the front or the top points up, and the subject's right is on the left. In the sagittal slice,
+the front is on the left.
 """
 
 import torch
@@ -13,7 +14,7 @@ Pictures = Float[Tensor, "b c h w"]
 
 
 def as_row(images: Float[Tensor, "b c *space"]) -> Pictures:
-    """Return images, or the axial, coronal and sagittal middle slices of volumes side by side."""
+    """Return images unchanged, or the axial, coronal and sagittal middle slices of volumes side by side."""
     if images.ndim == 4:
         return images
     slices = middle_slices(images)
@@ -22,7 +23,7 @@ def as_row(images: Float[Tensor, "b c *space"]) -> Pictures:
 
 
 def as_column(images: Float[Tensor, "b c *space"]) -> Pictures:
-    """Return images, or the axial, coronal and sagittal middle slices of volumes from top to bottom."""
+    """Return images unchanged, or the axial, coronal and sagittal middle slices of volumes from top to bottom."""
     if images.ndim == 4:
         return images
     slices = middle_slices(images)

@@ -7,7 +7,15 @@ from voxlex.priors.masked import MaskedPrior
 from voxlex.priors.pixelcnn import GatedPixelCNN
 from voxlex.priors.transformer import TransformerPrior
 
+PRIORS: dict[str, type[LevelPrior]] = {
+    "pixelcnn": GatedPixelCNN,
+    "transformer": TransformerPrior,
+    "masked": MaskedPrior,
+}
+"""Every prior by its kind."""
+
 __all__ = [
+    "PRIORS",
     "Conditions",
     "GatedPixelCNN",
     "HierarchicalPrior",

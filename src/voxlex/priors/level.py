@@ -68,7 +68,7 @@ class Level(nn.Module, ABC):
         conditions: Conditions | None = None,
         width: int,
         embedding_dim: int,
-        condition_dropout: float = 0.1,
+        condition_dropout: float,
         network: Mapping[str, nn.Module],
     ) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Quantisers: latents to codes and back; each is usable alone in any model."""
+"""Quantizers: latents to codes and back; each is usable alone in any model."""
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.finite_scalar import FiniteScalarQuantizer
@@ -9,7 +9,19 @@ from voxlex.quantizers.residual import ResidualQuantizer
 from voxlex.quantizers.sim_vq import SimVQ
 from voxlex.quantizers.vector import VectorQuantizer
 
+QUANTIZERS: dict[str, type[Quantizer]] = {
+    "vector": VectorQuantizer,
+    "residual": ResidualQuantizer,
+    "grouped": GroupedQuantizer,
+    "finite_scalar": FiniteScalarQuantizer,
+    "lookup_free": LookupFreeQuantizer,
+    "sim_vq": SimVQ,
+    "gumbel": GumbelQuantizer,
+}
+"""Every quantizer by its kind."""
+
 __all__ = [
+    "QUANTIZERS",
     "FiniteScalarQuantizer",
     "GroupedQuantizer",
     "GumbelQuantizer",

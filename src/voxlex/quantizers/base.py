@@ -1,4 +1,4 @@
-"""The contract of every quantiser: latents in, their quantised form and its codes out."""
+"""The contract of every quantizer: it takes latents, and returns quantized latents and codes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from voxlex.types import Codes, Latents
 
 
 class Quantized(NamedTuple):
-    """What a quantiser makes of a batch of latents.
+    """The result of quantizing a batch of latents.
 
     Attributes:
-        z_q: The quantised latents; gradients reach the encoder through them.
-        codes: The index of the codeword taken from each codebook in each cell.
-        losses: Named, weighted loss terms; each is a mean, so none of them depends on the batch size.
+        z_q: The quantized latents. Gradients reach the encoder through them.
+        codes: For each cell, the index of the codeword chosen from each codebook.
+        losses: The weighted loss terms by name. Each is a mean, so it does not depend on the batch size.
     """
 
     z_q: Latents
@@ -32,17 +32,17 @@ class Quantized(NamedTuple):
 
 
 class Quantizer(nn.Module, ABC):
-    """Base of all quantisers; any number of spatial dimensions.
+    """Base class of all quantizers, for any number of spatial dimensions.
 
-    In eval mode `forward` changes no state and `decode(forward(z_e).codes)` equals `forward(z_e).z_q` exactly.
+    In eval mode, `forward` changes no state, and `decode(forward(z_e).codes)` equals `forward(z_e).z_q` exactly.
 
     Args:
-        num_embeddings: Codewords in each codebook, K.
+        num_embeddings: Number of codewords in each codebook, K.
         embedding_dim: Length of a latent vector, d.
-        num_codebooks: Codes in each cell, q.
+        num_codebooks: Number of codes in each cell, q.
 
     Attributes:
-        remedy: What to try when few codewords carry all the data.
+        remedy: What the user can try when the data uses only a few codewords.
     """
 
     remedy = "a lower learning rate, a larger batch or fewer codewords"
@@ -62,52 +62,56 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; in training mode this also lets the codebook learn from them."""
+        """Quantize latents. In training mode, the codebook also learns from them."""
 
     @abstractmethod
     def encode(self, z_e: Latents) -> Codes:
-        """Return the codes of latents; changes no state, in either mode."""
+        """Return the codes of latents, without changing any state in either mode."""
 
     @abstractmethod
     def decode(self, codes: Codes) -> Latents:
         """Return the latents that codes stand for.
 
         Raises:
-            CodesError: If a code lies outside `[0, num_embeddings)` or there are not `num_codebooks` of them a cell.
+            CodesError: If a code lies outside `[0, num_embeddings)`, or a cell does not hold `num_codebooks` codes.
         """
 
     @abstractmethod
     def codewords(self) -> Float[Tensor, "q k v"]:
-        """Return the vectors that the codes of each codebook stand for, float32."""
+        """Return the vectors that the codes of each codebook stand for, in float32."""
 
     def codeword_norms(self) -> Float[Tensor, "q k"]:
-        """Return the lengths of `codewords()`; where these follow a rule, without making a table of them first."""
+        """Return the lengths of `codewords()`.
+
+        A quantizer whose codewords follow a rule computes the lengths without a table of all codewords.
+        """
         return self.codewords().norm(dim=2)
 
     def continuous(self, z_e: Latents) -> Latents:
-        """Return what the decoder would get if nothing were rounded: latents with the bounds of `z_q`, differentiable.
+        """Return what the decoder would receive without rounding.
 
-        An encoder and decoder that train on these first are at home on the quantiser's ground when rounding begins.
+        The result is differentiable and has the same bounds as `z_q`. An encoder and a decoder that first train on it
+        already know the range of the quantized latents when rounding begins.
         """
         self.check_latents(z_e)
         return z_e
 
     def anneal(self, progress: float) -> None:
-        """Follow a schedule over training, if the quantiser has one.
+        """Follow a schedule over training, if the quantizer has one.
 
         Args:
-            progress: Share of the training that is done, from 0 to 1.
+            progress: Share of the training that is complete, from 0 to 1.
         """
 
     def check_latents(self, z_e: Tensor) -> None:
-        """Raise ValueError unless `z_e` is `(b, embedding_dim, *grid)` of floating point."""
+        """Raise ValueError unless `z_e` has the shape `(b, embedding_dim, *grid)` and a floating-point type."""
         if z_e.ndim < 3 or z_e.shape[1] != self.embedding_dim:
             raise ValueError(f"latents: expected shape (b, {self.embedding_dim}, *grid), got {tuple(z_e.shape)}")
         if not z_e.is_floating_point():
-            raise ValueError(f"latents: expected floating point, got {z_e.dtype}")
+            raise ValueError(f"latents: expected a floating-point type, got {z_e.dtype}")
 
     def check_codes(self, codes: Tensor) -> None:
-        """Raise CodesError unless `codes` is int64 (or int32) `(b, num_codebooks, *grid)` with every value in range."""
+        """Raise CodesError unless `codes` is int64 or int32, `(b, num_codebooks, *grid)`, and in range."""
         if codes.ndim < 3 or codes.shape[1] != self.num_codebooks:
             raise CodesError(f"codes: expected shape (b, {self.num_codebooks}, *grid), got {tuple(codes.shape)}")
         if codes.dtype not in (torch.int64, torch.int32):

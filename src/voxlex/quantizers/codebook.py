@@ -1,4 +1,4 @@
-"""Codebooks: where codewords start, how they learn, and how dead ones come back to life."""
+"""Codebooks: how codewords are initialized, how they learn, and how unused ones are revived."""
 
 from abc import ABC, abstractmethod
 from typing import Literal
@@ -12,32 +12,37 @@ from voxlex.quantizers import processes
 from voxlex.quantizers.search import nearest
 
 Start = Literal["data", "kmeans"]
-"""Where codewords start: at latents of the first training batch, or at the centres of clusters among them."""
+"""Where codewords start: at latents of the first training batch, or at the centers of clusters of these latents."""
 
 _KMEANS_ITERATIONS = 10
 
 _GRACE_USES = 16
-"""A new codeword is not judged before one of average use would have been used this often, nor before as many steps."""
+"""Number of uses that a new codeword is given time for.
+
+It can be revived only after this many steps, and only after enough steps for this many uses at the average rate.
+"""
 
 
 class Codebook(nn.Module, ABC):
-    """K codewords that start at data, learn, and are revived when the data has left them.
+    """K codewords that start at the data, learn from it, and are revived when they are no longer used.
 
-    The processes of a distributed run share statistics and random draws: their codebooks stay equal, and are those of
-    one process that sees all their batches as one.
+    The processes of a distributed run share their statistics and random draws. So their codebooks stay equal, and match
+    the codebook of a single process that sees all batches as one.
 
     Args:
-        num_embeddings: Codewords, K.
+        num_embeddings: Number of codewords, K.
         embedding_dim: Length of a codeword, d.
         unit: Whether codewords are unit vectors.
-        start: Where they start.
-        decay: Of the running averages, per training step.
-        revival_threshold: A codeword used less than this fraction of the mean, N/K for N vectors a step, is dead.
+        start: Where the codewords start: `"data"` or `"kmeans"`.
+        decay: Decay of the running averages per training step.
+        revival_threshold: A codeword is dead if it is used less than this fraction of the mean use. The mean is N/K if
+            a step has N vectors.
 
     Attributes:
-        usage: Running mean of each codeword's uses in a step; biased towards 0 in its first steps, see `age`.
-        age: Steps since each codeword was placed where a vector was.
-        started: Whether the codewords have been placed.
+        usage: Running mean of the number of times that a step uses each codeword. It is biased towards 0 in the first
+            steps; `age` serves to correct this.
+        age: Number of steps since each codeword was moved to a vector of the data.
+        started: Whether the codewords have been initialized.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -54,9 +59,9 @@ class Codebook(nn.Module, ABC):
         num_embeddings: int,
         embedding_dim: int,
         unit: bool = False,
-        start: Start = "data",
-        decay: float = 0.99,
-        revival_threshold: float = 0.05,
+        start: Start,
+        decay: float,
+        revival_threshold: float,
     ) -> None:
         super().__init__()
         for name, value in (("decay", decay), ("revival_threshold", revival_threshold)):
@@ -75,13 +80,13 @@ class Codebook(nn.Module, ABC):
         self._create(torch.randn(num_embeddings, embedding_dim))
 
     def codewords(self) -> Float[Tensor, "k d"]:
-        """Return the codewords, float32."""
+        """Return the codewords in float32."""
         embeddings = self.embeddings.float()
         return F.normalize(embeddings, dim=1) if self.unit else embeddings
 
     @torch.no_grad()
     def start(self, vectors: Float[Tensor, "n d"]) -> None:
-        """Place the codewords by the first training batch; once that is done, do nothing."""
+        """Initialize the codewords from the first training batch. Later calls do nothing."""
         if self.started:
             return
         everywhere = torch.arange(self.num_embeddings, device=vectors.device)
@@ -94,25 +99,26 @@ class Codebook(nn.Module, ABC):
 
     @torch.no_grad()
     def learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> None:
-        """Take in one step's assignment of vectors to codewords, then revive the codewords that are dead."""
+        """Learn from the assignment of vectors to codewords in one step, then revive dead codewords."""
         counts = self._learn(vectors, codes)
         self.usage.lerp_(counts, 1 - self.decay)
         self.age += 1
         dead = self._dead(counts.mean()).nonzero().squeeze(1)
         if len(dead):
-            # Far vectors lack a codeword most and are drawn more often, as in k-means++ (Arthur, Vassilvitskii, 2007),
-            # but by distance, not by its square: outliers would get codewords that are hardly ever used.
+            # Vectors that are far from their codewords need a new one most, so they are drawn more often, as in
+            # k-means++ (Arthur, Vassilvitskii, 2007). The weight is the distance and not its square: the square would
+            # give outliers codewords that are hardly ever used.
             distances = (vectors - self.codewords()[codes]).norm(dim=1)
             self._place(dead, _draw(distances, vectors, len(dead)))
 
     def _dead(self, mean_count: Float[Tensor, ""]) -> Tensor:
-        """Codewords used too little for too long; the average's bias towards 0 is taken out."""
+        """Return which codewords are used too little, by a running average that is corrected for its bias."""
         usage = self.usage / (1 - self.decay**self.age)
         grace = _GRACE_USES * (1 / mean_count).clamp(min=1)
         return (usage < self.revival_threshold * mean_count) & (self.age >= grace)
 
     def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
-        """Move codewords to new places and forget what is known of them."""
+        """Move codewords to new places and reset their statistics."""
         self.embeddings[indices] = places.to(self.embeddings.dtype)
         self.usage[indices] = 0
         self.age[indices] = 0
@@ -120,26 +126,26 @@ class Codebook(nn.Module, ABC):
     def _statistics(
         self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]
     ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k d"]]:
-        """Count and sum of the vectors assigned to each codeword, over all processes."""
+        """Return the count and the sum of the vectors assigned to each codeword, over all processes."""
         counts = torch.bincount(codes, minlength=self.num_embeddings).float()
         sums = vectors.new_zeros(self.num_embeddings, vectors.shape[1]).index_add_(0, codes, vectors)
         return processes.total(counts), processes.total(sums)
 
     @abstractmethod
     def _create(self, embeddings: Float[Tensor, "k d"]) -> None:
-        """Set up `embeddings`, and what else is kept about each codeword."""
+        """Create `embeddings` and the other state that is kept for each codeword."""
 
     @abstractmethod
     def _learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
-        """Move the codewords, where that is not the optimiser's work; return their uses over all processes."""
+        """Move the codewords, unless the optimizer does, and return how often each was used over all processes."""
 
 
 class EMACodebook(Codebook):
-    """Each codeword is the running mean of the vectors assigned to it (1711.00937, appendix A.1).
+    """A codebook in which each codeword is the running mean of its vectors (1711.00937, appendix A.1).
 
-    Count N and sum S decay alike, so e = S/N is unbiased from the first step on; a codeword that got no vector keeps
-    its place exactly. The decay rises to its final value as (1 + t)/(10 + t) over the steps t: a young encoder's
-    latents move fast, and a long average would be left behind by them.
+    The count N and the sum S decay at the same rate, so e = S/N is unbiased from the first step. A codeword that
+    receives no vector stays exactly where it is. The decay rises to its final value as (1 + t)/(10 + t), where t is the
+    step. A long average could not follow the latents of an untrained encoder, which move fast.
     """
 
     counts: Tensor
@@ -169,13 +175,13 @@ class EMACodebook(Codebook):
 
 
 class LearnedCodebook(Codebook):
-    """Codewords are parameters; the optimiser moves them down the codebook loss (1711.00937, equation 3)."""
+    """A codebook of parameters that the optimizer moves to lower the codebook loss (1711.00937, equation 3)."""
 
     def _create(self, embeddings: Float[Tensor, "k d"]) -> None:
         self.embeddings = nn.Parameter(embeddings)
 
     def codewords(self) -> Float[Tensor, "k d"]:
-        """Return the codewords; a copy, so that a revival may overwrite the parameter before the backward pass."""
+        """Return a copy of the codewords, because a revival may overwrite the parameter before the backward pass."""
         embeddings = self.embeddings.float().clone()
         return F.normalize(embeddings, dim=1) if self.unit else embeddings
 
@@ -186,13 +192,13 @@ class LearnedCodebook(Codebook):
 def _means(
     sums: Float[Tensor, "k d"], counts: Float[Tensor, " k"], *, otherwise: Float[Tensor, "k d"]
 ) -> Float[Tensor, "k d"]:
-    """Return sums divided by counts; where a count is 0, what the third table has there."""
+    """Return sums divided by counts, or the row of `otherwise` where a count is 0."""
     counts = counts.unsqueeze(1)
     return torch.where(counts > 0, sums / counts, otherwise)
 
 
 def _draw(weights: Float[Tensor, " n"], vectors: Float[Tensor, "n d"], count: int) -> Float[Tensor, "m d"]:
-    """Draw among the vectors of all processes by weight, without replacement as far as they reach."""
+    """Draw vectors of all processes by weight, without replacement if there are enough of them."""
     usable = weights.isfinite() & vectors.isfinite().all(dim=1)
     weights = processes.gathered(weights.where(usable, 0) + 1e-12)
     drawn = processes.first(torch.multinomial(weights, count, replacement=count > len(weights)))

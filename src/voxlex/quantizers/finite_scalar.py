@@ -1,4 +1,4 @@
-"""Finite scalar quantisation: a grid of levels instead of a codebook."""
+"""Finite scalar quantization, which uses a grid of levels instead of a codebook."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from voxlex.quantizers.gradients import straight_through
 from voxlex.types import Codes, Latents
 
 _MARGIN = 1e-3
-"""The bounded values reach this far, relatively, beyond the outermost levels, so that those are met in finite z."""
+"""Relative distance that bounded values reach beyond the outermost levels, so that a finite z can reach these."""
 
 _MOST_LEVELS = 1000
-"""With more, the margin would be wider than half a step, and values would round to levels that do not exist."""
+"""With more levels, the margin would exceed half a step, and values would round to levels that do not exist."""
 
 
 class FiniteScalarQuantizer(Quantizer):
@@ -27,15 +27,16 @@ class FiniteScalarQuantizer(Quantizer):
     loss = reconstruction_loss(decoder(quantized.z_q))
     ```
 
-    Nothing but the encoder and decoder is learned, there is no auxiliary loss, and no codeword can die. `z_q` lies in
-    [-1, 1]: (i − ⌊L/2⌋)/⌊L/2⌋ for level i of L. A code is Σ iⱼ·(L₁⋯Lⱼ₋₁), the first channel varying fastest.
+    The quantizer has no parameters and no loss, and its codewords cannot die. `z_q` lies in [-1, 1]: level i of L has
+    the value (i − ⌊L/2⌋)/⌊L/2⌋. A code is Σ iⱼ·(L₁⋯Lⱼ₋₁), so the first channel varies fastest.
 
     Args:
-        levels: Levels L of each channel, 2 to 1000; their number is the length of a latent vector, their product the
-            number of codes. The paper advises 5 or more, and (8, 5, 5, 5) for about 2¹⁰ codes.
+        levels: Number of levels L of each channel, from 2 to 1000. The length of this sequence is the length of a
+            latent vector, and the product of its elements is the number of codes. The paper advises 5 or more levels,
+            and (8, 5, 5, 5) for about 2¹⁰ codes.
 
     Raises:
-        ValueError: If there are no levels, or one is out of range.
+        ValueError: If `levels` is empty or one of them is out of range.
     """
 
     levels: Int64[Tensor, " d"]
@@ -52,7 +53,7 @@ class FiniteScalarQuantizer(Quantizer):
         self.register_buffer("basis", torch.tensor([1, *levels[:-1]]).cumprod(dim=0), persistent=False)
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; the gradient of `z_q` is that of the bounded values."""
+        """Quantize latents. `z_q` has the gradient of the bounded values."""
         self.check_latents(z_e)
         bounded = self._bound(z_e)
         indices = self._round(bounded)
@@ -61,12 +62,12 @@ class FiniteScalarQuantizer(Quantizer):
         return Quantized(z_q=z_q, codes=self._join(indices), losses={})
 
     def encode(self, z_e: Latents) -> Codes:
-        """Return the code of the nearest levels in each cell."""
+        """Return the code of the nearest levels for each cell."""
         self.check_latents(z_e)
         return self._join(self._round(self._bound(z_e)))
 
     def decode(self, codes: Codes) -> Latents:
-        """Return the levels in each cell, float32."""
+        """Return the levels in each cell, in float32."""
         self.check_codes(codes)
         return self._scale(codes // _along(self.basis, codes) % _along(self.levels, codes))
 
@@ -76,7 +77,7 @@ class FiniteScalarQuantizer(Quantizer):
         return self.decode(codes).movedim(1, -1)
 
     def codeword_norms(self) -> Float[Tensor, "1 k"]:
-        """Return the lengths of all combinations of levels, added up channel by channel."""
+        """Return the lengths of all combinations of levels, summed up channel by channel."""
         squares = torch.zeros(1, device=self.levels.device)
         for count in self.levels.tolist():
             level = (torch.arange(count, device=self.levels.device) - count // 2) / (count // 2)
@@ -84,16 +85,16 @@ class FiniteScalarQuantizer(Quantizer):
         return squares.sqrt().unsqueeze(0)
 
     def continuous(self, z_e: Latents) -> Latents:
-        """Return the bounded values, scaled as `z_q` but not rounded."""
+        """Return the bounded values, scaled like `z_q` but not rounded."""
         self.check_latents(z_e)
         return (self._bound(z_e) / _along(self.levels // 2, z_e)).to(z_e.dtype)
 
     def _bound(self, z_e: Latents) -> Float[Tensor, "b d *grid"]:
         """Return tanh(z + s)·h − o in float32, in units of steps (appendix A.1).
 
-        An even L has no middle level: o moves the values by half a step, and s keeps z = 0 at the value 0. With L = 2
-        the paper's s would put the threshold between the two levels at z = −3.8, where the gradient is gone; s is 0
-        then.
+        An even L has no middle level, so o moves the values by half a step, and s keeps the value of z = 0 at 0. With
+        L = 2, the s of the paper would put the threshold between the two levels at z = −3.8, where the gradient
+        vanishes. So s is 0 in that case.
         """
         with torch.autocast(z_e.device.type, enabled=False):
             reach = (self.levels - 1).float() * (1 + _MARGIN) / 2
@@ -113,5 +114,5 @@ class FiniteScalarQuantizer(Quantizer):
 
 
 def _along(per_channel: Tensor, latents: Tensor) -> Tensor:
-    """Return a vector shaped so that it goes with the channels of latents."""
+    """Reshape a vector so that it broadcasts along the channels of latents."""
     return per_channel.view(-1, *[1] * (latents.ndim - 2))

@@ -1,4 +1,4 @@
-"""How a gradient passes the step from a latent vector to its codeword."""
+"""Gradient estimators for the step from a latent vector to its codeword."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,13 +10,13 @@ from torch import Tensor
 from voxlex.types import Latents
 
 Gradient = Literal["straight_through", "rotation"]
-"""The estimators, by the names that quantisers and recipes call them."""
+"""The names of the estimators in quantizers and recipes."""
 
 
 def straight_through(z_e: Latents, z_q: Latents) -> Latents:
     """Return `z_q` and send its gradient to `z_e` unchanged (van den Oord et al., 1711.00937, section 3.2).
 
-    The usual `z_e + sg[z_q - z_e]` differs from `z_q` by a rounding error; this is `z_q` itself.
+    The usual form, `z_e + sg[z_q - z_e]`, differs from `z_q` by a rounding error. This function returns `z_q` itself.
     """
     return _StraightThrough.apply(z_e, z_q)
 
@@ -24,10 +24,10 @@ def straight_through(z_e: Latents, z_q: Latents) -> Latents:
 def rotation(z_e: Latents, z_q: Latents) -> Latents:
     """Return `z_q` and send its gradient g to `z_e` as λRᵀg, the rotation trick (Fifty et al., 2410.06424, section 4).
 
-    In each cell λ = ‖z_q‖/‖z_e‖, and R = I − 2rrᵀ + 2q̂êᵀ, with r the unit vector halfway between ê and q̂, turns the
-    direction ê of the latent into the direction q̂ of its codeword. The usual form, λR z_e, differs from `z_q` by a
-    rounding error; this is `z_q` itself. Where the turn is not defined it is replaced by what has the same length:
-    opposite vectors are mirrored (R = I − 2êêᵀ), and if either vector is zero the gradient passes straight through.
+    In each cell, λ = ‖z_q‖/‖z_e‖, and R = I − 2rrᵀ + 2q̂êᵀ rotates the direction ê of the latent to the direction q̂ of
+    its codeword. Here r is the unit vector halfway between ê and q̂. The usual form, λR z_e, differs from `z_q` by a
+    rounding error. This function returns `z_q` itself. If the two vectors are opposite, the rotation is not defined,
+    and a reflection takes its place (R = I − 2êêᵀ). If either vector is zero, the gradient passes straight through.
     """
     return _Rotation.apply(z_e, z_q)
 
@@ -78,14 +78,14 @@ def _divide(vectors: Tensor, norm: Tensor) -> Tensor:
 ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {"straight_through": straight_through, "rotation": rotation}
 )
-"""Each takes `z_e` and `z_q` and returns `z_q`."""
+"""The estimators by name. Each takes `z_e` and `z_q` and returns `z_q`."""
 
 
 def estimator(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a gradient estimator by its name.
+    """Return the gradient estimator of a given name.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If no estimator has that name.
     """
     if name not in ESTIMATORS:
         raise ValueError(f"gradient: expected one of {sorted(ESTIMATORS)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""Between grids of latents and tables of vectors."""
+"""Conversions between grids of latents and tables of vectors."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,10 +13,10 @@ def as_vectors(latents: Latents) -> Float[Tensor, "n d"]:
 
 
 def as_grid(vectors: Float[Tensor, "n d"], like: Latents) -> Latents:
-    """Return rows as the cells of a grid of latents like another, of its dtype too."""
+    """Return rows as a grid of latents with the shape and dtype of another grid."""
     return vectors.view(like.movedim(1, -1).shape).movedim(-1, 1).to(like.dtype)
 
 
 def look_up(codes: Codes, codewords: Float[Tensor, "k d"]) -> Latents:
-    """Return the codeword of each cell's one code."""
+    """Return the codeword of each cell, for one code per cell."""
     return F.embedding(codes[:, 0], codewords).movedim(-1, 1)

@@ -1,4 +1,4 @@
-"""Grouped quantisation: each part of a latent vector has a codebook of its own."""
+"""Grouped quantization, in which each part of a latent vector has its own codebook."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,10 @@ from voxlex.types import Codes, Latents
 
 
 class GroupedQuantizer(Quantizer):
-    """Product quantisation (Jégou et al., 2011): a latent is cut into groups of channels, each quantised by itself.
+    """Splits a latent into groups of channels and quantizes each separately (Jégou et al., 2011).
 
-    With q groups of K codewords a cell takes one of K^q values, while only q·K codewords are searched and learnt.
+    This is product quantization. With q groups of K codewords, a cell takes one of K^q values, but only q·K codewords
+    are searched and learned.
 
     ```
     groups = [VectorQuantizer(num_embeddings=32, embedding_dim=4) for _ in range(2)]
@@ -23,10 +24,11 @@ class GroupedQuantizer(Quantizer):
     ```
 
     Args:
-        groups: A quantiser of one codebook for each group, all of the same K and d; d is a group's share of the latent.
+        groups: One quantizer for each group. Each has one codebook, and all have the same K and d, where d is the
+            number of channels in a group.
 
     Raises:
-        ValueError: If the groups do not fit each other.
+        ValueError: If the groups do not match each other.
     """
 
     def __init__(self, *, groups: Sequence[Quantizer]) -> None:
@@ -39,7 +41,7 @@ class GroupedQuantizer(Quantizer):
         self.groups = nn.ModuleList(groups)
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise each group of channels; in training mode the codebooks also learn."""
+        """Quantize each group of channels. In training mode, the codebooks also learn."""
         passes = [group(part) for group, part in self._parts(z_e)]
         return Quantized(
             z_q=torch.cat([quantized.z_q for quantized in passes], dim=1),
@@ -52,7 +54,7 @@ class GroupedQuantizer(Quantizer):
         return torch.cat([group.encode(part) for group, part in self._parts(z_e)], dim=1)
 
     def decode(self, codes: Codes) -> Latents:
-        """Return the codewords of all groups, one after the other, float32."""
+        """Return the codewords of all groups, concatenated along the channels, in float32."""
         self.check_codes(codes)
         return torch.cat(
             [group.decode(part) for group, part in zip(quantizers(self.groups), codes.split(1, dim=1), strict=True)],
@@ -68,11 +70,11 @@ class GroupedQuantizer(Quantizer):
         return torch.cat([group.codeword_norms() for group in quantizers(self.groups)])
 
     def continuous(self, z_e: Latents) -> Latents:
-        """Return what each group would hand on unrounded."""
+        """Return what each group would pass on without rounding."""
         return torch.cat([group.continuous(part) for group, part in self._parts(z_e)], dim=1)
 
     def anneal(self, progress: float) -> None:
-        """Let each group follow its schedule."""
+        """Advance the schedule of each group."""
         for group in quantizers(self.groups):
             group.anneal(progress)
 

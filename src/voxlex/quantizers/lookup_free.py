@@ -1,4 +1,4 @@
-"""Lookup-free quantisation: a code is the signs of a latent vector."""
+"""Lookup-free quantization, in which a code consists of the signs of a latent vector."""
 
 import math
 
@@ -14,7 +14,7 @@ from voxlex.quantizers.grids import as_vectors
 from voxlex.types import Codes, Latents
 
 _MOST_BITS = 24
-"""The entropy of the codes needs the probability of each: 64 MiB at 24 bits."""
+"""The entropy of the codes needs the probability of every code, which takes 64 MiB at 24 bits."""
 
 
 class LookupFreeQuantizer(Quantizer):
@@ -26,20 +26,22 @@ class LookupFreeQuantizer(Quantizer):
     loss = reconstruction_loss(decoder(quantized.z_q)) + quantized.loss
     ```
 
-    There is no codebook; a loss term, E[H(p(c|z))] − γ·H(E[p(c|z)]), makes signs certain and uses all codes. It is
-    exact, but never holds the N×2^d probabilities: the softmax p(c|z) over squared distances to the corners of the
-    cube factorises over bits (see `code_entropies`). The first channel is the highest bit of a code.
+    The quantizer does not need a codebook. A loss term, E[H(p(c|z))] − γ·H(E[p(c|z)]), makes the signs certain and
+    spreads the latents over all codes. The term is exact but never holds the N×2^d probabilities, because the softmax
+    p(c|z) over squared distances to the corners of the cube factorizes over bits (see `code_entropies`). The first
+    channel is the highest bit of a code.
 
     Args:
-        num_bits: Length of a latent vector, d; there are 2^d codes. At most 24.
-        spherical: Normalise latents to length 1, and codewords to ±1/√d (BSQ). Otherwise latents are as they come, and
-            codewords are ±1 (LFQ).
+        num_bits: Length of a latent vector, d, at most 24. The number of codes is 2^d.
+        spherical: Whether latents are normalized to length 1, with codewords of ±1/√d (BSQ). Otherwise latents are not
+            normalized, and codewords are ±1 (LFQ).
         entropy_weight: Weight of the entropy term, in nats per code.
-        diversity_weight: γ, how much the use of all codes counts against the certainty of each. The papers' 1 cannot
-            revive a bit that has come to be the same in all vectors: the two terms' gradients cancel there.
+        diversity_weight: Weight γ of the use of all codes, relative to the certainty of each. The papers use 1. That
+            value cannot revive a bit that is the same in all vectors, because the gradients of the two terms cancel
+            there.
         commitment_cost: Weight β of ‖z − sg[z_q]‖², a mean over all elements.
-        temperature: τ of p(c|z) ∝ exp(−‖z − c‖²/τs²), where codewords are ±s: at its codeword, a bit is certain to
-            σ(4/τ). With the 0.01 that is usual elsewhere, only latents next to 0 feel the term.
+        temperature: τ of p(c|z) ∝ exp(−‖z − c‖²/τs²), where codewords are ±s. A bit whose latent lies at its codeword
+            has the probability σ(4/τ). With the common value of 0.01, the term affects only latents near 0.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -78,7 +80,7 @@ class LookupFreeQuantizer(Quantizer):
         self.register_buffer("places", torch.arange(num_bits - 1, -1, -1), persistent=False)
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; the gradient passes the signs straight through."""
+        """Quantize latents. The gradient passes the signs straight through."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = self._normalize(z_e)
@@ -88,12 +90,12 @@ class LookupFreeQuantizer(Quantizer):
         return Quantized(z_q=straight_through(latents, signs).to(z_e.dtype), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
-        """Return the signs of each cell, as one integer."""
+        """Return the signs of each cell as one integer."""
         self.check_latents(z_e)
         return self._join(self._normalize(z_e) > 0)
 
     def decode(self, codes: Codes) -> Latents:
-        """Return the signs in each cell, float32."""
+        """Return the signs in each cell, in float32."""
         self.check_codes(codes)
         return self._look_up(codes)
 
@@ -102,12 +104,12 @@ class LookupFreeQuantizer(Quantizer):
         return self._look_up(torch.arange(self.num_embeddings, device=self.places.device).view(1, 1, -1)).movedim(1, -1)
 
     def codeword_norms(self) -> Float[Tensor, "1 k"]:
-        """Return the length of a corner, which all have; the corners themselves would take gigabytes at 24 bits."""
+        """Return the length that all corners share. A table of the corners would take gigabytes at 24 bits."""
         length = self.scale * math.sqrt(self.embedding_dim)
         return torch.full((1, 1), length, device=self.places.device).expand(1, self.num_embeddings)
 
     def continuous(self, z_e: Latents) -> Latents:
-        """Return latents of length 1 if spherical, else their tanh, which keeps signs and ends where codewords are."""
+        """Return latents of length 1 if spherical, else their tanh, which keeps signs and lies between codewords."""
         self.check_latents(z_e)
         latents = self._normalize(z_e)
         return (latents if self.spherical else latents.tanh()).to(z_e.dtype)
@@ -116,7 +118,7 @@ class LookupFreeQuantizer(Quantizer):
         latents = z_e.float()
         if not self.spherical:
             return latents
-        # The largest coordinate goes first, lest squares overflow; without a direction, near 0, gradients stay finite.
+        # Dividing by the largest coordinate first keeps squares from overflowing, and gradients near 0 stay finite.
         largest = latents.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-6)
         return F.normalize(latents / largest, dim=1, eps=1.0)
 
@@ -141,17 +143,18 @@ class LookupFreeQuantizer(Quantizer):
 def code_entropies(
     bit_logits: Float[Tensor, "n d"], *, share: bool = False
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Return the mean entropy of each vector's code distribution, and the entropy of their mean, in nats.
+    """Return the mean entropy of the code distributions, and the entropy of the mean distribution, in nats.
 
-    The bits of a vector are independent: of the squared distance to a corner, each bit decides its own part. So the
-    first entropy is a sum over bits. The mean distribution is one matrix product of the joint probabilities of the
-    first and of the second half of the bits, N×2^(d/2) each: p(c) = 1/N Σₙ p(a|zₙ)·p(b|zₙ) for c = (a, b).
+    Every vector has one distribution. Its bits are independent, because each bit decides its own part of the squared
+    distance to a corner. So the first entropy is a sum over bits. The mean distribution is one matrix product of the
+    joint probabilities of the first and the second half of the bits, N×2^(d/2) each: p(c) = 1/N Σₙ p(a|zₙ)·p(b|zₙ) for
+    c = (a, b).
 
     Args:
         bit_logits: Log odds of each bit.
-        share: Take the mean over the vectors of all processes of a distributed run, which must all call this.
+        share: Whether to average over the vectors of all processes of a distributed run, which must all call this.
     """
-    bit_logits = bit_logits.clamp(-80, 80)  # certain beyond any doubt of float32
+    bit_logits = bit_logits.clamp(-80, 80)  # float32 cannot express more certainty
     ones, zeros = bit_logits.sigmoid(), (-bit_logits).sigmoid()
     per_vector = (ones * F.softplus(-bit_logits) + zeros * F.softplus(bit_logits)).sum(dim=1).mean()
     half = bit_logits.shape[1] // 2
@@ -164,7 +167,7 @@ def code_entropies(
 
 
 def _joint(zeros: Float[Tensor, "n h"], ones: Float[Tensor, "n h"]) -> Float[Tensor, "n c"]:
-    """Return the probability of each combination of independent bits, the first bit highest."""
+    """Return the probability of each combination of independent bits. The first bit is the highest."""
     joint = zeros.new_ones(zeros.shape[0], 1)
     for zero, one in zip(zeros.unbind(dim=1), ones.unbind(dim=1), strict=True):
         joint = (joint.unsqueeze(2) * torch.stack([zero, one], dim=1).unsqueeze(1)).flatten(start_dim=1)

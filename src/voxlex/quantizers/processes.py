@@ -1,6 +1,6 @@
-"""What the processes of a distributed run tell each other, so that every one ends with the same codebook.
+"""Communication between the processes of a distributed run, so that all of them end with the same codebook.
 
-Whether there are other processes is asked at each call: a module may be built before they find each other.
+Each call checks whether other processes exist, because a module may be built before the processes are connected.
 """
 
 from typing import Any
@@ -11,12 +11,12 @@ from torch import Tensor, distributed
 
 
 def count() -> int:
-    """Return the number of processes; 1 outside a distributed run."""
+    """Return the number of processes, which is 1 outside a distributed run."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def total(tensor: Tensor) -> Tensor:
-    """Return the sum of a tensor over all processes; carries no gradient."""
+    """Return the sum of a tensor over all processes, without a gradient."""
     if count() == 1:
         return tensor
     summed = tensor.detach().clone(memory_format=torch.contiguous_format)
@@ -27,14 +27,14 @@ def total(tensor: Tensor) -> Tensor:
 def mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return the mean of a tensor over all processes, with gradients.
 
-    Every process computes the same loss from it, and `DistributedDataParallel` takes the mean of their gradients; so
-    the gradient passes as it is, and the mean of the processes' gradients is that of one process on all the data.
+    Every process computes the same loss from this mean, and `DistributedDataParallel` averages the gradients of the
+    processes. So the gradient passes unchanged, and the averaged gradient equals that of one process on all the data.
     """
     return tensor if count() == 1 else _Mean.apply(tensor)
 
 
 def first(tensor: Tensor) -> Tensor:
-    """Return the first process's tensor, in all of them; carries no gradient."""
+    """Return the tensor of the first process in all processes, without a gradient."""
     if count() == 1:
         return tensor
     received = tensor.detach().clone(memory_format=torch.contiguous_format)
@@ -43,7 +43,7 @@ def first(tensor: Tensor) -> Tensor:
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """Return the rows of all processes, in their order; they may hold different numbers. Carries no gradient."""
+    """Return the rows of all processes in order, without a gradient. Processes may hold different numbers of rows."""
     if count() == 1:
         return rows
     sizes = [rows.new_zeros(1, dtype=torch.int64) for _ in range(count())]

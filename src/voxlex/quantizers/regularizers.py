@@ -1,4 +1,4 @@
-"""Loss terms that keep a codebook's words in use and apart from one another."""
+"""Loss terms that keep the codewords of a codebook in use and apart from one another."""
 
 import torch
 from jaxtyping import Float
@@ -14,18 +14,19 @@ _TILE_ELEMENTS = 2**20
 def entropy_loss(
     vectors: Float[Tensor, "n d"], codewords: Float[Tensor, "k d"], variance: Float[Tensor, ""]
 ) -> Float[Tensor, ""]:
-    """Return 2σ²(E[H(p(k|x))] − H(E[p(k|x)])): low if each vector is sure of its codeword, and all are in use.
+    """Return 2σ²(E[H(p(k|x))] − H(E[p(k|x)])).
 
-    The entropies' difference is minus the mutual information of vectors and codewords (Yu et al., 2310.05737,
-    equation 4). p is the posterior of a Gaussian mixture with the codewords as means, p ∝ exp(−‖x − e‖²/2σ²), so there
-    is no temperature to tune; the factor 2σ² gives it the units of the commitment loss, as in a free energy, so that
-    one weight fits latents of any scale. The N×K posterior is never held: it is made a tile at a time, and made again
-    for the gradient.
+    The loss is low if each vector has a clear codeword and all codewords are in use. The difference of the entropies is
+    the negative mutual information of vectors and codewords (Yu et al., 2310.05737, equation 4). p is the posterior of
+    a Gaussian mixture whose means are the codewords, p ∝ exp(−‖x − e‖²/2σ²), so that no temperature needs tuning. The
+    factor 2σ² gives the loss the units of the commitment loss, as in a free energy, so that one weight suits latents of
+    any scale. The N×K posterior is never held as a whole. It is computed one tile at a time, and again for the
+    gradient.
 
     Args:
-        vectors: Latents, with gradient.
+        vectors: The latents, with gradient.
         codewords: The codebook, with gradient if it learns by the loss.
-        variance: σ² of each element; the quantiser's mean squared error.
+        variance: σ² of each element, the mean squared error of the quantizer.
     """
     rows = max(_TILE_ELEMENTS // len(codewords), 1)
     temperature = 2 * processes.mean(variance.detach()).clamp(min=1e-12)
@@ -43,15 +44,15 @@ def entropy_loss(
 def orthogonality_loss(codewords: Float[Tensor, "k d"]) -> Float[Tensor, ""]:
     """Return the mean squared cosine between different codewords, ‖ÊÊᵀ − I‖²/K² (Shin et al., 2112.00384, equation 3).
 
-    The K×K matrix is never made: as the rows of Ê are unit vectors, ‖ÊÊᵀ − I‖² = ‖ÊᵀÊ‖² − K, and ÊᵀÊ is d×d.
+    The K×K matrix is never computed. The rows of Ê are unit vectors, so ‖ÊÊᵀ − I‖² = ‖ÊᵀÊ‖² − K, and ÊᵀÊ is d×d.
     """
     unit = F.normalize(codewords, dim=1)
     return ((unit.t() @ unit).square().sum() - len(unit)) / len(unit) ** 2
 
 
 def _posterior_sums(vectors: Tensor, codewords: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum over the vectors of their posteriors (k), and of the posteriors' entropies."""
-    # ‖x‖² is the same for every codeword, and a softmax does not see it.
+    """Return the posteriors `(k,)` and their entropies, both summed over the vectors."""
+    # ‖x‖² is the same for every codeword, so the softmax does not depend on it.
     scores = torch.addmm(-codewords.square().sum(dim=1), vectors, codewords.t(), alpha=2) / temperature
     log_probabilities = scores.log_softmax(dim=1)
     probabilities = log_probabilities.exp()

@@ -1,4 +1,4 @@
-"""Residual quantisation: each stage quantises what the stages before it left over."""
+"""Residual quantization, in which each stage quantizes what the stages before it left over."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from voxlex.types import Codes, Latents
 
 
 class ResidualQuantizer(Quantizer):
-    """The sum of a codeword from each of several stages (Zeghidour et al., SoundStream, 2107.03312, section III-C).
+    """Sums one codeword from each of several stages (Zeghidour et al., SoundStream, 2107.03312, section III-C).
 
     ```
     stages = [VectorQuantizer(num_embeddings=256, embedding_dim=8) for _ in range(4)]
@@ -23,17 +23,19 @@ class ResidualQuantizer(Quantizer):
     coarse = quantizer.decode(quantized.codes[:, :2])
     ```
 
-    The gradient passes the sum once. Where each stage passes it instead, as is common, the encoder gets it `q` times.
+    The gradient passes the sum once. In many other implementations each stage passes it, so that the encoder gets it
+    `q` times.
 
     Args:
-        stages: A quantiser of one codebook for each stage, all of the same K and d; or one that all stages share.
-        num_codebooks: Number of stages, q; by default one for each quantiser.
-        gradient: How it passes the sum, `"straight_through"` or `"rotation"`; see `gradients`.
-        dropout: Share of training examples that stop after a random number of stages, so that the first codes alone
-            can be decoded as well (SoundStream, section III-C).
+        stages: One quantizer for each stage, or one that all stages share. Each has one codebook, and all have the same
+            K and d.
+        num_codebooks: Number of stages, q. By default, each quantizer is one stage.
+        gradient: How the gradient passes the sum, `"straight_through"` or `"rotation"` (see `gradients`).
+        dropout: Share of training examples that stop after a random number of stages, so that the first codes can also
+            be decoded alone (SoundStream, section III-C).
 
     Raises:
-        ValueError: If the stages do not fit each other, or an argument is out of range.
+        ValueError: If the stages do not match each other, or an argument is out of range.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class ResidualQuantizer(Quantizer):
         self.dropout = dropout
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents stage by stage; in training mode the codebooks also learn."""
+        """Quantize latents stage by stage. In training mode, the codebooks also learn."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = z_e.float()
@@ -84,7 +86,7 @@ class ResidualQuantizer(Quantizer):
         return torch.cat(codes, dim=1)
 
     def decode(self, codes: Codes) -> Latents:
-        """Return the sum of the codewords, float32; of the first stages alone, if there are fewer codes a cell."""
+        """Return the sum of the codewords in float32, of the first stages only if cells hold fewer codes."""
         if codes.ndim < 3 or not 1 <= codes.shape[1] <= self.num_codebooks:
             expected = f"(b, 1 to {self.num_codebooks}, *grid)"
             raise CodesError(f"codes: expected shape {expected}, got {tuple(codes.shape)}")
@@ -100,7 +102,7 @@ class ResidualQuantizer(Quantizer):
         return torch.cat([stage.codeword_norms() for stage in self._stages()])
 
     def anneal(self, progress: float) -> None:
-        """Let each stage follow its schedule."""
+        """Advance the schedule of each stage."""
         for stage in quantizers(self.stages):
             stage.anneal(progress)
 
@@ -109,7 +111,7 @@ class ResidualQuantizer(Quantizer):
         return own if len(own) > 1 else own * self.num_codebooks
 
     def _kept_stages(self, n: int, device: torch.device) -> Bool[Tensor, "n q"]:
-        """Return which stages each example keeps: all, or a random number of the first ones."""
+        """Return which stages each example keeps: all of them, or a random number of the first ones."""
         depths = torch.randint(1, self.num_codebooks + 1, (n,), device=device)
         depths = depths.where(torch.rand(n, device=device) < self.dropout, self.num_codebooks)
         return torch.arange(self.num_codebooks, device=device) < depths.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Nearest codeword search, exact, without the N×K distance matrix in memory."""
+"""Exact search for the nearest codeword, without holding the N×K distance matrix in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,26 +10,27 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.quantizers import search_int8
+from voxlex.quantizers.equals import first_of_equals
 
 _TILE_ELEMENTS = 2**19
-"""Scores held at a time on a CPU: 2 MiB of float32, which stays in the cores' caches."""
+"""How many scores are held at a time on a CPU: 2 MiB of float32, which fits in the caches."""
 
 _ACCELERATOR_TILE_ELEMENTS = 2**25
-"""And elsewhere: 128 MiB, enough to keep every unit of a large GPU busy."""
+"""How many scores are held at a time elsewhere: 128 MiB, enough to keep every unit of a large GPU busy."""
 
 _GROUP = 32
-"""Codewords whose maximum is taken first; a maximum vectorises, an argmax does not."""
+"""Size of the groups whose maxima are taken first, because a maximum vectorizes and an argmax does not."""
 
 
 def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
     """Return the index of the codeword at the smallest Euclidean distance from each vector.
 
-    Computed in float32 under any autocast; only distances that float32 cannot tell apart may change places. Ties go to
-    the lowest index. Where an input is not finite, or so large that its square overflows float32 (beyond about 1e18),
-    the index is arbitrary, but in range.
+    The search computes in float32 under any autocast. Only codewords whose distances float32 cannot tell apart may be
+    exchanged. If codewords are equal, the lowest index is returned, on every processor. If an input is not finite, or
+    so large that its square overflows float32 (beyond about 1e18), the index is arbitrary but in range.
 
     Raises:
-        ValueError: If the codebook is empty, or its codewords are not as long as the vectors.
+        ValueError: If the codebook is empty, or its codewords differ in length from the vectors.
     """
     if len(codebook) == 0 or vectors.shape[1] != codebook.shape[1]:
         raise ValueError(f"codebook: expected (k, {vectors.shape[1]}) with k at least 1, got {tuple(codebook.shape)}")
@@ -46,20 +47,28 @@ def _search(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> In
         return torch.empty(0, dtype=torch.int64, device=vectors.device)
     with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
         vectors, codebook = _centred(vectors, codebook)
-        if _fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
-            return search_triton.nearest(vectors, codebook)
-        with _full_precision():
-            if not search_int8.suits(vectors, codebook):
-                return _in_tiles(vectors, codebook)
-            codes, crowded = search_int8.nearest(vectors, codebook)
-            for span in crowded:
-                codes[span] = _in_tiles(vectors[span], codebook)
-            return codes
+        first = first_of_equals(codebook)
+        different = (first == torch.arange(len(first), device=first.device)).nonzero().squeeze(1)
+        if len(different) == len(codebook):
+            return _among_different(vectors, codebook)
+        return different[_among_different(vectors, codebook[different])]
+
+
+def _among_different(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+    if fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
+        return search_triton.nearest(vectors, codebook)
+    with _full_precision():
+        if not search_int8.suits(vectors, codebook):
+            return _in_tiles(vectors, codebook)
+        codes, crowded = search_int8.nearest(vectors, codebook)
+        for span in crowded:
+            codes[span] = _in_tiles(vectors[span], codebook)
+        return codes
 
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Form products of float32 in float32, whatever the process has settled for."""
+    """Compute float32 products in full float32, whatever precision the process has set."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -70,7 +79,7 @@ def _full_precision() -> Iterator[None]:
 
 @torch.library.custom_op("voxlex::nearest", mutates_args=())
 def _as_operator(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """The search as one node of a compiled graph, which would otherwise unroll its loop."""
+    """Search as one node of a compiled graph, which would otherwise unroll the loop."""
     return _search(vectors, codebook)
 
 
@@ -80,29 +89,29 @@ def _(vectors: Tensor, codebook: Tensor) -> Tensor:
 
 
 def _in_plain_operations(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
-    """The search in operations that an exported graph can carry to where there is no voxlex; it holds all scores."""
+    """Search with operations that an exported graph can run without voxlex. This holds all scores."""
     vectors, codebook = _centred(vectors, codebook)
-    return torch.addmm(_bias(codebook), vectors, codebook.t()).argmax(dim=1)
+    return first_of_equals(codebook)[torch.addmm(_bias(codebook), vectors, codebook.t()).argmax(dim=1)]
 
 
 def _centred(
     vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "k d"]]:
-    """Return both in float32, moved so that rounding is relative to the codebook's spread, not its place."""
+    """Return both in float32, centered so that rounding is relative to the spread of the codebook."""
     vectors, codebook = vectors.float(), codebook.float()
     centre = codebook.mean(dim=0)
     return vectors - centre, codebook - centre
 
 
 def _bias(codebook: Float[Tensor, "k d"]) -> Float[Tensor, " k"]:
-    """Return −½‖e‖²: then `argmin ‖x − e‖² = argmax (x·e − ½‖e‖²)`."""
+    """Return −½‖e‖², because `argmin ‖x − e‖² = argmax (x·e − ½‖e‖²)`."""
     return -0.5 * codebook.square().sum(dim=1)
 
 
 def _in_tiles(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
-    """Score a tile of vectors at a time; codewords run down a tile, so that maxima are taken across whole rows."""
+    """Score one tile of vectors at a time. Codewords run down a tile, so that maxima are taken across whole rows."""
     last = len(codebook) - 1
-    # Copies of the last codeword fill the last group: they win at best a tie, and count as the last.
+    # Copies of the last codeword fill the last group. They can at most tie, and then count as the last codeword.
     padded = torch.cat([codebook, codebook[last:].expand(-len(codebook) % _GROUP, -1)])
     bias = _bias(padded).unsqueeze(1)
     tile_elements = _TILE_ELEMENTS if vectors.device.type == "cpu" else _ACCELERATOR_TILE_ELEMENTS
@@ -117,15 +126,15 @@ def _in_tiles(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> 
 
 
 def _first_argmax(scores: Float[Tensor, "k n"]) -> Int64[Tensor, " n"]:
-    """Return each column's first position of its maximum: the best group of codewords, then the best one in it."""
+    """Return the first position of each column's maximum, by its best group and then by the best codeword in it."""
     groups = scores.unflatten(0, (-1, _GROUP))
     best_group = groups.amax(dim=1).max(dim=0).indices
     members = groups.gather(0, best_group.expand(1, _GROUP, -1)).squeeze(0)
     return best_group * _GROUP + members.max(dim=0).indices
 
 
-def _fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
-    """Whether the vectors are on an NVIDIA GPU with TF32, and short enough for one to stay on the chip."""
+def fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
+    """Return whether the vectors are on an NVIDIA GPU with TF32, and short enough to stay on the chip."""
     return (
         vectors.is_cuda
         and torch.version.hip is None
@@ -136,7 +145,7 @@ def _fused_kernel_suits(vectors: Float[Tensor, "n d"]) -> bool:
 
 @cache
 def _search_triton() -> ModuleType | None:
-    """Return the module of the fused kernel; PyTorch comes without Triton on some systems."""
+    """Return the module of the fused kernel, or None, because some builds of PyTorch lack Triton."""
     try:
         from voxlex.quantizers import search_triton
     except ImportError:

@@ -1,11 +1,13 @@
-"""Nearest codeword search on a CPU with 8-bit dot products: a screening with a proven error bound, then exact scores.
+"""Search for the nearest codeword on a CPU by screening with 8-bit dot products, followed by exact scores.
 
-Products of 8-bit integers take a fraction of the time of float32 ones. They are formed exactly; what they miss of the
-scores is only what rounding took from vectors and codewords, which is known. A codeword whose integer score stays below
-the best one by more than that cannot be the nearest; the few others are scored in float32.
+Products of 8-bit integers take a fraction of the time of float32 products, and they are exact. Their scores differ from
+the true ones only by the rounding of vectors and codewords, which is known. If the integer score of a codeword is lower
+than the best one by more than this error allows, the codeword cannot be the nearest. The few others are scored in
+float32.
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -14,30 +16,32 @@ from torch import Tensor
 
 _LARGEST = 127
 _TILE_ELEMENTS = 3 * 2**19
-"""Integer scores held at a time: 6 MiB."""
+"""How many integer scores are held at a time: 6 MiB."""
 
 _GROUP = 32
-"""Codewords whose maximum is taken first, and of which all are looked at where it may hold the nearest."""
+"""Size of the groups whose maxima are taken first. A group that may hold the nearest codeword is then searched."""
 
 _ROUNDED_ROWS = 2**11
-"""Rows rounded at a time; in float32 they would be as large as the vectors themselves."""
+"""How many rows are rounded at a time, because all of them in float32 would take as much memory as the vectors."""
 
 _SCORED_ELEMENTS = 2**18
-"""Numbers of vectors, and of codewords, gathered at a time to be scored: 1 MiB."""
+"""How many elements of vectors, and of codewords, are gathered at a time for exact scores: 1 MiB."""
 
 _CROWDED = 64
-"""Groups or codewords for each vector of a tile above which it is better scored in float32 as a whole."""
+"""If a tile has more candidate groups or codewords per vector than this, all of it is scored in float32."""
 
 _MOST_BIAS_COLUMNS = 32
 
 
 class _Screening(NamedTuple):
-    """What 8-bit scores need, and how far they may be from the truth.
+    """The inputs of 8-bit scores, and a bound on their error.
 
     Attributes:
-        vectors: Rounded, one a column, below them the factors of the bias.
-        codebook: Rounded, beside them the digits of the bias, last codeword repeated up to whole groups.
-        margin: For each vector: a codeword whose integer score is below the best by more than this is not the nearest.
+        vectors: The rounded vectors, one per column, and below them the factors of the bias.
+        codebook: The rounded codewords, and beside them the digits of the bias. The last codeword is repeated to fill
+            the last group.
+        margin: A bound for each vector. A codeword whose integer score is lower than the best one by more than this
+            cannot be the nearest.
     """
 
     vectors: Int8[Tensor, "c n"]
@@ -46,23 +50,47 @@ class _Screening(NamedTuple):
 
 
 def suits(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> bool:
-    """Whether the processor has exact 8-bit dot products (VNNI), and products take most of the time of a search."""
+    """Return whether 8-bit dot products are exact here, and products take most of the time of a search."""
     return (
         vectors.device.type == "cpu"
-        and torch.cpu._is_vnni_supported()
         and vectors.shape[1] >= 32
         and len(codebook) >= 4096
         and len(vectors) >= 256
+        and has_exact_products()
     )
+
+
+def has_exact_products() -> bool:
+    """Return whether PyTorch multiplies 8-bit matrices, the processor does so fast (VNNI), and sums are exact.
+
+    The functions that answer this do not belong to the public interface of PyTorch, so they may be missing.
+    """
+    return (
+        hasattr(torch, "_int_mm")
+        and hasattr(torch.cpu, "_is_vnni_supported")
+        and torch.cpu._is_vnni_supported()
+        and _sums_do_not_saturate()
+    )
+
+
+@cache
+def _sums_do_not_saturate() -> bool:
+    """Return whether products are exact. Without VNNI, or if oneDNN may not use it, sums of two saturate at 16 bits."""
+    signs = torch.tensor([1, -1], dtype=torch.int8).repeat_interleave(32).unsqueeze(1)
+    largest = (_LARGEST * signs).expand(-1, 64).contiguous()
+    return torch.equal(torch._int_mm(largest, largest.t()), largest.int() @ largest.t().int())
 
 
 def _screening(
     vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], bias: Float[Tensor, " k"]
 ) -> _Screening | None:
-    """Round vectors, codewords and bias to 8 bits; None where that would tell nothing, or numbers are not finite.
+    """Round vectors, codewords and bias to 8 bits.
 
-    With `a·q` for a rounded vector and `b·r` for a rounded codeword, `|x·e − ab q·r| ≤ ‖x − aq‖‖e‖ + ‖aq‖‖e − br‖` by
-    Cauchy-Schwarz. Two scores may both be wrong by that, in opposite directions.
+    If `a·q` is a rounded vector and `b·r` a rounded codeword, `|x·e − ab q·r| ≤ ‖x − aq‖‖e‖ + ‖aq‖‖e − br‖` by
+    Cauchy-Schwarz. Two scores may both have this error, in opposite directions.
+
+    Returns:
+        None if 8-bit scores would be useless, or if numbers are not finite.
     """
     step, codebook_step = (float(tensor.abs().amax()) / _LARGEST for tensor in (vectors, codebook))
     unit = step * codebook_step
@@ -71,7 +99,7 @@ def _screening(
     rounded, kept, lost = _rounded(vectors, step)
     rounded_codebook, _, codebook_lost = _rounded(codebook, codebook_step)
     error = lost * codebook.norm(dim=1).amax() + kept * codebook_lost.amax()
-    # Beyond it: half a unit of the bias, and what float32 loses in computing the bias, the norms and the exact scores.
+    # The rest covers half a unit of the bias, and the rounding of the bias, the norms and the exact scores in float32.
     margin = 2 * (1.001 * error / unit + 1 + 1e-5 * bias.abs().amax() / unit)
     levels = ((bias - bias.mean()) / unit).round_()
     columns = max(1, math.ceil(min(float(levels.abs().amax()), 1e9) / _LARGEST**2))
@@ -89,7 +117,7 @@ def _screening(
 def _rounded(
     rows: Float[Tensor, "n d"], step: float
 ) -> tuple[Int8[Tensor, "n d"], Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Return rows in whole steps, and the lengths of what each kept and of what it lost."""
+    """Return the rows in whole steps, the length of each rounded row, and the length of its rounding error."""
     rounded, kept, lost = [], [], []
     for some in rows.split(_ROUNDED_ROWS):
         whole = (some / step).round_()
@@ -100,17 +128,18 @@ def _rounded(
 
 
 def _digits(levels: Float[Tensor, " k"], columns: int) -> Int8[Tensor, "k c"]:
-    """Write whole numbers as 127 times a sum of `columns` 8-bit numbers, plus one more."""
+    """Write each whole number as 127 times the sum of `columns` 8-bit numbers, plus one more 8-bit number."""
     high = (levels / _LARGEST).round()
-    # ⌊h/m⌋ + ⌊(h+1)/m⌋ + … + ⌊(h+m−1)/m⌋ = h (Hermite): the parts are as equal as they can be.
+    # ⌊h/m⌋ + ⌊(h+1)/m⌋ + … + ⌊(h+m−1)/m⌋ = h (Hermite), so the parts are as equal as possible.
     parts = ((high.unsqueeze(1) + torch.arange(columns)) / columns).floor()
     return torch.cat([parts, (levels - _LARGEST * high).unsqueeze(1)], dim=1).to(torch.int8)
 
 
 def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> tuple[Int64[Tensor, " n"], list[slice]]:
-    """Return the index of the codeword nearest to each vector, as `voxlex.quantizers.search.nearest` does.
+    """Return the index of the codeword nearest to each vector, if all codewords are different.
 
-    Also returns the rows to search in another way, because 8 bits leave too many codewords there; theirs are not set.
+    Also return the spans of rows for which 8 bits leave too many codewords. Their indices are not set, and the caller
+    must search them in another way.
     """
     bias = -0.5 * codebook.square().sum(dim=1)
     prepared = _screening(vectors, codebook, bias)
@@ -127,7 +156,7 @@ def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> tu
 
 
 def _candidates(prepared: _Screening) -> tuple[Int64[Tensor, " c"], Int64[Tensor, " c"], list[slice]]:
-    """Return every pair of a vector and a codeword that may be its nearest, and the rows where these are too many."""
+    """Return all pairs of a vector and a codeword that may be its nearest, and the rows with too many such pairs."""
     k, n = len(prepared.codebook), prepared.vectors.shape[1]
     width = min(max(_TILE_ELEMENTS // k, 32), 1024, n)
     memory = torch.empty(k * width, dtype=torch.int32)
@@ -151,7 +180,7 @@ def _candidates(prepared: _Screening) -> tuple[Int64[Tensor, " c"], Int64[Tensor
 def _within_margin(
     groups: Int32[Tensor, "groups size n"], margin: Int32[Tensor, " n"]
 ) -> tuple[Int64[Tensor, " c"], Int64[Tensor, " c"]] | None:
-    """Return row and codeword of each score within the margin of the row's best; None if they are too many."""
+    """Return the row and the codeword of each score within the margin of the row's best, or None if too many are."""
     best_of_groups = groups.amax(dim=1)
     least = best_of_groups.amax(dim=0) - margin
     group, row = (best_of_groups >= least).nonzero(as_tuple=True)
@@ -166,7 +195,7 @@ def _within_margin(
 def _best_of(
     scores: Float[Tensor, " c"], rows: Int64[Tensor, " c"], codes: Int64[Tensor, " c"], *, n: int
 ) -> Int64[Tensor, " n"]:
-    """Return for each of `n` rows the code of its largest score, the lowest code among equals; 0 without a score."""
+    """Return the code of the largest score in each of `n` rows, the lowest if scores are equal, or 0 without scores."""
     largest = torch.full((n,), -torch.inf).scatter_reduce_(0, rows, scores, "amax")
     leading = scores == largest[rows]
     return torch.zeros(n, dtype=torch.int64).scatter_reduce_(

@@ -1,4 +1,4 @@
-"""Nearest codeword search in one kernel on a GPU: scores never leave the chip, memory is O(N + K)."""
+"""Search for the nearest codeword in one kernel on a GPU. Scores never leave the chip, and memory is O(N + K)."""
 
 import torch
 import triton  # type: ignore[import-untyped]
@@ -7,29 +7,30 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 _PASSES = (("tf32", 2.0**-8), ("tf32x3", 2.0**-18), ("ieee", 0.0))
-"""From fast to exact: how products are formed, and how far that may move the difference of two scores, per ‖x‖‖e‖.
+"""How products are computed, from fast to exact, and the error of the difference of two scores, per ‖x‖‖e‖.
 
-TF32 keeps 10 bits: cut off, a factor loses up to 2^-10 of itself, a product 2^-9, the difference of two scores 2^-8.
-Three TF32 products lose what two parts of a factor cannot hold, 2^-21, and the product of the small parts, 2^-22;
-2^-18 is twice what follows from it for two scores. Both in the worst case, by Cauchy-Schwarz on |x|·|e|.
+TF32 keeps 10 bits. If the rest is cut off, a factor loses up to 2^-10 of itself, a product 2^-9, and the difference of
+two scores 2^-8. Three TF32 products lose what two parts of a factor cannot hold, 2^-21, and the product of the small
+parts, 2^-22. 2^-18 is twice the error that follows from this for two scores. Both bounds are for the worst case, by
+Cauchy-Schwarz on |x|·|e|.
 """
 
 _ROUNDING = 2.0**-20
-"""How far d additions in float32 that cut off may move the difference of two scores, per d·‖x‖‖e‖ or d·‖e‖²."""
+"""Error of the difference of two scores after d truncating float32 additions, per d·‖x‖‖e‖ or d·‖e‖²."""
 
 
 def nearest(
     vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], *, caution: float = 1.0
 ) -> Int64[Tensor, " n"]:
-    """Return the index of the codeword nearest to each vector, as `voxlex.quantizers.search.nearest` does.
+    """Return the index of the codeword nearest to each vector, if all codewords are different.
 
-    Every vector takes the fastest pass. Where its best score leads all others by more than the pass can err, no exact
-    score could overtake it; the other vectors take the next pass.
+    Every vector takes the fastest pass. If its best score leads all others by more than the error of the pass, no exact
+    score can overtake it. The other vectors take the next pass.
 
     Args:
-        vectors: On a GPU, d at most 256.
-        codebook: On the same one.
-        caution: Factor on the error bounds; a large one sends all vectors through all passes.
+        vectors: Vectors on a GPU, with d at most 256.
+        codebook: Codewords on the same GPU.
+        caution: Factor on the error bounds. A large one sends all vectors through all passes.
     """
     codebook = codebook.contiguous()
     bias = -0.5 * codebook.square().sum(dim=1)
@@ -45,7 +46,7 @@ def nearest(
         summation_error = _ROUNDING * vectors.shape[1]
         lengths = torch.linalg.vector_norm(remaining, dim=1)
         bound = reach * (product_error * lengths + summation_error * (lengths + reach))
-        open_rows = open_rows[~(leads > caution * bound)]  # so written, a NaN stays open
+        open_rows = open_rows[~(leads > caution * bound)]  # written this way, so that a NaN stays open
         if not len(open_rows):
             break
     return codes
@@ -54,7 +55,7 @@ def nearest(
 def _launch(
     vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], bias: Float[Tensor, " k"], precision: str
 ) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
-    """Return each vector's best codeword, and by how much its score leads that of any other."""
+    """Return the best codeword of each vector, and how far its score leads the second best."""
     n, d = vectors.shape
     indices = torch.empty(n, dtype=torch.int64, device=vectors.device)
     leads = torch.empty(n, dtype=torch.float32, device=vectors.device)
@@ -83,10 +84,10 @@ def _search_kernel(  # type: ignore[no-untyped-def]
     vectors, codebook, bias, indices, leads, n, k, d,
     padded_d: tl.constexpr, block_n: tl.constexpr, block_k: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """Each program keeps a block of vectors and passes all codewords by it.
+    """Compare a block of vectors with all codewords.
 
-    Every lane holds the best score it saw, the second best, and where the best was; the lanes meet only at the end,
-    because a reduction across them costs more than the scores themselves.
+    Every lane holds the best score that it has seen, the position of that score, and the second best score. The lanes
+    are combined only at the end, because a reduction across them costs more than the scores themselves.
     """
     rows = tl.program_id(0) * block_n + tl.arange(0, block_n)
     dims = tl.arange(0, padded_d)
@@ -108,13 +109,13 @@ def _search_kernel(  # type: ignore[no-untyped-def]
         )
         scores = tl.dot(x, e, input_precision=precision)
         scores += tl.load(bias + columns, mask=columns < k, other=float("-inf"))[None, :]
-        better = scores > best  # never true of a NaN
+        better = scores > best  # never true for a NaN
         second = tl.where(better, best, tl.where(scores > second, scores, second))
         starts = tl.where(better, start, starts)
         best = tl.where(better, scores, best)
     top = tl.max(best, axis=1)
     positions = starts + lanes[None, :]
-    # Lowest index first among equals; lanes beyond a short codebook hold nothing but -inf.
+    # If scores are equal, the lowest index wins. Lanes beyond the end of a short codebook hold only -inf.
     first = tl.min(tl.where(best == top[:, None], positions, k - 1), axis=1)
     runner_up = tl.max(tl.where(positions == first[:, None], second, best), axis=1)
     tl.store(indices + rows, first.to(tl.int64), mask=rows < n)

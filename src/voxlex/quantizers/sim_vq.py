@@ -1,4 +1,4 @@
-"""SimVQ: a frozen codebook under a learned linear map."""
+"""SimVQ, a frozen codebook under a learned linear map."""
 
 import torch
 from jaxtyping import Float
@@ -22,17 +22,17 @@ class SimVQ(Quantizer):
     loss = reconstruction_loss(decoder(quantized.z_q)) + quantized.loss
     ```
 
-    Every latent moves the map, and the map moves every codeword, used or not: none is left behind. The codewords are
-    CW + w: C a frozen draw from N(0, I), W a matrix and w an offset, both learned. Beyond the paper, the first training
-    batch sets W and w such that codewords have the mean and covariance of the latents, of all processes together: the
-    codebook then covers the latents of any encoder, trained or not, from the first step on.
+    Every latent moves the map, and the map moves every codeword, so that unused codewords are not left behind. The
+    codewords are CW + w, where C is a frozen draw from N(0, I), and the matrix W and the offset w are learned. Unlike
+    in the paper, the first training batch sets W and w so that the codewords have the mean and the covariance of the
+    latents of all processes. The codebook then covers the latents of any encoder, trained or not, from the first step.
 
     Args:
-        num_embeddings: Codewords, K.
+        num_embeddings: Number of codewords, K.
         embedding_dim: Length of a latent vector, d.
         gradient: How the gradient passes the step from latent to codeword.
         commitment_cost: Weight β of the commitment loss ‖z_e − sg[e]‖², a mean over all elements.
-        codebook_cost: Weight of the codebook loss ‖sg[z_e] − e‖², a mean over all elements, which moves W and w.
+        codebook_cost: Weight of the codebook loss ‖sg[z_e] − e‖², a mean over all elements. This loss moves W and w.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -59,12 +59,12 @@ class SimVQ(Quantizer):
         self.codebook_cost = codebook_cost
         self.register_buffer("frozen", torch.randn(num_embeddings, embedding_dim))
         self.register_buffer("started", torch.tensor(False))
-        # Parameters rather than a linear layer: weight decay on layers would pull the codewords together.
+        # These are not a linear layer, because weight decay on layers would pull the codewords together.
         self.weight = nn.Parameter(torch.eye(embedding_dim))
         self.offset = nn.Parameter(torch.zeros(embedding_dim))
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; in training mode the codebook also starts."""
+        """Quantize latents. In training mode, the first batch also initializes the codebook."""
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = z_e.float()
@@ -86,7 +86,7 @@ class SimVQ(Quantizer):
         return nearest(as_vectors(z_e), self._codebook().detach()).view(z_e.shape[0], 1, *z_e.shape[2:])
 
     def decode(self, codes: Codes) -> Latents:
-        """Return the codeword in each cell, float32."""
+        """Return the codeword in each cell, in float32."""
         self.check_codes(codes)
         return look_up(codes, self._codebook())
 
@@ -100,9 +100,10 @@ class SimVQ(Quantizer):
 
     @torch.no_grad()
     def _start(self, vectors: Float[Tensor, "n d"]) -> None:
-        """Give the codewords the mean and covariance of the latents; if those are all equal, wait for another batch.
+        """Give the codewords the mean and covariance of the latents, unless all latents are equal.
 
-        C comes from the first process: the others may have drawn another before they met.
+        In that case, a later batch initializes them. C comes from the first process, because the others may have drawn
+        a different one before they were connected.
         """
         self.frozen.copy_(processes.first(self.frozen))
         latents = processes.gathered(vectors).cpu().double()  # squares of large latents overflow float32
@@ -111,7 +112,7 @@ class SimVQ(Quantizer):
         variances, axes = torch.linalg.eigh(deviations.t() @ deviations / max(len(latents), 1))
         if variances[-1] <= 0:
             return
-        # A flat direction keeps a hundredth of the widest, from which the map can grow.
+        # A flat direction keeps a hundredth of the widest spread, so that the map can grow along it.
         spreads = variances.clamp(min=1e-4 * float(variances[-1])).sqrt()
         self.weight.copy_(processes.first((axes * spreads @ axes.t()).to(self.weight)))
         self.offset.copy_(processes.first(mean.to(self.offset)))

@@ -1,4 +1,4 @@
-"""What quantisers that are made of other quantisers ask of them."""
+"""Helpers for quantizers that are made of other quantizers."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -10,17 +10,17 @@ from voxlex.quantizers.base import Quantizer
 
 
 def check_alike(parts: Sequence[Quantizer]) -> None:
-    """Raise ValueError unless there are parts, each of one codebook, and all of the same K and d."""
+    """Raise ValueError unless at least one part is given, and all have one codebook and the same K and d."""
     shapes = {(part.num_embeddings, part.embedding_dim, part.num_codebooks) for part in parts}
     if len(shapes) != 1 or next(iter(shapes))[2] != 1:
         raise ValueError(
-            "expected quantisers of one codebook each and of the same num_embeddings and embedding_dim, "
+            "expected quantizers of one codebook each and of the same num_embeddings and embedding_dim, "
             f"got (num_embeddings, embedding_dim, num_codebooks) {sorted(shapes)}"
         )
 
 
 def quantizers(modules: nn.ModuleList) -> list[Quantizer]:
-    """Return the modules of a list as the quantisers that they are."""
+    """Return the modules of a list, typed as quantizers."""
     return [cast(Quantizer, module) for module in modules]
 
 

@@ -1,4 +1,4 @@
-"""Vector quantisation: the quantiser of the VQ-VAE."""
+"""Vector quantization, the quantizer of the VQ-VAE."""
 
 from typing import Literal
 
@@ -28,18 +28,21 @@ class VectorQuantizer(Quantizer):
     ```
 
     Args:
-        num_embeddings: Codewords, K.
+        num_embeddings: Number of codewords, K.
         embedding_dim: Length of a latent vector, d.
-        codebook: `"ema"`: codewords follow running means; `"loss"`: codewords are parameters with a loss of their own.
-        distance: `"euclidean"`, or `"cosine"`: latents and codewords are made unit vectors (Yu et al., 2110.04627).
-        gradient: How it passes the codeword, `"straight_through"` or `"rotation"`; see `gradients`.
+        codebook: With `"ema"`, codewords are running means. With `"loss"`, they are parameters with their own loss.
+        distance: `"euclidean"` or `"cosine"`. With `"cosine"`, latents and codewords are normalized to unit vectors (Yu
+            et al., 2110.04627).
+        gradient: How the gradient passes the codeword, `"straight_through"` or `"rotation"` (see `gradients`).
         commitment_cost: Weight β of the commitment loss ‖z_e − sg[e]‖², a mean over all elements.
-        decay: Of the running averages, per training step.
-        revival_threshold: A codeword used less than this fraction of N/K is moved to a latent of the batch.
-        start: Where codewords start: `"data"`, at latents of the first training batch; `"kmeans"`, at their clusters.
-        entropy_weight: Of the entropy term, which rewards sure assignments to many codewords; see `regularizers`.
-        orthogonality_weight: Of the mean squared cosine between codewords; only for a codebook that learns by loss.
-            Both terms are there in training mode only.
+        decay: Decay of the running averages per training step.
+        revival_threshold: A codeword that is used less than this fraction of N/K is moved to a latent of the batch.
+        start: With `"data"`, codewords start at latents of the first training batch. With `"kmeans"`, they start at the
+            centers of clusters of these latents.
+        entropy_weight: Weight of the entropy term, which rewards clear assignments to many codewords (see
+            `regularizers`). The term exists in training mode only.
+        orthogonality_weight: Weight of the mean squared cosine between codewords. It needs a codebook that learns by
+            loss. The term exists in training mode only.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -73,7 +76,10 @@ class VectorQuantizer(Quantizer):
                 f"got {commitment_cost}, {entropy_weight}, {orthogonality_weight}"
             )
         if orthogonality_weight and codebook == "ema":
-            raise ValueError("orthogonality_weight: an EMA codebook has no gradient to follow; use codebook='loss'")
+            raise ValueError(
+                f"orthogonality_weight: expected 0 with codebook='ema', got {orthogonality_weight}; "
+                "use codebook='loss', which learns by gradients"
+            )
         self.distance = distance
         self.estimate = estimator(gradient)
         self.commitment_cost = commitment_cost
@@ -89,7 +95,7 @@ class VectorQuantizer(Quantizer):
         )
 
     def forward(self, z_e: Latents) -> Quantized:
-        """Quantise latents; in training mode the codebook also starts, learns and revives."""
+        """Quantize latents. In training mode, the codebook also starts, learns and is revived."""
         with torch.autocast(z_e.device.type, enabled=False):
             latents = self.continuous(z_e.float())
             vectors = as_vectors(latents)
@@ -111,7 +117,7 @@ class VectorQuantizer(Quantizer):
         return nearest(vectors, self.codebook.codewords()).view(z_e.shape[0], 1, *z_e.shape[2:])
 
     def decode(self, codes: Codes) -> Latents:
-        """Return the codeword in each cell, float32."""
+        """Return the codeword in each cell, in float32."""
         self.check_codes(codes)
         return look_up(codes, self.codebook.codewords())
 
@@ -120,7 +126,7 @@ class VectorQuantizer(Quantizer):
         return self.codebook.codewords().detach().unsqueeze(0)
 
     def continuous(self, z_e: Latents) -> Latents:
-        """Return the latents; unit vectors, if distance is measured by cosine."""
+        """Return the latents, as unit vectors if the distance is the cosine."""
         self.check_latents(z_e)
         return F.normalize(z_e, dim=1) if self.distance == "cosine" else z_e
 

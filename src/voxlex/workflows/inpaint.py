@@ -15,6 +15,7 @@ from voxlex.scans.scan import Scan
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered
 from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.source import frame_of
 from voxlex.workflows.versions import DRAW, write_versions
 
 
@@ -55,7 +56,7 @@ def inpaint(
     """
     check_output_folder(out, overwrite=overwrite)
     scan = read_scan(image)
-    frame = _frame(vocabulary)
+    frame = frame_of(vocabulary.config)
     with naming(image):
         _check_kind(scan, frame)
         (seen,), origin, _ = fit_voxels(scan, frame)
@@ -76,11 +77,6 @@ def inpaint(
     out = output_folder(out, overwrite=overwrite)
     write_versions(out, scan, region=region, values=drawn, intensity=origin.intensity)
     remove_numbered(out, DRAW, start=len(drawn), suffix=image_suffix(scan.voxels.ndim), spared=[image, mask])
-
-
-def _frame(vocabulary: Vocabulary) -> Frame:
-    data, dims = vocabulary.config.data, vocabulary.autoencoder.spatial_dims
-    return Frame(size=data.size, spatial_dims=dims, spacing_mm=data.spacing_mm)
 
 
 def _check_kind(scan: Scan, frame: Frame) -> None:

@@ -29,8 +29,9 @@ from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObj
 from voxlex.training.patches import Patches
 from voxlex.vocabulary import load
 from voxlex.workflows.prior_data import prior_data
+from voxlex.workflows.progress import progress_bar
 from voxlex.workflows.report import write_run_report
-from voxlex.workflows.source import open_for
+from voxlex.workflows.source import open_for, skipped_lines
 
 Stage = Literal["autoencoder", "prior", "all"]
 
@@ -72,7 +73,9 @@ def train(
         check_resumable(RunFolder.open(out).config(), config, where=out, keeps_prior=there and not anew)
     elif fabric.is_global_zero:
         RunFolder(out).check_free(overwrite=overwrite)
-    dataset = open_for(config, source)
+    dataset = open_for(config, source, phases=progress_bar)
+    for line in skipped_lines(dataset):
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
     conditions = _conditions(config, dataset)
     if resume:
         _check_same_data(RunFolder(out), dataset)
@@ -100,7 +103,7 @@ def train(
     if share < 1:
         run.prior(autoencoder, 1 - share)
     if fabric.is_global_zero:
-        write_run_report(folder, dataset)
+        write_run_report(folder, dataset, phases=progress_bar)
     return folder
 
 

@@ -26,5 +26,5 @@ def test_no_two_files_share_a_checksum() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(DataError, match=r"oasis: no such public set; there are neurite-oasis-2d, .*ixi-pd"):
+    with pytest.raises(DataError, match=r"public set: expected one of neurite-oasis-2d, .*ixi-pd, got oasis"):
         find_set("oasis")

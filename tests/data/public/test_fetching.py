@@ -166,7 +166,7 @@ def test_a_part_that_cannot_be_continued_is_begun_anew(why: str, server: Server,
 def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = tar(scan=NOISE)
     public = a_set(server.url("a.tar.gz"), checksum="md5:" + "0" * 32)
-    with pytest.raises(DataError, match="not what was expected: its hash is not the md5:000"):
+    with pytest.raises(DataError, match=r"expected the hash md5:000.*, got a file with another hash"):
         fetch_set(public, folder=tmp_path / "set")
     assert left_in(tmp_path / "set") == {RECORD_FILE}
     assert json.loads((tmp_path / "set" / RECORD_FILE).read_text())["archives"] == {}
@@ -185,7 +185,7 @@ def test_without_a_checksum_the_first_download_is_remembered(server: Server, tmp
     (tmp_path / "set/scan").unlink()
     server.files["a.tar.gz"] = tar(scan=b"other")
     server.requests.clear()
-    with pytest.raises(DataError, match=f"its hash is not the sha256:[0-9a-f]* of {RECORD_FILE}"):
+    with pytest.raises(DataError, match=f"expected the hash sha256:[0-9a-f]* of {RECORD_FILE}, got"):
         fetch_set(public, folder=tmp_path / "set")
     assert not (tmp_path / "set/scan").exists()
     assert len(server.requests) == 1
@@ -208,7 +208,7 @@ def test_offline_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_an_archive_that_reaches_out_of_its_folder_is_not_used(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = tar(good=b"1", up__evil=b"2")
-    with pytest.raises(DataError, match="an unsafe archive, nothing of it was used"):
+    with pytest.raises(DataError, match="expected a safe archive, got one that was refused"):
         fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set")
     assert left_in(tmp_path / "set") == {RECORD_FILE}
     assert left_in(tmp_path) == {"set"}
@@ -219,7 +219,7 @@ def test_a_page_to_log_in_does_not_cost_what_has_arrived(server: Server, tmp_pat
     server.content_type, server.ranges = "text/html; charset=utf-8", False
     (tmp_path / "part").write_bytes(NOISE)
     (tmp_path / "part.tag").write_text('"one"')
-    with pytest.raises(DataError, match=r"a web page came in place of the file.*goes on from there"):
+    with pytest.raises(DataError, match=r"expected a file, got a web page.*goes on from there"):
         ResumingDownloader(tmp_path / "part", wait_s=0)(server.url("a.tar.gz"), str(tmp_path / "whole"), None)
     assert (tmp_path / "part").read_bytes() == NOISE
     assert len(server.requests) == 1
@@ -227,14 +227,14 @@ def test_a_page_to_log_in_does_not_cost_what_has_arrived(server: Server, tmp_pat
 
 def test_a_page_that_calls_itself_an_archive(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = b"<html>Please log in</html>"
-    with pytest.raises(DataError, match=r"a\.tar\.gz: what has arrived is no whole tar archive"):
+    with pytest.raises(DataError, match=r"a\.tar\.gz: expected a complete tar archive, got a damaged file"):
         fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set")
     assert left_in(tmp_path / "set") == {RECORD_FILE}
 
 
 def test_an_archive_cut_short_by_its_maker(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = tar(scan=NOISE)[:-60]
-    with pytest.raises(DataError, match="no whole tar archive"):
+    with pytest.raises(DataError, match="expected a complete tar archive"):
         fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set")
     assert left_in(tmp_path / "set") == {RECORD_FILE}
 
@@ -244,7 +244,7 @@ def test_too_small_a_disk_is_said_before_the_download(
 ) -> None:
     usage = type("Usage", (), {"free": 999})
     monkeypatch.setattr("voxlex.data.public.fetching.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(DataError, match=r"a\.tar needs 0\.0 GB, and 0\.0 GB are free"):
+    with pytest.raises(DataError, match=r"expected 0\.0 GB of free space for a\.tar, got 0\.0 GB"):
         fetch_set(a_set(server.url("a.tar")), folder=tmp_path / "set")
     assert server.requests == []
 

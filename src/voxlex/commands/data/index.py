@@ -2,8 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voxlex.commands.common import Source
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+    from voxlex.tables.manifest import Index as Scans
+
+_SHOWN = 8
 
 
 @dataclass(kw_only=True)
@@ -28,9 +36,9 @@ class Index:
 
     def run(self) -> None:
         """Index."""
-        from voxlex.workflows.index import index, show
+        from voxlex.workflows.index import index
 
-        show(
+        _show(
             index(
                 self.source,
                 out=self.out,
@@ -40,3 +48,28 @@ class Index:
                 overwrite=self.overwrite,
             )
         )
+
+
+def _show(found: "Scans") -> None:
+    """Print how much of what there is: counts and names of columns, never a person's values."""
+    from voxlex.tables.manifest import INDEX_COLUMNS
+
+    table = found.table
+    subjects = table["subject"][table["subject"] != ""]
+    print(f"{len(table)} scans of {subjects.nunique()} known subjects")
+    for name in ("session", "sequence", "label", "split"):
+        if name in table and (table[name] != "").any():
+            print(f"{name}: {_counted(table[name])}")
+    for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
+        known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
+        print(f"{name}: known of {known} scans")
+    if found.left_out:
+        print(f"left out, since names and dates identify people: {', '.join(found.left_out)}")
+    for note in found.notes:
+        print(f"not joined: {note}")
+
+
+def _counted(column: "Series") -> str:
+    counts = column.where(column != "", "unknown").value_counts()
+    listed = ", ".join(f"{name} {count}" for name, count in counts.head(_SHOWN).items())
+    return listed + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""The shape of one pseudo-subject: a smooth map from its own space into the template's."""
+"""The shape of one pseudo-subject, given by a smooth map from its own space to that of the template."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 CENTRE_MM = (0.0, -17.0, 8.0)
-"""Middle of the brain in MNI152 coordinates, about which heads turn and grow."""
+"""Center of the brain in MNI152 coordinates, about which heads are rotated and scaled."""
 
 _VENTRICLES_MM = (0.0, -16.0, 14.0)
 _VENTRICLES_REACH_MM = (24.0, 34.0, 20.0)
@@ -16,12 +16,12 @@ _VENTRICLES_REACH_MM = (24.0, 34.0, 20.0)
 
 @dataclass(frozen=True, eq=False)
 class SmoothField:
-    """A random function of space without edges or joints: a sum of plane waves, defined at every point.
+    """A smooth random function of space, a sum of plane waves that is defined at every point.
 
     Attributes:
-        wavevectors: `(k, 3)` in radians per mm.
-        phases: `(k,)` in radians.
-        amplitudes: `(k, c)`, in the unit of the field.
+        wavevectors: Wave vectors `(k, 3)` in radians per mm.
+        phases: Phases `(k,)` in radians.
+        amplitudes: Amplitudes `(k, c)` in the unit of the field.
     """
 
     wavevectors: Float[Tensor, "k 3"]
@@ -38,13 +38,13 @@ class SmoothField:
         deviation: float,
         channels: int,
     ) -> "SmoothField":
-        """Draw a field with the given standard deviation in each channel and wavelengths between two bounds."""
+        """Draw a field with a given standard deviation in each channel and wavelengths between two bounds."""
         directions = rng.normal(size=(waves, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         low, high = wavelengths_mm
         wavelengths = low * (high / low) ** rng.random((waves, 1))
-        # A long wave may reach further than a short one: amplitude in proportion to the wavelength keeps the strain
-        # alike, so that the map does not fold.
+        # The amplitude is proportional to the wavelength. So all waves cause a similar strain, and the map does not
+        # fold.
         amplitudes = rng.normal(size=(waves, channels)) * wavelengths
         amplitudes *= deviation * np.sqrt(2 / np.sum(wavelengths**2))
         phases = rng.uniform(0, 2 * np.pi, waves)
@@ -52,7 +52,7 @@ class SmoothField:
         return cls(*(torch.from_numpy(part).float() for part in parts))
 
     def __call__(self, points_mm: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape c"]:
-        """Evaluate the field."""
+        """Evaluate the field at points."""
         return torch.sin(points_mm @ self.wavevectors.T + self.phases) @ self.amplitudes
 
 
@@ -61,10 +61,10 @@ class Anatomy:
     """How one pseudo-subject differs from the template.
 
     Attributes:
-        linear: `(3, 3)` rotation, scale and shear about the middle of the brain.
-        shift_mm: `(3,)` position of the head.
-        warps: Smooth displacements in mm, from the shape of the head down to the course of single gyri.
-        ventricles: Growth of the ventricles, -0.4 (slits) to 0.5 (wide).
+        linear: Rotation, scale and shear about the center of the brain, `(3, 3)`.
+        shift_mm: Position of the head in mm, `(3,)`.
+        warps: Smooth displacements in mm, from the shape of the whole head to the course of single gyri.
+        ventricles: Growth of the ventricles, from -0.4 (slits) to 0.5 (wide).
     """
 
     linear: Float[Tensor, "3 3"]
@@ -74,7 +74,7 @@ class Anatomy:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, *, variety: float = 1.0) -> "Anatomy":
-        """Draw a subject; `variety` scales all differences from the template, 0 gives the template itself."""
+        """Draw a subject. `variety` scales all differences from the template, and 0 gives the template itself."""
         tilt, turn = rng.normal(0, np.deg2rad(3.0) * variety, 3), rng.normal(0, 0.02 * variety, (3, 3))
         scale = 1 + rng.normal(0, 0.035 * variety) + rng.normal(0, 0.025 * variety, 3)
         linear = _rotation(tilt) @ (np.eye(3) + np.triu(turn, k=1)) @ np.diag(1 / scale)
@@ -89,18 +89,18 @@ class Anatomy:
         )
 
     def to_template(self, points_mm: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
-        """Find where in the template the anatomy at the subject's points comes from; both in mm."""
+        """Map points of the subject to the points of the template that have the same anatomy, both in mm."""
         centre = torch.tensor(CENTRE_MM)
         points_mm = (points_mm - centre - self.shift_mm) @ self.linear.T + centre
         points_mm = points_mm + sum(warp(points_mm) for warp in self.warps)
         offset = points_mm - torch.tensor(_VENTRICLES_MM)
         nearness = torch.exp(-0.5 * (offset / torch.tensor(_VENTRICLES_REACH_MM)).square().sum(-1, keepdim=True))
-        # Looking up nearer to the middle than one stands draws the middle, and with it the ventricles, larger.
+        # Points are mapped closer to the center of the ventricles, which enlarges the ventricles.
         return points_mm - self.ventricles * nearness * offset
 
 
 def _rotation(angles: np.ndarray) -> np.ndarray:
-    """Rotate about x, then y, then z, by angles in radians."""
+    """Return the rotation about x, then y, then z, by angles in radians."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

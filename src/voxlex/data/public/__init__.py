@@ -1,1 +1,1 @@
-"""Public data sets: what there is, and how it is fetched."""
+"""Public data sets: a catalog, and the means to download them."""

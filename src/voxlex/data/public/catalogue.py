@@ -1,7 +1,8 @@
-"""Public sets of brain scans: where they lie, how large they are, and under which terms.
+"""Public sets of brain scans: their addresses, sizes and terms.
 
-A checksum stands here only where the publisher or another project that downloads the set has recorded one; the comment
-says which. Where there is none, the first download is believed, and its hash kept beside the data: see `fetching`.
+A checksum is listed only if the publisher, or another project that downloads the set, has recorded one. A comment says
+who recorded it. Without a checksum, the first download is trusted, and its hash is kept beside the data (see
+`fetching`).
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ class Archive:
     """One file of a set.
 
     Attributes:
-        url: Where it lies.
-        size: In bytes; to within a few per cent where the publisher only rounds it.
-        checksum: Such as "md5:…" or "sha256:…"; None where nobody has recorded one.
+        url: Address of the file.
+        size: Size in bytes. If the publisher gives a rounded size, it is accurate to a few percent.
+        checksum: Checksum such as "md5:…" or "sha256:…", or None if nobody has recorded one.
     """
 
     url: str
@@ -25,23 +26,23 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """Name of the file."""
+        """The name of the file."""
         return self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicSet:
-    """A set of brain scans that anybody may download who accepts its terms.
+    """A set of brain scans that anyone may download after accepting its terms.
 
     Attributes:
-        title: What it holds, in one line.
-        homepage: Where to read about it.
-        licence: Name of the terms.
-        licence_url: Where they stand.
-        terms: What they ask, in one line.
-        citation: Whom to name.
-        archives: Its files.
-        hint: What to know before using it, in one line.
+        title: What the set holds, in one line.
+        homepage: Address of a page about the set.
+        licence: Name of the licence.
+        licence_url: Address of the licence.
+        terms: Main terms of the licence, in one line.
+        citation: What to cite when using the set.
+        archives: The files of the set.
+        hint: What to know before using the set, in one line.
     """
 
     title: str
@@ -55,7 +56,7 @@ class PublicSet:
 
     @property
     def size(self) -> int:
-        """Bytes to download."""
+        """The number of bytes to download."""
         return sum(archive.size for archive in self.archives)
 
 
@@ -68,7 +69,8 @@ _OASIS_CITATION = (
     "OASIS-1: Cross-Sectional. D. Marcus, R. Buckner, J. Csernansky, J. Morris; P50 AG05681, P01 AG03991, "
     "P01 AG026276, R01 AG021910, P20 MH071616, U24 RR021382. doi:10.1162/jocn.2007.19.9.1498"
 )
-# Sizes from the publisher's own listing. The checksum of disc 1 is the one MONAI's tutorials use; nobody gives others.
+# The sizes are from the publisher's listing. The checksum of disc 1 is the one in MONAI's tutorials. The other discs
+# have no published checksum.
 _OASIS_DISC_SIZES = (
     1_380_527_970,
     1_403_357_161,
@@ -122,7 +124,7 @@ def _ixi(archive: Archive, *, title: str) -> PublicSet:
         homepage="https://brain-development.org/ixi-dataset/",
         licence="CC BY-SA 3.0",
         licence_url="https://creativecommons.org/licenses/by-sa/3.0/legalcode",
-        terms="Name the source; what you derive from the scans and pass on carries the same licence.",
+        terms="Name the source, and share what you derive from the scans under the same licence.",
         citation="IXI – Information eXtraction from Images (EPSRC GR/S21533/02), brain-development.org",
         archives=(archive,),
         hint="Ages: save IXI.xls of the homepage as CSV, one row a subject, and give it to data index --table.",
@@ -133,7 +135,7 @@ _NEURITE = "https://surfer.nmr.mgh.harvard.edu/ftp/data/neurite/data"
 _IXI = "https://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
 
 CATALOGUE: dict[str, PublicSet] = {
-    # Both checksums of neurite-oasis are recorded by projects that use it; the publisher gives sizes only.
+    # Projects that use neurite-oasis have recorded both checksums. The publisher gives only sizes.
     "neurite-oasis-2d": _neurite(
         Archive(
             url=f"{_NEURITE}/neurite-oasis.2d.v1.0.tar",
@@ -154,7 +156,7 @@ CATALOGUE: dict[str, PublicSet] = {
     ),
     "oasis-1": _oasis_discs(_OASIS_DISCS, title="OASIS-1 cross-sectional, all 12 discs: 416 people of 18 to 96, T1"),
     "oasis-1-disc1": _oasis_discs(_OASIS_DISCS[:1], title="OASIS-1 cross-sectional, the first disc: 39 people, T1"),
-    # Sizes from the server; checksums as in torchio, which downloads the same files.
+    # The sizes are from the server, and the checksums from torchio, which downloads the same files.
     "ixi-t1": _ixi(
         Archive(url=f"{_IXI}/IXI-T1.tar", size=4_840_816_640, checksum="md5:34901a0593b41dd19c1a1f746eac2d58"),
         title="IXI, T1 volumes of 581 healthy people from three London hospitals",
@@ -168,15 +170,15 @@ CATALOGUE: dict[str, PublicSet] = {
         title="IXI, proton-density volumes of 578 healthy people",
     ),
 }
-"""The sets by the names that `voxlex data fetch` takes."""
+"""The sets by the names that `voxlex data fetch` accepts."""
 
 
 def find_set(name: str) -> PublicSet:
-    """Look a set up.
+    """Return the set of a given name.
 
     Raises:
-        DataError: There is none of that name.
+        DataError: If the catalog has no set of that name.
     """
     if name not in CATALOGUE:
-        raise DataError(f"{name}: no such public set; there are {', '.join(CATALOGUE)}")
+        raise DataError(f"public set: expected one of {', '.join(CATALOGUE)}, got {name}")
     return CATALOGUE[name]

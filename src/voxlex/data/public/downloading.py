@@ -1,4 +1,4 @@
-"""Download a file over HTTP so that what has arrived is never lost; pooch checks it, and has no such downloader."""
+"""Download a file over HTTP without losing a partial download. The downloader is for use with pooch."""
 
 import re
 import time
@@ -11,16 +11,22 @@ from urllib.parse import urlsplit
 from voxlex.errors import DataError
 
 Bytes = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes in all."""
+"""A function that is called with the number of bytes that have arrived and the number of all bytes."""
 
-_CHUNK = 1 << 16  # of an answer that breaks off, less than this is lost
+_CHUNK = 1 << 16  # bytes; if an answer breaks off, less than this is lost
 
 
 class ResumingDownloader:
-    """A downloader for `pooch.retrieve` that goes on with a partial file, in this attempt or after days.
+    """A downloader for `pooch.retrieve` that resumes a partial file, in the same call or days later.
 
-    The rest is asked for with a range (RFC 9110, section 14), on condition that the file on the server is still the
-    same (`If-Range`); a server that cannot do that sends all of it again.
+    It requests the rest with a range (RFC 9110, section 14), on condition that the file on the server has not changed
+    (`If-Range`). A server that does not support this sends the whole file again.
+
+    Args:
+        part: Path of the partial file.
+        progress: Function that is told about every chunk.
+        attempts: Largest number of attempts if the connection breaks.
+        wait_s: Seconds to wait between attempts.
     """
 
     def __init__(self, part: Path, *, progress: Bytes | None = None, attempts: int = 5, wait_s: float = 2.0) -> None:
@@ -30,10 +36,10 @@ class ResumingDownloader:
         self.wait_s = wait_s
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Download `url`, and put it in the place of `output_file` when it is whole.
+        """Download `url`, and move it to `output_file` once it is complete.
 
         Raises:
-            DataError: The server refuses, or cannot be reached. The partial file stays.
+            DataError: If the server refuses or cannot be reached. The partial file is kept.
         """
         for attempt in range(1, self.attempts + 1):
             before = self._arrived()
@@ -42,7 +48,7 @@ class ResumingDownloader:
                 break
             except OSError as cause:
                 problem = _describe(cause, url)
-                if problem is None:  # of this machine: a full disk, say
+                if problem is None:  # a problem of this machine, such as a full disk
                     raise
                 lost = self._arrived() <= before and attempt > 1
                 if not problem.passing or lost or attempt == self.attempts:
@@ -59,7 +65,7 @@ class ResumingDownloader:
 
         tag = self._tag_file().read_text(encoding="utf-8") if self._tag_file().exists() else ""
         with self.part.open("ab") as file:
-            if not tag:  # nothing tells whether the file on the server is the one that was begun
+            if not tag:  # without a tag, the file on the server may have changed
                 file.truncate(0)
             start = file.seek(0, 2)
             answer = _Answer(file, start=start, progress=self.progress, tag_file=self._tag_file())
@@ -81,15 +87,15 @@ class ResumingDownloader:
 
     def _consolation(self) -> str:
         arrived = self._arrived()
-        return f"; {arrived / 1e6:.0f} MB have arrived, and the same command goes on from there" if arrived else ""
+        return f"; {arrived / 1e6:.0f} MB have arrived; the same command goes on from there" if arrived else ""
 
 
 class WebPageError(OSError):
-    """A web page came where a file was asked for."""
+    """The server sent a web page instead of a file."""
 
 
 class _Answer:
-    """The partial file as pooch sees it, put right by the head of the server's answer before the body is written."""
+    """The partial file that pooch writes to. It is adjusted to the headers of the answer before the body is written."""
 
     def __init__(self, file: BinaryIO, *, start: int, progress: Bytes | None, tag_file: Path) -> None:
         self.file = file
@@ -99,14 +105,14 @@ class _Answer:
         self.total = 0
 
     def begin(self, response: Any, *_: object, **__: object) -> None:
-        """Read the head of an answer (a hook of requests; redirections come by, too)."""
+        """Read the headers of an answer. This is a hook of requests, which also calls it for redirections."""
         if response.status_code not in (200, 206):
-            if response.status_code == 416:  # the part is longer than the file: begin anew
+            if response.status_code == 416:  # the part is longer than the file, so start again
                 self.file.truncate(0)
                 self.tag_file.unlink(missing_ok=True)
             return
         if "text/html" in response.headers.get("Content-Type", ""):
-            raise WebPageError  # a page to log in, say: what has arrived of the file must not make way for it
+            raise WebPageError  # such as a login page, which must not overwrite the partial file
         length = int(response.headers.get("Content-Length") or 0)
         if response.status_code == 200:
             self.file.truncate(0)
@@ -115,19 +121,19 @@ class _Answer:
             self.file.truncate(0)
             raise ConnectionResetError("the server sent another range")
         self.total = self.start + length if length else 0
-        # A weak tag does not promise equal bytes.
+        # A weak tag does not guarantee equal bytes.
         strong = response.headers.get("ETag", "W/")
         tag = response.headers.get("Last-Modified", "") if strong.startswith("W/") else strong
         self.tag_file.write_text(tag, encoding="utf-8")
 
     def write(self, chunk: bytes) -> None:
-        """Add to the file."""
+        """Append a chunk to the file."""
         self.file.write(chunk)
         if self.progress is not None:
             self.progress(self.file.tell(), self.total)
 
     def flush(self) -> None:
-        """Do nothing; the file is closed in a moment."""
+        """Do nothing, because the file is closed right afterwards."""
 
 
 class _Problem:
@@ -137,14 +143,14 @@ class _Problem:
 
 
 def _describe(cause: OSError, url: str) -> _Problem | None:
-    """Tell what went wrong with the network, and whether it may pass; None if it was not the network."""
+    """Return what went wrong with the network and whether to try again, or None if it was not the network."""
     response = getattr(cause, "response", None)
     if response is not None:
         status = response.status_code
         text = f"{url}: the server answers {status} {response.reason}"
         return _Problem(text, passing=status >= 500 or status in (408, 416, 429))
     if isinstance(cause, WebPageError):
-        text = f"{url}: a web page came in place of the file; does this network ask for a login, or has the set moved?"
+        text = f"{url}: expected a file, got a web page; does this network ask for a login, or has the set moved?"
         return _Problem(text, passing=False)
     if hasattr(cause, "request") or isinstance(cause, ConnectionError | TimeoutError):
         host = urlsplit(url).netloc

@@ -1,7 +1,7 @@
-"""Download a public set, check it, unpack it; what was begun goes on, and what was seen once is compared from then on.
+"""Download a public set, check it and unpack it. An interrupted download can be resumed.
 
-Beside the data lies `fetched.json`: the terms that were accepted, and of each archive the SHA-256 that it had. A set
-fetched again, elsewhere or by somebody who has that file, is the same to the byte or refused.
+The file `fetched.json` beside the data records the accepted terms and the SHA-256 of each archive. If someone with that
+file fetches the set again, the archives must be equal to the byte, or they are refused.
 """
 
 import json
@@ -20,11 +20,11 @@ from voxlex.files import atomic_file
 
 RECORD_FILE = "fetched.json"
 WORKPLACE = ".fetching"
-"""Hidden folder of partial downloads, beside the data; gone when all has arrived."""
+"""Hidden folder of partial downloads beside the data. It is removed when everything has arrived."""
 
 
 class FetchRecord:
-    """What is known of the archives in a folder, as JSON in `fetched.json`."""
+    """The record of the archives in a folder, stored as JSON in `fetched.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / RECORD_FILE
@@ -34,30 +34,30 @@ class FetchRecord:
                 read = json.loads(self.file.read_text(encoding="utf-8"))
                 self.content = {"accepted": list(read["accepted"]), "archives": dict(read["archives"])}
             except (OSError, ValueError, KeyError, TypeError) as cause:
-                raise DataError(f"{self.file}: damaged; remove it to fetch anew without comparing") from cause
+                raise DataError(f"{self.file}: damaged; remove it to fetch again without comparing") from cause
 
     def accepted(self, public: PublicSet) -> bool:
-        """Tell whether its terms were accepted before."""
+        """Return whether the terms of a set were accepted before."""
         return public.licence_url in self.content["accepted"]
 
     def accept(self, public: PublicSet) -> None:
-        """Note that its terms are accepted."""
+        """Record that the terms of a set are accepted."""
         if not self.accepted(public):
             self.content["accepted"].append(public.licence_url)
             self._write()
 
     def hash_of(self, archive: Archive) -> str | None:
-        """The hash that the archive had before, as pooch writes it."""
+        """Return the hash that an archive had before, in the format of pooch."""
         seen = self.content["archives"].get(archive.name)
         return f"sha256:{seen['sha256']}" if seen else None
 
     def unpacked(self, archive: Archive) -> bool:
-        """Tell whether all that the archive held lies there."""
+        """Return whether everything that an archive held is in the folder."""
         seen = self.content["archives"].get(archive.name)
         return bool(seen) and all((self.file.parent / name).exists() for name in seen["holds"])
 
     def note(self, archive: Archive, *, sha256: str, holds: list[str]) -> None:
-        """Note an archive that was unpacked."""
+        """Record that an archive was unpacked."""
         self.content["archives"][archive.name] = {"url": archive.url, "sha256": sha256, "holds": holds}
         self._write()
 
@@ -67,20 +67,22 @@ class FetchRecord:
 
 
 def fetch_set(public: PublicSet, *, folder: str | Path, progress: Bytes | None = None, wait_s: float = 2.0) -> Path:
-    """Bring a set into a folder; does nothing where it is already, and goes on where it was interrupted.
+    """Download a set into a folder, or resume an interrupted download.
+
+    This does nothing if the folder already holds the set.
 
     Args:
-        public: The set; its terms are taken as accepted.
-        folder: Where its files go; other sets may lie there too.
-        progress: Called with the bytes of the whole set that are there, and those in all.
-        wait_s: Between attempts when a connection breaks.
+        public: The set. This function assumes that the user has accepted its terms.
+        folder: Folder for the files, which may also hold other sets.
+        progress: Function that is called with the number of bytes of the set that have arrived, and of all its bytes.
+        wait_s: Seconds to wait between attempts if a connection breaks.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: The network or the server does not give it, it is not what it should be, or cannot be stored. Nothing
-            of a bad archive is left, and all of a partial one.
+        DataError: If the set cannot be downloaded, does not have the expected hash, or cannot be stored. A bad archive
+            is removed, and a partial one is kept.
     """
     folder = Path(folder)
     try:
@@ -96,7 +98,7 @@ def fetch_set(public: PublicSet, *, folder: str | Path, progress: Bytes | None =
     except OSError as cause:
         raise DataError(f"{folder}: cannot be written: {cause.strerror or cause}") from cause
     finally:
-        with suppress(OSError):  # it holds what has arrived, or nothing
+        with suppress(OSError):  # a folder that holds partial downloads stays
             (folder / WORKPLACE).rmdir()
     return folder
 
@@ -115,17 +117,17 @@ def _fetch(archive: Archive, folder: Path, record: FetchRecord, *, progress: Byt
 
 
 def _retrieve(archive: Archive, workplace: Path, record: FetchRecord, downloader: ResumingDownloader) -> Path:
-    """Download and check an archive; pooch removes one whose hash is not the known one."""
+    """Download and check an archive. If its hash differs from the known one, pooch removes it."""
     import pooch
 
-    pooch.get_logger().setLevel(logging.ERROR)  # it would print each step, and the hash where none was known
+    pooch.get_logger().setLevel(logging.ERROR)  # it would print each step, and unknown hashes
     known = record.hash_of(archive) or archive.checksum
     try:
         return Path(pooch.retrieve(archive.url, known, fname=archive.name, path=workplace, downloader=downloader))
     except ValueError as cause:
         source = RECORD_FILE if record.hash_of(archive) else "the catalogue"
         raise DataError(
-            f"{archive.url}: what has arrived is not what was expected: its hash is not the {known} of {source}"
+            f"{archive.url}: expected the hash {known} of {source}, got a file with another hash"
         ) from cause
 
 
@@ -133,13 +135,15 @@ def _check_space(archive: Archive, folder: Path, *, arrived: int) -> None:
     needed = archive.size - arrived
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DataError(f"{folder}: {archive.name} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
+        raise DataError(
+            f"{folder}: expected {needed / 1e9:.1f} GB of free space for {archive.name}, got {free / 1e9:.1f} GB"
+        )
 
 
 def _unpack(file: Path, folder: Path) -> list[str]:
-    """Unpack an archive aside, then move what it holds into the folder; return the names at its top."""
+    """Unpack an archive aside, move its contents into the folder, and return the names at its top level."""
     if not hasattr(tarfile, "data_filter"):
-        raise DataError("this Python cannot unpack archives safely; 3.11.4 or later can")
+        raise DataError("expected Python 3.11.4 or later, which can unpack archives safely, got an older one")
     aside = folder / WORKPLACE / "unpacking"
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -151,10 +155,10 @@ def _unpack(file: Path, folder: Path) -> list[str]:
         return names
     except tarfile.FilterError as cause:
         file.unlink()
-        raise DataError(f"{file.name}: an unsafe archive, nothing of it was used: {cause}") from cause
+        raise DataError(f"{file.name}: expected a safe archive, got one that was refused: {cause}") from cause
     except (tarfile.TarError, EOFError, zlib.error) as cause:
         file.unlink()
-        raise DataError(f"{file.name}: what has arrived is no whole tar archive: {cause}") from cause
+        raise DataError(f"{file.name}: expected a complete tar archive, got a damaged file: {cause}") from cause
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -168,7 +172,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _within(progress: Bytes | None, *, before: int, share: int, total: int) -> Bytes | None:
-    """Report the bytes of an archive as those of the set; an archive may be larger than the catalogue knows."""
+    """Report the bytes of an archive as bytes of the set. An archive may be larger than the catalog says."""
     if progress is None:
         return None
     return lambda done, _: progress(before + min(done, share), total)

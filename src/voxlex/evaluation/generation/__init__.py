@@ -1,6 +1,6 @@
-"""How generated images are judged: likeness to real ones, variety, and whether they copy the training images.
+"""Measures of generated images: how real and how varied they are, and whether they copy training images.
 
-No figure means much by itself: each comes with its floor, the same figure between two halves of real images.
+A figure means little by itself. So each figure comes with its floor, the same figure between two halves of real images.
 """
 
 from voxlex.evaluation.generation.features import Features, gradient_statistics, load_features

@@ -1,4 +1,4 @@
-"""What images are compared by: a documented default that needs no weights, or a network whose weights the user has."""
+"""Image features for comparisons: a default that needs no weights, or a network whose weights the user provides."""
 
 import warnings
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from voxlex.errors import DataError
 from voxlex.types import Image
 
 Features = Callable[[Image], Float[Tensor, "n f"]]
-"""Turns images in [0, 1], `(n, c, *space)`, into a row of numbers each, the same for the same image every time."""
+"""A function from images in [0, 1], `(n, c, *space)`, to one row of numbers for each image. It is deterministic."""
 
 INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 SMALLEST = 16
@@ -27,25 +27,26 @@ _BATCH = 64
 
 
 def gradient_statistics(images: Image) -> Float[Tensor, "n f"]:
-    """Describe images by brightness and by strength of oriented edges at four scales, coarsely located: the default.
+    """Describe images by their brightness and by the strength of edges at four scales.
 
-    A fixed first layer of a scattering transform (Bruna and Mallat, arXiv 1203.1513): the mean brightness in 4×4 cells;
-    and at full, half, quarter and eighth size, in 2×2 cells, the mean absolute response to Sobel filters in four
-    orientations and to a Laplacian. Nothing is fitted or drawn, so the figures of different runs compare. It knows no
-    anatomy: it sees sharpness, texture, contrast and coarse shape.
+    These are the default features, a fixed first layer of a scattering transform (Bruna and Mallat, arXiv 1203.1513).
+    They consist of the mean brightness in 4×4 cells and, at full, half, quarter and eighth size, of the mean absolute
+    response in 2×2 cells to Sobel filters in four orientations and to a Laplacian. Nothing is fitted or random, so the
+    figures of different runs are comparable. The features capture sharpness, texture, contrast and coarse shape, but
+    not anatomy.
 
     Args:
-        images: `(n, c, h, w)` or volumes `(n, c, d, h, w)`, 16 pixels or more along each axis. Of a volume, 16 slices
-            evenly spaced along its first axis are described and averaged.
+        images: Images `(n, c, h, w)` or volumes `(n, c, d, h, w)`, with at least 16 pixels along each axis. For a
+            volume, the features of 16 slices evenly spaced along its first axis are averaged.
 
     Returns:
-        `(n, 96 c)`, float32.
+        Features `(n, 96 c)`, float32.
 
     Raises:
-        ValueError: The images are too small or of another number of dimensions.
+        ValueError: If the images are too small or have another number of dimensions.
     """
     if images.ndim not in (4, 5) or min(images.shape[-2:]) < SMALLEST:
-        raise ValueError(f"expected images of {SMALLEST}×{SMALLEST} pixels or more, found {tuple(images.shape)}")
+        raise ValueError(f"images: expected {SMALLEST}×{SMALLEST} pixels or more, got {tuple(images.shape)}")
     if images.ndim == 5:
         levels = torch.linspace(0, images.shape[2] - 1, min(_SLICES, images.shape[2])).round().long()
         slices = [gradient_statistics(images[:, :, level]) for level in levels]
@@ -61,29 +62,37 @@ def gradient_statistics(images: Image) -> Float[Tensor, "n f"]:
 
 @torch.no_grad()
 def describe(images: Image, features: Features) -> Float[Tensor, "n f"]:
-    """Apply features to many images, some at a time.
+    """Compute the features of many images, one batch at a time.
 
     Raises:
-        ValueError: The features are no table of finite numbers with a row for each image.
+        ValueError: If the features are not a table of finite numbers with one row for each image.
     """
     rows = torch.cat([features(batch).detach().cpu() for batch in images.split(_BATCH)])
     if rows.ndim != 2 or len(rows) != len(images) or not rows.isfinite().all():
-        raise ValueError(f"features of {len(images)} images must be finite, (n, f); found {tuple(rows.shape)}")
+        odd = int((~rows.isfinite()).sum())
+        raise ValueError(
+            f"features: expected finite numbers, ({len(images)}, f), got {tuple(rows.shape)} with {odd} not finite"
+        )
     return rows.float()
 
 
 def load_features(name_or_path: str | Path) -> Features:
-    """Return features by name, or a network from a file. Nothing is ever downloaded.
+    """Return features by name, or load a network from a file. This never downloads anything.
+
+    - "default" stands for `gradient_statistics`.
+    - "inception" stands for the 2048 features of the original Fréchet Inception distance. They need the package
+      `torch-fidelity`, and its weights in the folder of torch hub.
+    - A path stands for a TorchScript file, such as RadImageNet weights. The network maps float32 `(n, 3, h, w)` in
+      [0, 1] to features `(n, f)`, or to maps `(n, f, h, w)` that are then averaged. It must resize and normalize images
+      itself. A TorchScript file is a program, so load only files that you trust.
+
+    Both kinds of networks take two-dimensional images. Gray images are repeated to three channels.
 
     Args:
-        name_or_path: "default", `gradient_statistics`; "inception", the 2048 features of the original Fréchet Inception
-            distance, which need the package `torch-fidelity` and its weights in the folder of torch hub; or the path of
-            a TorchScript file, such as RadImageNet weights, which maps float32 `(n, 3, h, w)` in [0, 1] to `(n, f)` or
-            to maps `(n, f, h, w)`, whose means are then taken. It does its own resizing and normalisation, and it is a
-            program: load only what you trust. Both take two-dimensional images; grey becomes three equal channels.
+        name_or_path: "default", "inception", or the path of a TorchScript file.
 
     Raises:
-        DataError: The name is unknown, or a file or package is missing or unusable.
+        DataError: If the name is unknown, or if a file or package is missing or unusable.
     """
     if name_or_path == "default":
         return gradient_statistics
@@ -91,13 +100,15 @@ def load_features(name_or_path: str | Path) -> Features:
         return _load_inception()
     path = Path(name_or_path)
     if not path.is_file():
-        raise DataError(f'{path}: features are "default", "inception" or a TorchScript file; there is no such file')
+        raise DataError(
+            f'features: expected "default", "inception" or a TorchScript file, got {path}, which is not a file'
+        )
     try:
-        with warnings.catch_warnings():  # TorchScript is deprecated, but still what weights are shared as
+        with warnings.catch_warnings():  # TorchScript is deprecated, but weights are still shared in it
             warnings.simplefilter("ignore", DeprecationWarning)
             network = torch.jit.load(path, map_location="cpu").eval()
     except (RuntimeError, ValueError) as cause:
-        raise DataError(f"{path}: not a TorchScript file") from cause
+        raise DataError(f"{path}: expected a TorchScript file, got another or a damaged file") from cause
     return lambda images: _pooled(network(_three_channels(images)))
 
 
@@ -108,18 +119,18 @@ def _load_inception() -> Features:
     except ImportError as cause:
         raise DataError(f"inception features need `pip install torch-fidelity`: {cause}") from cause
     if not weights.is_file():
-        raise DataError(f"inception features need {weights}: put it there from the releases of toshas/torch-fidelity")
+        raise DataError(f"inception features need {weights}: download it from the releases of toshas/torch-fidelity")
     try:
-        torch.load(weights, weights_only=True)  # the package unpickles the file, so see first that it is only tensors
-    except Exception as cause:  # torch has many errors for a damaged file
-        raise DataError(f"{weights}: not the weights of a network") from cause
+        torch.load(weights, weights_only=True)  # the package unpickles the file: check that it holds only tensors
+    except Exception as cause:  # torch raises many kinds of errors for a damaged file
+        raise DataError(f"{weights}: expected the weights of a network, got another or a damaged file") from cause
     network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
     return lambda images: network(_three_channels(images).clamp(0, 1).mul(255).round().byte())[0]
 
 
 def _three_channels(images: Image) -> Float[Tensor, "n 3 h w"]:
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"these features take images (n, 1 or 3, h, w), found {tuple(images.shape)}")
+        raise ValueError(f"images: expected (n, 1 or 3, h, w) for these features, got {tuple(images.shape)}")
     return images.expand(-1, 3, -1, -1)
 
 

@@ -1,4 +1,4 @@
-"""Judge generated images: every figure beside the one that real images get."""
+"""Judge generated images, with every figure beside the same figure of real images."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,24 +17,29 @@ from voxlex.evaluation.generation.wasserstein import sliced_wasserstein
 from voxlex.types import Image
 
 FEWEST = 16
-"""Fewer images than this, samples or half of the held-out ones, say nothing."""
+"""Smallest number of samples, and of images in half of the held-out set, that gives useful figures."""
 
 ROUNDS = 4
-"""Random halves of the held-out images that figures are averaged over."""
+"""Number of random divisions of the held-out images over which figures are averaged."""
 
 
 @dataclass(frozen=True)
 class GenerationReport:
-    """What the judging of generated images found.
+    """The result of judging generated images.
+
+    The names of all figures begin with `generation.`, as in `generation.swd`. Except for the counts and the p-value,
+    each has a floor, the same figure of real images, as in `generation.swd_floor`.
+
+    - Likeness: `swd`, `frechet`, `precision`, `recall`, `density`, `coverage`, `c2st` (the accuracy of a classifier,
+      0.5 if the sets are indistinguishable) and `c2st_p_value`.
+    - Variety: `ms_ssim`.
+    - Memorization: `copies`, `closer_than_p1`, `closer_than_p5`, `closer_than_median` and `memorisation_auc`.
+    - Counts: `n_samples`, and `n_compared`, the size of every set that was compared for likeness.
 
     Attributes:
-        figures: By name, such as `generation.swd`, and for each but the counts and the p-value the same figure of real
-            images, `generation.swd_floor`. Likeness: `swd`, `frechet`, `precision`, `recall`, `density`, `coverage`,
-            `c2st` (accuracy of a classifier; 0.5 is indistinguishable) and `c2st_p_value`. Variety: `ms_ssim`.
-            Memorisation: `copies`, `closer_than_p1`, `closer_than_p5`, `closer_than_median`, `memorisation_auc`.
-            Counts: `n_samples`, and `n_compared`, the size of every set that was compared for likeness.
-        pairs: Every sample and its nearest training image, the closest first.
-        copies: The pairs among them that are near copies.
+        figures: The figures by name.
+        pairs: Every sample with its nearest training image, the closest pair first.
+        copies: The pairs that are near copies.
     """
 
     figures: dict[str, float]
@@ -51,22 +56,23 @@ def judge_samples(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> GenerationReport:
-    """Compare samples with held-out images, and look for their like in the training images.
+    """Compare samples with held-out images, and search for copies of training images among them.
 
-    The held-out images are divided into two random halves. Samples are compared with one half; the floor compares the
-    other half with it. All three sets have the same size, the smaller of the samples' number and half of the held-out
-    images' number, because most distances grow as sets shrink. Figures are means over several such divisions.
+    The held-out images are divided into two random halves. The samples are compared with the first half. For the floor,
+    the second half is compared with the first. All three sets have the same size, because most distances grow as sets
+    shrink. This size is the number of samples or half the number of held-out images, whichever is smaller. Figures are
+    means over several such divisions.
 
     Args:
-        samples: Generated images in [0, 1], `(n, c, h, w)` or volumes `(n, c, d, h, w)`.
-        held_out: Real images of the same shape that no part of the model was trained on, in no particular order.
-        training: Batches of the images it was trained on, such as `images.split(256)`.
-        features: What Fréchet distance, overlap and classifier compare images by.
-        seed: The same seed gives the same figures on the same machine.
-        progress: Called with the number of steps done and in all.
+        samples: Generated images in [0, 1], `(n, c, h, w)`, or volumes `(n, c, d, h, w)`.
+        held_out: Real images of the same shape that no part of the model was trained on, in any order.
+        training: Batches of the images that the model was trained on, such as `images.split(256)`.
+        features: Features for the Fréchet distance, the overlap and the classifier.
+        seed: Seed of all random choices. The same seed gives the same figures on the same machine.
+        progress: Function that is called with the number of finished steps and the number of all steps.
 
     Raises:
-        ValueError: There are too few images, or their shapes differ.
+        ValueError: If there are too few images, or their shapes differ.
     """
     size = _compared(samples, held_out)
     generator = torch.Generator().manual_seed(seed)
@@ -94,7 +100,7 @@ def judge_samples(
 
 @dataclass(frozen=True)
 class _Described:
-    """Images, their features, and their distances to training."""
+    """Images, their features, and their distances to the training images."""
 
     images: Image
     features: Float[Tensor, "n f"]
@@ -111,7 +117,7 @@ class _Described:
 def _round(
     made: _Described, real: _Described, *, size: int, generator: torch.Generator, seed: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Compare as many samples, and as many real images, with one half of the real images."""
+    """Compare `size` samples, and `size` other real images, with `size` real images."""
     order = torch.randperm(len(real.images), generator=generator)
     reference, other = real.rows(order[:size]), real.rows(order[size : 2 * size])
     drawn = made.rows(torch.randperm(len(made.images), generator=generator)[:size])
@@ -137,10 +143,10 @@ def _mean(rounds: list[dict[str, float]]) -> dict[str, float]:
 def _compared(samples: Float[Tensor, "n _ *_"], held_out: Float[Tensor, "m _ *_"]) -> int:
     if samples.shape[1:] != held_out.shape[1:]:
         shapes = f"{tuple(samples.shape[1:])} and {tuple(held_out.shape[1:])}"
-        raise ValueError(f"samples and held-out images must have the same shape, found {shapes}")
+        raise ValueError(f"expected samples and held-out images of the same shape, got {shapes}")
     if len(samples) < FEWEST or len(held_out) < 2 * FEWEST:
         raise ValueError(
-            f"judging needs {FEWEST} samples and {2 * FEWEST} held-out images or more, "
-            f"found {len(samples)} and {len(held_out)}"
+            f"expected at least {FEWEST} samples and {2 * FEWEST} held-out images to judge samples, "
+            f"got {len(samples)} and {len(held_out)}"
         )
     return min(len(samples), len(held_out) // 2)

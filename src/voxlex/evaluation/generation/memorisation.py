@@ -1,4 +1,4 @@
-"""Are generated images copies of training images? Each one's nearest training image, and how near is too near."""
+"""Find generated images that copy training images, by the distance to the nearest training image."""
 
 from collections.abc import Iterable
 from itertools import product
@@ -12,11 +12,11 @@ from torch.nn import functional
 from voxlex.types import Image
 
 COPY_FRACTION = 0.5
-"""An image is a near copy when it is nearer to training than this fraction of the held-out images' median distance."""
+"""An image is a near copy if its distance is below this fraction of the median distance of held-out images."""
 
-_FINE_SIDE = {2: 32, 3: 16}  # by dimensions: what an image is reduced to before it is compared
+_FINE_SIDE = {2: 32, 3: 16}  # by number of dimensions, the side to which images are reduced before they are compared
 _CANDIDATES = 32
-_REACH = 3 / 128  # of a side, the shift that is undone
+_REACH = 3 / 128  # the largest shift that is undone, as a share of a side
 _BATCH = 64
 
 
@@ -24,9 +24,9 @@ class Pair(NamedTuple):
     """An image and its nearest training image.
 
     Attributes:
-        sample: Which sample.
-        training: Which training image, counted over all batches.
-        distance: From 0, the same picture, to 1, nothing in common; see `TrainingImages`.
+        sample: Index of the sample.
+        training: Index of the training image, counted over all batches.
+        distance: Distance from 0 (the same picture) to 1 (nothing in common), see `TrainingImages`.
     """
 
     sample: int
@@ -35,27 +35,32 @@ class Pair(NamedTuple):
 
 
 class TrainingImages:
-    """The images that a model has seen, ready to be searched.
+    """A searchable index of the images that a model has seen.
 
-    The distance of an image to a training image is `√(1 − ρ²)`, with ρ the correlation of the two after both are
-    averaged down to 32×32 cells (16×16×16 for volumes) and the image is moved by up to a fortieth of its side to where
-    it fits best: the share of the image's contrast that remains when the training image, as bright and as strong as
-    fits best, is subtracted. So neither brightness, contrast, a small shift, blur nor noise hides a copy; mirroring,
-    turning, warping by pixels and larger shifts may. Only the 32 training images that are likest at half as many cells
-    a side, unmoved, are compared in this way.
+    The distance of an image to a training image is `√(1 − ρ²)`, where ρ is the correlation of the two. Both are first
+    averaged down to 32×32 cells (16×16×16 for volumes), and the image is shifted by up to a fortieth of its side to the
+    place where it fits best. The distance is thus the share of the image's contrast that remains after the training
+    image is subtracted with the brightness and contrast that fit best.
+
+    A change of brightness or contrast, a small shift, blur or noise cannot hide a copy. Mirroring, rotation, warping by
+    pixels and larger shifts may hide one. Only the 32 most similar training images are compared in this way. They are
+    found at half as many cells per side, without shifts.
 
     Args:
-        batches: Training images in [0, 1], such as `images.split(256)`; only their reductions are kept.
+        batches: Training images in [0, 1], such as `images.split(256)`. Only their reduced forms are kept.
+
+    Raises:
+        ValueError: If there are no training images.
     """
 
     def __init__(self, batches: Iterable[Float[Tensor, "_ _ *_"]]) -> None:
         reduced = [(_normalised(batch, half=True), _normalised(batch)) for batch in batches]
         if not reduced:
-            raise ValueError("there are no training images")
+            raise ValueError("training: expected at least one batch of images, got none")
         self.coarse, self.fine = (torch.cat(parts) for parts in zip(*reduced, strict=True))
 
     def nearest(self, images: Image) -> tuple[Float[Tensor, " n"], Int64[Tensor, " n"]]:
-        """Return each image's distance to its nearest training image, and which one that is."""
+        """Return the distance of each image to its nearest training image, and the index of the latter."""
         found = [self._nearest(batch) for batch in images.split(_BATCH)]
         distances, indices = zip(*found, strict=True)
         return torch.cat(distances), torch.cat(indices)
@@ -72,17 +77,22 @@ class TrainingImages:
 
 
 def memorisation_figures(distances: Float[Tensor, " n"], held_out: Float[Tensor, " m"]) -> dict[str, float]:
-    """Compare distances to training with those of images that a model cannot have copied.
+    """Compare distances to the training images with those of images that the model cannot have copied.
+
+    The figures are shares from 0 to 1:
+
+    - `copies`: near copies, by `COPY_FRACTION`.
+    - `closer_than_p1`, `closer_than_p5`, `closer_than_median`: images that are closer than the closest 1 %, 5 % and
+      half of the held-out images. They are 0.01, 0.05 and 0.5 if nothing is copied.
+    - `memorisation_auc`: the probability that an image is closer than a held-out image. It is 0.5 if nothing is copied,
+      and 1 if everything is copied.
 
     Args:
-        distances: Of the images to judge.
-        held_out: Of held-out images.
+        distances: Distances of the images to judge.
+        held_out: Distances of held-out images.
 
     Returns:
-        Shares from 0 to 1. `copies`, near copies by `COPY_FRACTION`; `closer_than_p1`, `closer_than_p5` and
-        `closer_than_median`, images closer than 1 %, 5 % and half of the held-out images, so 0.01, 0.05 and 0.5 if
-        nothing is copied; `memorisation_auc`, the probability that an image is closer than a held-out one: 0.5 if
-        nothing is copied, 1 if everything is.
+        The figures by name.
     """
     p1, p5, median = held_out.quantile(held_out.new_tensor([0.01, 0.05, 0.5]))
     closer = (distances[:, None] < held_out).double().mean() + (distances[:, None] == held_out).double().mean() / 2
@@ -96,7 +106,10 @@ def memorisation_figures(distances: Float[Tensor, " n"], held_out: Float[Tensor,
 
 
 def copy_distance(held_out: Float[Tensor, " m"]) -> float:
-    """Distance below which an image is a near copy; up to half of the held-out images may be copies themselves."""
+    """Return the distance below which an image is a near copy.
+
+    It stays useful as long as no more than half of the held-out images are copies themselves.
+    """
     return COPY_FRACTION * float(held_out.median())
 
 
@@ -105,7 +118,7 @@ def _share(chosen: Tensor) -> float:
 
 
 def _normalised(images: Image, *, half: bool = False) -> Float[Tensor, "n f"]:
-    """Reduce images to cells, of mean 0 and length 1, so that a product is a correlation."""
+    """Reduce images to vectors of cells with mean 0 and length 1, so that a product is a correlation."""
     side = _FINE_SIDE[images.ndim - 2] // (2 if half else 1)
     size = [min(side, length) for length in images.shape[2:]]
     cells = functional.interpolate(images.float(), size=size, mode="area").flatten(1)
@@ -114,7 +127,7 @@ def _normalised(images: Image, *, half: bool = False) -> Float[Tensor, "n f"]:
 
 
 def _shifts(space: torch.Size) -> list[tuple[int, ...]]:
-    """Moves along each axis in pixels: up to `_REACH` of the side, in at most seven steps (three in volumes)."""
+    """Return shifts along each axis in pixels, up to `_REACH` of the side, at most seven (three in volumes)."""
     moves = []
     for side in space:
         reach = max(1, round(_REACH * side))

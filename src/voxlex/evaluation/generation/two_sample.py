@@ -1,4 +1,4 @@
-"""Can a classifier tell generated images from real ones?"""
+"""Classifier test that asks whether generated images can be told from real ones."""
 
 from math import erfc, sqrt
 
@@ -8,22 +8,24 @@ from sklearn import linear_model, model_selection, pipeline, preprocessing
 from torch import Tensor
 
 FOLDS = 5
-_INVERSE_PENALTY = 0.1  # about as many features as images: weights must be held back
+_INVERSE_PENALTY = 0.1  # there are about as many features as images, so weights need a strong penalty
 
 
 def classifier_accuracy(x: Float[Tensor, "n f"], y: Float[Tensor, "n f"], *, seed: int) -> float:
-    """Accuracy of a logistic regression that tells `x` from `y`, on images that it was not fitted to.
+    """Return the accuracy with which a logistic regression tells `x` from `y`, on images that it was not fitted to.
 
-    The classifier two-sample test of Lopez-Paz and Oquab (arXiv 1610.06545), section 3, cross-validated in five parts.
+    This is the classifier two-sample test of Lopez-Paz and Oquab (arXiv 1610.06545), section 3, with five-fold
+    cross-validation.
 
     Returns:
-        From 0 to 1; 0.5 is indistinguishable, to this classifier and on these features.
+        The accuracy from 0 to 1. At 0.5, this classifier cannot distinguish the sets by these features.
 
     Raises:
-        ValueError: The sets differ in size, so that guessing would not give 0.5, or hold fewer than five images.
+        ValueError: If the sets differ in size, so that guessing would not give 0.5, or if they hold fewer than five
+            images.
     """
     if len(x) != len(y) or len(x) < FOLDS:
-        raise ValueError(f"both sets must hold the same number of images, {FOLDS} or more, found {len(x)} and {len(y)}")
+        raise ValueError(f"expected two sets of the same size, at least {FOLDS} images, got {len(x)} and {len(y)}")
     rows = torch.cat([x, y]).double().cpu().numpy()
     labels = torch.arange(2).repeat_interleave(len(x)).numpy()
     regression = linear_model.LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000)
@@ -33,13 +35,13 @@ def classifier_accuracy(x: Float[Tensor, "n f"], y: Float[Tensor, "n f"], *, see
 
 
 def chance_of_accuracy(accuracy: float, images: int) -> float:
-    """Probability of such an accuracy or a higher one if nothing told the sets apart: the p-value of their test.
+    """Return the p-value of the test: the probability of this or a higher accuracy if the sets do not differ.
 
-    By chance, accuracy is nearly normal around 1/2 with variance `1 / (4 images)`. Cross-validation, whose parts share
-    what they were fitted to, makes this an approximation.
+    By chance, the accuracy is nearly normal around 1/2 with variance `1 / (4 images)`. This is an approximation,
+    because the classifiers of a cross-validation share most of their training images.
 
     Args:
-        accuracy: Of the classifier, from 0 to 1.
-        images: How many it classified, both sets together.
+        accuracy: Accuracy of the classifier, from 0 to 1.
+        images: Number of images that it classified, in both sets together.
     """
     return 0.5 * erfc((accuracy - 0.5) * sqrt(2 * images))

@@ -1,7 +1,8 @@
-"""Sliced Wasserstein distance between the patches of two sets of images, scale by scale; no trained weights.
+"""Sliced Wasserstein distance between the patches of two sets of images, for each scale.
 
-Karras, Aila, Laine, Lehtinen, *Progressive Growing of GANs* (arXiv 1710.10196), section 5: random 7×7 patches from each
-level of a Laplacian pyramid, normalised per channel, compared along random directions.
+The distance is that of Karras, Aila, Laine, Lehtinen, *Progressive Growing of GANs* (arXiv 1710.10196), section 5. It
+takes random 7×7 patches from each level of a Laplacian pyramid, normalizes them per channel, and compares them along
+random directions. It needs no trained weights.
 """
 
 import numpy as np
@@ -17,37 +18,39 @@ SMALLEST = 16
 _PATCHES_PER_IMAGE = 64
 _DIRECTIONS = 128
 _BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # Burt and Adelson, 1983
-_FLAT = 1e-6  # a level with less contrast than this shows nothing
+_FLAT = 1e-6  # a level with less contrast than this is empty
 
 Patches = Float[Tensor, "p k c"]
 Level = Float[Tensor, "b c *_"]
-"""Images of any size: the levels of one pyramid differ."""
+"""Images of any size, because the levels of one pyramid differ in size."""
 
 
 def sliced_wasserstein(
     x: Float[Tensor, "n _ *_"], y: Float[Tensor, "m _ *_"], *, generator: torch.Generator
 ) -> dict[int, float]:
-    """Compare two sets of as many images, scale by scale.
+    """Compare two sets with the same number of images at each scale.
 
-    Unlike in the paper, both sets are normalised by mean and deviation of the reference `y`: normalising each by its
-    own would hide that images are too dark, or that blur has weakened their details.
+    Unlike in the paper, both sets are normalized by the mean and the standard deviation of the reference `y`. If each
+    set were normalized by its own, the distance would not show that images are too dark or that blur has weakened their
+    details.
 
     Args:
-        x: Images to judge in [0, 1], `(n, c, *space)`, at least `SMALLEST` pixels along each axis.
-        y: Reference, as many of the same shape.
-        generator: Draws patches and directions.
+        x: Images to judge in [0, 1], `(n, c, *space)`, with at least `SMALLEST` pixels along each axis.
+        y: Reference images, of the same number and shape.
+        generator: Generator that draws patches and directions.
 
     Returns:
-        Distance in standard deviations of the reference, by the shortest side of the pyramid's level in pixels: the
-        finest details first, the coarsest image last. 0 is equal; finite sets of one kind stay above it.
+        The distance at each level of the pyramid, in standard deviations of the reference. The keys are the shortest
+        sides of the levels in pixels, from the finest details to the coarsest image. Equal sets have a distance of 0.
+        Two finite sets from the same distribution have a distance above 0.
 
     Raises:
-        ValueError: The sets differ in size or shape, or the images are too small.
+        ValueError: If the sets differ in size or shape, or the images are too small.
     """
     if x.shape != y.shape:
-        raise ValueError(f"both sets must hold as many images of one shape, found {tuple(x.shape)}, {tuple(y.shape)}")
+        raise ValueError(f"expected two sets of the same size and shape, got {tuple(x.shape)} and {tuple(y.shape)}")
     if min(x.shape[2:]) < SMALLEST:
-        raise ValueError(f"images must measure at least {SMALLEST} pixels along each axis, found {tuple(x.shape[2:])}")
+        raise ValueError(f"images: expected at least {SMALLEST} pixels along each axis, got {tuple(x.shape[2:])}")
     distances = {}
     for x_level, y_level in zip(laplacian_pyramid(x), laplacian_pyramid(y), strict=True):
         y_patches = _draw_patches(y_level, generator)
@@ -59,9 +62,10 @@ def sliced_wasserstein(
 
 
 def laplacian_pyramid(images: Level) -> list[Level]:
-    """Split images into bands of detail, finest first, and the coarse rest; expanding and adding restores them.
+    """Split images into bands of detail, finest first, and a coarse rest.
 
-    Burt and Adelson, *The Laplacian Pyramid as a Compact Image Code* (1983). Each level has half the side of the last.
+    Each level has half the side of the one before it. Expanding and adding the levels restores the images (Burt and
+    Adelson, *The Laplacian Pyramid as a Compact Image Code*, 1983).
     """
     levels = []
     while min(images.shape[2:]) >= 2 * SMALLEST:
@@ -72,7 +76,7 @@ def laplacian_pyramid(images: Level) -> list[Level]:
 
 
 def expanded(coarse: Level, shape: torch.Size) -> Level:
-    """Double the side of images, up to `shape`, by interpolating with the binomial filter."""
+    """Double the side of images, up to `shape`, by interpolation with the binomial filter."""
     every_second = (slice(None, None, 2),) * (len(shape) - 2)
     spread = coarse.new_zeros(shape)
     spread[(slice(None), slice(None), *every_second)] = coarse
@@ -108,9 +112,9 @@ def _draw_patches(images: Level, generator: torch.Generator) -> Patches:
 
 
 def _distance(x: Float[Tensor, "p f"], y: Float[Tensor, "p f"], generator: torch.Generator) -> float:
-    """Mean over random directions of the Wasserstein-1 distance along each (Rabin et al., 2011)."""
+    """Return the Wasserstein-1 distance along a random direction, averaged over directions (Rabin et al., 2011)."""
     directions = torch.randn(x.shape[1], _DIRECTIONS, generator=generator)
     directions = (directions / directions.norm(dim=0)).to(x)
-    # NumPy sorts floats with vector instructions, several times faster than torch, which also keeps track of places.
+    # NumPy sorts floats with vector instructions. It is several times faster than torch, which also returns indices.
     x_sorted, y_sorted = (np.sort((directions.T @ rows.T).cpu().numpy(), axis=1) for rows in (x, y))
     return float(np.abs(x_sorted - y_sorted).mean(dtype=np.float64))

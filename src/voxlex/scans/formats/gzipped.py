@@ -1,4 +1,4 @@
-"""Decompress a gzip file of known size in one go."""
+"""Decompress a gzip file of known size in one step."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,29 +7,29 @@ if TYPE_CHECKING:
     from pyarrow import Buffer
 
 _LENGTH = 4
-"""A gzip file ends with the size of its content, in so many bytes."""
+"""Number of bytes at the end of a gzip file that hold the size of its content."""
 
 
 def decompress(path: Path, *, size: int) -> "Buffer | None":
-    """Return the content of a gzip file, in memory of its own that may be written to.
+    """Return the content of a gzip file in its own writable memory.
 
-    Arrow's decompression writes straight to where the content stays, and compares the checksum as it goes. `gzip.open`
-    hands the content through in pieces of 8 KiB, which takes half as long again; `gzip.decompress` gives what may not
-    be written to.
+    Arrow decompresses directly into the final memory, and verifies the checksum meanwhile. `gzip.open` copies the
+    content in pieces of 8 KiB, which takes one and a half times as long. `gzip.decompress` returns memory that is not
+    writable.
 
     Args:
         path: The file.
-        size: Bytes that the content ought to have.
+        size: Expected number of bytes of the content.
 
     Returns:
-        The content, `size` bytes whose checksum is right; None for any file that this way cannot read, whether it is
-        damaged, made of parts, or of another size: `gzip` then knows what to do or to say.
+        The content, with `size` bytes and a correct checksum. None if this function cannot read the file, because it is
+        damaged, consists of several parts, or has another size. `gzip` can then read it or raise a suitable error.
     """
     from pyarrow import Codec
 
     compressed = path.read_bytes()
-    # The file may have several parts, of which the size at the end is that of the last one. All of them together are no
-    # smaller, and what does not fit is an error: so without one, there are `size` bytes and no part is left.
+    # A file may have several parts, and the size at its end is that of the last part. All parts together are at least
+    # as large, and content that does not fit raises an error. So without an error, `size` bytes are the whole content.
     if not size or int.from_bytes(compressed[-_LENGTH:], "little") != size:
         return None
     try:
