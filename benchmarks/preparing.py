@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
@@ -34,9 +33,8 @@ from voxlex.duplicates.pairs import find_duplicates
 from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.images.frame import Frame
 from voxlex.training.batches import Batches
-from voxlex.training.devices import automatic_precision, launch, lay_out_channels_last
+from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.objectives import AutoencoderObjective
-from voxlex.training.optimizer import adamw
 
 Made = TypeVar("Made")
 
@@ -130,23 +128,21 @@ def time_waiting(steps: int, *, size: int) -> None:
 
 def waiting_shares(dataset: PreparedDataset, config: Config, *, steps: int) -> Iterator[float]:
     """Yield the share of loading in each of some training steps with the default recipe."""
-    autoencoder = build_autoencoder(config.model)
-    lay_out_channels_last(autoencoder)
     objective = AutoencoderObjective(
-        autoencoder=autoencoder, training=dataset, validation=dataset, loss_weights={"l1": 1.0}
+        autoencoder=build_autoencoder(config.model),
+        training=dataset,
+        validation=dataset,
+        schedule=config.training.autoencoder,
+        loss_weights={"l1": 1.0},
     )
-    optimizer = adamw(autoencoder, learning_rate=1e-4, weight_decay=0.0, betas=(0.9, 0.99))
-    fabric = launch(accelerator="cpu", precision=automatic_precision("cpu"))
-    module, optimizer = fabric.setup(autoencoder, optimizer)
+    fabric = launch(choose_devices(accelerator="cpu", precision=automatic_precision("cpu"))).fabric
+    objective.player.set_up(fabric)
     batches = Batches(rows=len(dataset), batch_size=config.training.autoencoder.batch_size, seed=0)
     for number in range(steps):
         started = time.perf_counter()
         batch = objective.load(batches[number], step=number)
         loaded = time.perf_counter()
-        losses = objective.step(module, batch, progress=0.5).losses
-        optimizer.zero_grad()
-        fabric.backward(torch.stack(list(losses.values())).sum())
-        optimizer.step()
+        objective.update(fabric, batch, progress=0.5)
         yield (loaded - started) / (time.perf_counter() - started)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,11 @@ import torch
 from lightning_fabric import Fabric
 
 from two_levels import TwoLevels, untrained, vocabulary
-from voxlex import Vocabulary, open_source
+from voxlex import Frame, Vocabulary, open_source
 from voxlex.assembly import build_prior
 from voxlex.code_table import read_code_table
 from voxlex.codes import CodeLayout
+from voxlex.config import StageConfig
 from voxlex.config.options import PhantomOptions
 from voxlex.config.priors import TransformerPriorConfig
 from voxlex.data.dataset import PreparedDataset
@@ -31,8 +33,9 @@ from voxlex.run_folder import RunFolder
 from voxlex.scans.read_write import read_scan
 from voxlex.training.budget import Budget
 from voxlex.training.journal import read_journal
-from voxlex.training.loop import Schedule, fit
-from voxlex.training.objectives import AutoencoderObjective, PriorObjective
+from voxlex.training.loop import fit
+from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
+from voxlex.training.team import Team
 from voxlex.workflows.decode import decode
 from voxlex.workflows.encode import encode
 from voxlex.workflows.evaluate import evaluate
@@ -41,15 +44,12 @@ from voxlex.workflows.reconstruct import reconstruct
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.sample import sample
 
-SCHEDULE = Schedule(
-    batch_size=8,
-    learning_rate=1e-2,
-    weight_decay=1e-2,
-    betas=(0.9, 0.99),
-    warmup=0.1,
-    gradient_clip=1.0,
-    validations=2,
-)
+SCHEDULE = StageConfig(batch_size=8, learning_rate=1e-2, weight_decay=1e-2, warmup=0.1, validations=2)
+
+
+def train(objective: Objective[Any], folder: Path, *, steps: int) -> None:
+    team = Team(Fabric(accelerator="cpu", devices=1))
+    fit(objective, team=team, budget=Budget(steps=steps), schedule=SCHEDULE, seed=0, files=RunFolder(folder))
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +71,9 @@ def taught(model: TwoLevels, images: PreparedDataset) -> Vocabulary:
     prior = build_prior(config, layouts=model.layouts((32, 32)), conditions=conditions)
     training, validation = (prior_data(model, images.subset(split), conditions) for split in ("train", "validation"))
     prior.start(training[0], [quantizer.codewords() for quantizer in model.quantizers])
-    objective = PriorObjective(prior=prior, training=training, validation=validation)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    objective = PriorObjective(prior=prior, training=training, validation=validation, schedule=SCHEDULE)
     with TemporaryDirectory() as folder:
-        fit(objective, fabric=fabric, budget=Budget(steps=20), schedule=SCHEDULE, seed=0, folder=Path(folder))
+        train(objective, Path(folder), steps=20)
     return vocabulary(model, prior.eval())
 
 
@@ -145,13 +144,14 @@ def test_it_is_trained_by_the_usual_loop(images: PreparedDataset, tmp_path: Path
         autoencoder=model,
         training=images.subset("train"),
         validation=images.subset("validation"),
+        schedule=SCHEDULE,
         loss_weights={"l1": 1.0},
         continuous_share=0.2,
     )
-    before = objective.validate(model)["l1"]
-    fabric = Fabric(accelerator="cpu", devices=1)
-    fit(objective, fabric=fabric, budget=Budget(steps=60), schedule=SCHEDULE, seed=0, folder=tmp_path)
-    figures = objective.validate(model.eval())
+    before = objective.validate(progress=0.0)["l1"]
+    train(objective, tmp_path, steps=60)
+    model.eval()
+    figures = objective.validate(progress=1.0)
     assert figures["l1"] < before / 2
     assert 1 <= figures["0.perplexity"] <= 8
     assert 1 <= figures["1.perplexity"] <= 300

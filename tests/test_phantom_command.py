@@ -23,7 +23,7 @@ def test_heads_are_nifti(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "2 volumes in" in capsys.readouterr().out
     assert nibabel.load(out / "sub-002.nii.gz").header.get_zooms() == (6, 6, 6)
     assert main(["phantom", "--volumes", "--out", str(out), *FEW]) == 1
-    assert "holds something already" in capsys.readouterr().err
+    assert "expected an empty folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

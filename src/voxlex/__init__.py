@@ -11,7 +11,6 @@ new = vocabulary.sample(16, seed=0)          # images that never were
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import voxlex` and `voxlex --help` are quick."""
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("voxlex")
     if name not in _HOMES:
         raise AttributeError(f"module 'voxlex' has no attribute {name!r}")

@@ -33,6 +33,10 @@ class Interrupted(VoxlexError):
     """Training was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
 
 
+class ToldElsewhere(VoxlexError):
+    """Training ends in this process because it ends in all of them; another process says why."""
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Begin the message of a DataError raised within with the file that it is about, unless it begins so already."""

@@ -1,4 +1,4 @@
-"""The run folder: everything one experiment leaves behind, under fixed names."""
+"""The run folder: everything one experiment leaves behind, under names that are fixed here."""
 
 import json
 import shutil
@@ -13,6 +13,9 @@ from voxlex.errors import RunError
 from voxlex.files import atomic_file
 
 FORMAT_VERSION = 1
+
+AUTOENCODER, PRIOR = "autoencoder", "prior"
+"""Names of the two stages."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,36 @@ class RunFolder:
     @property
     def autoencoder_file(self) -> Path:
         """Weights of the first stage."""
-        return self.path / "autoencoder.safetensors"
+        return self.path / f"{AUTOENCODER}.safetensors"
 
     @property
     def prior_file(self) -> Path:
         """Weights of the second stage."""
-        return self.path / "prior.safetensors"
+        return self.path / f"{PRIOR}.safetensors"
 
     @property
     def journal_file(self) -> Path:
         """Figures of the training as they came."""
         return self.path / "metrics.csv"
+
+    @property
+    def curves_folder(self) -> Path:
+        """The same figures for TensorBoard."""
+        return self.path / "tensorboard"
+
+    def state_file(self, stage: str) -> Path:
+        """What an unfinished stage resumes from."""
+        return self.path / f"{stage}.state.pt"
+
+    @property
+    def reconstructions_file(self) -> Path:
+        """Held-out images beside their reconstructions."""
+        return self.path / "reconstructions.png"
+
+    @property
+    def samples_file(self) -> Path:
+        """New images."""
+        return self.path / "samples.png"
 
     @property
     def report_file(self) -> Path:
@@ -94,6 +116,15 @@ class RunFolder:
         if found != FORMAT_VERSION:
             raise RunError(f"{path}: made by another version of voxlex: format {found}, expected {FORMAT_VERSION}")
         return run
+
+    def has_prior(self) -> bool:
+        """Return whether a prior is there, trained or begun."""
+        return self.prior_file.exists() or self.state_file(PRIOR).exists()
+
+    def remove_prior(self) -> None:
+        """Remove the prior, and what it would resume from."""
+        self.prior_file.unlink(missing_ok=True)
+        self.state_file(PRIOR).unlink(missing_ok=True)
 
     def config(self) -> Config:
         """Read the configuration."""

@@ -14,9 +14,9 @@ from voxlex.config.options import Axis, SliceOptions
 from voxlex.data.dataset import PreparedDataset, Skip
 from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
-from voxlex.images.fit import restore_scan
 from voxlex.images.frame import Frame
 from voxlex.images.origin import Origin
+from voxlex.images.restore import restore_scan
 from voxlex.scans.read_write import write_scan
 
 AFFINES = {"RAS": RAS, "LAS": LAS, "PSR": PSR, "oblique": OBLIQUE}
@@ -121,7 +121,7 @@ def test_empty_slices_are_left_out_and_constant_volumes_listed(tmp_path: Path):
 
 def test_slices_too_thin_to_see_name_the_axis(tmp_path: Path):
     write_volume(tmp_path / "one.nii", head((40, 40, 3)))
-    with pytest.raises(DataError, match="its coronal slices have 3×40 pixels; at least 8×8 are expected; try another"):
+    with pytest.raises(DataError, match="expected coronal slices of at least 8×8 pixels, got 3×40; try another axis"):
         ScanSource.at(tmp_path / "one.nii").prepare(tmp_path / "out", Frame(slices=SliceOptions(axis="coronal")))
 
 
@@ -157,4 +157,4 @@ def test_pictures_are_of_no_use_in_3d(tmp_path: Path):
     Image.fromarray(picture()).save(tmp_path / "in" / "a.png")
     dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=16, spacing_mm=1.0))
     assert len(dataset) == 20
-    assert dataset.skipped == [Skip("a.png", "a picture; only volumes are of use in 3D")]
+    assert dataset.skipped == [Skip("a.png", "expected a volume, got a picture, which is of no use in 3D")]

@@ -76,7 +76,7 @@ def test_a_single_scan_is_a_source_too(tmp_path: Path):
 
 
 def test_a_folder_without_images(tmp_path: Path):
-    with pytest.raises(DataError, match=r"no images found; looked for \.png, "):
+    with pytest.raises(DataError, match=r"expected at least one scan, got none; looked for \.png, "):
         index_source(_touch(tmp_path, "notes.txt"))
 
 

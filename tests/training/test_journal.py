@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from voxlex.errors import DataError
+from voxlex.run_folder import RunFolder
 from voxlex.training.journal import Journal, read_journal
 
 
 def note(folder: Path, *, stage: str, steps: range, resumed_step: int = 0) -> None:
     """Write one figure a step."""
-    with Journal(folder, stage=stage, resumed_step=resumed_step) as journal:
+    with Journal(RunFolder(folder), stage=stage, resumed_step=resumed_step) as journal:
         for step in steps:
             journal.write({"train/loss": 1 / step}, step=step, elapsed_s=step)
 
@@ -33,6 +34,6 @@ def test_a_disk_that_is_full_on_resuming_costs_no_figure(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(csv.DictWriter, "writerows", full)
     with pytest.raises(DataError, match=r"metrics\.csv: cannot be written: No space left"):
-        Journal(tmp_path, stage="prior", resumed_step=4)
+        Journal(RunFolder(tmp_path), stage="prior", resumed_step=4)
     assert (tmp_path / "metrics.csv").read_bytes() == before
     assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))

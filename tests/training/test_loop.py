@@ -2,33 +2,32 @@ import csv
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from voxlex.errors import DataError, Interrupted, TrainingError
+from voxlex.config import StageConfig
+from voxlex.errors import DataError, Interrupted, RunError, TrainingError
 from voxlex.models import VQVAE, Decoder, Encoder
 from voxlex.quantizers import VectorQuantizer
+from voxlex.run_folder import RunFolder
 from voxlex.training.budget import Budget
+from voxlex.training.display import SILENCE, Display, Silence
 from voxlex.training.journal import read_journal
-from voxlex.training.loop import Fitted, Schedule, fit
+from voxlex.training.loop import Fitted, fit
 from voxlex.training.objectives import Objective, Step
+from voxlex.training.player import Player
+from voxlex.training.team import Team
 
-SCHEDULE = Schedule(
-    batch_size=4,
-    learning_rate=1e-2,
-    weight_decay=1e-2,
-    betas=(0.9, 0.99),
-    warmup=0.1,
-    gradient_clip=1.0,
-    validations=2,
-)
+SCHEDULE = StageConfig(learning_rate=1e-2, weight_decay=1e-2, warmup=0.1, validations=2)
 
 
-class Toy(Objective):
+class Toy(Objective[Tensor]):
     """A small VQ-VAE on noise, with dropout so that randomness must be resumed too."""
 
     name = "toy"
@@ -38,31 +37,33 @@ class Toy(Objective):
         settings = {"embedding_dim": 4, "width": 8, "blocks": 1}
         encoder = nn.Sequential(Encoder(**settings), nn.Dropout(0.1))
         quantizer = VectorQuantizer(num_embeddings=8, embedding_dim=4, revival_threshold=0.5)
-        self.module = VQVAE(encoder=encoder, quantizer=quantizer, decoder=Decoder(**settings))
+        self.result = VQVAE(encoder=encoder, quantizer=quantizer, decoder=Decoder(**settings))
+        self.player = Player.with_adamw(self.result, SCHEDULE)
+        self.players = {"toy": self.player}
         self.images = torch.rand(rows, 1, 16, 16, generator=torch.Generator().manual_seed(2))
         self.rows = rows
         self.stop_at = stop_at
         self.spoil_at = spoil_at
         self.taken = 0
 
-    def load(self, rows: Tensor, *, step: int) -> tuple[Tensor | None, ...]:
-        return (self.images[rows],)
+    def load(self, rows: Tensor, *, step: int) -> Tensor:
+        return self.images[rows]
 
-    def step(self, module: nn.Module, batch: tuple[Tensor | None, ...], *, progress: float) -> Step:
+    def update(self, fabric: Fabric, batch: Tensor, *, progress: float) -> Step:
         self.taken += 1
         if self.taken == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        (x,) = batch
-        assert x is not None
-        outputs = module(x)
-        loss = (outputs.x_hat - x).abs().mean()
+        outputs = self.player.on_devices(batch)
+        loss = (outputs.x_hat - batch).abs().mean()
         if self.taken == self.spoil_at:
             loss = loss * float("nan")
-        return Step(losses={"l1": loss, **outputs.losses}, measure=lambda: {"codes": 1.0})
+        losses = {"l1": loss, **outputs.losses}
+        self.player.descend(fabric, losses.values())
+        return Step(losses=losses, measure=lambda: {"codes": 1.0})
 
     @torch.no_grad()
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        return {"l1": float((module(self.images).x_hat - self.images).abs().mean())}
+    def validate(self, *, progress: float) -> dict[str, float]:
+        return {"l1": float((self.player.on_devices(self.images).x_hat - self.images).abs().mean())}
 
 
 class Judged(Toy):
@@ -75,29 +76,86 @@ class Judged(Toy):
         self.figures = figures
         self.seen: list[dict[str, Tensor]] = []
 
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        self.seen.append({name: tensor.clone() for name, tensor in self.module.state_dict().items()})
+    def validate(self, *, progress: float) -> dict[str, float]:
+        self.seen.append({name: tensor.clone() for name, tensor in self.result.state_dict().items()})
         return {"l1": self.figures.pop(0)}
 
 
-def train(objective: Toy, folder: Path, *, steps: int, resume: bool = False) -> Fitted:
+class Duel(Objective[Tensor]):
+    """A generator of numbers against a critic that tells them from real ones: two modules, two optimizers."""
+
+    name = "duel"
+
+    def __init__(self, *, stop_at: int | None = None) -> None:
+        torch.manual_seed(1)
+        generator = nn.Sequential(nn.Linear(2, 16), nn.SiLU(), nn.Linear(16, 1))
+        critic = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 1))
+        self.generator = Player(generator, torch.optim.Adam(generator.parameters(), lr=0.02), gradient_clip=1.0)
+        self.critic = Player(critic, torch.optim.SGD(critic.parameters(), lr=0.1, momentum=0.5), gradient_clip=1.0)
+        self.players = {"generator": self.generator, "critic": self.critic}
+        self.result = generator
+        self.real = 3 + 0.1 * torch.randn(64, 1, generator=torch.Generator().manual_seed(2))
+        self.rows = len(self.real)
+        self.stop_at = stop_at
+        self.taken = 0
+
+    def load(self, rows: Tensor, *, step: int) -> Tensor:
+        return self.real[rows]
+
+    def update(self, fabric: Fabric, batch: Tensor, *, progress: float) -> Step:
+        self.taken += 1
+        if self.taken == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        made = self.generator.on_devices(torch.randn(len(batch), 2))
+        told = self.critic.on_devices(torch.cat([batch, made.detach()]))
+        truth = torch.cat([torch.ones_like(batch), torch.zeros_like(made)])
+        telling = binary_cross_entropy_with_logits(told, truth)
+        self.critic.descend(fabric, [telling])
+        fooling = binary_cross_entropy_with_logits(self.critic.on_devices(made), torch.ones_like(made))
+        self.generator.descend(fabric, [fooling])
+        return Step(losses={"telling": telling, "fooling": fooling}, measure=dict)
+
+    @torch.no_grad()
+    def validate(self, *, progress: float) -> dict[str, float]:
+        noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(3))
+        return {"distance": float((self.generator.on_devices(noise).mean() - 3).abs())}
+
+
+def train(
+    objective: Objective[Tensor],
+    folder: Path,
+    *,
+    steps: int,
+    resume: bool = False,
+    begun: Fitted | None = None,
+    display: Display = SILENCE,
+) -> Fitted:
     torch.manual_seed(3)
-    fabric = Fabric(accelerator="cpu", devices=1)
     return fit(
-        objective, fabric=fabric, budget=Budget(steps=steps), schedule=SCHEDULE, seed=0, folder=folder, resume=resume
+        objective,
+        team=Team(Fabric(accelerator="cpu", devices=1)),
+        budget=Budget(steps=steps),
+        schedule=SCHEDULE,
+        seed=0,
+        files=RunFolder(folder),
+        resume=resume,
+        begun=begun,
+        display=display,
     )
 
 
-def weights(objective: Toy) -> Mapping[str, Tensor]:
-    return objective.module.state_dict()
+def weights(objective: Objective[Tensor]) -> Mapping[str, Tensor]:
+    return objective.result.state_dict()
 
 
 def test_it_learns_and_notes_what_it_did(tmp_path: Path) -> None:
     toy = Toy()
-    before = toy.validate(toy.module.eval())["l1"]
+    toy.result.eval()
+    before = toy.validate(progress=0)["l1"]
     fitted = train(toy, tmp_path, steps=60)
     assert fitted.step == 60
-    assert toy.validate(toy.module.eval())["l1"] < before
+    toy.result.eval()
+    assert toy.validate(progress=1)["l1"] < before
     journal = read_journal(tmp_path / "metrics.csv")
     assert [int(row["step"]) for row in journal if row["name"] == "validation/l1"] == [30, 60]
     assert {"train/loss", "train/l1", "train/commitment"} <= {row["name"] for row in journal}
@@ -114,6 +172,45 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path: Path) -
     assert resumed.taken == 13
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_two_players_learn_against_each_other(tmp_path: Path) -> None:
+    duel = Duel()
+    before = duel.validate(progress=0)["distance"]
+    train(duel, tmp_path, steps=300)
+    assert duel.validate(progress=1)["distance"] < before / 4
+    journal = read_journal(tmp_path / "metrics.csv")
+    assert {"train/telling", "train/fooling", "validation/distance"} <= {row["name"] for row in journal}
+
+
+def test_two_players_resume_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
+    whole = Duel()
+    train(whole, tmp_path / "whole", steps=24)
+    with pytest.raises(Interrupted):
+        train(Duel(stop_at=11), tmp_path / "parts", steps=24)
+    resumed = Duel()
+    train(resumed, tmp_path / "parts", steps=24, resume=True)
+    assert resumed.taken == 13
+    for name, player in whole.players.items():
+        for key, value in player.module.state_dict().items():
+            assert torch.equal(value, resumed.players[name].module.state_dict()[key]), key
+
+
+def test_the_state_of_other_players_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train(Duel(stop_at=2), tmp_path, steps=24)
+    toy = Toy()
+    toy.name = "duel"
+    with pytest.raises(RunError, match=r"duel\.state\.pt: expected the state of toy, got that of generator, critic"):
+        train(toy, tmp_path, steps=24, resume=True)
+
+
+def test_every_learning_rate_follows_the_schedule_from_its_own_peak(tmp_path: Path) -> None:
+    duel = Duel()
+    train(duel, tmp_path, steps=10)  # 90 % of the budget are spent when the last step begins: a tenth of the way down
+    rates = [player.optimizer.param_groups[0]["lr"] for player in duel.players.values()]
+    assert rates[0] / rates[1] == pytest.approx(0.02 / 0.1)
+    assert rates[0] < 0.02 / 10
 
 
 def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
@@ -148,12 +245,26 @@ def test_signals_act_as_usual_afterwards(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is usual
 
 
+class Listener(Silence):
+    """Remembers which weights were kept."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def stage(self, name: str) -> AbstractContextManager["Listener"]:
+        return nullcontext(self)
+
+    def kept(self, step: int) -> None:
+        self.heard.append(step)
+
+
 def test_the_best_weights_on_held_out_rows_are_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    judged = Judged([1.0, 2.0])
-    fitted = train(judged, tmp_path, steps=20)
+    judged, listener = Judged([1.0, 2.0]), Listener()
+    fitted = train(judged, tmp_path, steps=20, display=listener)
     assert (fitted.step, fitted.kept_step) == (20, 10)
     assert all(torch.equal(tensor, judged.seen[0][name]) for name, tensor in weights(judged).items())
-    assert "kept the weights of step 10" in capfd.readouterr().err
+    assert listener.heard == [10]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_last_weights_are_kept_if_none_were_better(tmp_path: Path) -> None:
@@ -168,3 +279,23 @@ def test_a_resumed_run_still_knows_the_best_weights(tmp_path: Path) -> None:
     resumed = Judged([3.0, 4.0])
     assert train(resumed, tmp_path, steps=40, resume=True).kept_step == 10
     assert all(torch.equal(tensor, before.seen[0][name]) for name, tensor in weights(resumed).items())
+
+
+def test_finished_weights_are_trained_further_without_a_state(tmp_path: Path) -> None:
+    first = Toy()
+    begun = train(first, tmp_path, steps=20)
+    (tmp_path / "toy.state.pt").unlink()
+    second = Toy()
+    second.result.load_state_dict(first.result.state_dict())
+    fitted = train(second, tmp_path, steps=30, resume=True, begun=begun)
+    assert (fitted.step, second.taken) == (30, 10)
+    steps = [int(row["step"]) for row in read_journal(tmp_path / "metrics.csv") if row["name"] == "validation/l1"]
+    assert steps == [10, 20, 30]
+
+
+def test_finished_weights_stay_if_further_training_makes_them_worse(tmp_path: Path) -> None:
+    judged = Judged([1.0, 2.0, 3.0])
+    begun = Fitted(step=20, elapsed_s=0.0, kept_step=20)
+    fitted = train(judged, tmp_path, steps=40, begun=begun)
+    assert (fitted.step, fitted.kept_step) == (40, 20)
+    assert all(torch.equal(tensor, judged.seen[0][name]) for name, tensor in weights(judged).items())

@@ -8,12 +8,12 @@ from voxlex.config import load_recipe, with_budget
 
 @dataclass(kw_only=True)
 class Demo:
-    """Do the main job once, on the embedded phantom: train, reconstruct, sample, report.
+    """Do the main job once, on the embedded phantom: train, reconstruct, sample, and write a report.
 
     Attributes:
         out: Run folder to make.
         minutes: Time to train.
-        overwrite: Replace a run that is there.
+        overwrite: Replace the run that is there.
     """
 
     out: Path = Path("runs/demo")
@@ -22,8 +22,9 @@ class Demo:
 
     def run(self) -> None:
         """Train on the phantom."""
+        from voxlex.commands.training_display import TerminalDisplay
         from voxlex.workflows.train import train
 
         config = with_budget(load_recipe("demo"), minutes=self.minutes, steps=None)
-        folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite)
+        folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite, display=TerminalDisplay())
         print(f"Now open {folder.report_file.resolve()}")

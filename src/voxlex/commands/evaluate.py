@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Literal
 
 from voxlex.commands.common import Run, Source
-from voxlex.commands.skipped import show_skipped
 
 
 @dataclass(kw_only=True)
 class Evaluate:
-    """Measure reconstructions, codebook, code rate and prior on images, and judge new images beside real ones.
+    """Measure reconstructions, codebook, rate and prior on images, and compare new images with real ones.
 
     Attributes:
         run_folder: Run folder.
-        source: What it was trained on, or, with --split all, any folder or table of scans or prepared data set.
-        split: The images that training never saw, or all; new images are judged beside the former only.
-        samples: New images to draw and judge, if there are enough held-out ones; 0 for none.
-        features: What they are compared by: "default", which needs no weights, "inception", or a TorchScript file.
-        json: File for the figures.
+        source: What the run was trained on; with --split all, any folder or table of scans or prepared data set.
+        split: Measure on the images that training never saw, or on all. New images are compared only with the former.
+        samples: How many new images to draw and compare, if enough images were held out; 0 for none.
+        features: What new images are compared by: "default", which needs no weights, "inception", or a TorchScript
+            file.
+        json: File to write the figures to.
     """
 
     run_folder: Run
@@ -31,9 +31,9 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate."""
+        from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
         from voxlex.workflows.evaluate import evaluate, write_json
-        from voxlex.workflows.progress import progress_bar
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)

@@ -1,4 +1,4 @@
-"""`voxlex info`: say what a run folder holds."""
+"""`voxlex info`: show what a run folder holds."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Info:
-    """Say what a run folder holds.
+    """Show what a run folder holds: its data, stages, versions, files and settings.
 
     Attributes:
         run_folder: Run folder.

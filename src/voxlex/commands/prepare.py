@@ -7,23 +7,22 @@ from typing import Annotated
 import tyro
 
 from voxlex.commands.common import Source
-from voxlex.commands.skipped import show_skipped
 from voxlex.config.options import PhantomOptions, SliceOptions
 
 
 @dataclass(kw_only=True)
 class Prepare:
-    """Make a data set ready to train on: decoded, resized, divided into splits, memory-mapped.
+    """Make a data set ready to train on: decode and resize its images, and divide them into splits.
 
     Attributes:
-        source: Folder or table of scans, or "phantom".
-        out: Folder to make; use it as SOURCE from then on.
+        source: A folder or table of scans, or "phantom".
+        out: Folder to make. Use it as SOURCE from then on.
         size: Side of the square canvas in pixels, or of the cube in voxels.
-        seed: The same seed gives the same division into splits, and the same phantom.
-        spacing_mm: Make a cube of each volume, with so many mm between its voxels, and not slices.
+        seed: Decides which subjects go into which split.
+        spacing_mm: Make a cube of each volume instead of slices, with voxels of so many mm.
         slices: Which slices of volumes to take.
-        allow_leak: Take a table's split as it is, even if subjects or near-duplicates cross it.
-        phantom: What the phantom should be like; only for the source "phantom".
+        allow_leak: Use the splits of a table even if subjects or near-duplicates lie in two of them.
+        phantom: What the phantom looks like; only for the source "phantom".
     """
 
     source: Source
@@ -37,10 +36,10 @@ class Prepare:
 
     def run(self) -> None:
         """Prepare."""
+        from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.data.sources import SourceOptions
         from voxlex.images.frame import Frame
         from voxlex.workflows.prepare import prepare
-        from voxlex.workflows.progress import progress_bar
 
         dataset = prepare(
             self.source,

@@ -126,6 +126,10 @@ class TrainingConfig(Settings):
         accelerator: Kind of device: auto, cpu, gpu or mps.
         devices: Number of devices.
         precision: Precision of the arithmetic. "auto" takes bfloat16 where the hardware supports it well.
+        threads: Number of torch's threads on a CPU. "auto" keeps to OMP_NUM_THREADS if it is set. Otherwise, if the
+            budget is in minutes, it times steps and takes the number that is fastest beside the machine's other work.
+        keep_state: Keep the state of training in a finished run. Without it the run can still be trained further, but
+            the optimizer starts with new running averages.
         autoencoder: Training of the autoencoder.
         prior: Training of the prior.
     """
@@ -137,5 +141,7 @@ class TrainingConfig(Settings):
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
+    threads: Literal["auto"] | Count = "auto"
+    keep_state: bool = False
     autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
     prior: PriorStageConfig = field(default_factory=PriorStageConfig)

@@ -1,4 +1,4 @@
-"""Random variations of training images by torchio; nothing but training sees them."""
+"""Random variations of training images, made by torchio and seen by training alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ class Augmentation:
         scale: Largest change of size, as a share.
         gamma: Largest logarithm of the exponent that grey values are raised to.
         bias: Largest coefficient of the polynomial that shades an image.
-        seed: It, the step and the row decide how an image is varied.
+        seed: Together with the step and the row, it decides how an image is varied.
 
     Raises:
         ValueError: If everything is 0.

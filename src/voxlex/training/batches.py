@@ -1,4 +1,4 @@
-"""Which rows make which batch: a function of seed and step alone, so that training resumes where it stopped."""
+"""The rows of each batch follow from the seed and the step alone, so that training resumes where it stopped."""
 
 import functools
 

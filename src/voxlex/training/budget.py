@@ -1,4 +1,4 @@
-"""How long to train, and the learning rate that follows from how much of that has gone."""
+"""How long to train, and the learning rate that follows from the share of that which is spent."""
 
 import math
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The state that training resumes from, written whole or not at all."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,6 @@ import torch
 
 from voxlex.errors import RunError
 from voxlex.files import atomic_file
-
-
-def state_file(folder: Path, stage: str) -> Path:
-    """Return the file in a run folder that a stage resumes from."""
-    return folder / f"{stage}.state.pt"
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -34,6 +29,20 @@ def load_state(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as cause:  # torch raises errors of many kinds for a damaged file
         raise RunError(f"{path}: cannot resume from it: {str(cause).splitlines()[0]}") from cause
+
+
+def players_of(state: Mapping[str, Any], names: Collection[str], *, where: Path) -> dict[str, Any]:
+    """Return the state of each player; version 0.1.0 saved only one, without its name.
+
+    Raises:
+        RunError: If the state is of other players.
+    """
+    if "players" not in state and len(names) == 1:
+        return {name: {part: state[part] for part in ("module", "optimizer")} for name in names}
+    players = state.get("players", {})
+    if players.keys() != set(names):
+        raise RunError(f"{where}: expected the state of {', '.join(names)}, got that of {', '.join(players) or 'one'}")
+    return players
 
 
 def random_state() -> dict[str, Any]:

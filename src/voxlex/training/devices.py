@@ -1,4 +1,4 @@
-"""Where training runs, and in which precision; the automatic choices go by what the hardware is fast at."""
+"""The devices that training runs on and its precision; the automatic choice is what the hardware is fast at."""
 
 import ctypes
 import sys
@@ -6,17 +6,20 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
 from voxlex.errors import ConfigError
+from voxlex.training.processes import start_others
+from voxlex.training.team import Team
 
 Precision = Literal["32-true", "bf16-mixed"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 
 
-def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Precision = "32-true") -> Fabric:
-    """Return a started Fabric.
+def choose_devices(*, accelerator: str = "auto", devices: int = 1, precision: Precision = "32-true") -> Fabric:
+    """Return a Fabric that has not started yet.
 
     Args:
         accelerator: "auto", "cpu", "gpu", "mps" and whatever else Fabric knows.
@@ -26,15 +29,23 @@ def launch(*, accelerator: str = "auto", devices: int | str = 1, precision: Prec
     Raises:
         ConfigError: If there are no such devices here, or fewer of them.
     """
-    keep_freed_memory()
     # Before latents are quantized, the quantizer's parameters take no part in a step.
     strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
     try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+        return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
     except Exception as cause:  # Fabric has an error of its own for each kind of device
         raise ConfigError(f"training.accelerator {accelerator!r}, training.devices {devices}: {cause}") from cause
+
+
+def launch(fabric: Fabric) -> Team:
+    """Start Fabric and, where there are several devices, a process for each; return what holds them together."""
+    keep_freed_memory()
+    watch = None
+    if isinstance(fabric.strategy, DDPStrategy) and fabric.strategy.num_processes > 1:
+        assert fabric.strategy.cluster_environment is not None
+        watch = start_others(fabric.strategy.num_processes, fabric.strategy.cluster_environment)
     fabric.launch()
-    return fabric
+    return Team(fabric, watch)
 
 
 def automatic_precision(accelerator: str = "auto") -> Literal["32-true", "bf16-mixed"]:

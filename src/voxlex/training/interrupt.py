@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a flag that the loop looks at between two steps."""
+"""Ctrl-C and SIGTERM set a flag, which the training loop looks at between two steps."""
 
 import signal
 import threading
@@ -8,10 +8,10 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether somebody has asked training to stop."""
+    """Whether somebody has asked training to stop: the number of the signal, 0 as long as there was none."""
 
     def __init__(self) -> None:
-        self.received: str | None = None
+        self.received = 0
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def stop_requests() -> Iterator[StopRequest]:
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def remember(number: int, frame: FrameType | None) -> None:
-        request.received = signal.Signals(number).name
+        request.received = number
         signal.signal(number, usual[signal.Signals(number)])
 
     for number in usual:

@@ -1,52 +1,37 @@
 """The training loop, the same for every stage."""
 
 import math
+import signal
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
-import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
+from voxlex.config import StageConfig
 from voxlex.errors import Interrupted, TrainingError
 from voxlex.training.batches import Batches
 from voxlex.training.budget import Budget, learning_rate_factor
-from voxlex.training.checkpoint import load_state, random_state, save_state, set_random_state, state_file
-from voxlex.training.devices import lay_out_channels_last
-from voxlex.training.display import Display
-from voxlex.training.interrupt import stop_requests
-from voxlex.training.journal import Journal
+from voxlex.training.checkpoint import load_state, players_of, random_state, save_state, set_random_state
+from voxlex.training.display import SILENCE, Display, StageDisplay
+from voxlex.training.interrupt import StopRequest, stop_requests
+from voxlex.training.journal import Journal, JournalFiles
 from voxlex.training.objectives import Objective, Step
-from voxlex.training.optimizer import adamw
+from voxlex.training.team import Team
+from voxlex.training.threads import ThreadChooser
 
 _SHOW_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """How to optimise, and how often to look.
+@runtime_checkable
+class Files(JournalFiles, Protocol):
+    """Where a stage leaves what it writes while it trains."""
 
-    Attributes:
-        batch_size: Rows a step, on each process.
-        learning_rate: Its peak, in AdamW (Loshchilov and Hutter, 1711.05101).
-        weight_decay: On weight matrices and kernels; not on biases, scales, embeddings or codebooks.
-        betas: Decay of the running averages of gradient and squared gradient.
-        warmup: Share of the budget in which the learning rate rises.
-        gradient_clip: Largest norm of the gradient.
-        validations: How often to validate over the budget.
-        save_every_s: Seconds of training between two saved states.
-    """
-
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    betas: tuple[float, float]
-    warmup: float
-    gradient_clip: float
-    validations: int
-    save_every_s: float = 60.0
+    def state_file(self, stage: str) -> Path:
+        """What a stage resumes from."""
 
 
 @dataclass(frozen=True)
@@ -68,187 +53,214 @@ class _Best:
 
 
 def fit(
-    objective: Objective,
+    objective: Objective[Any],
     *,
-    fabric: Fabric,
+    team: Team,
     budget: Budget,
-    schedule: Schedule,
+    schedule: StageConfig,
     seed: int,
-    folder: Path,
+    files: Files,
     resume: bool = False,
+    begun: Fitted | None = None,
+    display: Display = SILENCE,
+    threads: ThreadChooser | None = None,
+    save_every_s: float = 60.0,
 ) -> Fitted:
-    """Train an objective's module in place until its budget is spent.
+    """Train an objective's players in place until its budget is spent.
 
-    With a yardstick, the module ends with the weights that did best on held-out rows, else with the last ones.
+    With several processes the first one's clock counts, and all of them take the same steps, save, validate and stop
+    together. With a yardstick, the result ends with the weights that did best on held-out rows, else with the last.
 
     Args:
         objective: What to train, on what.
-        fabric: Devices and precision.
+        team: The devices, and the processes that train on them.
         budget: How long.
-        schedule: How.
+        schedule: Rows a step, the course of the learning rate, how often to validate.
         seed: Of the order of the rows.
-        folder: Run folder; figures, curves and the state to resume from go there.
+        files: Where figures, curves and the state to resume from go.
         resume: Go on from the saved state, if there is one.
+        begun: What the result's weights have been through already; training goes on from there if no state is saved.
+        display: Who wants to see how it goes.
+        threads: Chooses the number of threads on the way; without it, that number stays as it is.
+        save_every_s: Seconds of training between two saved states.
 
     Raises:
-        Interrupted: On SIGINT or SIGTERM, after the state is saved.
+        Interrupted: On SIGINT or SIGTERM to any of the processes, after the state is saved.
+        TrainingError: If the loss is no longer a number, or a process is lost.
+        ToldElsewhere: Instead of the two above, in all processes but one.
         DataError: If there are fewer rows than a batch.
     """
-    trainer = _Trainer(objective, fabric=fabric, budget=budget, schedule=schedule, seed=seed, folder=folder)
-    if resume:
-        trainer.restore()
+    trainer = _Trainer(objective, team=team, budget=budget, schedule=schedule, seed=seed)
+    trainer.state_file, trainer.save_every_s = files.state_file(objective.name), save_every_s
+    if not (resume and trainer.restore()) and begun is not None:
+        trainer.go_on_from(begun)
+    shown = display if team.first else SILENCE
     with (
-        Journal(folder, stage=objective.name, resumed_step=trainer.step, active=fabric.is_global_zero) as journal,
-        Display(objective.name, active=fabric.is_global_zero) as display,
+        Journal(files, stage=objective.name, resumed_step=trainer.step, active=team.first) as journal,
+        shown.stage(objective.name) as stage_display,
+        threads or nullcontext(),
+        team.naming_the_lost(objective.name),
     ):
-        trainer.run(journal, display)
+        trainer.run(journal, stage_display, threads)
         kept_step = trainer.keep_best()
         if kept_step != trainer.step:
-            display.kept(kept_step)
+            stage_display.kept(kept_step)
     return Fitted(step=trainer.step, elapsed_s=trainer.elapsed_s, kept_step=kept_step)
 
 
 class _Trainer:
+    state_file: Path
+    save_every_s: float
+
     def __init__(
-        self,
-        objective: Objective,
-        *,
-        fabric: Fabric,
-        budget: Budget,
-        schedule: Schedule,
-        seed: int,
-        folder: Path,
+        self, objective: Objective[Any], *, team: Team, budget: Budget, schedule: StageConfig, seed: int
     ) -> None:
         self.objective = objective
-        self.fabric = fabric
+        self.team = team
+        self.fabric = team.fabric
         self.budget = budget
         self.schedule = schedule
-        self.state_path = state_file(folder, objective.name)
         self.batches = Batches(
             rows=objective.rows,
             batch_size=schedule.batch_size,
             seed=seed,
-            rank=fabric.global_rank,
-            processes=fabric.world_size,
+            rank=self.fabric.global_rank,
+            processes=self.fabric.world_size,
         )
-        lay_out_channels_last(objective.module)
-        optimizer = adamw(
-            objective.module,
-            learning_rate=schedule.learning_rate,
-            weight_decay=schedule.weight_decay,
-            betas=schedule.betas,
-        )
-        self.module, self.optimizer = fabric.setup(objective.module, optimizer)
-        for method in objective.forward_methods:
-            self.module.mark_forward_method(method)
+        for player in objective.players.values():
+            player.set_up(self.fabric)
         self.step = 0
         self.elapsed_s = 0.0
         self.best: _Best | None = None
+        self.unknown_best = False
 
     @property
     def progress(self) -> float:
         return self.budget.progress(step=self.step, elapsed_s=self.elapsed_s)
 
-    def run(self, journal: Journal, display: Display) -> None:
+    def run(self, journal: Journal, display: StageDisplay, threads: ThreadChooser | None) -> None:
         """Take steps until the budget is spent; show, note, validate and save on the way."""
         started = time.perf_counter() - self.elapsed_s
         validations = math.floor(self.progress * self.schedule.validations)
         last_shown = last_saved = self.elapsed_s
-        self.module.train()
+        if self.unknown_best:
+            self._validate(journal, display, progress=self.progress)
+        self._train_mode(True)
         with stop_requests() as stop:
-            while self.progress < 1:
-                step = self._train_step()
-                self.elapsed_s = time.perf_counter() - started
+            while (before := self.progress) < 1:
+                step = self._take_step(threads)
+                signal_name = self._agree(started, stop)
                 if self.elapsed_s - last_shown >= _SHOW_EVERY_S or self.step == 1 or self.progress >= 1:
                     last_shown = self.elapsed_s
-                    figures = self._figures(step)
-                    journal.write(figures, step=self.step, elapsed_s=self.elapsed_s)
-                    display.show(figures, progress=self.progress, elapsed_s=self.elapsed_s)
+                    self._show(step, journal, display)
                 if self.progress * self.schedule.validations >= validations + 1:
                     validations += 1
-                    self._validate(journal, display)
-                    self.elapsed_s = time.perf_counter() - started
-                if stop.received:
-                    self.save()
-                    at = f"{self.objective.name}: stopped by {stop.received} at step {self.step}"
-                    raise Interrupted(f"{at}, saved; go on with --resume")
-                if self.elapsed_s - last_saved >= self.schedule.save_every_s:
+                    self._validate(journal, display, progress=before)
+                    signal_name = self._agree(started, stop)
+                if signal_name:
+                    self._stop(signal_name)
+                if self.elapsed_s - last_saved >= self.save_every_s:
                     last_saved = self.elapsed_s
                     self.save()
         self.save()
 
-    def _train_step(self) -> Step:
-        rate = self.schedule.learning_rate * learning_rate_factor(self.progress, warmup=self.schedule.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def _take_step(self, threads: ThreadChooser | None) -> Step:
+        began = time.perf_counter()
+        factor = learning_rate_factor(self.progress, warmup=self.schedule.warmup)
+        for player in self.objective.players.values():
+            player.set_rate(factor)
         batch = self.fabric.to_device(self.objective.load(self.batches[self.step], step=self.step))
-        step = self.objective.step(self.module, batch, progress=self.progress)
-        self.optimizer.zero_grad()
-        self.fabric.backward(torch.stack(list(step.losses.values())).sum())
-        self.fabric.clip_gradients(
-            self.module, self.optimizer, max_norm=self.schedule.gradient_clip, error_if_nonfinite=False
-        )
-        self.optimizer.step()
+        step = self.objective.update(self.fabric, batch, progress=self.progress)
         self.step += 1
+        if threads is not None:
+            threads.took(time.perf_counter() - began)
         return step
 
-    def _figures(self, step: Step) -> dict[str, float]:
+    def _agree(self, started: float, stop: StopRequest) -> str | None:
+        """Set the clock by that of the first process; return the name of the signal that any of them has received."""
+        elapsed_s = time.perf_counter() - started
+        self.elapsed_s, received = self.team.most(elapsed_s if self.team.first else 0.0, stop.received)
+        return signal.Signals(int(received)).name if received else None
+
+    def _stop(self, signal_name: str) -> None:
+        self.save()
+        at = f"{self.objective.name}: stopped by {signal_name} at step {self.step}"
+        raise self.team.ending(Interrupted(f"{at}, saved; go on with --resume"))
+
+    def _show(self, step: Step, journal: Journal, display: StageDisplay) -> None:
         losses = {name: float(value.detach()) for name, value in step.losses.items()}
         total = sum(losses.values())
-        if not math.isfinite(total):
-            raise TrainingError(
-                f"{self.objective.name}: the loss is {total} at step {self.step}; try a lower learning rate"
-            )
-        return {f"train/{name}": value for name, value in ({"loss": total} | losses | step.measure()).items()}
+        (spoilt,) = self.team.most(0.0 if math.isfinite(total) else 1.0)
+        if spoilt:
+            what = f"{self.objective.name}: the loss is {total} at step {self.step}; try a lower learning rate"
+            raise self.team.ending(TrainingError(what))
+        if self.team.first:
+            found = {"loss": total} | losses | step.measure()
+            figures = {f"train/{name}": value for name, value in found.items()}
+            journal.write(figures, step=self.step, elapsed_s=self.elapsed_s)
+            display.show(figures, progress=self.progress, elapsed_s=self.elapsed_s)
 
-    def _validate(self, journal: Journal, display: Display) -> None:
-        self.module.eval()
-        figures = self.objective.validate(self.module)
-        self.module.train()
+    def _validate(self, journal: Journal, display: StageDisplay, *, progress: float) -> None:
+        self._train_mode(False)
+        figures = self.objective.validate(progress=progress)
+        self._train_mode(True)
         self._compare(figures)
         journal.write(
             {f"validation/{name}": value for name, value in figures.items()}, step=self.step, elapsed_s=self.elapsed_s
         )
         display.validated(figures, step=self.step, alarm=self.objective.alarm(progress=self.progress))
 
+    def _train_mode(self, mode: bool) -> None:
+        for player in self.objective.players.values():
+            player.on_devices.train(mode)
+
     def _compare(self, figures: Mapping[str, float]) -> None:
         """Remember the weights if they are the best yet."""
         if self.objective.yardstick is None:
             return
-        value = figures[self.objective.yardstick]
+        value = self.team.of_first(figures[self.objective.yardstick])
         if self.best is None or value < self.best.value:
-            weights = {name: tensor.detach().clone() for name, tensor in self.objective.module.state_dict().items()}
+            weights = {name: tensor.detach().clone() for name, tensor in self.objective.result.state_dict().items()}
             self.best = _Best(value, self.step, weights)
 
     def keep_best(self) -> int:
-        """Give the module its best weights; return their step, the last one if none were better."""
+        """Give the result its best weights; return their step, the last one if none were better."""
         if self.best is None or self.best.step == self.step:
             return self.step
-        self.objective.module.load_state_dict(self.best.weights)
+        self.objective.result.load_state_dict(self.best.weights)
         return self.best.step
 
     def save(self) -> None:
         """Write the state to resume from."""
-        if not self.fabric.is_global_zero:
+        random = self.team.gathered(random_state())
+        if not self.team.first:
             return
         state = {
-            "module": self.objective.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": random_state(),
+            "players": {name: player.state() for name, player in self.objective.players.items()},
+            "random": random[0],
+            "random_of_others": random[1:],
             "step": self.step,
             "elapsed_s": self.elapsed_s,
             "best": None if self.best is None else vars(self.best),
         }
-        save_state(self.state_path, state)
+        save_state(self.state_file, state)
 
-    def restore(self) -> None:
-        """Go back to the saved state; without one, start at the beginning."""
-        if not self.state_path.exists():
-            return
-        state = load_state(self.state_path)
-        self.objective.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        set_random_state(state["random"])
+    def restore(self) -> bool:
+        """Go back to the saved state; return whether there was one."""
+        if not self.state_file.exists():
+            return False
+        state = load_state(self.state_file)
+        for name, saved in players_of(state, self.objective.players, where=self.state_file).items():
+            self.objective.players[name].load_state(saved)
+        rank = self.fabric.global_rank
+        others = state.get("random_of_others", [])
+        set_random_state(others[rank - 1] if 0 < rank <= len(others) else state["random"])
         self.step = state["step"]
         self.elapsed_s = state["elapsed_s"]
         self.best = _Best(**state["best"]) if state.get("best") else None
+        return True
+
+    def go_on_from(self, begun: Fitted) -> None:
+        """Count from there; how good the weights are has to be found out if the best are kept."""
+        self.step, self.elapsed_s = begun.step, begun.elapsed_s
+        self.unknown_best = self.objective.yardstick is not None and self.progress < 1

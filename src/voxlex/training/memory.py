@@ -1,4 +1,4 @@
-"""How much memory a training step of the autoencoder will take, told from one of a small image."""
+"""An estimate of the memory that a training step of the autoencoder needs, made with one small image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class StepMemory:
     """Estimated peak of one training step, in bytes.
 
     Attributes:
-        weights: Weights, gradients and the optimiser's averages.
-        activations: What the backward pass needs of the forward pass, and the largest gradient on its way.
+        weights: Weights, gradients and the averages of the optimizer.
+        activations: What the forward pass keeps for the backward pass, and the largest gradients of the latter.
     """
 
     weights: int
@@ -27,7 +27,7 @@ class StepMemory:
 
     @property
     def total(self) -> int:
-        """Bytes in all; what PyTorch itself needs is not counted."""
+        """Bytes in all. What PyTorch itself needs is not counted."""
         return self.weights + self.activations
 
 
@@ -36,14 +36,14 @@ def estimate_step_memory(
 ) -> StepMemory:
     """Estimate the memory of a training step.
 
-    One small image goes through encoder and decoder, and what they keep for the backward pass is counted; for
-    convolutions that grows in proportion to the image.
+    One small image is encoded and decoded, and the bytes that the networks keep for the backward pass are counted. For
+    convolutions, they grow in proportion to the image.
 
     Args:
         autoencoder: The model, on the CPU; it is not changed.
-        space: Sides of the images or patches.
-        batch_size: How many of them in a step.
-        autocast: Type of reduced-precision arithmetic, if any.
+        space: Size of the images or patches along each axis.
+        batch_size: Number of images or patches in a step.
+        autocast: Type of the reduced-precision arithmetic; None for float32.
     """
     dims = autoencoder.spatial_dims
     side = _CELLS * autoencoder.downsampling

@@ -1,15 +1,18 @@
-"""What each stage of training optimises, and how it is validated."""
+"""What each stage of training optimizes, and how it is validated."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int64
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from voxlex import metrics
 from voxlex.codes import concatenate, for_each_level, levels_of, take
+from voxlex.config import StageConfig
 from voxlex.data.dataset import PreparedDataset
 from voxlex.health import health_of
 from voxlex.losses import reconstruction_losses
@@ -19,38 +22,35 @@ from voxlex.priors.conditions import Condition
 from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.patches import Patches
-from voxlex.types import Codes, Levels
+from voxlex.training.player import Player
+from voxlex.types import Codes, Image, Levels
 
-Examples = tuple[Tensor | tuple[Tensor, ...], Condition]
-"""Codes of images, and what is known of each image."""
-
-Batch = tuple[Tensor | Levels | None, ...]
-"""What a step takes; codes of several levels stand in it as one item."""
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training step: the loss terms to be summed, and figures that are only worked out when they are shown."""
+    """What one training step found: its loss terms, and figures that are only worked out when they are shown."""
 
     losses: Mapping[str, Float[Tensor, ""]]
     measure: Callable[[], dict[str, float]]
 
 
-class Objective(ABC):
-    """A module to train, the rows to train it on, and the loss that says how well it does.
+class Objective(ABC, Generic[Batch]):
+    """Modules that learn, the rows they learn from, and how one step is taken.
 
     Attributes:
         name: Of the stage, as the run folder's files are called.
-        module: What is trained.
+        players: Who learns, by name: one module and its optimizer, or several that play with or against each other.
+        result: The module that the stage is there for; its weights are what a run keeps.
         rows: Number of training rows.
-        forward_methods: Methods of the module, other than `forward`, that `step` calls.
         yardstick: The validation figure, smaller is better, by which the best weights are kept; None keeps the last.
     """
 
     name: str
-    module: nn.Module
+    players: Mapping[str, Player]
+    result: nn.Module
     rows: int
-    forward_methods: tuple[str, ...] = ()
     yardstick: str | None = None
 
     @abstractmethod
@@ -58,31 +58,36 @@ class Objective(ABC):
         """Return a batch on the CPU; whatever is random about it follows from the rows and the step."""
 
     @abstractmethod
-    def step(self, module: nn.Module, batch: Batch, *, progress: float) -> Step:
-        """Return the losses of a batch.
+    def update(self, fabric: Fabric, batch: Batch, *, progress: float) -> Step:
+        """Move the players by one step of each.
 
         Args:
-            module: The trained module as the devices hold it.
-            batch: What `load` returned.
-            progress: Share of the budget that is spent, from 0 to 1.
+            fabric: The devices.
+            batch: What `load` returned, on the device.
+            progress: Share of the budget that is spent, from 0 up to 1.
         """
 
     @abstractmethod
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        """Return the figures of held-out rows; `module` is in eval mode."""
+    def validate(self, *, progress: float) -> dict[str, float]:
+        """Return the figures of held-out rows; the players are in eval mode.
+
+        Args:
+            progress: Share of the budget that was spent when the last step began.
+        """
 
     def alarm(self, *, progress: float) -> str | None:
         """Return a warning, if the last validation calls for one."""
         return None
 
 
-class AutoencoderObjective(Objective):
+class AutoencoderObjective(Objective[Image]):
     """Stage one: reconstruct images through the codebook (1711.00937, equation 3).
 
     Args:
         autoencoder: The model to train.
         training: Its images.
         validation: Held-out images; at most `validation_images` of them are used.
+        schedule: How it is optimized.
         loss_weights: Weight of each reconstruction term, by its name in `losses.RECONSTRUCTION_LOSSES`.
         continuous_share: Share of the budget, at its start, in which latents are not quantized. The noise of a young
             codebook drowns the finer dimensions of the latents, and they do not come back; this lets them grow first.
@@ -99,43 +104,43 @@ class AutoencoderObjective(Objective):
         autoencoder: Autoencoder,
         training: PreparedDataset,
         validation: PreparedDataset,
+        schedule: StageConfig,
         loss_weights: Mapping[str, float],
         continuous_share: float = 0.0,
         patches: Patches | None = None,
         augmentation: Augmentation | None = None,
         validation_images: int = 64,
     ) -> None:
-        self.module = self.autoencoder = autoencoder
+        self.result = self.autoencoder = autoencoder
+        self.player = Player.with_adamw(autoencoder, schedule)
+        self.players = {"autoencoder": self.player}
         self.training = training
         self.patches = patches
         self.augmentation = augmentation
         self.rows = len(training)
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
-        self.quantizing = continuous_share == 0
         self.warning: str | None = None
         chosen = validation.tensor(evenly_spaced(len(validation), validation_images))
         rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
         self.validation_batches = [chosen[some] for some in rows]
 
-    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Return images or patches of them, varied if they are to be."""
         images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
-        return (images if self.augmentation is None else self.augmentation(images, rows, step=step),)
+        return images if self.augmentation is None else self.augmentation(images, rows, step=step)
 
-    def step(self, module: nn.Module, batch: Batch, *, progress: float) -> Step:
-        """Return the reconstruction and quantizer terms of a batch of images."""
-        (x,) = batch
-        assert isinstance(x, Tensor)
-        self.quantizing = progress >= self.continuous_share
+    def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
+        """Take a step towards better reconstructions and a better codebook."""
         for quantizer in self.autoencoder.quantizers:
             quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
-        outputs = module(x, quantize=self.quantizing)
-        losses = reconstruction_losses(outputs.x_hat, x, self.loss_weights) | dict(outputs.losses)
+        outputs = self.player.on_devices(batch, quantize=self._quantizes(progress))
+        losses = reconstruction_losses(outputs.x_hat, batch, self.loss_weights) | dict(outputs.losses)
+        self.player.descend(fabric, losses.values())
 
         def measure() -> dict[str, float]:
             x_hat = outputs.x_hat.detach().float().clamp(0, 1)
-            figures = {"psnr_db": float(metrics.psnr_db(x_hat, x).mean())}
+            figures = {"psnr_db": float(metrics.psnr_db(x_hat, batch).mean())}
             if outputs.codes is None:
                 return figures
             return figures | {"codes_in_use": sum(len(level.unique()) for level in levels_of(outputs.codes))}
@@ -143,7 +148,7 @@ class AutoencoderObjective(Objective):
         return Step(losses=losses, measure=measure)
 
     @torch.no_grad()
-    def validate(self, module: nn.Module) -> dict[str, float]:
+    def validate(self, *, progress: float) -> dict[str, float]:
         """Return L1, PSNR and SSIM of held-out images and, once there are codes, perplexity and usage of the codebooks.
 
         Of several levels the figures of a codebook are named as in `Health.figures`, such as `0.perplexity`.
@@ -152,7 +157,7 @@ class AutoencoderObjective(Objective):
         codes: list[Codes | Levels] = []
         for images in self.validation_batches:
             x = images.to(self.autoencoder.device)
-            outputs = module(x, quantize=self.quantizing)
+            outputs = self.player.on_devices(x, quantize=self._quantizes(progress))
             x_hat = outputs.x_hat.float().clamp(0, 1)
             measures = [metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)]
             per_image.append(torch.stack(measures, dim=1))
@@ -170,8 +175,22 @@ class AutoencoderObjective(Objective):
         """Warn of a collapsing codebook, once it has had time to learn."""
         return self.warning if progress >= self.continuous_share + 0.1 else None
 
+    def _quantizes(self, progress: float) -> bool:
+        return progress >= self.continuous_share
 
-class PriorObjective(Objective):
+
+class CodeBatch(NamedTuple):
+    """Codes of images, and what is known of each image."""
+
+    codes: Codes | Levels
+    condition: Condition
+
+    def rows(self, rows: Int64[Tensor, " b"]) -> "CodeBatch":
+        """Return some of them."""
+        return CodeBatch(take(self.codes, rows), self.condition[rows])
+
+
+class PriorObjective(Objective[CodeBatch]):
     """Stage two: model the code grids of the frozen autoencoder (1711.00937, section 3.3).
 
     On few images a prior begins to learn them by heart long before its budget is spent; the weights that predict
@@ -180,54 +199,48 @@ class PriorObjective(Objective):
     Args:
         prior: The model to train.
         training: Codes of the training images, and what is known of each.
-        validation: The same of held-out images.
+        validation: The same of held-out images; at most `validation_images` of them are used.
+        schedule: How it is optimized.
+        validation_images: Enough for a steady curve, few enough to cost little.
     """
 
     name = "prior"
-    forward_methods = ("loss",)
     yardstick = "bits_per_code"
 
     def __init__(
         self,
         *,
         prior: Prior,
-        training: Examples,
-        validation: Examples,
+        training: CodeBatch,
+        validation: CodeBatch,
+        schedule: StageConfig,
         validation_images: int = 128,
     ) -> None:
-        self.module = self.prior = prior
-        self.codes, self.condition = training
-        self.rows = len(self.condition)
-        chosen = torch.as_tensor(evenly_spaced(len(validation[1]), validation_images))
-        self.validation_batches = [_take(validation, rows) for rows in chosen.split(32)]
+        self.result = self.prior = prior
+        self.player = Player.with_adamw(prior, schedule, forward_methods=["loss"])
+        self.players = {"prior": self.player}
+        self.training = training
+        self.rows = len(training.condition)
+        chosen = torch.as_tensor(evenly_spaced(len(validation.condition), validation_images))
+        self.validation_batches = [validation.rows(rows) for rows in chosen.split(32)]
 
-    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> CodeBatch:
         """Return codes and conditions."""
-        return _take((self.codes, self.condition), rows)
+        return self.training.rows(rows)
 
-    def step(self, module: nn.Module, batch: Batch, *, progress: float) -> Step:
-        """Return the negative log-likelihood of a batch of code grids, in nats per code."""
-        nll = self._loss(module, *batch)
+    def update(self, fabric: Fabric, batch: CodeBatch, *, progress: float) -> Step:
+        """Take a step against the negative log-likelihood of a batch of code grids, in nats per code."""
+        nll = self.player.on_devices.loss(*batch)
+        self.player.descend(fabric, [nll])
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
 
     @torch.no_grad()
-    def validate(self, module: nn.Module) -> dict[str, float]:
+    def validate(self, *, progress: float) -> dict[str, float]:
         """Return the bits per code of the held-out codes."""
         device = self.prior.device
         nats, count = 0.0, 0
         for codes, condition in self.validation_batches:
             on_device = for_each_level(lambda level: level.to(device), codes)
-            nats += float(self._loss(module, on_device, condition.to(device))) * len(condition)
+            nats += float(self.player.on_devices.loss(on_device, condition.to(device))) * len(condition)
             count += len(condition)
         return {"bits_per_code": metrics.bits(nats / count)}
-
-    @staticmethod
-    def _loss(module: nn.Module, *batch: Tensor | Levels | None) -> Float[Tensor, ""]:
-        loss = module.loss
-        assert callable(loss)
-        return loss(*batch)
-
-
-def _take(examples: Examples, rows: Tensor) -> Examples:
-    codes, condition = examples
-    return take(codes, rows), condition[rows]

@@ -22,7 +22,7 @@ class Patches:
         size: Side of a patch.
         foreground_share: Probability that a patch is centred on a voxel brighter than the mean of its image, as far as
             the border lets it; otherwise it lies anywhere.
-        seed: It, the step and the row decide where a patch lies, on any number of devices.
+        seed: Together with the step and the row, it decides where a patch lies, on any number of devices.
 
     Raises:
         ValueError: If a patch is larger than an image.

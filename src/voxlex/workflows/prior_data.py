@@ -8,11 +8,10 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.models import Autoencoder
 from voxlex.models.batches import BATCH_SIZE, encode_dataset
 from voxlex.priors import Conditions
-from voxlex.priors.conditions import Condition
+from voxlex.progress import Phases, silent
 from voxlex.rows import batches
 from voxlex.training.augmentation import Augmentation
-from voxlex.types import Codes, Levels
-from voxlex.workflows.progress import progress_bar
+from voxlex.training.objectives import CodeBatch
 
 
 def prior_data(
@@ -22,21 +21,33 @@ def prior_data(
     *,
     augmentation: Augmentation | None = None,
     variations: int = 0,
-) -> tuple[Codes | Levels, Condition]:
+    phases: Phases = silent,
+) -> CodeBatch:
     """Encode images, on the CPU; with an augmentation, also some variations of each, known to be as their originals.
 
     A prior that sees each image in one version only begins to learn grids of codes by heart after a few passes; one
     that sees several goes on longer to learn what they have in common.
+
+    Args:
+        autoencoder: What encodes.
+        images: The images, and what is known of each.
+        conditions: What of that the prior can be asked for.
+        augmentation: How images are varied; None to leave variations out.
+        variations: How many of each image.
+        phases: Told how far the variations are.
+
+    Returns:
+        The images' codes first, in their order, then those of one variation of each, and so on.
     """
     codes, known = encode_dataset(autoencoder, images), conditions.look_up(images.manifest)
     if augmentation is None:
-        return codes, known
+        return CodeBatch(codes, known)
     parts = list(batches(len(images), pixels_per_image=images.images[0].size, at_most=BATCH_SIZE))
     every, found = torch.arange(len(images)), [codes]
-    with progress_bar("varying images for the prior") as progress:
+    with phases("varying images for the prior") as progress:
         for variation in range(variations):
             for done, part in enumerate(parts, start=1):
                 varied = augmentation(images.tensor(part), every[part], step=variation)
                 found.append(for_each_level(Tensor.cpu, autoencoder.encode(varied)))
                 progress(variation * len(parts) + done, variations * len(parts))
-    return concatenate(found), known.repeat(1 + variations, 1)
+    return CodeBatch(concatenate(found), known.repeat(1 + variations, 1))

@@ -44,10 +44,10 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Pha
     reconstructions = vocabulary.decode(take(evaluation.reconstruction.codes, rows))
     paths = [str(path) for path in test.manifest["path"].iloc[rows]]
     captions = quality_captions(originals, reconstructions, paths)
-    reconstruction_sheet(folder.path / "reconstructions.png", originals, reconstructions, captions=captions)
+    reconstruction_sheet(folder.reconstructions_file, originals, reconstructions, captions=captions)
     samples, sample_captions = _shown_samples(evaluation, SHOWN_SAMPLES)
     if samples is not None:
-        sample_sheet(folder.path / "samples.png", samples, captions=sample_captions)
+        sample_sheet(folder.samples_file, samples, captions=sample_captions)
     samples, sample_captions = _shown_samples(evaluation, SHOWN_IN_REPORT)
     content = ReportContent(
         title=folder.path.resolve().name,

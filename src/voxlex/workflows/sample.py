@@ -9,7 +9,7 @@ from voxlex.pages.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered, write_image
+from voxlex.workflows.outputs import SUFFIXES, ResultWriter, check_output_folder, output_folder, remove_numbered
 
 SHEET = "samples.png"
 SAMPLE = "sample"
@@ -51,8 +51,8 @@ def sample(
     with phases("sampling") as progress:
         images = vocabulary.sample(count, condition=condition, seed=seed, progress=progress, **options).cpu()
     out = output_folder(out, overwrite=overwrite)
-    suffix, spacing_mm = image_suffix(images.ndim - 2), vocabulary.config.data.spacing_mm
+    results, spacing_mm = ResultWriter(out), vocabulary.config.data.spacing_mm
     for number, image in enumerate(images):
-        write_image(out / f"{SAMPLE}-{number:04d}{suffix}", image, _EIGHT_BITS, spacing_mm=spacing_mm)
+        results.write_unit(f"{SAMPLE}-{number:04d}", image[0].numpy(), _EIGHT_BITS, spacing_mm=spacing_mm)
     sample_sheet(out / SHEET, images[:SHOWN])
-    remove_numbered(out, SAMPLE, start=len(images), suffix=suffix)
+    remove_numbered(out, SAMPLE, start=len(images), suffix=SUFFIXES[images.ndim - 2])

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Audit:
-    """Look at every image: unreadable, constant, captioned ones, near-duplicates, and what crosses the splits.
+    """Look at every image for what is unreadable, constant, captioned or a near-duplicate, and for leaking splits.
 
     Attributes:
-        source: Folder of scans, a table of them, a prepared data set, or "phantom".
-        out: HTML page to write, with the clusters of near-duplicates as pictures.
-        json: JSON file to write, with all paths.
+        source: A folder or table of scans, a prepared data set, or "phantom".
+        out: HTML page to write, which shows the clusters of near-duplicates.
+        json: JSON file to write, which lists all paths.
     """
 
     source: Source
@@ -26,8 +26,8 @@ class Audit:
 
     def run(self) -> None:
         """Audit."""
+        from voxlex.commands.terminal import progress_bar
         from voxlex.workflows.audit import audit
-        from voxlex.workflows.progress import progress_bar
 
         _show(audit(self.source, out=self.out, json_file=self.json, phases=progress_bar))
         if self.out:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Fetch:
-    """Download a public set of brain scans, and unpack it; without a name, list what there is.
+    """Download a public set of brain scans and unpack it. Without a name, list the sets.
 
     Attributes:
         name: Name of the set.
-        out: Folder for it, NAME by default; an interrupted download goes on there.
-        accept_licence: You have read the licence and accept it; otherwise you are asked.
+        out: Folder for the set, NAME by default. An interrupted download goes on there.
+        accept_licence: Accept the licence, which you have read. Otherwise you are asked.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = ""
@@ -27,9 +27,9 @@ class Fetch:
 
     def run(self) -> None:
         """Fetch."""
+        from voxlex.commands.terminal import byte_bar
         from voxlex.data.public.catalogue import find_set
         from voxlex.workflows.fetch import fetch
-        from voxlex.workflows.progress import byte_bar
 
         if not self.name:
             _show_catalogue()

@@ -16,15 +16,15 @@ _SHOWN = 8
 
 @dataclass(kw_only=True)
 class Index:
-    """Write a table of the scans of a folder: subject, session, sequence, slice, label and whatever else is known.
+    """Write a table of the scans in a folder: subject, session, sequence, slice, label and whatever else is known.
 
     Attributes:
-        source: Folder of scans (searched recursively), or a table of them.
-        out: Table to write (.csv, .tsv or .parquet); use it as SOURCE from then on.
-        table: Table with more columns, such as age and sex, joined by path, session or subject.
-        sequence: Keep only scans of these sequences, such as T1w.
-        split_folders: Take folders named train, validation and test for the division into splits.
-        overwrite: Replace a file that is there.
+        source: A folder of scans (searched recursively), or a table of scans.
+        out: Table to write (.csv, .tsv or .parquet). Use it as SOURCE from then on.
+        table: Table with more columns, such as age and sex. It is joined by path, session or subject.
+        sequence: Keep only the scans of these sequences, such as T1w.
+        split_folders: Use folders named train, validation and test as splits.
+        overwrite: Replace the file that is there.
     """
 
     source: Source

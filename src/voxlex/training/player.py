@@ -1,0 +1,98 @@
+"""A module that learns, and the optimizer that moves it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from voxlex.config import StageConfig
+from voxlex.training.devices import lay_out_channels_last
+
+_DECAYED = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class Player:
+    """A module and its optimizer, on the devices once `set_up` has been called.
+
+    Args:
+        module: What learns.
+        optimizer: What moves its parameters; the learning rates it comes with are the peaks of the schedule.
+        gradient_clip: Largest norm of the gradient.
+        forward_methods: Methods of the module, other than `forward`, that a loss is computed with.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: Optimizer,
+        *,
+        gradient_clip: float,
+        forward_methods: Iterable[str] = (),
+    ) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.gradient_clip = gradient_clip
+        self.forward_methods = tuple(forward_methods)
+        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        self.on_devices: Any = module
+
+    @classmethod
+    def with_adamw(cls, module: nn.Module, schedule: StageConfig, *, forward_methods: Iterable[str] = ()) -> "Player":
+        """Return a player that AdamW moves as a schedule says."""
+        optimizer = adamw(
+            module,
+            learning_rate=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            betas=schedule.betas,
+        )
+        return cls(module, optimizer, gradient_clip=schedule.gradient_clip, forward_methods=forward_methods)
+
+    def set_up(self, fabric: Fabric) -> None:
+        """Move module and optimizer to the devices."""
+        lay_out_channels_last(self.module)
+        self.on_devices, optimizer = fabric.setup(self.module, self.optimizer)
+        self.optimizer = optimizer
+        for method in self.forward_methods:
+            self.on_devices.mark_forward_method(method)
+
+    def set_rate(self, factor: float) -> None:
+        """Set the learning rates to a share of their peaks."""
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def descend(self, fabric: Fabric, losses: Iterable[Float[Tensor, ""]]) -> None:
+        """Take one step against the gradient of the sum of some losses."""
+        self.optimizer.zero_grad()
+        fabric.backward(torch.stack(list(losses)).sum())
+        fabric.clip_gradients(self.on_devices, self.optimizer, max_norm=self.gradient_clip, error_if_nonfinite=False)
+        self.optimizer.step()
+
+    def state(self) -> dict[str, Any]:
+        """Return what the player resumes from."""
+        return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def adamw(
+    module: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
+) -> torch.optim.AdamW:
+    """Return AdamW (Loshchilov and Hutter, 1711.05101) with weight decay on kernels and matrices alone.
+
+    Biases, scales, embeddings and codebooks are exempt: pulling them to zero means nothing.
+    """
+    decayed = {id(part.weight) for part in module.modules() if isinstance(part, _DECAYED)}
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
+    ]
+    filled = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(filled, lr=learning_rate, betas=betas, fused=True)

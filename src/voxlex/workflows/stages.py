@@ -1,0 +1,229 @@
+"""The two stages of a training: the autoencoder on images, and the prior on its codes."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.codes import from_levels
+from voxlex.config import AugmentConfig, Config, StageConfig
+from voxlex.data.dataset import PreparedDataset
+from voxlex.models import VQVAE, Autoencoder
+from voxlex.models.weights import load_weights, save_weights
+from voxlex.priors import Conditions
+from voxlex.run_folder import RunFolder, versions
+from voxlex.training.augmentation import Augmentation
+from voxlex.training.budget import Budget
+from voxlex.training.display import Display
+from voxlex.training.loop import Fitted, fit
+from voxlex.training.memory import estimate_step_memory
+from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
+from voxlex.training.patches import Patches
+from voxlex.training.team import Team
+from voxlex.training.threads import ThreadChooser
+from voxlex.workflows.prior_data import prior_data
+
+
+class Stages:
+    """The stages of one training, on the same data and devices.
+
+    Args:
+        folder: The run folder, as the plan has left it.
+        config: The whole experiment.
+        dataset: All images, divided.
+        conditions: What the prior can be asked for.
+        team: The devices, and the processes that train on them.
+        precision: Of the arithmetic, as it was chosen.
+        resume: Go on where the folder says that a stage stopped.
+        display: Who wants to see how it goes.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: RunFolder,
+        config: Config,
+        dataset: PreparedDataset,
+        conditions: Conditions,
+        team: Team,
+        precision: str,
+        resume: bool,
+        display: Display,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.dataset = dataset
+        self.training = dataset.subset("train")
+        self.validation = dataset.subset("validation")
+        self.conditions = conditions
+        self.team = team
+        self.precision = precision
+        self.resume = resume
+        self.display = display
+
+    def describe_data(self) -> None:
+        """Note in the metadata what the run learns from."""
+        splits = self.dataset.manifest["split"].value_counts()
+        description = {
+            "name": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint,
+            "images": {str(split): int(count) for split, count in splits.items()},
+            "subjects_known": bool((self.dataset.manifest["subject"] != "").any()),
+            "skipped": len(self.dataset.skipped),
+        }
+        self._note({"data": description})
+
+    def autoencoder(self, share: float) -> VQVAE:
+        """Train the first stage with a share of the run's minutes."""
+        torch.manual_seed(self.config.training.seed)
+        autoencoder = build_autoencoder(self.config.model)
+        stage = self.config.training.autoencoder
+        autoencoder.checkpoint_activations = stage.checkpoint_activations
+        objective = AutoencoderObjective(
+            autoencoder=autoencoder,
+            training=self.training,
+            validation=self.validation,
+            schedule=stage,
+            loss_weights=asdict(self.config.losses),
+            continuous_share=stage.continuous_share,
+            patches=self._patches(),
+            augmentation=self._augmentation(stage.augment),
+        )
+        self._announce_memory(autoencoder)
+        before = self._facts(objective.name)
+        self._fit(objective, stage, share, self.folder.autoencoder_file)
+        if before and self.team.first and before["steps"] != self._facts(objective.name)["steps"]:
+            # The codes mean something else now: a prior over the old ones would draw nonsense.
+            self.folder.remove_prior()
+        return autoencoder
+
+    def prior(self, autoencoder: Autoencoder, share: float) -> None:
+        """Train the second stage on the codes of the first, with a share of the run's minutes."""
+        autoencoder = autoencoder.eval().to(self.team.fabric.device)
+        stage = self.config.training.prior
+        training = prior_data(
+            autoencoder,
+            self.training,
+            self.conditions,
+            augmentation=self._augmentation(stage.augment) if stage.variations else None,
+            variations=stage.variations,
+            phases=self.display.phase,
+        )
+        validation = prior_data(autoencoder, self.validation, self.conditions)
+        torch.manual_seed(self.config.training.seed)
+        prior = build_prior(
+            self.config.prior,
+            layouts=autoencoder.layouts(self.training.images.shape[2:]),
+            conditions=self.conditions,
+        )
+        prior.start(training.codes, from_levels([quantizer.codewords() for quantizer in autoencoder.quantizers]))
+        self._note({"conditions": self.conditions.describe()})
+        objective = PriorObjective(prior=prior, training=training, validation=validation, schedule=stage)
+        self._fit(objective, stage, share, self.folder.prior_file)
+
+    def _patches(self) -> Patches | None:
+        stage = self.config.training.autoencoder
+        if stage.patch_size is None:
+            return None
+        return Patches(
+            self.training,
+            size=stage.patch_size,
+            foreground_share=stage.foreground_share,
+            seed=self.config.training.seed,
+        )
+
+    def _augmentation(self, augment: AugmentConfig) -> Augmentation | None:
+        return Augmentation(**asdict(augment), seed=self.config.training.seed) if augment.active else None
+
+    def _announce_memory(self, autoencoder: VQVAE) -> None:
+        """Say before a long run what it will need, where that may be much: of volumes and patches."""
+        stage, dims = self.config.training.autoencoder, autoencoder.spatial_dims
+        if not self.team.first or (dims == 2 and stage.patch_size is None):
+            return
+        space = (stage.patch_size or self.config.data.size,) * dims
+        memory = estimate_step_memory(
+            autoencoder,
+            space=space,
+            batch_size=stage.batch_size,
+            autocast=torch.bfloat16 if self.precision == "bf16-mixed" else None,
+        )
+        shape = "×".join(map(str, space))
+        self.display.note(f"memory: a step of {stage.batch_size} × {shape} will take about {memory.total / 1e9:.2f} GB")
+
+    def _fit(self, objective: Objective[Any], stage: StageConfig, share: float, weights: Path) -> None:
+        """Train a stage to the end of its budget, keep its weights, and drop what it would resume from."""
+        self.team.fabric.barrier()  # the first process may still be busy with the files of the stage before
+        training = self.config.training
+        budget = Budget(steps=training.steps) if training.steps else Budget(minutes=(training.minutes or 0) * share)
+        state_file = self.folder.state_file(objective.name)
+        begun = None if state_file.exists() else self._begun(objective, weights)
+        if begun is not None and budget.progress(step=begun.step, elapsed_s=begun.elapsed_s) >= 1:
+            return
+        if begun is not None:
+            what = f"goes on from the weights of step {begun.step}; no state was kept, so its optimizer begins anew"
+            self.display.note(f"{objective.name}: {what}")
+        fitted = fit(
+            objective,
+            team=self.team,
+            budget=budget,
+            schedule=stage,
+            seed=training.seed,
+            files=self.folder,
+            resume=self.resume,
+            begun=begun,
+            display=self.display,
+            threads=self._threads(budget),
+        )
+        if not self.team.first:
+            return
+        save_weights(weights, objective.result, about={"voxlex": versions()["voxlex"], "stage": objective.name})
+        self._note_stage(objective, fitted)
+        if not training.keep_state:
+            state_file.unlink(missing_ok=True)
+
+    def _begun(self, objective: Objective[Any], weights: Path) -> Fitted | None:
+        """Load the weights of a stage that has finished, and return what they have been through; None if it has not."""
+        facts = self._facts(objective.name)
+        if not (self.resume and facts and weights.exists()):
+            return None
+        load_weights(weights, objective.result)
+        # Minutes are noted to two places; half of the last one makes up for rounding.
+        return Fitted(
+            step=facts["steps"],
+            elapsed_s=60 * (facts["minutes"] + 0.005),
+            kept_step=facts.get("kept_step", facts["steps"]),
+        )
+
+    def _threads(self, budget: Budget) -> ThreadChooser | None:
+        """Return what chooses the number of threads; None where it is given, or has to be the same every time.
+
+        The last bits of the weights depend on that number. A budget in steps promises the same weights each time. One
+        in minutes cannot, since the clock decides how many steps there are.
+        """
+        given = self.config.training.threads != "auto" or "OMP_NUM_THREADS" in os.environ
+        if given or budget.minutes is None or self.team.fabric.device.type != "cpu" or not self.team.alone:
+            return None
+        return ThreadChooser(torch.get_num_threads())
+
+    def _note_stage(self, objective: Objective[Any], fitted: Fitted) -> None:
+        facts = {
+            "steps": fitted.step,
+            "kept_step": fitted.kept_step,
+            "minutes": round(fitted.elapsed_s / 60, 2),
+            "parameters": sum(parameter.numel() for parameter in objective.result.parameters()),
+            "device": str(self.team.fabric.device),
+            "precision": self.precision,
+        }
+        self._note({"stages": self.folder.metadata().get("stages", {}) | {objective.name: facts}})
+
+    def _facts(self, stage: str) -> dict[str, Any]:
+        """Return what is noted of a stage that has finished."""
+        return self.folder.metadata().get("stages", {}).get(stage, {})
+
+    def _note(self, additions: Mapping[str, Any]) -> None:
+        if self.team.first:
+            self.folder.update_metadata(additions)
