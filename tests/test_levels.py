@@ -23,7 +23,6 @@ from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
 from voxlex.health import codebook_health
-from voxlex.images.frame import Frame
 from voxlex.models import VQVAE, Decoder, Encoder, tiling
 from voxlex.models.tiling import decode_tiled, encode_tiled
 from voxlex.pages.measures import measured
