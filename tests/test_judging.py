@@ -13,6 +13,7 @@ import pytest
 
 from voxlex import Vocabulary
 from voxlex.cli import main
+from voxlex.codes import CodeLayout
 from voxlex.config import Config
 from voxlex.config.options import PhantomOptions
 from voxlex.data.dataset import PreparedDataset
@@ -102,7 +103,8 @@ def test_images_without_a_known_label_ask_for_none(known: list[str], asked: list
     autoencoder = VQVAE(
         encoder=Encoder(**sizes), quantizer=VectorQuantizer(num_embeddings=8, embedding_dim=4), decoder=Decoder(**sizes)
     )
-    prior = GatedPixelCNN(num_embeddings=8, grid=(2, 2), conditions=conditions, width=8, layers=1)
+    layout = CodeLayout(num_embeddings=8, grid=(2, 2))
+    prior = GatedPixelCNN(layout=layout, conditions=conditions, width=8, layers=1)
     vocabulary = Vocabulary(autoencoder=autoencoder.eval(), prior=prior.eval(), config=Config(), metadata={})
     manifest = pd.DataFrame({"label": ["a", "b", "", "a", "c"], "split": ["train"] + ["test"] * 4})
     images = PreparedDataset(images=np.zeros((5, 1, 8, 8), np.uint8), manifest=manifest, name="five", fingerprint="")
