@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from lightning_fabric.plugins.environments import ClusterEnvironment
 
+_STARTED_BY = "VOXLEX_STARTED_BY"  # names the first process to those that it starts
 _LOOK_EVERY_S = 0.5
 _GRACE_S = 10.0  # for the training to end by itself, once a process is missing
 
@@ -28,11 +30,12 @@ class Watch:
 
     Args:
         others: The processes that this one has started, the one of rank 1 first; none, if it was started itself.
+        first: The number of the process that started this one.
     """
 
-    def __init__(self, others: list[subprocess.Popen[bytes]]) -> None:
+    def __init__(self, others: Sequence[subprocess.Popen[bytes]] = (), *, first: int | None = None) -> None:
         self._others = others
-        self._parent = os.getppid()
+        self._first = first
         self._over = False
         threading.Thread(target=self._look, daemon=True, name="watch").start()
 
@@ -43,7 +46,7 @@ class Watch:
             if status:
                 how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
                 return f"process {rank} of {len(self._others) + 1} ended by {how}"
-        if not self._others and os.getppid() != self._parent:
+        if self._first is not None and os.getppid() != self._first:
             return "the first process ended"
         return None
 
@@ -102,7 +105,7 @@ def start_others(count: int, environment: ClusterEnvironment) -> Watch | None:
         environment: Where they find each other.
     """
     if "LOCAL_RANK" in os.environ:
-        return Watch([]) if _MARK in os.environ else None
+        return Watch(first=int(os.environ[_STARTED_BY])) if _STARTED_BY in os.environ else None
     # Fabric starts processes, too, but kills the first without a word as soon as it finds one of the others gone.
     os.environ |= {
         "MASTER_ADDR": environment.main_address,
@@ -112,10 +115,7 @@ def start_others(count: int, environment: ClusterEnvironment) -> Watch | None:
         "LOCAL_RANK": "0",
     }
     command = [sys.executable, *sys.orig_argv[1:]]
-    ranks = [os.environ | {"LOCAL_RANK": str(rank), _MARK: "1"} for rank in range(1, count)]
+    ranks = [os.environ | {"LOCAL_RANK": str(rank), _STARTED_BY: str(os.getpid())} for rank in range(1, count)]
     watch = Watch([subprocess.Popen(command, env=variables) for variables in ranks])
     atexit.register(watch.wait_for_others)
     return watch
-
-
-_MARK = "VOXLEX_STARTED_BY_THE_FIRST_PROCESS"
