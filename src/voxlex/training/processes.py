@@ -41,11 +41,12 @@ class Watch:
 
     def missing(self) -> str | None:
         """Return which process is gone, in words; None if all are there as far as can be seen from here."""
-        for rank, process in enumerate(self._others, start=1):
-            status = process.poll()
-            if status:
-                how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-                return f"process {rank} of {len(self._others) + 1} ended by {how}"
+        ended = {rank: status for rank, process in enumerate(self._others, start=1) if (status := process.poll())}
+        if ended:
+            # One that was killed goes before those that ended because of it.
+            rank = min(ended, key=lambda rank: (ended[rank] > 0, rank))
+            how = signal.Signals(-ended[rank]).name if ended[rank] < 0 else f"exit status {ended[rank]}"
+            return f"process {rank} of {len(self._others) + 1} ended by {how}"
         if self._first is not None and os.getppid() != self._first:
             return "the first process ended"
         return None
