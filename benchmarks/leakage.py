@@ -18,10 +18,11 @@ import pandas as pd
 
 from voxlex.config import load_recipe, with_budget
 from voxlex.data.dataset import PreparedDataset
-from voxlex.data.prepare import prepare_folder
-from voxlex.data.splits import assign_splits
+from voxlex.data.division import assign_splits
+from voxlex.data.scan_source import ScanSource
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.images.frame import Frame
 from voxlex.tables.manifest import index_source
 from voxlex.vocabulary import Vocabulary, load
 from voxlex.workflows.train import train
@@ -91,15 +92,16 @@ def main() -> None:
     options = parser.parse_args()
     minutes = None if options.steps else options.minutes
     config = with_budget(load_recipe(options.recipe), minutes=minutes, steps=options.steps)
-    out, arguments = options.out, {"size": config.data.size, "seed": options.seed}
+    out, frame = options.out, Frame(size=config.data.size)
     shutil.rmtree(out, ignore_errors=True)
 
-    whole = prepare_folder(options.source, folder=out / "whole", **arguments).manifest.set_index("path")
+    whole = ScanSource.at(options.source).prepare(out / "whole", frame, seed=options.seed).manifest.set_index("path")
     divisions = two_divisions(whole["group"], seed=options.seed)
     rows = {}
     for name, splits in divisions.items():
         write_table(options.source, splits, out / f"{name}.csv")
-        data = prepare_folder(out / f"{name}.csv", folder=out / f"{name}-data", allow_leak=True, **arguments)
+        divided = ScanSource.at(out / f"{name}.csv", allow_leak=True)
+        data = divided.prepare(out / f"{name}-data", frame, seed=options.seed)
         train(str(out / f"{name}-data"), out=out / name, config=config, overwrite=True)
         vocabulary, test = load(out / name), data.subset("test")
         taught = set(whole["group"][divisions["leaking"] == "train"])

@@ -27,10 +27,11 @@ from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
 from voxlex.config.options import PhantomOptions, SliceOptions
 from voxlex.data.dataset import PreparedDataset
-from voxlex.data.phantoms.slices import prepare_phantom
-from voxlex.data.prepare import prepare_folder
+from voxlex.data.phantoms.phantom import PhantomSource
+from voxlex.data.scan_source import ScanSource
 from voxlex.duplicates.pairs import find_duplicates
 from voxlex.duplicates.thumbnails import thumbnail
+from voxlex.images.frame import Frame
 from voxlex.training.batches import Batches
 from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.objectives import AutoencoderObjective
@@ -48,7 +49,7 @@ def timed(work: Callable[[], Made]) -> tuple[float, float, Made]:
 def time_pictures(folder: Path, *, size: int) -> None:
     """Prepare a folder of pictures, and compare all pairs of them once more."""
     with tempfile.TemporaryDirectory() as scratch:
-        wall, processor, dataset = timed(lambda: prepare_folder(folder, folder=Path(scratch) / "out", size=size))
+        wall, processor, dataset = timed(lambda: ScanSource.at(folder).prepare(Path(scratch) / "out", Frame(size=size)))
         print(f"{len(dataset)} pictures at {size}×{size}: {wall:.1f} s, {processor:.1f} s of processor time")
         thumbnails = np.stack([thumbnail(image[0]).astype(np.float16) for image in dataset.images])
         wall, processor, pairs = timed(lambda: sum(map(len, find_duplicates(thumbnails))))
@@ -89,7 +90,11 @@ def decompress(paths: list[Path]) -> int:
 
 def time_volumes(count: int, *, size: int, alike: bool, rounds: int) -> None:
     """Prepare the slices of volumes, some and all of them, and decompress the same files, taking turns."""
-    choices = {"12 slices": {"slices": SliceOptions(count=12)}, "the range": {}, "all, not compared": {"whole": True}}
+    frames = {
+        "12 slices": Frame(size=size, slices=SliceOptions(count=12)),
+        "the range": Frame(size=size),
+        "all, not compared": Frame(size=size, whole=True),
+    }
     seconds: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         paths = make_volumes(Path(scratch), count=count, alike=alike)
@@ -97,10 +102,10 @@ def time_volumes(count: int, *, size: int, alike: bool, rounds: int) -> None:
         for _ in range(rounds):
             wall, alone, content = timed(lambda: decompress(paths))
             seconds.setdefault(f"gzip alone, {content / 1e9:.2f} GB", []).append((wall, alone))
-            for name, options in choices.items():
+            for name, frame in frames.items():
                 folder = Path(scratch) / "out"
-                prepare = partial(prepare_folder, paths[0].parent, folder=folder, size=size)
-                wall, busy, dataset = timed(partial(prepare, **options))
+                prepare = partial(ScanSource.at(paths[0].parent).prepare, folder, frame)
+                wall, busy, dataset = timed(prepare)
                 said = f"{name}: {len(dataset)} in {dataset.manifest['group'].nunique()} groups"
                 seconds.setdefault(said, []).append((wall, busy))
                 shutil.rmtree(folder)
@@ -116,7 +121,7 @@ def time_waiting(steps: int, *, size: int) -> None:
     """Train on a prepared phantom, and see which share of a step its batch takes to load."""
     with tempfile.TemporaryDirectory() as scratch:
         options = PhantomOptions(subjects=24)
-        dataset = prepare_phantom(options, folder=Path(scratch) / "phantom", size=size).subset("train")
+        dataset = PhantomSource(options).prepare(Path(scratch) / "phantom", Frame(size=size)).subset("train")
         shares = list(waiting_shares(dataset, Config(), steps=steps))
     print(f"loading takes {100 * statistics.median(shares):.2f} % of a training step")
 

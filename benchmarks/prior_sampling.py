@@ -19,10 +19,9 @@ from monai.networks.nets import DecoderOnlyTransformer
 from monai.utils.ordering import Ordering
 from torch import nn
 
-from voxlex.priors import GatedPixelCNN, Prior
-from voxlex.priors.draw import Draw
-from voxlex.priors.masked import MaskedPrior
-from voxlex.priors.transformer import TransformerPrior
+from voxlex.codes import CodeLayout
+from voxlex.priors import GatedPixelCNN, LevelPrior, MaskedPrior, TransformerPrior
+from voxlex.priors.draw import RandomDraw
 
 SIZE = {"width": 128, "layers": 4, "heads": 2}
 
@@ -41,18 +40,18 @@ def extrapolated(step: Callable[[int], object], cells: int, fraction: float) -> 
     return sum(seconds(lambda cell=cell: step(cell)) for cell in chosen) / len(chosen) * cells
 
 
-def naive(kind: type[Prior], options: argparse.Namespace, **size: int) -> float:
+def naive(kind: type[LevelPrior], options: argparse.Namespace, **size: int) -> float:
     """Seconds of drawing cell after cell with the network run on the rows up to the cell."""
     height, *others = options.grid
     row = math.prod(others)
 
     def step(cell: int) -> None:
         codes = torch.zeros(options.images, 1, cell // row + 1, *others, dtype=torch.int64)
-        draw(priors[cell // row](codes)[:, :, 0].flatten(2)[:, :, cell])
+        draw(priors[cell // row](codes)[:, :, 0].flatten(2)[:, :, cell], codebook=0, cells=cell)
 
-    draw = Draw()
+    draw = RandomDraw()
     priors = [
-        kind(num_embeddings=options.num_embeddings, grid=(rows, *others), **size).eval()
+        kind(layout=CodeLayout(num_embeddings=options.num_embeddings, grid=(rows, *others)), **size).eval()
         for rows in range(1, height + 1)
     ]
     return extrapolated(step, height * row, options.fraction)
@@ -95,8 +94,9 @@ def monai(options: argparse.Namespace) -> float:
     return extrapolated(step, cells, options.fraction)
 
 
-def ours(kind: type[Prior], options: argparse.Namespace, **size: int) -> float:
-    prior = kind(num_embeddings=options.num_embeddings, grid=options.grid, **size)
+def ours(kind: type[LevelPrior], options: argparse.Namespace, **size: int) -> float:
+    layout = CodeLayout(num_embeddings=options.num_embeddings, grid=tuple(options.grid))
+    prior = kind(layout=layout, **size)
     return seconds(lambda: prior.sample(options.images))
 
 

@@ -15,8 +15,8 @@ import torch
 
 from voxlex.assembly import build_autoencoder
 from voxlex.config import ModelConfig
-from voxlex.data.phantoms.volumes import generate_volume
-from voxlex.models import VQVAE, tiling
+from voxlex.data.phantoms.phantom import generate_volume
+from voxlex.models import Autoencoder, tiling
 from voxlex.vocabulary import load
 
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def error_at_seams(
-    autoencoder: VQVAE, image: torch.Tensor, volume: torch.Tensor, *, tile: int | None, halo: int | None
+    autoencoder: Autoencoder, image: torch.Tensor, volume: torch.Tensor, *, tile: int | None, halo: int | None
 ) -> tuple[float, float]:
     """Return the mean error of the foreground within one cell of a seam between tiles, and elsewhere."""
     patch = autoencoder.downsampling

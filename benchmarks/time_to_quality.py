@@ -20,6 +20,7 @@ from voxlex.config import load_recipe, with_budget
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.sources import open_source
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
+from voxlex.images.frame import Frame
 from voxlex.rows import evenly_spaced
 from voxlex.training.batches import Batches
 from voxlex.training.journal import read_journal
@@ -69,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
 
     config = with_budget(load_recipe(options.recipe), minutes=options.minutes, steps=None)
-    dataset = open_source(options.source, size=config.data.size, seed=config.training.seed)
+    dataset = open_source(options.source, Frame(size=config.data.size), seed=config.training.seed)
     test = dataset.subset("test")
     run = train(options.source, out=options.out, config=config, stage="autoencoder", overwrite=True)
     for row in read_journal(run.journal_file):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,17 @@ from PIL import Image
 import voxlex
 from voxlex.cli import main
 from voxlex.commands import COMMANDS
-from voxlex.config import read_config
+from voxlex.commands.parsing import parse
+from voxlex.commands.train import Train
+from voxlex.config import DataConfig, load_recipe, read_config
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import write_phantom
+from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.errors import CodesError, DataError
+from voxlex.images.frame import Frame
+from voxlex.run_folder import RunFolder
 from voxlex.vocabulary import load
-from voxlex.workflows.codes import decode, encode
+from voxlex.workflows.decode import decode
+from voxlex.workflows.encode import encode
 from voxlex.workflows.sample import sample
 from voxlex.workflows.source import open_for
 
@@ -39,7 +45,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scans")
     for label, seed in (("healthy", 1), ("tumour", 2)):
         options = PhantomOptions(subjects=4, slices=3)
-        for number, path in enumerate(write_phantom(root / "raw" / label, options=options, size=40, seed=seed)):
+        for number, path in enumerate(PhantomSource(options).write(root / "raw" / label, Frame(size=40), seed=seed)):
             target = root / "images" / label / f"scan{number:02d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)
@@ -137,6 +143,8 @@ def test_samples_of_a_label(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "unknown value 'cat'; known are healthy, tumour" in capsys.readouterr().err
     assert main([*arguments, "--condition", "tumour"]) == 1
     assert "--condition: expected NAME=VALUE, got 'tumour'" in capsys.readouterr().err
+    assert main([*arguments, "--condition", "label=healthy", "label=tumour"]) == 1
+    assert "--condition: expected one value for 'label', got 'healthy' and 'tumour'" in capsys.readouterr().err
     assert main([*arguments, "--condition", "lable=tumour"]) == 1
     assert "unknown condition 'lable'; known are label" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
@@ -309,7 +317,7 @@ def test_codes_of_another_run_or_none_at_all(
     table.assign(codes=[codes + 99 for codes in table["codes"]]).to_parquet(path)
     assert "expected values from 0 to 31" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
     table.assign(shape=[[1, 4, 4]] * len(table)).to_parquet(path)
-    assert "expected codes of shape (1, 8, 8), found (1, 4, 4)" in refused(
+    assert "expected codes of shape (1, 8, 8), got (1, 4, 4)" in refused(
         capsys, "decode", run, path, "--out", tmp_path / "d"
     )
     for outside in ("../image.png", str(tmp_path / "image.png")):
@@ -347,16 +355,123 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(
     [
         (["train", "phantom", "--out", "x", "--minuts", "3"], "--minutes"),
         (["train", "phantom", "--out", "x", "--model.quantizer.num-embedings", "3"], "num-embeddings"),
-        (["trian"], "train"),
-        (["train"], "--out"),
+        (["train", "x", "--model.quantiser.num-embeddings", "3"], "did you mean --model.quantizer.num-embeddings?"),
+        (["train", "x", "--num_embeddings=3"], "unknown option --num_embeddings; did you mean --model.quantizer.num-"),
+        (["train", "x", "--reci", "masked"], "unknown option --reci; did you mean --recipe?"),
+        (["train", "x", "--zzzz"], "unknown option --zzzz; `voxlex train --help`"),
+        (["trian"], "unknown command 'trian'; did you mean 'train'?"),
+        (["data", "adit"], "unknown command 'data adit'; did you mean 'data audit'?"),
+        (["dta"], "did you mean 'data'?"),
+        (["zzzz"], "unknown command 'zzzz'; `voxlex --help` lists all"),
+        (["train"], "expected SOURCE, got nothing"),
+        (["prepare"], "expected SOURCE and --out PATH, got nothing"),
+        (["sample", "x", "y"], "expected no further words, got y"),
+        (["sample", "x", "--count"], "--count: expected a value, got nothing"),
+        (["sample", "x", "--count", "many"], "--count: expected INT, got 'many'"),
+        (["sample", "x", "--top-p", "most"], "--top-p: expected FLOAT, got 'most'"),
+        (["train", "x", "--stage", "one"], "--stage: expected one of autoencoder, prior, all, got 'one'"),
+        (["train", "x", "--recipe"], "--recipe: expected a value, got nothing"),
+        (["train", "x", "--resume=yes"], "expected no further words, got yes"),
     ],
 )
-def test_usage_errors_exit_with_2_and_help(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors_are_one_line_that_says_what_was_meant(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(words)
     assert exit_.value.code == 2
-    captured = capsys.readouterr()
-    assert hint in captured.out + captured.err
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert hint in err
+    assert err.count("\n") == 1
+    assert err.startswith("voxlex")
+    assert len(err) < 160
+
+
+def test_usage_errors_are_plain_text_in_a_terminal() -> None:
+    code = "import sys; sys.stdout.isatty = lambda: True; sys.argv[0] = 'voxlex'; from voxlex.cli import main; main()"
+    for words, hint in (
+        (["sample"], "expected RUN"),
+        (["sample", "x", "--count", "y"], "--count: expected INT, got 'y'"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ | {"TERM": "xterm"}
+        )
+        assert done.returncode == 2
+        assert hint in done.stderr
+        assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_without_a_command_all_are_listed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(words)
+    assert exit_.value.code == 2
+    assert "data audit" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as exit_:
+        main([*words, "--help"])
+    assert exit_.value.code == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in COMMANDS if name.split()[:-1] == words or not words)
+
+
+def read_train(*words: str) -> Train:
+    """Return `voxlex train` as it is read from words; nothing runs."""
+    command = parse("train", words)
+    assert isinstance(command, Train)
+    return command
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--recipe", "masked", "scans", "--size", "64"],
+        ["scans", "--size=64", "--recipe=masked"],
+        ["--size", "64", "--recipe=masked", "scans"],
+    ],
+)
+def test_a_recipe_is_found_wherever_it_stands(words: list[str]) -> None:
+    command = read_train(*words)
+    assert command.source == "scans"
+    assert command.config.prior == load_recipe("masked").prior
+    assert command.config.data.size == 64
+    assert command.folder == Path("runs/scans")
+
+
+@pytest.mark.parametrize("place", [["--out", "runs/scans"], ["--out=runs/scans"], []])
+@pytest.mark.parametrize("goes_on", [["--resume"], ["--stage=prior"], ["--stage", "prior"]])
+def test_a_run_goes_on_with_its_own_settings(
+    place: list[str], goes_on: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = replace(load_recipe("masked"), data=DataConfig(size=48))
+    RunFolder.create(Path("runs/scans"), own)
+    for words in (["scans", *place, *goes_on], [*goes_on, "--steps", "3", *place, "scans.csv"]):
+        command = read_train(*words)
+        assert command.folder == Path("runs/scans")
+        assert command.config == own
+    changed = read_train(*place, "scans", *goes_on, "--prior.width", "8")
+    assert changed.config == replace(own, prior=replace(own.prior, width=8))
+    assert read_train("scans", *place).config == load_recipe("default")  # which is refused when it runs
+
+
+def test_results_go_by_default_where_nothing_is_replaced(
+    run: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = min((scans / "healthy").iterdir())
+    Image.fromarray(np.eye(40, dtype=np.uint8)).save("mask.png")
+    for words, place in (
+        (["sample", run, "--count", "2"], "samples/run"),
+        (["reconstruct", run, scans / "healthy"], "reconstructed/healthy"),
+        (["encode", run, one], f"codes/{one.stem}.parquet"),
+        (["decode", run, f"codes/{one.stem}.parquet"], f"decoded/{one.stem}"),
+        (["inpaint", run, one, "--mask", "mask.png", "--count", "2"], f"inpainted/{one.stem}"),
+    ):
+        assert main([str(word) for word in words]) == 0
+        assert f"in {place}" in capsys.readouterr().out
+        assert Path(place).exists()
+        assert "--overwrite" in refused(capsys, *words)
 
 
 def test_recipe_mistakes(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -423,7 +538,7 @@ def test_debug_shows_where(tmp_path: Path) -> None:
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     for command in COMMANDS:
         with pytest.raises(SystemExit) as exit_:
-            main([command, "--help"])
+            main([*command.split(), "--help"])
         assert exit_.value.code == 0
         assert f"voxlex {command}" in capsys.readouterr().out
 
@@ -546,5 +661,5 @@ def test_a_run_of_images_refuses_volumes(run: Path, tmp_path: Path, capsys: pyte
     np.savez(tmp_path / "volume.npz", voxels=np.arange(4096.0).reshape(16, 16, 16), spacing_mm=(1, 1, 1))
     volume = tmp_path / "volume.npz"
     said = refused(capsys, "inpaint", run, volume, "--mask", volume, "--out", tmp_path / "new")
-    assert "volume.npz: is a volume; a run of images draws regions of pictures only" in said
+    assert "volume.npz: expected a picture for a run of images, got a volume" in said
     assert not (tmp_path / "new").exists()

@@ -208,7 +208,7 @@ def test_what_does_not_fit_is_refused_and_nothing_written(
         (scan, write_volume(tmp_path / "cut.nii.gz", region[1:]), "cut.nii.gz: expected a mask of the scan's size"),
         (scan, write_volume(tmp_path / "las.nii.gz", region, LAS), "las.nii.gz: its voxels lie up to"),
         (scan, picture, "picture.png: expected a mask of the scan's size"),
-        (picture, mask, "picture.png: is a picture; a run of volumes draws regions of volumes only"),
+        (picture, mask, "picture.png: expected a volume for a run of volumes, got a picture"),
         (large, whole, "whole.nii.gz: 177232 of 210000 voxels lie beyond the cube of 32 mm"),
         (write_volume(tmp_path / "flat.nii.gz", 0 * head(SHAPE)), mask, "flat.nii.gz: constant image"),
         (tmp_path / "missing.nii.gz", mask, "missing.nii.gz: no such file"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from voxlex.codes import CodeLayout, from_levels, levels_of, rate_bpp
+from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, rate_bpp, take
 from voxlex.errors import CodesError
 
 FINE = CodeLayout(num_embeddings=16, num_codebooks=2, grid=(4, 6))
@@ -46,3 +46,13 @@ def test_one_level_stays_one_tensor() -> None:
     assert levels_of(fine) == (fine,)
     assert from_levels(levels_of(fine)) is fine
     assert from_levels([coarse, fine]) == (coarse, fine)
+
+
+def test_batches_are_joined_and_taken_apart_level_by_level() -> None:
+    codes = torch.arange(18).view(3, 1, 2, 3), torch.arange(144).view(3, 2, 4, 6)
+    parts = [take(codes, slice(0, 1)), take(codes, [1, 2])]
+    assert [tuple(level.shape) for level in parts[1]] == [(2, 1, 2, 3), (2, 2, 4, 6)]
+    for level, expected in zip(concatenate(parts), codes, strict=True):
+        assert torch.equal(level, expected)
+    assert torch.equal(concatenate([take(codes[0], slice(0, 2)), take(codes[0], [2])]), codes[0])
+    assert [int(level.max()) for level in for_each_level(lambda level: level + 1, codes)] == [18, 144]

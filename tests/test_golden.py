@@ -99,7 +99,7 @@ def read_scan(path: Path) -> np.ndarray:
 
 
 def test_a_prepared_set_of_pictures() -> None:
-    dataset = voxlex.open_source(GOLDEN / "prepared", size=32)
+    dataset = voxlex.open_source(GOLDEN / "prepared", voxlex.Frame(size=32))
     assert dataset.images.shape == (20, 1, 32, 32)
     assert dataset.labels == ["healthy", "tumour"]
     assert dataset.tensor().max() == 1
@@ -115,7 +115,7 @@ def test_a_prepared_set_of_pictures() -> None:
 
 
 def test_a_prepared_set_of_volumes() -> None:
-    dataset = voxlex.open_source(GOLDEN / "prepared-volumes", size=16, spatial_dims=3, spacing_mm=10)
+    dataset = voxlex.open_source(GOLDEN / "prepared-volumes", voxlex.Frame(size=16, spacing_mm=10))
     assert dataset.images.shape == (5, 1, 16, 16, 16)
     assert sorted(dataset.manifest["age"]) == [30, 35, 40, 45, 50]
     assert len(dataset.subset("train")) == 3

@@ -16,7 +16,9 @@ from voxlex.cli import main
 from voxlex.config import Config
 from voxlex.config.options import PhantomOptions
 from voxlex.data.dataset import PreparedDataset
+from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.sources import open_source
+from voxlex.images.frame import Frame
 from voxlex.models import VQVAE, Decoder, Encoder
 from voxlex.priors import Conditions, GatedPixelCNN
 from voxlex.quantizers import VectorQuantizer
@@ -119,7 +121,7 @@ def test_unknown_features_are_refused(run: Path, capsys: pytest.CaptureFixture[s
 
 def test_slices_of_a_volume_are_named_by_their_number(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
-    dataset = open_source("phantom", size=32, seed=0, phantom=PhantomOptions(subjects=40, slices=8))
+    dataset = open_source(PhantomSource(PhantomOptions(subjects=40, slices=8)), Frame(size=32), seed=0)
     manifest = dataset.manifest.assign(path="head.nii.gz", slice=range(len(dataset)))
     write_run_report(RunFolder.open(tmp_path / "run"), replace(dataset, manifest=manifest))
     page = (tmp_path / "run" / "report.html").read_text()

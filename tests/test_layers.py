@@ -17,7 +17,7 @@ FLOORS = [
     ["assembly", "run_folder"],
     ["pages"],
     ["audit", "evaluation", "training"],
-    ["health", "losses", "metrics"],
+    ["code_table", "health", "losses", "metrics"],
     ["models"],
     ["data"],
     ["images"],

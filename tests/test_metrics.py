@@ -59,9 +59,5 @@ def test_a_collapsed_codebook_has_perplexity_one() -> None:
     assert metrics.perplexity(counts) == pytest.approx(1)
 
 
-def test_rate_of_1024_codes_of_10_bits_in_128_by_128_pixels() -> None:
-    assert metrics.rate_bpp(1024, 10.0, 128 * 128) == pytest.approx(0.625)
-
-
 def test_bits() -> None:
     assert metrics.bits(math.log(8)) == pytest.approx(3)

@@ -23,16 +23,16 @@ def test_heads_are_nifti(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "2 volumes in" in capsys.readouterr().out
     assert nibabel.load(out / "sub-002.nii.gz").header.get_zooms() == (6, 6, 6)
     assert main(["phantom", "--volumes", "--out", str(out), *FEW]) == 1
-    assert "holds something already" in capsys.readouterr().err
+    assert "expected an empty folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--size", "-3"], "size must be at least 8"),
-        (["--size", "0"], "size must be at least 8"),
-        (["--volumes", "--spacing-mm", "-1"], "spacing_mm must be above 0"),
-        (["--volumes", "--spacing-mm", "inf"], "spacing_mm must be above 0"),
+        (["--size", "-3"], "size: expected at least 8 pixels"),
+        (["--size", "0"], "size: expected at least 8 pixels"),
+        (["--volumes", "--spacing-mm", "-1"], "spacing_mm: expected more than 0 mm"),
+        (["--volumes", "--spacing-mm", "inf"], "spacing_mm: expected more than 0 mm"),
     ],
 )
 def test_sizes_that_cannot_be(

@@ -10,8 +10,8 @@ import pytest
 
 from voxlex.cli import main
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import write_phantom
-from voxlex.data.phantoms.volumes import write_phantom_volumes
+from voxlex.data.phantoms.phantom import PhantomSource
+from voxlex.images.frame import Frame
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
 
@@ -49,14 +49,18 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `scans` in it, two classes of phantom slices."""
     root = tmp_path_factory.mktemp("readme")
     for label, seed in (("healthy", 1), ("tumour", 2)):
-        paths = write_phantom(root / "raw" / label, options=PhantomOptions(subjects=3, slices=4), size=128, seed=seed)
+        paths = PhantomSource(PhantomOptions(subjects=3, slices=4)).write(
+            root / "raw" / label, Frame(size=128), seed=seed
+        )
         (root / "scans" / label).mkdir(parents=True)
         for number, path in enumerate(paths):
             shutil.move(path, root / "scans" / label / f"{number:02d}.png")
     mask = np.zeros((128, 128), np.uint8)
     mask[48:80, 48:80] = 255
     write_scan(root / "mask.png", Scan(voxels=mask))
-    (volume,) = write_phantom_volumes(root / "raw" / "patient", options=PhantomOptions(subjects=1), size=32)
+    (volume,) = PhantomSource(PhantomOptions(subjects=1)).write(
+        root / "raw" / "patient", Frame(size=32, spacing_mm=3.0)
+    )
     shutil.move(volume, root / "patient.nii.gz")
     return root
 

@@ -10,7 +10,8 @@ from PIL import Image
 from voxlex.cli import main
 from voxlex.config import recipe_names
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import write_phantom
+from voxlex.data.phantoms.phantom import PhantomSource
+from voxlex.images.frame import Frame
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ TINY += ["--training.autoencoder.batch-size", "4", "--training.prior.batch-size"
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
-    write_phantom(folder, options=PhantomOptions(subjects=6, slices=3), size=32, seed=1)
+    PhantomSource(PhantomOptions(subjects=6, slices=3)).write(folder, Frame(size=32), seed=1)
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from voxlex.cli import main
-from voxlex.data.phantoms.volumes import generate_volume
+from voxlex.data.phantoms.phantom import generate_volume
 from voxlex.models import tiling
 from voxlex.vocabulary import load
 
@@ -104,4 +104,4 @@ def test_a_prepared_data_set_of_volumes(run: Path, tmp_path: Path, capfd) -> Non
     assert main(["evaluate", str(run), str(tmp_path / "heads"), "--split", "all"]) == 0
     assert main(["prepare", "phantom", "--out", str(tmp_path / "flat"), "--phantom.subjects", "3", "--size", "24"]) == 0
     assert main(["evaluate", str(run), str(tmp_path / "flat"), "--split", "all"]) == 1
-    assert "prepared at 24×24 pixels, but 24×24×24 are asked for" in capfd.readouterr().err
+    assert "expected images of 24×24×24, got a set prepared at 24×24" in capfd.readouterr().err

@@ -11,17 +11,18 @@ new = vocabulary.sample(16, seed=0)          # images that never were
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voxlex.data.sources import open_source
+    from voxlex.images.frame import Frame
     from voxlex.models import VQVAE
     from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
     from voxlex.quantizers import VectorQuantizer
     from voxlex.vocabulary import Vocabulary, load
 
 _HOMES = {
+    "Frame": "voxlex.images.frame",
     "VQVAE": "voxlex.models",
     "GatedPixelCNN": "voxlex.priors",
     "MaskedPrior": "voxlex.priors",
@@ -34,6 +35,7 @@ _HOMES = {
 
 __all__ = [
     "VQVAE",
+    "Frame",
     "GatedPixelCNN",
     "MaskedPrior",
     "TransformerPrior",
@@ -47,6 +49,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import voxlex` and `voxlex --help` are quick."""
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("voxlex")
     if name not in _HOMES:
         raise AttributeError(f"module 'voxlex' has no attribute {name!r}")

@@ -10,7 +10,7 @@ from voxlex.config.quantizers import GroupedQuantizerConfig, ResidualQuantizerCo
 from voxlex.config.validation import one_of
 from voxlex.errors import ConfigError
 from voxlex.models import NETWORKS, VQVAE
-from voxlex.priors import PRIORS, Conditions, Prior
+from voxlex.priors import PRIORS, Conditions, HierarchicalPrior, Prior
 from voxlex.quantizers import QUANTIZERS, GroupedQuantizer, Quantizer, ResidualQuantizer
 
 T = TypeVar("T")
@@ -59,24 +59,21 @@ def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], condition
     """Return a new, untrained prior over the codes of an autoencoder.
 
     Args:
-        config: Its settings.
-        layouts: What the codes look like.
+        config: Its settings; with several levels, those of each level's prior.
+        layouts: Layout of the codes of each level, coarsest first.
         conditions: What it may be asked for.
 
     Raises:
         ConfigError: If it is of an unknown kind.
     """
-    prior = _chosen(PRIORS, config, "prior")
+    kind = _chosen(PRIORS, config, "prior")
     arguments = _arguments(config)
     del arguments["condition_columns"]
-    (layout,) = layouts
-    return prior(
-        num_embeddings=layout.num_embeddings,
-        num_codebooks=layout.num_codebooks,
-        grid=layout.grid,
-        conditions=conditions,
-        **arguments,
-    )
+    levels = [
+        kind(layout=layout, context=layouts[:place], conditions=conditions, **arguments)
+        for place, layout in enumerate(layouts)
+    ]
+    return levels[0] if len(levels) == 1 else HierarchicalPrior(levels=levels)
 
 
 def _chosen(table: Mapping[str, T], config: Any, what: str) -> T:

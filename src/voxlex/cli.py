@@ -1,20 +1,11 @@
 """The command line: from words to a command, and from errors to one line and an exit status."""
 
-import functools
-import operator
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any
 
-import tyro
-
-from voxlex.commands import COMMANDS, Command, starting_point
-from voxlex.config import CHOICES, Config, load_recipe, read_config, with_kinds, with_prior_of
+from voxlex.commands import COMMANDS
 from voxlex.errors import Interrupted, VoxlexError
-from voxlex.run_folder import RunFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,10 +17,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if words == ["--version"]:
-        print(f"voxlex {version('voxlex')}")
+        import voxlex
+
+        print(f"voxlex {voxlex.__version__}")
         return 0
     try:
-        _parse(words).run()
+        name, rest = _command(words)
+        from voxlex.commands.parsing import parse
+
+        parse(name, rest).run()
     except KeyboardInterrupt:
         print("voxlex: interrupted", file=sys.stderr)
         return 130
@@ -43,55 +39,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = "" if known else f"{type(error).__name__}: "
         print(f"voxlex: {kind}{_one_line(error)}", file=sys.stderr)
         if not known:
-            print("voxlex: this was not foreseen; --debug shows where it happened", file=sys.stderr)
+            print("voxlex: this is a mistake in voxlex; --debug shows where it happened", file=sys.stderr)
         return 130 if isinstance(error, Interrupted) else 1
     return 0
 
 
-def _parse(words: list[str]) -> Command:
-    starting_point.set(_starting_config(words))
-    options = (Annotated[command, tyro.conf.subcommand(name)] for name, command in COMMANDS.items())
-    any_command: Any = functools.reduce(operator.or_, options)
-    return tyro.cli(
-        any_command,
-        prog="voxlex",
-        description="A discrete vocabulary for brain images. Start with: voxlex demo. --version says which this is.",
-        args=words,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
+def _command(words: list[str]) -> tuple[str, list[str]]:
+    """Divide words into the name of a command and the rest, or show the list of commands and exit."""
+    groups = {name.partition(" ")[0] for name in COMMANDS if " " in name}
+    prefix = f"{words[0]} " if words and words[0] in groups else ""
+    inner = words[1:] if prefix else words
+    if not inner or inner[0] in ("-h", "--help"):
+        print(_list_of_commands(prefix))
+        raise SystemExit(0 if inner else 2)
+    name = prefix + inner[0]
+    if name not in COMMANDS:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, [*COMMANDS, *groups], n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        print(f"voxlex: unknown command {name!r}; {meant}`voxlex {prefix}--help` lists all", file=sys.stderr)
+        raise SystemExit(2)
+    return name, inner[1:]
+
+
+def _list_of_commands(prefix: str) -> str:
+    shown = {name: does for name, does in COMMANDS.items() if name.startswith(prefix)}
+    width = max(len(name) for name in shown)
+    lines = [f"  {name:{width}}  {does}" for name, does in shown.items()]
+    return "\n".join(
+        [
+            f"usage: voxlex {prefix}COMMAND ...",
+            "",
+            *([] if prefix else ["A discrete vocabulary for brain images. Start with `voxlex demo`.", ""]),
+            *lines,
+            "",
+            f"`voxlex {prefix}COMMAND --help` shows what a command takes; `voxlex --version` shows the version.",
+        ]
     )
-
-
-def _starting_config(words: list[str]) -> Config:
-    """Return the settings that the options of `train` change, with the kinds that they ask for."""
-    if not words or words[0] != "train":
-        return Config()
-    asked = {setting: _value_of(f"--{setting}.kind", words) for setting in CHOICES}
-    return with_kinds(_settings_to_change(words), {setting: kind for setting, kind in asked.items() if kind})
-
-
-def _settings_to_change(words: list[str]) -> Config:
-    """Return a recipe, or the settings of the run to resume; a prior that is added to a run may be that of a recipe."""
-    out, name = _value_of("--out", words), _value_of("--recipe", words)
-    recipe = load_recipe(name or "default")
-    only_prior = _value_of("--stage", words) == "prior"
-    resumed = only_prior or "--resume" in words
-    if not resumed or out is None or not RunFolder(Path(out)).config_file.exists():
-        return recipe
-    own = read_config(RunFolder(Path(out)).config_file)
-    if only_prior and name:
-        return with_prior_of(own, recipe)
-    if name:  # most often it stands there because the first command is given again
-        print(f"voxlex: --recipe {name} is not used: {out} goes on with its own settings", file=sys.stderr)
-    return own
-
-
-def _value_of(option: str, words: list[str]) -> str | None:
-    for word, following in zip(words, [*words[1:], None], strict=True):
-        if word == option:
-            return following
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return None
 
 
 def _one_line(error: Exception) -> str:

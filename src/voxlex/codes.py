@@ -1,14 +1,16 @@
 """Code layouts: how many codes an image becomes, where they lie, and which numbers they can be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import log2, prod
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from voxlex.errors import CodesError
-from voxlex.types import Levels
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +87,28 @@ def rate_bpp(layouts: Sequence[CodeLayout], *, pixels_per_image: int) -> float:
     return sum(layout.raw_bits for layout in layouts) / pixels_per_image
 
 
-def levels_of(codes: Tensor | Sequence[Tensor]) -> Levels:
+def levels_of(codes: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return codes as a tuple of levels, coarsest first; those of a single level may come as one tensor."""
     return (codes,) if isinstance(codes, Tensor) else tuple(codes)
 
 
-def from_levels(levels: Sequence[Tensor]) -> Tensor | Levels:
+def from_levels(levels: Sequence[T]) -> T | tuple[T, ...]:
     """Return a single level as one tensor, and several as a tuple: what people are given."""
     return levels[0] if len(levels) == 1 else tuple(levels)
+
+
+def for_each_level(
+    change: Callable[[Tensor], Tensor], codes: Tensor | tuple[Tensor, ...]
+) -> Tensor | tuple[Tensor, ...]:
+    """Apply a function to each level."""
+    return from_levels([change(level) for level in levels_of(codes)])
+
+
+def take(codes: Tensor | Sequence[Tensor], rows: slice | Sequence[int] | Tensor) -> Tensor | tuple[Tensor, ...]:
+    """Return the codes of some of the images, of all levels."""
+    return from_levels([level[rows] for level in levels_of(codes)])
+
+
+def concatenate(batches: Iterable[Tensor | Sequence[Tensor]]) -> Tensor | tuple[Tensor, ...]:
+    """Join the codes of several batches of images, level by level."""
+    return from_levels([torch.cat(parts) for parts in zip(*map(levels_of, batches), strict=True)])

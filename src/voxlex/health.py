@@ -1,12 +1,14 @@
-"""Whether a codebook is well: how many of its words carry a data set, and how long they are."""
+"""Whether codebooks are well: how many of their words carry a data set, and how long they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from voxlex import metrics
+from voxlex.codes import levels_of
 from voxlex.quantizers import Quantizer
-from voxlex.types import Codes
+from voxlex.types import Codes, LevelCodes, Levels
 
 _COLLAPSED = 0.1
 """A codebook is collapsing when its perplexity is below this share of its size."""
@@ -17,6 +19,7 @@ class CodebookHealth:
     """Figures of a quantizer's codebooks over a data set; means over codebooks, where there are several.
 
     Attributes:
+        codewords: Codewords of all codebooks together.
         usage: Share of the codewords that occur at all, from 0 to 1.
         perplexity: Effective number of codewords in use, from 1 to K.
         dead: Codewords, of all codebooks together, that do not occur.
@@ -24,6 +27,7 @@ class CodebookHealth:
         warning: What is wrong and what to try, if the codebook has collapsed; else None.
     """
 
+    codewords: int
     usage: float
     perplexity: float
     dead: int
@@ -32,19 +36,66 @@ class CodebookHealth:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The figures by the names that evaluations use."""
+        """The figures by name."""
         shortest, median, longest = self.norms
         return {
-            "codebook.perplexity": self.perplexity,
-            "codebook.usage": self.usage,
-            "codebook.dead": self.dead,
-            "codebook.norm_shortest": shortest,
-            "codebook.norm_median": median,
-            "codebook.norm_longest": longest,
+            "perplexity": self.perplexity,
+            "usage": self.usage,
+            "dead": self.dead,
+            "norm_shortest": shortest,
+            "norm_median": median,
+            "norm_longest": longest,
         }
 
 
-def codebook_health(quantizer: Quantizer, codes: Codes) -> CodebookHealth:
+@dataclass(frozen=True)
+class Health:
+    """Figures of the codebooks of every level.
+
+    Attributes:
+        levels: The figures of each level, coarsest first.
+    """
+
+    levels: tuple[CodebookHealth, ...]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures by the names that evaluations use, such as `codebook.perplexity`.
+
+        Of several levels each has its own, such as `codebook.0.perplexity` of the coarsest; `codebook.usage` and
+        `codebook.dead` are then those of all codewords together.
+        """
+        if len(self.levels) == 1:
+            return {f"codebook.{name}": value for name, value in self.levels[0].figures.items()}
+        figures: dict[str, float] = {}
+        for number, level in enumerate(self.levels):
+            figures |= {f"codebook.{number}.{name}": value for name, value in level.figures.items()}
+        dead = sum(level.dead for level in self.levels)
+        return figures | {
+            "codebook.usage": 1 - dead / sum(level.codewords for level in self.levels),
+            "codebook.dead": dead,
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong and what to try, for each level that has collapsed."""
+        if len(self.levels) == 1:
+            return [level.warning for level in self.levels if level.warning]
+        return [f"level {number}: {level.warning}" for number, level in enumerate(self.levels) if level.warning]
+
+
+def health_of(quantizers: Sequence[Quantizer], codes: Codes | Levels) -> Health:
+    """Examine the codebooks of every level.
+
+    Args:
+        quantizers: One for each level, coarsest first.
+        codes: Of a whole data set, as an autoencoder gives them; a batch says too little.
+    """
+    pairs = zip(quantizers, levels_of(codes), strict=True)
+    return Health(tuple(codebook_health(quantizer, level) for quantizer, level in pairs))
+
+
+def codebook_health(quantizer: Quantizer, codes: LevelCodes) -> CodebookHealth:
     """Examine a quantizer's codebooks.
 
     Args:
@@ -60,6 +111,7 @@ def codebook_health(quantizer: Quantizer, codes: Codes) -> CodebookHealth:
         f"try {quantizer.remedy}"
     )
     return CodebookHealth(
+        codewords=counts.numel(),
         usage=metrics.usage(counts),
         perplexity=perplexity,
         dead=int((counts == 0).sum()),

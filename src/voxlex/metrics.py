@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from voxlex.types import Codes, Image
+from voxlex.types import Image, LevelCodes
 
 PerImage = Float[Tensor, " b"]
 
@@ -76,7 +76,7 @@ def _window_matrix(length: int) -> Float[Tensor, "n n"]:
     return matrix
 
 
-def code_counts(codes: Codes, num_embeddings: int) -> Int64[Tensor, "q k"]:
+def code_counts(codes: LevelCodes, num_embeddings: int) -> Int64[Tensor, "q k"]:
     """How often each codebook's codewords are used."""
     return torch.stack([torch.bincount(column.flatten(), minlength=num_embeddings) for column in codes.unbind(dim=1)])
 
@@ -95,11 +95,6 @@ def perplexity(counts: Int64[Tensor, "q k"]) -> float:
 def usage(counts: Int64[Tensor, "q k"]) -> float:
     """Return the share of codewords that are used at least once, from 0 to 1."""
     return float((counts > 0).double().mean())
-
-
-def rate_bpp(codes_per_image: int, bits_per_code: float, pixels_per_image: int) -> float:
-    """Code rate in bits per pixel (per voxel in three dimensions)."""
-    return codes_per_image * bits_per_code / pixels_per_image
 
 
 def bits(nats: float) -> float:

@@ -1,5 +1,7 @@
 """Which rows to look at, when all would be too many, and how many at once."""
 
+from collections.abc import Iterator
+
 
 def evenly_spaced(rows: int, at_most: int) -> list[int]:
     """Return up to `at_most` row numbers, spread evenly, so that neighbouring slices do not stand side by side."""
@@ -7,6 +9,8 @@ def evenly_spaced(rows: int, at_most: int) -> list[int]:
     return [i * rows // count for i in range(count)]
 
 
-def images_at_once(pixels_per_image: int, at_most: int) -> int:
-    """Return how many images go into a batch of at most `at_most`: fewer where each of them is a volume."""
-    return max(1, min(at_most, 2**21 // pixels_per_image))
+def batches(rows: int, *, pixels_per_image: int, at_most: int) -> Iterator[slice]:
+    """Yield the rows of one batch after another: `at_most` images each, or fewer where each of them is a volume."""
+    at_once = max(1, min(at_most, 2**21 // pixels_per_image))
+    for start in range(0, rows, at_once):
+        yield slice(start, min(start + at_once, rows))

@@ -1,5 +1,8 @@
 """Names for the tensors that travel through voxlex; jaxtyping checks their shapes in the tests."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -17,6 +20,9 @@ LevelCodes = Int64[Tensor, "b _ ..."]
 
 Levels = tuple[LevelCodes, ...]
 """Codes of a model with codes at several scales, coarsest first."""
+
+CodesLike = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
+"""Codes as people hold them: one array or tensor for a single level, a sequence of them for several levels."""
 
 Logits = Float[Tensor, "b k q *grid"]
 """Unnormalised log-probabilities of the `k` possible codes of each codebook in each cell."""

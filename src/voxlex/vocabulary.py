@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.codes import CodeLayout
+from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take
 from voxlex.config import Config
 from voxlex.errors import RunError
-from voxlex.models import VQVAE
+from voxlex.models import Autoencoder
 from voxlex.models.arrays import to_image_tensor
 from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
 from voxlex.models.weights import load_weights
@@ -24,9 +24,9 @@ from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition
 from voxlex.priors.draw import SamplingOptions
 from voxlex.progress import Progress
-from voxlex.rows import images_at_once
+from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
-from voxlex.types import Codes, Image
+from voxlex.types import Codes, CodesLike, Image, Levels
 
 _BATCH_SIZE = 64
 _CELLS_AT_ONCE = 2**17
@@ -35,45 +35,45 @@ _CELLS_AT_ONCE = 2**17
 _CANDIDATES = 8
 """Drawn by an autoregressive prior for each result when it inpaints, to choose from; see `Prior.complete`."""
 
-_MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+_TOUCHED = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
+_NEIGHBOURS = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
     """Images to codes and back, and new images from a prior over the codes.
 
+    Codes are one tensor `(b, q, *grid)`; where the autoencoder has several levels, a tuple of them, coarsest first.
+
     Attributes:
-        autoencoder: Images to codes and back, in eval mode.
-        prior: A distribution over code grids, in eval mode; None if the run has only its first stage.
+        autoencoder: Turns images into codes and back; in eval mode.
+        prior: A distribution over the codes of an image, in eval mode; None if the run has only its first stage.
         config: The run's complete configuration.
         metadata: Versions, data and timings of the run.
     """
 
-    autoencoder: VQVAE
+    autoencoder: Autoencoder
     prior: Prior | None
     config: Config
     metadata: Mapping[str, Any]
 
-    def encode(self, images: np.ndarray | Tensor) -> Codes:
-        """Return the codes of images of any size; see `VQVAE.encode` for what may be given.
+    def encode(self, images: np.ndarray | Tensor) -> Codes | Levels:
+        """Return the codes of images of any size; see `Autoencoder.encode` for what may be given.
 
-        What is too large to be encoded at once goes through in tiles, with the same codes.
+        Images that are too large to be encoded at once go through in tiles, with the same codes.
         """
         dims = self.autoencoder.spatial_dims
         x = to_image_tensor(images, channels=self.autoencoder.in_channels, spatial_dims=dims)
-        if needs_tiles(self.autoencoder, tuple(side // self.autoencoder.downsampling for side in x.shape[2:])):
-            return encode_tiled(self.autoencoder, x)
-        return self.autoencoder.encode(x)
+        return encode_tiled(self.autoencoder, x) if needs_tiles(x.shape[2:]) else self.autoencoder.encode(x)
 
-    def decode(self, codes: np.ndarray | Tensor) -> Image:
+    def decode(self, codes: CodesLike) -> Image:
         """Return the images that codes stand for, float32 in [0, 1]; large ones are decoded in tiles."""
-        codes = torch.as_tensor(codes)
-        if codes.ndim == 2 + self.autoencoder.spatial_dims and needs_tiles(self.autoencoder, tuple(codes.shape[2:])):
-            return decode_tiled(self.autoencoder, codes)
-        return self.autoencoder.decode(codes)
+        levels = self.autoencoder.levels(codes)
+        space = self.autoencoder.space_of([level.shape[2:] for level in levels])
+        return decode_tiled(self.autoencoder, levels) if needs_tiles(space) else self.autoencoder.decode(levels)
 
     def reconstruct(self, images: np.ndarray | Tensor) -> Image:
-        """Return images as the vocabulary says them."""
+        """Return what is left of images when they have been stored as codes: `decode(encode(images))`."""
         return self.decode(self.encode(images))
 
     def sample(
@@ -103,7 +103,7 @@ class Vocabulary:
             ValueError: If an argument is out of range, or a condition or its value is unknown.
         """
         codes = self.sample_codes(count, condition=condition, seed=seed, progress=progress, **options)
-        return self._decode_some_at_a_time(codes)
+        return self._decode_in_batches(codes)
 
     def sample_codes(
         self,
@@ -113,13 +113,13 @@ class Vocabulary:
         seed: int | None = None,
         progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
-    ) -> Codes:
+    ) -> Codes | Levels:
         """Draw the codes of new images; arguments as for `sample`."""
         if self.prior is None:
             raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
         prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, count)
 
-        def draw(start: int, size: int, progress: Progress | None) -> Codes:
+        def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             some = None if given is None else given[start : start + size]
             return prior.sample(size, condition=some, generator=generator, progress=progress, **options)
 
@@ -169,9 +169,10 @@ class Vocabulary:
         if region.shape != x.shape[2:]:
             raise ValueError(f"mask: expected the sides of the image, {tuple(x.shape[2:])}, got {tuple(region.shape)}")
         prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, 1)
-        known, hidden = self.encode(x)[0], self._touched(region)
+        known = for_each_level(lambda level: level[0], self.encode(x))
+        hidden = from_levels(self._touched(region))
 
-        def draw(start: int, size: int, progress: Progress | None) -> Codes:
+        def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             return prior.complete(
                 known,
                 hidden,
@@ -185,22 +186,22 @@ class Vocabulary:
 
         at_once = max(1, self._drawn_at_once // _CANDIDATES)
         codes = _in_batches(draw, count, at_once=at_once, progress=progress)
-        drawn = self._decode_some_at_a_time(codes)
+        drawn = self._decode_in_batches(codes)
         return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
 
     @property
     def _drawn_at_once(self) -> int:
-        return max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // prod(self.grid)))
+        return max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // sum(layout.cells for layout in self.layouts)))
 
-    def _decode_some_at_a_time(self, codes: Codes) -> Image:
-        pixels = codes[0, 0].numel() * self.autoencoder.downsampling**self.autoencoder.spatial_dims
-        return torch.cat([self.decode(batch) for batch in codes.split(images_at_once(pixels, _BATCH_SIZE))])
+    def _decode_in_batches(self, codes: Codes | Levels) -> Image:
+        rows = batches(len(levels_of(codes)[0]), pixels_per_image=prod(self.space), at_most=_BATCH_SIZE)
+        return torch.cat([self.decode(take(codes, some)) for some in rows])
 
-    def _touched(self, region: Bool[Tensor, "*space"]) -> Bool[Tensor, "*grid"]:
-        """Cells of the code grid that a region of the image touches, and their neighbours."""
-        patch, pool = self.autoencoder.downsampling, _MAX_POOL[region.ndim]
-        cells = pool(region[None, None].float(), patch)
-        return pool(cells, 3, stride=1, padding=1)[0, 0].bool().to(self.autoencoder.device)
+    def _touched(self, region: Bool[Tensor, "*space"]) -> list[Bool[Tensor, "..."]]:
+        """Return, for each level, the cells that a region of the image touches, and their neighbours."""
+        touch, spread = _TOUCHED[region.ndim], _NEIGHBOURS[region.ndim]
+        cells = [touch(region[None, None].float(), layout.grid) for layout in self.layouts]
+        return [spread(level, 3, stride=1, padding=1)[0, 0].bool().to(self.autoencoder.device) for level in cells]
 
     def _generator(self, seed: int | None) -> torch.Generator:
         generator = torch.Generator(self.autoencoder.device)
@@ -236,16 +237,24 @@ class Vocabulary:
         return [value for column in named if column.name == "label" for value in column.values]
 
     @property
-    def grid(self) -> tuple[int, ...]:
-        """Codes along each axis of an image of the run's size."""
-        side = self.config.data.size // self.autoencoder.downsampling
-        return (side,) * self.autoencoder.spatial_dims
+    def space(self) -> tuple[int, ...]:
+        """Sides of the images that the run learned from, which new images have too."""
+        return (self.config.data.size,) * self.autoencoder.spatial_dims
+
+    @property
+    def layouts(self) -> tuple[CodeLayout, ...]:
+        """How the codes of such an image lie: one layout for each level, coarsest first."""
+        return self.autoencoder.layouts(self.space)
 
 
 def _in_batches(
-    draw: Callable[[int, int, Progress | None], Codes], count: int, *, at_once: int, progress: Progress | None
-) -> Codes:
-    """Draw `count` code grids, some at a time.
+    draw: Callable[[int, int, Progress | None], Codes | Levels],
+    count: int,
+    *,
+    at_once: int,
+    progress: Progress | None,
+) -> Codes | Levels:
+    """Draw the codes of `count` images, some at a time.
 
     Args:
         draw: Given the number of the first, how many there are in the batch, and its progress.
@@ -255,11 +264,11 @@ def _in_batches(
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
-    batches = []
+    drawn = []
     for start in range(0, count, at_once):
         size = min(at_once, count - start)
-        batches.append(draw(start, size, _shifted(progress, start, size, count)))
-    return torch.cat(batches)
+        drawn.append(draw(start, size, _shifted(progress, start, size, count)))
+    return concatenate(drawn)
 
 
 def _shifted(progress: Progress | None, start: int, size: int, count: int) -> Progress | None:
@@ -273,7 +282,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
     """Load a trained vocabulary from its run folder.
 
     Raises:
-        RunError: If the folder is no run, is damaged, or has no trained autoencoder.
+        RunError: If the folder is not a run, is damaged, or has no trained autoencoder.
     """
     folder = RunFolder.open(Path(run))
     config, metadata = folder.config(), folder.metadata()
@@ -281,15 +290,9 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
     load_weights(folder.autoencoder_file, autoencoder)
     prior = None
     if folder.prior_file.exists():
-        side = config.data.size // autoencoder.downsampling
-        layout = CodeLayout(
-            num_embeddings=autoencoder.quantizer.num_embeddings,
-            num_codebooks=autoencoder.quantizer.num_codebooks,
-            grid=(side,) * autoencoder.spatial_dims,
-        )
         prior = build_prior(
             config.prior,
-            layouts=[layout],
+            layouts=autoencoder.layouts((config.data.size,) * autoencoder.spatial_dims),
             conditions=Conditions.from_description(metadata["conditions"]),
         )
         load_weights(folder.prior_file, prior)

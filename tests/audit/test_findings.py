@@ -9,9 +9,11 @@ from duplicates.brains import brains
 from scans.heads import LAS, head, write_volume
 from scans.pictures import picture
 from voxlex.audit.captions import captioned
-from voxlex.audit.findings import Audit, audit_prepared, audit_source
-from voxlex.data.prepare import prepare_folder
+from voxlex.audit.findings import Audit, audit_prepared, audit_scans
+from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
+from voxlex.images.frame import Frame
+from voxlex.tables.manifest import index_source
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
@@ -46,7 +48,7 @@ def paths(audit: Audit, column: str) -> set[str]:
 
 
 def test_what_is_wrong_is_found(source: Path):
-    audit = audit_source(source)
+    audit = audit_scans(index_source(source))
     assert audit.figures["images"] == 19
     assert paths(audit, "constant") == {"black.png"}
     assert paths(audit, "tiny") == {"tiny.png"}
@@ -63,7 +65,7 @@ def test_what_is_wrong_is_found(source: Path):
 
 
 def test_what_crosses_the_splits_is_found(source: Path):
-    found = audit_source(source / "table.csv").as_json()
+    found = audit_scans(index_source(source / "table.csv")).as_json()
     assert found["leaking_subjects"] == {"p1": ["test", "train"]}
     crossing = {frozenset(pair) for pair in found["leaking_pairs"]}
     assert crossing == {
@@ -74,7 +76,7 @@ def test_what_crosses_the_splits_is_found(source: Path):
 
 
 def test_a_prepared_data_set_does_not_leak_and_names_what_was_left_out(source: Path, tmp_path: Path):
-    dataset = prepare_folder(source, folder=tmp_path / "out", size=80)
+    dataset = ScanSource.at(source).prepare(tmp_path / "out", Frame(size=80))
     audit = audit_prepared(dataset)
     assert audit.figures["images"] == 19
     assert audit.figures["leaking_pairs"] == 0
@@ -86,16 +88,16 @@ def test_a_prepared_data_set_does_not_leak_and_names_what_was_left_out(source: P
 def test_slices_of_one_subject_are_not_counted_as_duplicates(tmp_path: Path):
     for number, pixels in enumerate(brains(1, slices=60)[0]):
         write(tmp_path / "sub-01" / f"slice-{number:02d}.png", pixels)
-    figures = audit_source(tmp_path).figures
+    figures = audit_scans(index_source(tmp_path)).figures
     assert figures["pairs_within_subjects"] > 20
     assert figures["near_duplicates"] == figures["clusters"] == 0
 
 
 def test_a_source_of_which_nothing_can_be_used(tmp_path: Path):
     with pytest.raises(DataError, match="no such"):
-        audit_source(tmp_path / "nowhere")
+        audit_scans(index_source(tmp_path / "nowhere"))
     write(tmp_path / "black.png", np.zeros((20, 20), np.uint8))
-    audit = audit_source(tmp_path)
+    audit = audit_scans(index_source(tmp_path))
     assert audit.figures["constant"] == 1
     assert audit.clusters() == []
 
@@ -115,7 +117,7 @@ def test_volumes_are_compared_by_their_middle_slice(tmp_path: Path):
         write_volume(tmp_path / f"{number}.nii.gz", head((64, 72, 64), seed=number))
     write_volume(tmp_path / "as-read-by-others.nii", head((64, 72, 64), seed=1) // 2, LAS)
     (tmp_path / "torn.nii.gz").write_bytes((tmp_path / "0.nii.gz").read_bytes()[:2000])
-    audit = audit_source(tmp_path)
+    audit = audit_scans(index_source(tmp_path))
     assert [[audit.table["path"][row] for row in rows] for rows in audit.clusters()] == [
         ["1.nii.gz", "as-read-by-others.nii"]
     ]

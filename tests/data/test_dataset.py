@@ -1,19 +1,21 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from voxlex.data.dataset import COLUMNS, PreparedDataset
-from voxlex.data.prepare import prepare_folder
+from voxlex.data.dataset import COLUMNS, PreparedDataset, Skip
+from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
+from voxlex.images.frame import Frame
 
 
 @pytest.fixture
 def dataset(make_folder: Callable[..., Path], tmp_path: Path) -> PreparedDataset:
-    return prepare_folder(make_folder(20), folder=tmp_path / "prepared", size=16)
+    return ScanSource.at(make_folder(20)).prepare(tmp_path / "prepared", Frame(size=16))
 
 
 def test_tensor_is_the_stored_image_in_the_unit_interval(dataset: PreparedDataset):
@@ -46,9 +48,9 @@ def test_splits_partition_the_rows(dataset: PreparedDataset):
 
 
 def test_an_unknown_split_and_an_empty_one(make_folder: Callable[..., Path], tmp_path: Path, dataset: PreparedDataset):
-    with pytest.raises(ValueError, match="one of train, validation, test, all, found 'dev'"):
+    with pytest.raises(ValueError, match="expected one of train, validation, test, all, got 'dev'"):
         dataset.subset("dev")
-    two = prepare_folder(make_folder(2, name="two"), folder=tmp_path / "p2", size=16)
+    two = ScanSource.at(make_folder(2, name="two")).prepare(tmp_path / "p2", Frame(size=16))
     assert len(two.subset("test")) == 2
     with pytest.raises(DataError, match="two: holds no train images"):
         two.subset("train")
@@ -62,6 +64,16 @@ def test_written_and_opened_again_it_is_the_same(dataset: PreparedDataset, tmp_p
     assert tuple(copy.manifest.columns) == COLUMNS
     assert (copy.name, copy.fingerprint, copy.options) == (dataset.name, dataset.fingerprint, dataset.options)
     assert isinstance(copy.images, np.memmap)
+
+
+def test_what_was_skipped_is_told_again(dataset: PreparedDataset, tmp_path: Path):
+    skipped = [Skip("a.png", "no such file"), Skip("b.png", "constant image (every pixel is 9)", constant=True)]
+    replace(dataset, skipped=skipped).write(tmp_path / "copy")
+    assert PreparedDataset.open(tmp_path / "copy").skipped == skipped
+    record = json.loads((tmp_path / "copy" / "prepared.json").read_text())
+    del record["constant"]  # as version 0.1 wrote it
+    (tmp_path / "copy" / "prepared.json").write_text(json.dumps(record))
+    assert PreparedDataset.open(tmp_path / "copy").skipped == skipped
 
 
 def test_an_existing_folder_is_not_overwritten(dataset: PreparedDataset, tmp_path: Path):

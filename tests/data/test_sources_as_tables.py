@@ -11,10 +11,11 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from scans.pictures import picture
-from voxlex.data.dataset import PreparedDataset
-from voxlex.data.prepare import prepare_folder
+from voxlex.data.dataset import PreparedDataset, Skip
+from voxlex.data.scan_source import ScanSource
 from voxlex.data.sources import open_source
 from voxlex.errors import DataError
+from voxlex.images.frame import Frame
 from voxlex.tables.manifest import INDEX_COLUMNS, index_source, join_table
 
 MakeFolder = Callable[..., Path]
@@ -42,7 +43,7 @@ def test_a_table_beside_its_images(make_folder: MakeFolder, tmp_path: Path) -> N
     names = [f"{number:03d}.png" for number in range(12)]
     ages = [*range(60, 71), None]
     file = table(source / "all.csv", path=names, subject=[f"p{n // 2}" for n in range(12)], age=ages, sex=["F", ""] * 6)
-    dataset = prepare_folder(file, folder=tmp_path / "out", size=16)
+    dataset = ScanSource.at(file).prepare(tmp_path / "out", Frame(size=16))
     assert dataset.name == "all"
     rows = dataset.manifest.set_index("path").loc[names]
     np.testing.assert_array_equal(rows["age"], np.array(ages, dtype=float))
@@ -57,7 +58,7 @@ def test_other_values_of_a_column_are_other_data(make_folder: MakeFolder, tmp_pa
     prints = []
     for age in (50, 50, 51):
         file = table(source / "t.csv", path=names, age=[age] * 4)
-        prints.append(open_source(file, size=16, cache=tmp_path / "cache").fingerprint)
+        prints.append(open_source(file, Frame(size=16), cache=tmp_path / "cache").fingerprint)
     assert prints[0] == prints[1] != prints[2]
 
 
@@ -87,7 +88,7 @@ def test_a_users_split_is_kept(make_folder: MakeFolder, tmp_path: Path) -> None:
     source = make_folder(6)
     splits = ["Training", "train", "train", "val", "testing", "test"]
     file = table(source / "t.csv", path=[f"{n:03d}.png" for n in range(6)], split=splits)
-    dataset = prepare_folder(file, folder=tmp_path / "out", size=16)
+    dataset = ScanSource.at(file).prepare(tmp_path / "out", Frame(size=16))
     assert [len(dataset.subset(split)) for split in ("train", "validation", "test")] == [3, 1, 2]
 
 
@@ -98,7 +99,7 @@ def test_a_users_split_is_kept(make_folder: MakeFolder, tmp_path: Path) -> None:
         ({"path": ["a.png", ""]}, r"t\.csv: line 3 has no path"),
         ({"path": ["a.png", "x/../a.png"]}, r"t\.csv: line 3 names a scan that an earlier line names"),
         ({"path": ["a", "b", "c"], "split": ["train", "", "oops"]}, r"got line 3 '', line 4 'oops'"),
-        ({"path": ["a", "b"], "slice": ["1", "1.5"]}, r"line 3: slice must be a whole number, got '1\.5'"),
+        ({"path": ["a", "b"], "slice": ["1", "1.5"]}, r"line 3: expected a whole number as slice, got '1\.5'"),
         ({"path": ["a", "b"], "group": ["patient", "control"]}, "'group' is not free.*Call a class 'cohort'"),
     ],
 )
@@ -110,12 +111,13 @@ def test_tables_that_contradict_themselves(columns: dict, message: str, tmp_path
 def test_a_few_missing_files_are_listed_and_many_are_an_error(make_folder: MakeFolder, tmp_path: Path) -> None:
     source = make_folder(20)
     names = [f"{number:03d}.png" for number in range(20)]
-    dataset = prepare_folder(table(source / "t.csv", path=[*names, "gone.png"]), folder=tmp_path / "out", size=16)
-    assert [path for path, _ in dataset.skipped] == ["gone.png"]
-    assert "no such file" in dataset.skipped[0][1]
+    dataset = ScanSource.at(table(source / "t.csv", path=[*names, "gone.png"])).prepare(
+        tmp_path / "out", Frame(size=16)
+    )
+    assert dataset.skipped == [Skip("gone.png", "no such file")]
     many = table(source / "m.csv", path=[*names, *(f"gone{number}.png" for number in range(9))])
     with pytest.raises(DataError, match=r"9 of 29 .* are unreadable: gone0\.png: no such file"):
-        prepare_folder(many, folder=tmp_path / "other", size=16)
+        ScanSource.at(many).prepare(tmp_path / "other", Frame(size=16))
 
 
 def test_days_and_names_in_a_table_go_nowhere(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_days_and_names_in_a_table_go_nowhere(make_folder: MakeFolder, tmp_path:
     index = index_source(file)
     assert index.left_out == ("patient_name", "visit")
     assert set(index.table["session"]) == {"ses-01"}
-    prepare_folder(file, folder=tmp_path / "out", size=16)
+    ScanSource.at(file).prepare(tmp_path / "out", Frame(size=16))
     for secret in (b"Gernot", b"2006"):
         assert secret not in everything_in(tmp_path / "out")
 
@@ -136,7 +138,7 @@ def test_the_days_of_visits_in_adni_folders_go_nowhere(tmp_path: Path) -> None:
     names = [f"ADNI/{n:03d}_S_0413/MPRAGE/{day}/S1389{n}/a_20060519161747_1.png" for n in range(8) for day in days]
     source = write(tmp_path / "in", *names)
     (source / "ADNI/000_S_0413/MPRAGE" / days[0] / "S13890/empty.png").touch()
-    dataset = prepare_folder(source, folder=tmp_path / "out", size=16)
+    dataset = ScanSource.at(source).prepare(tmp_path / "out", Frame(size=16))
     assert set(dataset.manifest["session"]) == {"ses-01", "ses-02"}
     assert "ADNI/002_S_0413/MPRAGE/ses-02/S13892/a_ses-02_1.png" in set(dataset.manifest["path"])
     assert len(dataset.skipped) == 1
@@ -149,7 +151,7 @@ def test_dicom_in_adni_folders(tmp_path: Path) -> None:
         place = tmp_path / f"in/{subject:03d}_S_0413/MPRAGE/2006-05-19_16_17_47.0/S1/ADNI_MPRAGE_20060519161747_1.dcm"
         place.parent.mkdir(parents=True)
         shutil.copy(get_testdata_file("MR_small.dcm"), place)
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=16)
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=16))
     assert dataset.manifest["subject"].tolist() == ["000_S_0413", "001_S_0413", "002_S_0413"]
     assert set(dataset.manifest["session"]) == {"ses-01"}
     assert b"2006" not in everything_in(tmp_path / "out")
@@ -170,10 +172,10 @@ def test_bids_participants_are_joined(tmp_path: Path) -> None:
     assert index.table["cohort"].tolist() == ["control", "patient", "control", ""]
     assert index.table["group"].tolist() == index.table["subject"].tolist()
     np.testing.assert_array_equal(index.table["age"], [50, np.nan, 70, np.nan])
-    first = open_source(source, size=16, cache=tmp_path / "cache")
+    first = open_source(source, Frame(size=16), cache=tmp_path / "cache")
     assert "cohort" in first.manifest
     (source / "participants.tsv").unlink()
-    assert "cohort" not in open_source(source, size=16, cache=tmp_path / "cache").manifest
+    assert "cohort" not in open_source(source, Frame(size=16), cache=tmp_path / "cache").manifest
 
 
 def test_participants_of_several_data_sets(tmp_path: Path) -> None:
@@ -212,5 +214,5 @@ def test_a_joined_table_may_bring_label_and_split(tmp_path: Path) -> None:
     assert found["label"].tolist() == ["AD", "CN"]
     assert found["split"].tolist() == ["train", "test"]
     half = table(tmp_path / "half.csv", subject=["sub-01"], split=["train"])
-    with pytest.raises(DataError, match="split must be train, validation or test in every row"):
+    with pytest.raises(DataError, match="split: expected train, validation or test in every row"):
         join_table(index, half)

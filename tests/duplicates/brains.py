@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import generate_subject
+from voxlex.data.phantoms.phantom import generate_subject
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import generate_subject
+from voxlex.data.phantoms.phantom import generate_subject
 from voxlex.evaluation.generation import GenerationReport, gradient_statistics, judge_samples
 from voxlex.pages import generation_measures as wording
 

@@ -16,11 +16,10 @@ from voxlex.evaluation.generation import gradient_statistics, load_features
 from voxlex.evaluation.generation.diversity import mean_ms_ssim
 from voxlex.evaluation.generation.features import INCEPTION_WEIGHTS, describe
 from voxlex.evaluation.generation.frechet import frechet_distance
-from voxlex.evaluation.generation.memorisation import Pair, TrainingImages, memorisation_figures
+from voxlex.evaluation.generation.memorisation import TrainingImages, memorisation_figures
 from voxlex.evaluation.generation.neighbours import overlap
 from voxlex.evaluation.generation.two_sample import chance_of_accuracy, classifier_accuracy
 from voxlex.evaluation.generation.wasserstein import expanded, laplacian_pyramid, sliced_wasserstein
-from voxlex.pages.pairs import draw_pairs, pair_sheet
 
 
 def draws(seed: int = 0) -> torch.Generator:
@@ -224,16 +223,3 @@ def test_missing_features_say_what_is_missing(tmp_path: Path, monkeypatch: pytes
     weights.write_bytes(b"no weights")
     with pytest.raises(DataError, match="expected the weights of a network, got"):
         load_features("inception")
-
-
-def test_the_closest_pairs_are_drawn(tmp_path: Path):
-    samples, nearest = smooth(5), smooth(2, seed=1)
-    pairs = [Pair(3, 17, 0.012), Pair(0, 4, 0.3)]
-    picture = draw_pairs(samples, nearest, pairs)
-    assert picture.width >= 3 * 32
-    changed = draw_pairs(samples.flip(0), nearest, pairs)
-    assert picture.tobytes() != changed.tobytes()
-    pair_sheet(tmp_path / "pairs.png", samples, nearest, pairs)
-    assert (tmp_path / "pairs.png").is_file()
-    with pytest.raises(ValueError, match="no images to show"):
-        draw_pairs(samples, nearest[:0], [])

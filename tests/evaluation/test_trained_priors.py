@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from voxlex.codes import CodeLayout
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import generate_subject
+from voxlex.data.phantoms.phantom import generate_subject
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.models import VQVAE, Decoder, Encoder
 from voxlex.priors import TransformerPrior
@@ -55,9 +56,8 @@ class World:
     def drawn(self, images: Tensor, *, width: int, steps: int) -> Tensor:
         """Decode samples of a prior that was trained on some images."""
         codes = self.vqvae.encode(images)
-        prior = TransformerPrior(
-            num_embeddings=64, grid=codes.shape[2:], width=width, layers=2, kernel_size=5, embedding_dim=16
-        )
+        layout = CodeLayout(num_embeddings=64, grid=tuple(codes.shape[2:]))
+        prior = TransformerPrior(layout=layout, width=width, layers=2, kernel_size=5, embedding_dim=16)
         prior.start(codes)
         optimised(prior, len(codes), 32, steps, lambda rows: prior.loss(codes[rows]))
         return self.vqvae.decode(prior.sample(SAMPLES, generator=torch.Generator().manual_seed(0)))

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from scans.pictures import picture
-from voxlex.images.fit import fit_scan, restore_scan
+from voxlex.images.fit import fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
+from voxlex.images.restore import restore_scan
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
 

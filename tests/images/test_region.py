@@ -76,7 +76,7 @@ def test_every_pixel_of_a_region_is_made_of_the_region_on_the_canvas(size: int) 
 
 def test_slices_are_refused() -> None:
     origin = fit_voxels(Scan(voxels=head(SHAPE)), Frame(size=16)).origin
-    with pytest.raises(ValueError, match="expected a picture or a whole volume, found axial slices"):
+    with pytest.raises(ValueError, match="expected a picture or a whole volume, got axial slices"):
         region_in_image(np.ones(SHAPE, bool), origin, size=16)
 
 

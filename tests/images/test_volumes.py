@@ -11,11 +11,12 @@ from PIL import Image
 from scans.heads import LAS, OBLIQUE, PSR, RAS, head, write_volume
 from scans.pictures import picture
 from voxlex.config.options import Axis, SliceOptions
-from voxlex.data.dataset import PreparedDataset
-from voxlex.data.prepare import prepare_folder
+from voxlex.data.dataset import PreparedDataset, Skip
+from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
-from voxlex.images.fit import restore_scan
+from voxlex.images.frame import Frame
 from voxlex.images.origin import Origin
+from voxlex.images.restore import restore_scan
 from voxlex.scans.read_write import write_scan
 
 AFFINES = {"RAS": RAS, "LAS": LAS, "PSR": PSR, "oblique": OBLIQUE}
@@ -33,8 +34,8 @@ def said_back(dataset: PreparedDataset, path: Path) -> nibabel.Nifti1Image:
 @pytest.mark.parametrize("stored", AFFINES)
 def test_a_volume_comes_back_in_its_own_place(tmp_path: Path, axis: Axis, stored: str):
     source = write_volume(tmp_path / "in" / "a.nii.gz", head(), AFFINES[stored])
-    dataset = prepare_folder(
-        tmp_path / "in", folder=tmp_path / "out", size=48, slices=SliceOptions(axis=axis), whole=True
+    dataset = ScanSource.at(tmp_path / "in").prepare(
+        tmp_path / "out", Frame(size=48, slices=SliceOptions(axis=axis), whole=True)
     )
     before, after = nibabel.load(source), said_back(dataset, tmp_path / "back.nii.gz")
     assert after.shape == before.shape
@@ -55,8 +56,8 @@ def test_a_volume_comes_back_in_its_own_place(tmp_path: Path, axis: Axis, stored
 @pytest.mark.parametrize("stored", AFFINES)
 def test_images_are_in_radiological_display_however_the_file_lies(tmp_path: Path, axis: Axis, stored: str):
     write_volume(tmp_path / "in" / "a.nii.gz", head((48, 48, 48)), AFFINES[stored])
-    dataset = prepare_folder(
-        tmp_path / "in", folder=tmp_path / "out", size=48, slices=SliceOptions(axis=axis), whole=True
+    dataset = ScanSource.at(tmp_path / "in").prepare(
+        tmp_path / "out", Frame(size=48, slices=SliceOptions(axis=axis), whole=True)
     )
     marked = dataset.tensor()[:, 0] > 0.9
     index, rows, columns = (float(place.float().mean()) for place in marked.nonzero(as_tuple=True))
@@ -69,7 +70,7 @@ def test_images_are_in_radiological_display_however_the_file_lies(tmp_path: Path
 def test_one_row_a_slice(tmp_path: Path):
     for number in range(4):
         write_volume(tmp_path / "in" / f"sub-{number:02d}" / "t1.nii.gz", head(seed=number))
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=32, slices=SliceOptions(count=5))
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=32, slices=SliceOptions(count=5)))
     table = dataset.manifest
     assert len(table) == 20
     assert table.groupby("path")["slice"].apply(list).map(len).eq(5).all()
@@ -84,7 +85,7 @@ def test_one_row_a_slice(tmp_path: Path):
 def test_pictures_and_volumes_side_by_side(tmp_path: Path):
     write_volume(tmp_path / "in" / "volume.nii", head())
     Image.fromarray(picture(height=30, width=20)).save(tmp_path / "in" / "scan_slice_7.png")
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=32, slices=SliceOptions(count=3))
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=32, slices=SliceOptions(count=3)))
     rows = dataset.manifest.set_index("path")
     assert rows.loc["scan_slice_7.png", ["view", "slice", "height", "width"]].tolist() == ["picture", 7, 30, 20]
     assert rows.loc["volume.nii", "view"].tolist() == ["axial"] * 3
@@ -97,7 +98,9 @@ def test_what_a_table_says_of_a_volume_is_said_of_each_slice(tmp_path: Path):
     pd.DataFrame({"path": [f"{n}.nii" for n in range(3)], "age": [71, 64, 80], "scanner": ["a", "b", "a"]}).to_csv(
         tmp_path / "scans.csv", index=False
     )
-    dataset = prepare_folder(tmp_path / "scans.csv", folder=tmp_path / "out", size=32, slices=SliceOptions(count=4))
+    dataset = ScanSource.at(tmp_path / "scans.csv").prepare(
+        tmp_path / "out", Frame(size=32, slices=SliceOptions(count=4))
+    )
     known = dataset.manifest.groupby("path")[["age", "scanner"]].agg(["nunique", "first"])
     assert known["age"].to_numpy().tolist() == [[1, 71], [1, 64], [1, 80]]
     assert known["scanner"].to_numpy().tolist() == [[1, "a"], [1, "b"], [1, "a"]]
@@ -109,24 +112,24 @@ def test_empty_slices_are_left_out_and_constant_volumes_listed(tmp_path: Path):
     write_volume(tmp_path / "in" / "gap.nii", gap)
     for number in range(12):
         write_volume(tmp_path / "in" / f"x{number}.nii", np.zeros((20, 20, 20), np.int16))
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=32)
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=32))
     chosen = list(dataset.manifest["slice"])
     assert chosen == [index for index in range(chosen[0], chosen[-1] + 1) if not 14 <= index < 18]
-    assert [path for path, _ in dataset.skipped] == [f"x{number}.nii" for number in sorted(range(12), key=str)]
-    assert all("constant" in reason for _, reason in dataset.skipped)
+    assert [skip.path for skip in dataset.skipped] == [f"x{number}.nii" for number in sorted(range(12), key=str)]
+    assert all(skip.constant for skip in dataset.skipped)
 
 
 def test_slices_too_thin_to_see_name_the_axis(tmp_path: Path):
     write_volume(tmp_path / "one.nii", head((40, 40, 3)))
-    with pytest.raises(DataError, match="its coronal slices have 3×40 pixels; at least 8×8 are expected; try another"):
-        prepare_folder(tmp_path / "one.nii", folder=tmp_path / "out", slices=SliceOptions(axis="coronal"))
+    with pytest.raises(DataError, match="expected coronal slices of at least 8×8 pixels, got 3×40; try another axis"):
+        ScanSource.at(tmp_path / "one.nii").prepare(tmp_path / "out", Frame(slices=SliceOptions(axis="coronal")))
 
 
 def test_thick_slices_keep_their_proportions(tmp_path: Path):
     volume = head((60, 60, 60))[:, :, ::5]
     write_volume(tmp_path / "thick.nii", volume, THICK)
-    dataset = prepare_folder(
-        tmp_path / "thick.nii", folder=tmp_path / "out", size=60, slices=SliceOptions(axis="coronal", count=1)
+    dataset = ScanSource.at(tmp_path / "thick.nii").prepare(
+        tmp_path / "out", Frame(size=60, slices=SliceOptions(axis="coronal", count=1))
     )
     seen = dataset.tensor()[0, 0] > 0.2
     assert abs(int(seen.any(0).sum()) - int(seen.any(1).sum())) <= 4
@@ -136,7 +139,7 @@ def test_thick_slices_keep_their_proportions(tmp_path: Path):
 def test_whole_volumes_in_3d(tmp_path: Path):
     for number in range(3):
         write_volume(tmp_path / "in" / f"{number}.nii.gz", head(seed=number), LAS)
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=48, spatial_dims=3, spacing_mm=1.0)
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=48, spacing_mm=1.0))
     assert dataset.images.shape == (3, 1, 48, 48, 48)
     assert dataset.spatial_dims == 3
     assert set(dataset.manifest["view"]) == {"cube"}
@@ -152,6 +155,6 @@ def test_pictures_are_of_no_use_in_3d(tmp_path: Path):
     for number in range(20):
         write_volume(tmp_path / "in" / f"{number}.nii", head((16, 16, 16), seed=number))
     Image.fromarray(picture()).save(tmp_path / "in" / "a.png")
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=16, spatial_dims=3, spacing_mm=1.0)
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=16, spacing_mm=1.0))
     assert len(dataset) == 20
-    assert dataset.skipped == [("a.png", "a picture; only volumes are of use in 3D")]
+    assert dataset.skipped == [Skip("a.png", "expected a volume, got a picture, which is of no use in 3D")]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from voxlex.models import VQVAE, Decoder, Encoder, PaperDecoder, PaperEncoder, tiling
-from voxlex.models.tiling import decode_tiled, encode_tiled, reach
+from voxlex.models.tiling import decode_tiled, encode_tiled
 from voxlex.quantizers import VectorQuantizer
 
 
@@ -45,7 +45,7 @@ def test_a_network_reaches_no_further_than_it_says(kind: str, downsampling: int,
     assert x.grad is not None
     rows = x.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
     furthest = max(middle - int(rows.min()) // unit, int(rows.max()) // unit - middle)
-    assert furthest <= reach(network) <= furthest + 1
+    assert furthest <= getattr(model, f"{part}_reach") <= furthest + 1
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def _step_at_seams(error: Tensor) -> float:
 
 def test_a_network_that_does_not_tell_its_reach_needs_a_halo() -> None:
     model = small()
-    del model.encoder.reach
+    model.encoder_reach = None
     with pytest.raises(ValueError, match="halo"):
         encode_tiled(model, torch.rand(1, 1, 32, 32), tile=4)
     assert encode_tiled(model, torch.rand(1, 1, 32, 32), tile=4, halo=2).shape == (1, 1, 8, 8)

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voxlex.audit.findings import audit_source
+from voxlex.audit.findings import audit_scans
 from voxlex.cli import main
 from voxlex.pages.audit_page import MEANINGS, render_audit
+from voxlex.tables.manifest import index_source
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ class _Reader(HTMLParser):
 
 def test_the_page_shows_the_clusters_and_needs_nothing_else(folder: Path):
     reader = _Reader()
-    reader.feed(render_audit(audit_source(folder / "table.csv")))
+    reader.feed(render_audit(audit_scans(index_source(folder / "table.csv"))))
     assert (
         sorted(reader.pictures) == ["<b>2.png"] * 2 + ["again.png"] * 2
     )  # the pair across the splits, and the cluster
@@ -56,7 +57,7 @@ def test_the_page_shows_the_clusters_and_needs_nothing_else(folder: Path):
 
 
 def test_every_figure_is_explained(folder: Path):
-    assert set(audit_source(folder / "table.csv").figures) == set(MEANINGS)
+    assert set(audit_scans(index_source(folder / "table.csv")).figures) == set(MEANINGS)
 
 
 def test_the_command_writes_both_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

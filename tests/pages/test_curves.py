@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from voxlex.pages.curves import Plot, Series, training_curves, usage_plot
+from voxlex.pages.curves import Plot, Series, training_curves, usage_plots
 
 
 def texts(plot: Plot) -> list[str]:
@@ -63,7 +63,7 @@ def test_long_trainings_are_averaged_to_what_can_be_seen():
 
 def test_pictures_are_self_contained_small_and_take_the_colour_of_the_page(journal: list[dict[str, str]]):
     counts = torch.arange(1024).view(1, -1)
-    for plot in (*training_curves(journal), usage_plot(counts)):
+    for plot in (*training_curves(journal), *usage_plots([counts])):
         root = ElementTree.fromstring(plot.svg)
         references = [value for e in root.iter() for key, value in e.attrib.items() if key.endswith("href")]
         assert all(reference.startswith("#") for reference in references)
@@ -85,6 +85,21 @@ def test_the_same_journal_gives_the_same_picture(journal: list[dict[str, str]]):
     ],
 )
 def test_codebook_use_counts_the_words_in_use(counts: torch.Tensor, used: str):
-    plot = usage_plot(counts)
+    (plot,) = usage_plots([counts])
     assert used in plot.alt
     assert f"codebook {len(counts)}" in texts(plot)
+
+
+def test_levels_are_told_apart(journal: list[dict[str, str]]):
+    rows = [row for row in journal if row["name"] != "validation/perplexity"]
+    rows += [
+        *noted("validation/0.perplexity", (1, 5.0), (2, 6.0)),
+        *noted("validation/1.perplexity", (1, 50.0), (2, 60.0)),
+    ]
+    (perplexity,) = [plot for plot in training_curves(rows) if plot.alt.startswith("Perplexity")]
+    assert "validation images, level 0 6; validation images, level 1 60" in perplexity.alt
+    coarse, fine = usage_plots([torch.ones(1, 8, dtype=torch.int64), torch.zeros(2, 16, dtype=torch.int64)])
+    assert "codes of level 0" in coarse.alt
+    assert "8 of 8" in coarse.alt
+    assert "codes of level 1" in fine.alt
+    assert "0 of 32" in fine.alt

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from voxlex.codes import CodeLayout
 from voxlex.errors import DataError
 from voxlex.pages.report import ClosePair, ReportContent, render_report, write_report
 
@@ -65,11 +66,11 @@ def without_prior() -> ReportContent:
         title="A vocabulary of phantoms",
         figures=FIGURES,
         split="test",
-        num_embeddings=512,
+        layouts=[CodeLayout(num_embeddings=512, grid=(32, 32))],
         originals=images(3),
         reconstructions=images(3).mul(0.9),
         paths=["sub-001/slice-01.png", "sub-001/slice-02.png", "sub-002/slice-01.png"],
-        code_counts=torch.arange(512).view(1, -1),
+        code_counts=[torch.arange(512).view(1, -1)],
     )
 
 

@@ -1,13 +1,15 @@
 import pytest
 import torch
+from torch import nn
 
-from voxlex.priors.depth import DepthHead
-from voxlex.priors.draw import Draw
+from voxlex.codes import CodeLayout
+from voxlex.priors.depth import CHUNK, DepthHead, chunked_log_probs
+from voxlex.priors.draw import RandomDraw
 
 
 @pytest.fixture
 def head() -> DepthHead:
-    return DepthHead(width=4, num_embeddings=3, num_codebooks=3).double()
+    return DepthHead(CodeLayout(num_embeddings=3, num_codebooks=3, grid=(3, 4)), width=4).double()
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_draws_follow_the_log_probs(head, every_code):
     n = 40_000
     features = torch.randn(4, dtype=torch.float64)
     expected = head.log_probs(features.expand(27, -1), every_code).sum(dim=1).exp()
-    codes = head.draw(features.expand(n, -1), Draw(generator=torch.Generator().manual_seed(0)))
+    codes = head.draw(features.expand(n, -1), RandomDraw(generator=torch.Generator().manual_seed(0)), cells=0)
     counts = torch.bincount((codes * torch.tensor([9, 3, 1])).sum(dim=1), minlength=27)
     # Five standard deviations of a share of 40 000, at most.
     torch.testing.assert_close(counts / n, expected.float(), atol=0.0125, rtol=0)
@@ -56,7 +58,7 @@ def test_draws_follow_the_log_probs(head, every_code):
 def test_it_learns_how_the_codes_of_a_cell_depend_on_each_other():
     # The first code is free; the others follow from those before it in no linear way.
     torch.manual_seed(0)
-    head = DepthHead(width=16, num_embeddings=4, num_codebooks=3)
+    head = DepthHead(CodeLayout(num_embeddings=4, num_codebooks=3, grid=(1, 1)), width=16)
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
     free = torch.cartesian_prod(torch.arange(4), torch.arange(4))
     codes = torch.stack([free[:, 0], free[:, 1], free.sum(dim=1) % 4], dim=1)
@@ -76,3 +78,32 @@ def test_grids_are_cells_in_another_shape(head):
         cell = features[image, None, i, j], codes[image, None, :, i, j]
         torch.testing.assert_close(logits[image, :, :, i, j], head(*cell)[0])
         torch.testing.assert_close(scored[image, :, i, j], head.log_probs(*cell)[0])
+
+
+def test_chunks_change_neither_the_value_nor_the_gradient():
+    generator = torch.Generator().manual_seed(0)
+    n = 2 * CHUNK + 37
+    head = nn.Linear(4, 9).double()
+    features = torch.randn(n, 4, dtype=torch.float64, generator=generator, requires_grad=True)
+    codes = torch.randint(9, (n,), generator=generator)
+    weights = torch.randn(n, dtype=torch.float64, generator=generator)
+
+    chunked = chunked_log_probs(head, features, codes)
+    whole = head(features).log_softmax(dim=1)[torch.arange(n), codes]
+    torch.testing.assert_close(chunked, whole)
+
+    inputs = [features, head.weight, head.bias]
+    torch.testing.assert_close(
+        torch.autograd.grad(chunked @ weights, inputs), torch.autograd.grad(whole @ weights, inputs)
+    )
+
+
+def test_half_precision_features_are_scored_in_float32():
+    head = nn.Linear(4, 9).bfloat16()
+    features = torch.randn(50, 4, dtype=torch.bfloat16)
+    codes = torch.randint(9, (50,))
+    with torch.no_grad():
+        log_probs = chunked_log_probs(head, features, codes)
+        expected = head(features).float().log_softmax(dim=1)[torch.arange(50), codes]
+    assert log_probs.dtype == torch.float32
+    torch.testing.assert_close(log_probs, expected)

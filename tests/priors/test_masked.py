@@ -4,16 +4,16 @@ import math
 import pytest
 import torch
 
-from voxlex.errors import CodesError
+from voxlex.codes import CodeLayout
 from voxlex.priors.masked import MaskedPrior
 from voxlex.priors.unmasking import hide_for_likelihood, hide_for_loss, left_hidden
 
-from .small import LABELLED, assert_frequencies, labels, seeded, small
+from .kinds import LABELLED, Case, assert_frequencies, every_image, labels, random_codes, seeded, small
 
 
 def log_probs_by_order(prior, codes):
     """Log-likelihood of grids for every order in which their cells can be drawn one at a time."""
-    cells = math.prod(prior.grid)
+    cells = math.prod(prior.layout.grid)
     orders = []
     for order in itertools.permutations(range(cells)):
         hidden = torch.ones(len(codes), cells, dtype=torch.bool)
@@ -35,9 +35,9 @@ def every_subset(cells):
 
 
 @pytest.mark.parametrize(("num_codebooks", "grid"), [(1, (2, 2)), (2, (1, 3)), (1, (2, 1, 2))])
-def test_log_prob_is_the_mean_over_orders_and_a_lower_bound(monkeypatch, every_grid, num_codebooks, grid):
+def test_log_prob_is_the_mean_over_orders_and_a_lower_bound(monkeypatch, num_codebooks, grid):
     prior = small(MaskedPrior, num_embeddings=2, num_codebooks=num_codebooks, grid=grid)
-    every = every_grid(prior)
+    every = every_image(prior)
     subsets = every_subset(math.prod(grid))
     with torch.no_grad():
         by_order = log_probs_by_order(prior, every)
@@ -54,31 +54,18 @@ def test_log_prob_is_the_mean_over_orders_and_a_lower_bound(monkeypatch, every_g
     assert estimate.mean().item() == pytest.approx(bound.mean().item(), rel=0.1)
 
 
-def test_it_says_that_it_is_a_bound():
-    assert MaskedPrior.exact is False
-
-
 @pytest.mark.parametrize("num_codebooks", [1, 2])
-def test_drawn_one_at_a_time_in_random_order_samples_follow_the_mixture_over_orders(every_grid, num_codebooks):
+def test_drawn_one_at_a_time_in_random_order_samples_follow_the_mixture_over_orders(num_codebooks):
     prior = small(MaskedPrior, num_embeddings=2, num_codebooks=num_codebooks, grid=(2, 2), steps=4)
     prior.confidence_noise = 1e6
-    every = every_grid(prior)
+    every = every_image(prior)
     with torch.no_grad():
         by_order = log_probs_by_order(prior, every)
     expected = (by_order.logsumexp(dim=0) - math.log(len(by_order))).exp()
     assert_frequencies(prior.sample(5_000, generator=seeded()), every, expected)
 
 
-def test_the_likelihood_of_an_image_is_the_same_in_any_batch(random_codes):
-    prior = small(MaskedPrior, conditions=LABELLED)
-    codes, condition = random_codes(prior, 3), labels("a", "b", "")
-    together = prior.log_prob(codes, condition)
-    alone = torch.cat([prior.log_prob(codes[i : i + 1], condition[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(together, alone)
-    assert torch.equal(together, prior.log_prob(codes, condition))
-
-
-def test_the_loss_estimates_the_bound_in_nats_per_code(random_codes):
+def test_the_loss_estimates_the_bound_in_nats_per_code():
     prior = small(MaskedPrior, num_codebooks=2, layers=1)
     codes = random_codes(prior, 300)
     with torch.no_grad():
@@ -91,32 +78,16 @@ def test_the_loss_estimates_the_bound_in_nats_per_code(random_codes):
 
 
 @pytest.mark.parametrize("grid", [(4, 5), (3, 8), (2, 3, 4)])
-def test_every_seen_cell_matters_and_no_hidden_one(random_codes, grid):
+def test_every_seen_cell_matters_and_no_hidden_one(grid):
     prior = small(MaskedPrior, grid=grid, layers=1)
     codes = random_codes(prior, 1)
     cells = math.prod(grid)
     hidden = (torch.arange(cells) % 3 != 0)[None]
     for cell in range(cells):
         changed = codes.clone()
-        changed.view(-1)[cell] = (codes.view(-1)[cell] + 1) % prior.num_embeddings
+        changed.view(-1)[cell] = (codes.view(-1)[cell] + 1) % prior.layout.num_embeddings
         moved = (prior(changed, hidden=hidden) != prior(codes, hidden=hidden)).any(dim=1)
         assert moved.all() if not hidden[0, cell] else not moved.any()
-
-
-def test_a_hidden_code_is_seen_by_the_later_codes_of_its_cell_alone(random_codes):
-    prior = small(MaskedPrior, num_codebooks=3)
-    codes = random_codes(prior, 1)
-    changed = codes.clone()
-    changed[0, 1, 2, 3] = (changed[0, 1, 2, 3] + 1) % prior.num_embeddings
-    moved = (prior(changed) != prior(codes))[0].any(dim=0)
-    assert moved.nonzero().tolist() == [[2, 2, 3]]
-
-
-def test_a_class_changes_the_distribution(random_codes):
-    prior = small(MaskedPrior, conditions=LABELLED)
-    codes = random_codes(prior, 1)
-    scores = [prior.log_prob(codes, condition).item() for condition in (labels("a"), labels("b"), None)]
-    assert len({round(score, 6) for score in scores}) == 3
 
 
 @pytest.mark.parametrize("steps", [1, 3, 8, 100])
@@ -152,13 +123,6 @@ def test_every_number_of_hidden_cells_comes_as_often_as_any_other():
         torch.testing.assert_close(hidden.double().mean(dim=0).float(), torch.full((6,), 7 / 12), rtol=0, atol=0.05)
 
 
-def test_the_same_generator_state_gives_the_same_codes():
-    prior = small(MaskedPrior).float()
-    first, second, other = (prior.sample(3, generator=seeded(seed)) for seed in (3, 3, 4))
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
-
-
 def test_cells_are_drawn_a_few_at_a_time_without_a_difference(monkeypatch):
     prior = small(MaskedPrior, num_codebooks=2)
     expected = prior.sample(3, temperature=1e-6, generator=seeded())
@@ -166,17 +130,10 @@ def test_cells_are_drawn_a_few_at_a_time_without_a_difference(monkeypatch):
     assert torch.equal(prior.sample(3, temperature=1e-6, generator=seeded()), expected)
 
 
-def test_guidance_goes_beyond_the_condition():
-    prior = small(MaskedPrior, conditions=LABELLED, num_codebooks=2)
-    condition = labels(*["a"] * 100)
-    plain, guided = (prior.sample(100, condition=condition, guidance=g, generator=seeded()) for g in (1.0, 3.0))
-    typical = [(prior.log_prob(codes, condition) - prior.log_prob(codes)).mean() for codes in (plain, guided)]
-    assert typical[1] > typical[0]
-
-
 def test_it_learns_what_the_cells_of_an_image_have_in_common():
     # All cells of an image have the same code: 0 or 1 in one class, 2 or 3 in the other.
-    prior = MaskedPrior(num_embeddings=4, grid=(2, 4), conditions=LABELLED, width=16, layers=1, heads=2, steps=4)
+    layout = CodeLayout(num_embeddings=4, grid=(2, 4))
+    prior = MaskedPrior(layout=layout, conditions=LABELLED, width=16, layers=1, heads=2, steps=4)
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=200)
     for _ in range(200):
@@ -196,38 +153,14 @@ def test_it_learns_what_the_cells_of_an_image_have_in_common():
     assert torch.bincount(samples.flatten(), minlength=4).min() > 0.02 * samples.numel()
 
 
-def test_it_starts_from_the_marginals(random_codes):
-    prior = MaskedPrior(num_embeddings=8, grid=(6, 6), width=16).eval()
-    codes = random_codes(prior, 50).clamp_(max=3)
-    prior.start(codes, torch.randn(1, 8, 4))
-    frequencies = torch.bincount(codes.flatten(), minlength=8) / codes.numel()
-    assert prior.loss(codes).item() == pytest.approx(torch.special.entr(frequencies).sum().item(), rel=0.25)
-    with pytest.raises(ValueError, match=r"codebook \(q, k, d\) = \(1, 8, d\), got"):
-        prior.start(codes, torch.randn(1, 7, 4))
+def test_each_level_of_several_is_a_bound_given_the_coarser():
+    prior = Case("masked", levels=2).prior()
+    assert prior.exact is False
+    coarse, fine = random_codes(prior, 3)
+    own = [prior.levels[0].log_prob(coarse), prior.levels[1].log_prob(fine, context=(coarse,))]
+    torch.testing.assert_close(prior.log_prob((coarse, fine)), own[0] + own[1])
 
 
-def test_weights_travel_by_state_dict(random_codes):
-    prior, other = small(MaskedPrior, conditions=LABELLED), small(MaskedPrior, conditions=LABELLED)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.zero_()
-    other.load_state_dict(prior.state_dict())
-    codes = random_codes(prior, 2)
-    assert torch.equal(other.log_prob(codes), prior.log_prob(codes))
-    assert torch.equal(other.sample(2, generator=seeded()), prior.sample(2, generator=seeded()))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"grid": (4,)}, {"kernel_size": 4}, {"width": 0}, {"width": 9}, {"heads": 0}, {"layers": 0}, {"steps": 0}],
-)
-def test_options_out_of_range_are_refused(changes):
-    with pytest.raises(ValueError, match=r"not|spatial_dims"):
-        small(MaskedPrior, **changes)
-
-
-def test_codes_of_another_grid_are_refused():
-    prior = small(MaskedPrior)
-    for score in (prior, prior.log_prob, prior.loss):
-        with pytest.raises(CodesError, match=r"1, 4, 5.*got"):
-            score(torch.zeros(1, 1, 5, 4, dtype=torch.int64))
+def test_steps_below_1_are_refused():
+    with pytest.raises(ValueError, match=r"^steps: expected at least 1, got 0$"):
+        small(MaskedPrior, steps=0)

@@ -84,7 +84,7 @@ def test_reports_are_no_scans_and_damaged_files_are(tmp_path: Path):
     _series(tmp_path / "series")
     (tmp_path / "series" / "002.dcm").write_text("damaged")
     assert find_scans(tmp_path / "series") == ["."]
-    with pytest.raises(DataError, match=r"002\.dcm: is no DICOM file, or is damaged or cut short"):
+    with pytest.raises(DataError, match=r"002\.dcm: is not a DICOM file, or is damaged or cut short"):
         read_scan(tmp_path / "series")
 
 
@@ -99,7 +99,7 @@ def test_mixed_series_are_listed_once_and_refused_when_read(tmp_path: Path):
 def test_folders_that_cannot_be_used(tmp_path: Path):
     with pytest.raises(DataError, match="nowhere: no such folder"):
         find_scans(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"1\.png: a folder of scans is expected here, not a file"):
+    with pytest.raises(DataError, match=r"1\.png: expected a folder of scans, got a file"):
         find_scans(_touch(tmp_path, "1.png") / "1.png")
 
 

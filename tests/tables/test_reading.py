@@ -118,5 +118,5 @@ def test_splits_by_their_usual_names() -> None:
 
 def test_rows_without_a_split_are_listed() -> None:
     words = column("train", "", "holdout", "test", *["x"] * 5)
-    with pytest.raises(DataError, match=r"in every row; got line 3 '', line 4 'holdout', .*line 8 'x' and 2 more"):
+    with pytest.raises(DataError, match=r"in every row, got line 3 '', line 4 'holdout', .*line 8 'x' and 2 more"):
         named_splits(words, where="t.csv")

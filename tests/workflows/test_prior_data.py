@@ -8,6 +8,8 @@ from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
 from voxlex.config.options import PhantomOptions
 from voxlex.data.dataset import PreparedDataset
+from voxlex.data.phantoms.phantom import PhantomSource
+from voxlex.images.frame import Frame
 from voxlex.models import VQVAE
 from voxlex.priors import Conditions
 from voxlex.training.augmentation import Augmentation
@@ -16,7 +18,7 @@ from voxlex.workflows.prior_data import prior_data
 
 @pytest.fixture(scope="module")
 def images() -> PreparedDataset:
-    return open_source("phantom", size=32, phantom=PhantomOptions(subjects=3, slices=4))
+    return open_source(PhantomSource(PhantomOptions(subjects=3, slices=4)), Frame(size=32))
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ _LETTERS = 5  # so many in a row are suspected to be text
 def captioned(pixels: Num[np.ndarray, "h w"]) -> bool:
     """Tell whether text seems to be burnt in.
 
-    A white top-hat (the image less its opening by a square) leaves what is bright and thinner than a stroke of letters
-    can be. Of its connected parts near the border and on a dark ground, those of the height of letters count, as many
-    letters as their width allows; five or more in a row, close together, on one line and of one height, are suspected
-    to be text. Anatomy that reaches the border in small bright pieces can be mistaken for it; text over the head, large
-    text and single letters ("R") are missed.
+    A white top-hat (the image less its opening by a square) leaves what is bright and no wider than a stroke of a
+    letter. Its connected parts near the border and on a dark ground count if they are as high as letters, each as so
+    many letters as fit its width. Five or more letters of one height that stand close together on one line are
+    suspected to be text. Anatomy that reaches the border in small bright pieces can be mistaken for text. Text over the
+    head, large text and single letters ("R") are missed.
     """
     from scipy.ndimage import find_objects, label
 
@@ -71,7 +71,7 @@ def _clear_middle(strokes: Bool[np.ndarray, "h w"]) -> None:
 
 
 def _opened(picture: np.ndarray, width: int) -> np.ndarray:
-    """Opening by a square: shifted views and minima are some forty times faster than filters that know any shape."""
+    """Open a picture by a square; shifted views and minima are some forty times faster than filters of any shape."""
     eroded = _extreme(picture, width, np.minimum)
     return _extreme(eroded, width, np.maximum)
 

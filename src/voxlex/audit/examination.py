@@ -1,4 +1,4 @@
-"""What an audit notes of one image."""
+"""What an audit notes about one image."""
 
 import hashlib
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ class Examination:
 
     Attributes:
         problem: Why it cannot be used; "" if it can.
-        constant: The problem is that it has a single grey value.
-        height: Of the file, in pixels; 0 if it cannot be read.
-        width: The same across.
-        captioned: Text seems to be burnt in.
+        constant: Whether the problem is that it has a single grey value.
+        height: Height in pixels; 0 if it cannot be read.
+        width: Width in pixels; 0 if it cannot be read.
+        captioned: Whether text seems to be burnt in.
         content: Hash of shape, type and grey values of the whole scan.
         histogram: `(64,)` counts of grey values from black to white.
-        canvas: `(128, 128)` of `uint8`, what is shown of it.
-        thumbnail: `(32, 34)`, what it is compared by.
+        canvas: The picture that is shown of it, `(128, 128)` of `uint8`.
+        thumbnail: The small picture that it is compared by, `(32, 34)`.
     """
 
     problem: str = ""
@@ -49,7 +49,7 @@ class Examination:
 
 
 def examine_file(path: Path) -> Examination:
-    """Read a scan and look at it; what is wrong with it is noted, never raised."""
+    """Read a scan and look at it; what is wrong with it is noted and not raised."""
     try:
         scan = read_scan(path)
         intensity = IntensityMap.of(scan)
@@ -71,7 +71,7 @@ def examine_pixels(pixels: np.ndarray, *, content: bytes = b"") -> Examination:
 
     Args:
         pixels: 0 is black and 255 white.
-        content: Hash of the scan; by default that of the pixels.
+        content: Hash of the scan; by default, the pixels are hashed.
     """
     counts = np.bincount(pixels.ravel(), minlength=256)
     canvas = fit_to_canvas(pixels, size=CANVAS)

@@ -4,8 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from voxlex.audit.examination import BINS, Examination, examine_file, examine_pi
 from voxlex.data.dataset import PreparedDataset
 from voxlex.duplicates.leaks import Leaks, crossing
 from voxlex.duplicates.pairs import Pairs, cluster, find_duplicates
-from voxlex.tables.manifest import index_source, name_of
+from voxlex.progress import Progress
+from voxlex.tables.manifest import Index
 
 TINY = 64
 """Images with a side shorter than this many pixels show hardly any anatomy."""
@@ -32,15 +32,15 @@ class Audit:
     """What was found in a data set.
 
     Attributes:
-        name: Of the data set.
+        name: Name of the data set.
         table: One row per image: `path`, `subject`, `split` ("" without one), `problem`, `constant`, `height`, `width`,
             `captioned`, `tiny`, `odd_size`, `exact` (another file has the same grey values), `cluster` (a number for
-            images that are near-duplicates, -1 for others) and `bits` (fewest in which its hash differs from that of a
-            near-duplicate; -1 without one).
-        canvases: What is shown of each image; None for one that cannot be used.
+            images that are near-duplicates, -1 for others) and `bits` (the fewest in which its hash differs from
+            that of a near-duplicate; -1 if there is no near-duplicate).
+        canvases: The picture that is shown of each image; None for one that cannot be used.
         histogram: `(64,)` shares of grey values from black to white.
         figures: Counts by name.
-        leaks: What crosses the splits; None without splits.
+        leaks: What crosses the splits; None if the data set is not divided.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Audit:
     leaks: Leaks | None
 
     def clusters(self) -> list[list[int]]:
-        """Rows of each cluster of near-duplicates, the largest first."""
+        """Return the rows of each cluster of near-duplicates, the largest cluster first."""
         grouped = self.table.index[self.table["cluster"] >= 0].to_series().groupby(self.table["cluster"])
         return sorted((rows.tolist() for _, rows in grouped), key=lambda rows: (-len(rows), rows))
 
     def as_json(self) -> dict[str, Any]:
-        """All that was found, in plain types."""
+        """Return all that was found, in plain types."""
         paths = list(self.table["path"])
         listed = {
             name: [paths[row] for row in np.flatnonzero(self.table[name])]
@@ -75,25 +75,20 @@ class Audit:
         }
 
 
-def audit_source(source: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Audit:
-    """Audit a folder of scans, or a table of them.
-
-    Raises:
-        DataError: The source cannot be used at all.
-    """
-    index = index_source(source)
+def audit_scans(index: Index, *, progress: Progress | None = None) -> Audit:
+    """Audit the scans of a folder or a table, as they lie in their files."""
     table = index.table.reset_index(drop=True)
     looked_at = _in_parallel(examine_file, [index.root / path for path in table["path"]])
-    return _audit(name_of(source), table, _counted(looked_at, len(table), progress))
+    return _audit(index.name, table, _counted(looked_at, len(table), progress))
 
 
-def audit_prepared(dataset: PreparedDataset, *, progress: Callable[[int, int], None] | None = None) -> Audit:
+def audit_prepared(dataset: PreparedDataset, *, progress: Progress | None = None) -> Audit:
     """Audit a prepared data set by its canvases; what was left out when it was made is listed."""
     table = dataset.manifest.reset_index(drop=True)
     looked_at = _counted(_in_parallel(_examine_canvas, dataset.images), len(table), progress)
     audit_of = [_with_size(*row) for row in zip(looked_at, table["height"], table["width"], strict=True)]
-    skipped = pd.DataFrame({"path": [path for path, _ in dataset.skipped], "subject": "", "split": ""})
-    audit_of += [_left_out(reason) for _, reason in dataset.skipped]
+    skipped = pd.DataFrame({"path": [skip.path for skip in dataset.skipped], "subject": "", "split": ""})
+    audit_of += [Examination(problem=skip.reason, constant=skip.constant) for skip in dataset.skipped]
     return _audit(dataset.name, pd.concat([table, skipped], ignore_index=True), audit_of)
 
 
@@ -106,10 +101,6 @@ def _with_size(found: Examination, height: int, width: int) -> Examination:
     return Examination(**{**vars(found), "height": int(height), "width": int(width)})
 
 
-def _left_out(reason: str) -> Examination:
-    return Examination(problem=reason, constant=reason.startswith("constant image"))
-
-
 def _in_parallel(examine: Callable[[Any], Examination], items: Iterable[Any]) -> Iterator[Examination]:
     pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
     try:
@@ -118,9 +109,7 @@ def _in_parallel(examine: Callable[[Any], Examination], items: Iterable[Any]) ->
         pool.shutdown(cancel_futures=True)
 
 
-def _counted(
-    found: Iterator[Examination], total: int, progress: Callable[[int, int], None] | None
-) -> Iterator[Examination]:
+def _counted(found: Iterator[Examination], total: int, progress: Progress | None) -> Iterator[Examination]:
     for done, one in enumerate(found, start=1):
         yield one
         if progress is not None:
@@ -130,20 +119,14 @@ def _counted(
 def _audit(name: str, table: pd.DataFrame, examinations: Iterable[Examination]) -> Audit:
     found = list(examinations)
     table = _describe(table, found)
-    usable = np.flatnonzero(table["problem"] == "")
-    known = table.iloc[usable]
+    usable = table["problem"] == ""
     leaks = None
-    if (known["split"] != "").any():
-        splits = list(known["split"])
-        leaks = Leaks(list(known["path"]), splits, crossing(list(known["subject"]), splits))
-    compared = _compare([found[row].thumbnail for row in usable], list(known["subject"]), leaks)
-    for column, values in (("cluster", compared.clusters), ("bits", compared.bits)):
-        numbers = np.full(len(table), -1)
-        numbers[usable] = values
-        table[column] = numbers
-    if leaks is not None:  # from numbers among the usable images to rows
-        leaks.pairs = [(int(usable[first]), int(usable[second])) for first, second in leaks.pairs]
-        leaks.paths, leaks.splits = list(table["path"]), list(table["split"])
+    if (table["split"][usable] != "").any():
+        subjects = crossing(list(table["subject"][usable]), list(table["split"][usable]))
+        leaks = Leaks(list(table["path"]), list(table["split"]), subjects)
+    thumbnails = {row: one.thumbnail for row, one in enumerate(found) if one.thumbnail is not None}
+    compared = _compare(thumbnails, list(table["subject"]), leaks)
+    table = table.assign(cluster=compared.clusters, bits=compared.bits)
     histogram = sum((one.histogram for one in found if one.histogram is not None), np.zeros(BINS))
     return Audit(
         name=name,
@@ -176,17 +159,19 @@ def _describe(table: pd.DataFrame, found: list[Examination]) -> pd.DataFrame:
 
 @dataclass(eq=False)
 class _Comparison:
-    """Near-duplicates of different subjects, and how many pairs one subject has with itself."""
+    """Near-duplicates of different subjects, and how many pairs one subject has with itself; see `Audit.table`."""
 
     bits: np.ndarray
-    clusters: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    clusters: np.ndarray
     pair_count: int = 0
     mirrored: int = 0
     within_subjects: int = 0
 
 
-def _compare(thumbnails: list[Any], subjects: list[str], leaks: Leaks | None) -> _Comparison:
-    result = _Comparison(bits=np.full(len(thumbnails), -1))
+def _compare(thumbnails: dict[int, np.ndarray], subjects: list[str], leaks: Leaks | None) -> _Comparison:
+    """Compare the images of some rows of the table; what is found is told in numbers of rows."""
+    nothing = np.full(len(subjects), -1)
+    result = _Comparison(bits=nothing, clusters=nothing)
     if not thumbnails:
         return result
     who = np.asarray(subjects, dtype=str)
@@ -205,8 +190,12 @@ def _compare(thumbnails: list[Any], subjects: list[str], leaks: Leaks | None) ->
                 result.bits = np.where(best == 256, -1, best)
             yield kept
 
-    portions: Iterable[Pairs] = find_duplicates(np.stack(thumbnails))
-    labels = cluster(len(thumbnails), across(leaks.watch(portions) if leaks is not None else portions))
+    rows = np.array(list(thumbnails))
+    portions: Iterable[Pairs] = (
+        replace(portion, first=rows[portion.first], second=rows[portion.second])
+        for portion in find_duplicates(np.stack(list(thumbnails.values())))
+    )
+    labels = cluster(len(subjects), across(leaks.watch(portions) if leaks is not None else portions))
     result.clusters = np.where(np.bincount(labels)[labels] > 1, labels, -1)
     return result
 
@@ -221,7 +210,7 @@ def _odd_sizes(table: pd.DataFrame) -> pd.Series:
 
 
 def _figures(table: pd.DataFrame, compared: _Comparison, leaks: Leaks | None) -> dict[str, int]:
-    sizes = np.bincount(compared.clusters[compared.clusters >= 0]) if len(compared.clusters) else np.zeros(0, int)
+    sizes = np.bincount(compared.clusters[compared.clusters >= 0])
     figures = {
         "images": len(table),
         "subjects": int(table["subject"][table["subject"] != ""].nunique()),

@@ -1,20 +1,17 @@
-"""What the commands have in common: their arguments, and what a command is."""
+"""What the commands have in common: their arguments, and where results go by default."""
 
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import tyro
 
-from voxlex.config import Config
 from voxlex.errors import ConfigError
+from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-Settings = Annotated[Config, tyro.conf.arg(name="")]
 
-starting_point: ContextVar[Config] = ContextVar("starting_point")
-"""What the options of `train` change: the defaults, a recipe, or the settings of the run to resume."""
+_TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 @runtime_checkable
@@ -25,9 +22,31 @@ class Command(Protocol):
         """Do it."""
 
 
+def place(default: str) -> Any:
+    """Say in the help of an option where results go if it is not given."""
+    return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
+
+
+def name_of(source: str | Path) -> str:
+    """Return what results of a folder, a scan or a table are called: its name without a suffix that voxlex knows."""
+    path = Path(source)
+    name, suffix = path.resolve().name, suffix_of(path)
+    known = suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES, *_TABLE_SUFFIXES) and not path.is_dir()
+    return name[: -len(suffix)] if known else name
+
+
 def wanted(conditions: tuple[str, ...]) -> dict[str, str]:
-    """Return what `--condition NAME=VALUE …` asks for, by name."""
+    """Return what `--condition NAME=VALUE …` asks for, by name.
+
+    Raises:
+        ConfigError: If one has another form, or a name comes twice.
+    """
+    values: dict[str, str] = {}
     for condition in conditions:
-        if "=" not in condition:
+        name, equals, value = condition.partition("=")
+        if not equals:
             raise ConfigError(f"--condition: expected NAME=VALUE, got {condition!r}")
-    return dict(condition.split("=", maxsplit=1) for condition in conditions)
+        if name in values:
+            raise ConfigError(f"--condition: expected one value for {name!r}, got {values[name]!r} and {value!r}")
+        values[name] = value
+    return values

@@ -6,32 +6,41 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Run
+from voxlex.commands.common import Run, name_of, place
 
 
 @dataclass(kw_only=True)
 class Decode:
-    """Write the scans that a file of codes stands for: pictures as PNG, volumes as NIfTI on their own grid.
+    """Turn codes back into scans: pictures as PNG, volumes as NIfTI on their own grid.
 
     Attributes:
         run_folder: The run that wrote the codes.
         codes: File of codes.
         out: Folder for the scans.
-        original_size: Give each picture the size it came in, not the model's.
-        overwrite: Write into a folder that is not empty.
+        original_size: Give each picture the size that it came in, not the model's.
+        overwrite: Write into the folder even if it is not empty.
     """
 
     run_folder: Run
     codes: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CODES")]
-    out: Path
+    out: Annotated[Path | None, place("decoded/CODES")] = None
     original_size: bool = False
     overwrite: bool = False
 
     def run(self) -> None:
         """Decode."""
+        from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
-        from voxlex.workflows.codes import decode
+        from voxlex.workflows.decode import decode
 
+        out = self.out or Path("decoded") / name_of(self.codes)
         vocabulary = load(self.run_folder)
-        count = decode(vocabulary, self.codes, out=self.out, original_size=self.original_size, overwrite=self.overwrite)
-        print(f"{count} scans in {self.out}")
+        count = decode(
+            vocabulary,
+            self.codes,
+            out=out,
+            original_size=self.original_size,
+            overwrite=self.overwrite,
+            phases=progress_bar,
+        )
+        print(f"{count} scans in {out}")

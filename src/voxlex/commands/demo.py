@@ -8,12 +8,12 @@ from voxlex.config import load_recipe, with_budget
 
 @dataclass(kw_only=True)
 class Demo:
-    """Do the main job once, on the embedded phantom: train, reconstruct, sample, report.
+    """Do the main job once, on the embedded phantom: train, reconstruct, sample, and write a report.
 
     Attributes:
         out: Run folder to make.
         minutes: Time to train.
-        overwrite: Replace a run that is there.
+        overwrite: Replace the run that is there.
     """
 
     out: Path = Path("runs/demo")

@@ -2,33 +2,37 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from voxlex.commands.common import Run, Source
+from voxlex.commands.common import Run, Source, name_of, place
 
 
 @dataclass(kw_only=True)
 class Encode:
-    """Store scans as codes: one row a picture, or a slice of a volume.
+    """Store scans as codes in a Parquet table, with a row for each picture, slice or volume.
 
     Attributes:
         run_folder: Run folder.
-        source: Folder or table of scans, single scan, prepared data set, or "phantom".
-        out: Parquet file to write, NAME.parquet.
-        overwrite: Replace a file that is there.
+        source: A folder or table of scans, a single scan, a prepared data set, or "phantom".
+        out: File to write; its name ends in .parquet.
+        overwrite: Replace the file that is there.
     """
 
     run_folder: Run
     source: Source
-    out: Path
+    out: Annotated[Path | None, place("codes/SOURCE.parquet")] = None
     overwrite: bool = False
 
     def run(self) -> None:
         """Encode."""
+        from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
-        from voxlex.workflows.codes import encode
+        from voxlex.workflows.encode import encode
         from voxlex.workflows.source import open_for
 
+        out = self.out or Path("codes") / f"{name_of(self.source)}.parquet"
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True)
-        count = encode(vocabulary, dataset, out=self.out, overwrite=self.overwrite)
-        print(f"codes of {count} images in {self.out}")
+        dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
+        show_skipped(dataset)
+        count = encode(vocabulary, dataset, out=out, overwrite=self.overwrite, phases=progress_bar)
+        print(f"codes of {count} images in {out}")

@@ -1,5 +1,6 @@
 """`voxlex evaluate`: measure a vocabulary on images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,15 +10,16 @@ from voxlex.commands.common import Run, Source
 
 @dataclass(kw_only=True)
 class Evaluate:
-    """Measure reconstructions, codebook, code rate and prior on images, and judge new images beside real ones.
+    """Measure reconstructions, codebook, rate and prior on images, and compare new images with real ones.
 
     Attributes:
         run_folder: Run folder.
-        source: What it was trained on, or, with --split all, any folder or table of scans or prepared data set.
-        split: The images that training never saw, or all; new images are judged beside the former only.
-        samples: New images to draw and judge, if there are enough held-out ones; 0 for none.
-        features: What they are compared by: "default", which needs no weights, "inception", or a TorchScript file.
-        json: File for the figures.
+        source: What the run was trained on; with --split all, any folder or table of scans or prepared data set.
+        split: Measure on the images that training never saw, or on all. New images are compared only with the former.
+        samples: How many new images to draw and compare, if enough images were held out; 0 for none.
+        features: What new images are compared by: "default", which needs no weights, "inception", or a TorchScript
+            file.
+        json: File to write the figures to.
     """
 
     run_folder: Run
@@ -29,15 +31,43 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate."""
+        from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
-        from voxlex.workflows.evaluate import evaluate, show, write_json
+        from voxlex.workflows.evaluate import evaluate, write_json
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source)
-        evaluation = evaluate(vocabulary, dataset, split=self.split, samples=self.samples, features=self.features)
-        show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
+        dataset = open_for(vocabulary.config, self.source, phases=progress_bar)
+        show_skipped(dataset)
+        evaluation = evaluate(
+            vocabulary,
+            dataset,
+            split=self.split,
+            samples=self.samples,
+            features=self.features,
+            phases=progress_bar,
+        )
+        _show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
         for warning in evaluation.warnings:
             print(f"warning: {warning}")
         if self.json:
             write_json(self.json, evaluation.figures)
+
+
+def _show(figures: Mapping[str, float], *, title: str) -> None:
+    """Print figures as a table; beside a figure of new images, the same figure of real ones."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "", "", title=title, box=None, title_justify="left", header_style="dim")
+    if any(name.endswith("_floor") for name in figures):
+        table.columns[2].header = "real images"
+    for name, value in figures.items():
+        if not name.endswith("_floor"):
+            floor = figures.get(f"{name}_floor")
+            table.add_row(name, _written(value), "" if floor is None else _written(floor))
+    Console().print(table)
+
+
+def _written(value: float) -> str:
+    return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"

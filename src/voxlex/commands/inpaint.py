@@ -6,29 +6,29 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Run, wanted
+from voxlex.commands.common import Run, name_of, place, wanted
 
 
 @dataclass(kw_only=True)
 class Inpaint:
-    """Draw a region of a picture or a volume anew from the prior, given the rest: several draws, and where they differ.
+    """Draw a region of a picture or a volume anew, given the rest: several draws, their mean, and where they differ.
 
     Attributes:
         run_folder: Run folder.
-        image: A picture; for a run of volumes a volume, such as a NIfTI file or the folder of a DICOM series.
-        mask: A picture or volume of the same grid, 0 (black) but where to draw.
+        image: A picture; for a run of volumes, a volume such as a NIfTI file or the folder of a DICOM series.
+        mask: A picture or volume with the same grid, which is 0 (black) except where to draw.
         out: Folder for the results, which have the grid and the grey values of the image.
-        count: How many draws.
-        condition: What the image is known to be, such as label=glioma.
-        temperature: Below 1 keeps to what is likely.
+        count: How many draws to make.
+        condition: What is known of the image, such as label=glioma.
+        temperature: Below 1, draws keep to what is likely.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty; draws there that are not written anew are removed.
+        overwrite: Write into the folder even if it is not empty, and remove older draws from it.
     """
 
     run_folder: Run
     image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     mask: Path
-    out: Path
+    out: Annotated[Path | None, place("inpainted/IMAGE")] = None
     count: int = 8
     condition: tuple[str, ...] = ()
     temperature: float = 1.0
@@ -37,18 +37,21 @@ class Inpaint:
 
     def run(self) -> None:
         """Inpaint."""
+        from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
         from voxlex.workflows.inpaint import inpaint
 
+        out = self.out or Path("inpainted") / name_of(self.image)
         inpaint(
             load(self.run_folder),
             self.image,
             mask=self.mask,
-            out=self.out,
+            out=out,
             count=self.count,
             condition=wanted(self.condition),
             temperature=self.temperature,
             seed=self.seed,
             overwrite=self.overwrite,
+            phases=progress_bar,
         )
-        print(f"{self.count} draws in {self.out}")
+        print(f"{self.count} draws in {out}")

@@ -1,4 +1,4 @@
-"""The command that writes the embedded data set as files: slices as PNG, or whole heads as NIfTI."""
+"""`voxlex phantom`: write the embedded data set as files."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,17 +8,17 @@ from voxlex.config.options import PhantomOptions
 
 @dataclass(kw_only=True)
 class Phantom:
-    """Write the embedded data set as files, to try things on: slices as PNG, or whole heads as NIfTI.
+    """Write the embedded data set as files to try things on: slices as PNG, or whole heads as NIfTI.
 
     Attributes:
         out: Folder for the files.
-        volumes: Whole heads, `sub-001.nii.gz`, instead of slices, `sub-001/slice-01.png`.
-        size: Side of the slices in pixels, or of the cubes in voxels; 128 or 64 by default.
-        labels: Folder of label maps: write a volume of random contrast for each instead, on its own grid.
-        spacing_mm: Distance between the voxels of a cube.
-        seed: Of the subjects.
-        overwrite: Write into a folder that is not empty.
-        phantom: What the subjects should be like.
+        volumes: Write whole heads, `sub-001.nii.gz`, instead of slices, `sub-001/slice-01.png`.
+        labels: Folder of label maps. Write a volume of random contrast for each of them instead, on its own grid.
+        size: Side of the slices in pixels, 128 by default, or of the heads in voxels, 64 by default.
+        spacing_mm: Distance between the voxels of a head.
+        seed: Decides which subjects there are.
+        overwrite: Write into the folder even if it is not empty.
+        phantom: What the subjects look like.
     """
 
     out: Path
@@ -32,18 +32,23 @@ class Phantom:
 
     def run(self) -> None:
         """Write them."""
+        from voxlex.commands.terminal import progress_bar
+        from voxlex.images.frame import Frame
         from voxlex.workflows.phantom import write, write_from_labels
 
         if self.labels is not None:
-            count = write_from_labels(self.out, self.labels, seed=self.seed, overwrite=self.overwrite)
-            print(f"{count} volumes in {self.out}")
+            files = write_from_labels(
+                self.out, self.labels, seed=self.seed, overwrite=self.overwrite, phases=progress_bar
+            )
+            print(f"{len(files)} volumes in {self.out}")
             return
-        count = write(
+        size = self.size if self.size is not None else (64 if self.volumes else 128)
+        files = write(
             self.out,
+            Frame(size=size, spacing_mm=self.spacing_mm if self.volumes else None),
             options=self.phantom,
-            size=self.size if self.size is not None else (64 if self.volumes else 128),
-            spacing_mm=self.spacing_mm if self.volumes else None,
             seed=self.seed,
             overwrite=self.overwrite,
+            phases=progress_bar,
         )
-        print(f"{count} {'volumes' if self.volumes else 'slices'} in {self.out}")
+        print(f"{len(files)} {'volumes' if self.volumes else 'slices'} in {self.out}")

@@ -12,17 +12,17 @@ from voxlex.config.options import PhantomOptions, SliceOptions
 
 @dataclass(kw_only=True)
 class Prepare:
-    """Make a data set ready to train on: decoded, resized, divided into splits, memory-mapped.
+    """Make a data set ready to train on: decode and resize its images, and divide them into splits.
 
     Attributes:
-        source: Folder or table of scans, or "phantom".
-        out: Folder to make; use it as SOURCE from then on.
+        source: A folder or table of scans, or "phantom".
+        out: Folder to make. Use it as SOURCE from then on.
         size: Side of the square canvas in pixels, or of the cube in voxels.
-        seed: Of the division into splits.
-        spacing_mm: Make a cube of each volume, with so many mm between its voxels, and not slices.
+        seed: Decides which subjects go into which split.
+        spacing_mm: Make a cube of each volume instead of slices, with voxels of so many mm.
         slices: Which slices of volumes to take.
-        allow_leak: Take a table's split as it is, even if subjects or near-duplicates cross it.
-        phantom: What the phantom should be like; only for the source "phantom".
+        allow_leak: Use the splits of a table even if subjects or near-duplicates lie in two of them.
+        phantom: What the phantom looks like; only for the source "phantom".
     """
 
     source: Source
@@ -36,16 +36,18 @@ class Prepare:
 
     def run(self) -> None:
         """Prepare."""
+        from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.data.sources import SourceOptions
+        from voxlex.images.frame import Frame
         from voxlex.workflows.prepare import prepare
 
         dataset = prepare(
             self.source,
+            Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
             out=self.out,
-            size=self.size,
             seed=self.seed,
-            spacing_mm=self.spacing_mm,
-            slices=self.slices,
-            allow_leak=self.allow_leak,
-            phantom=self.phantom,
+            options=SourceOptions(phantom=self.phantom, allow_leak=self.allow_leak),
+            phases=progress_bar,
         )
+        show_skipped(dataset)
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

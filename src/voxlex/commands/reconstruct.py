@@ -1,39 +1,46 @@
-"""`voxlex reconstruct`: write what a vocabulary makes of scans."""
+"""`voxlex reconstruct`: encode and decode scans, and write what comes out."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from voxlex.commands.common import Run, Source
+from voxlex.commands.common import Run, Source, name_of, place
 
 
 @dataclass(kw_only=True)
 class Reconstruct:
-    """Write what the vocabulary makes of scans, and a sheet of originals, reconstructions and differences.
+    """Encode and decode scans, and write what comes out, with a sheet of originals, reconstructions and differences.
 
     Attributes:
         run_folder: Run folder.
-        source: Folder or table of scans, single scan, prepared data set, or "phantom".
-        out: Folder for the results, named after the scans: pictures as PNG, volumes as NIfTI on their own grid.
+        source: A folder or table of scans, a single scan, a prepared data set, or "phantom".
+        out: Folder for the results, which are named after the scans. Pictures become PNG, and volumes become NIfTI on
+            their own grid.
         inputs: Also write each scan as the model saw it, as NAME.input.png or NAME.input.nii.gz.
-        overwrite: Write into a folder that is not empty.
+        overwrite: Write into the folder even if it is not empty.
     """
 
     run_folder: Run
     source: Source
-    out: Path
+    out: Annotated[Path | None, place("reconstructed/SOURCE")] = None
     inputs: bool = False
     overwrite: bool = False
 
     def run(self) -> None:
         """Reconstruct."""
+        from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
         from voxlex.workflows.outputs import check_apart, check_output_folder
         from voxlex.workflows.reconstruct import reconstruct
         from voxlex.workflows.source import open_for
 
-        check_apart(self.source, self.out)
-        check_output_folder(self.out, overwrite=self.overwrite)
+        out = self.out or Path("reconstructed") / name_of(self.source)
+        check_apart(self.source, out)
+        check_output_folder(out, overwrite=self.overwrite)
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True)
-        count = reconstruct(vocabulary, dataset, out=self.out, inputs=self.inputs, overwrite=self.overwrite)
-        print(f"{count} reconstructions in {self.out}")
+        dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
+        show_skipped(dataset)
+        count = reconstruct(
+            vocabulary, dataset, out=out, inputs=self.inputs, overwrite=self.overwrite, phases=progress_bar
+        )
+        print(f"{count} reconstructions in {out}")

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from voxlex.commands.common import Run, wanted
+from voxlex.commands.common import Run, name_of, place, wanted
 
 
 @dataclass(kw_only=True)
@@ -12,21 +13,21 @@ class Sample:
 
     Attributes:
         run_folder: Run folder.
-        count: How many.
+        count: How many images to draw.
         out: Folder for the images, and for a sheet of them.
-        condition: What to ask for, such as label=glioma slice=12; any by default.
-        guidance: Above 1, images show more of what was asked for, and differ less; takes twice as long.
-        temperature: Below 1 keeps to what is likely, above 1 is more adventurous.
-        top_k: Draw each code from this many of the likeliest.
-        top_p: Draw each code from the fewest that together have this share of the probability.
-        min_p: Draw each code from those at least this many times as likely as the likeliest.
+        condition: What to ask for, such as label=glioma slice=12. By default, anything.
+        guidance: Above 1, images show more of what was asked for and differ less. Sampling takes twice as long.
+        temperature: Below 1, images keep to what is likely; above 1, they are more adventurous.
+        top_k: Draw each code from the k likeliest.
+        top_p: Draw each code from the smallest set that has this share of the probability.
+        min_p: Draw each code from those whose probability is at least this share of the likeliest one's.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty; samples there that are not written anew are removed.
+        overwrite: Write into the folder even if it is not empty, and remove older samples from it.
     """
 
     run_folder: Run
-    count: int
-    out: Path
+    count: int = 16
+    out: Annotated[Path | None, place("samples/RUN")] = None
     condition: tuple[str, ...] = ()
     guidance: float = 1.0
     temperature: float = 1.0
@@ -38,20 +39,23 @@ class Sample:
 
     def run(self) -> None:
         """Sample."""
+        from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
         from voxlex.workflows.sample import sample
 
+        out = self.out or Path("samples") / name_of(self.run_folder)
         sample(
             load(self.run_folder),
             count=self.count,
-            out=self.out,
+            out=out,
             condition=wanted(self.condition),
             seed=self.seed,
             overwrite=self.overwrite,
+            phases=progress_bar,
             guidance=self.guidance,
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
             min_p=self.min_p,
         )
-        print(f"{self.count} samples in {self.out}")
+        print(f"{self.count} samples in {out}")

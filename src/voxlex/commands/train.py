@@ -2,42 +2,47 @@
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from voxlex.commands.common import Settings, Source, starting_point
-from voxlex.config import Config, with_budget
+from voxlex.commands.common import Source, name_of, place
+from voxlex.config import CHOICES, Config, load_recipe, read_config, with_budget, with_kinds, with_prior_of
 from voxlex.errors import TrainingError, VoxlexError
+from voxlex.run_folder import RunFolder
+
+Settings = Annotated[Config, tyro.conf.arg(name="")]
 
 
 @dataclass(kw_only=True)
 class Train:
-    """Learn a vocabulary from images: an autoencoder, then a prior over its codes, then a report.
+    """Learn a vocabulary from images: train an autoencoder, then a prior over its codes, and write a report.
 
     Attributes:
-        source: Folder of scans (searched recursively), table of scans, prepared data set, or "phantom".
+        source: A folder of scans (searched recursively), one scan, a table of scans, a prepared data set, or "phantom".
         out: Run folder to make.
-        recipe: Name of a recipe, or a YAML file; options given here change single settings of it. With --stage prior
-            only its prior is taken, with --resume nothing.
-        minutes: Time to train; both stages share it. The recipe's, if neither this nor --steps is given.
-        steps: Steps to train each stage, instead of minutes.
+        recipe: Name of a recipe, or a YAML file. Other options change single settings of it. With --stage prior, only
+            the prior of the recipe is used; with --resume, nothing of it.
+        minutes: Time to train, which both stages share. The recipe decides if neither this nor --steps is given.
+        steps: Train each stage for so many steps instead of minutes.
         stage: Train only the autoencoder, only the prior of a run that has an autoencoder, or all.
         resume: Go on with the run where it stopped, with its own settings.
-        overwrite: Replace a run that is there; with --stage prior, only its prior.
+        overwrite: Replace the run that is there; with --stage prior, replace only its prior.
     """
 
     source: Source
-    out: Path
+    out: Annotated[Path | None, place("runs/SOURCE")] = None
     recipe: str = "default"
     minutes: Annotated[float | None, tyro.conf.arg(metavar="M")] = None
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     stage: Literal["autoencoder", "prior", "all"] = "all"
     resume: bool = False
     overwrite: bool = False
-    config: Settings = field(default_factory=starting_point.get)
+    config: Settings = field(default_factory=Config)
 
     def run(self) -> None:
         """Train."""
@@ -51,7 +56,7 @@ class Train:
         try:
             folder = train(
                 self.source,
-                out=self.out,
+                out=self.folder,
                 config=config,
                 stage=self.stage,
                 resume=self.resume,
@@ -75,4 +80,59 @@ class Train:
             else ["--minutes", f"{2 * (training.minutes or 0):g}"]
         )
         stage = [] if self.stage == "all" else ["--stage", self.stage]
-        return shlex.join(["voxlex", "train", self.source, "--out", str(self.out), "--resume", *budget, *stage])
+        return shlex.join(["voxlex", "train", self.source, "--out", str(self.folder), "--resume", *budget, *stage])
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.out or Path("runs") / name_of(self.source)
+
+    @classmethod
+    def from_words(cls, words: Sequence[str], read: Callable[[Sequence[str], type["Train"]], "Train"]) -> "Train":
+        """Return the command; its options change a recipe, or the settings of the run that goes on.
+
+        Args:
+            words: What a person has typed.
+            read: Reads words into a command of the given class.
+        """
+        command = read(words, cls._changing(_settings_to_change(words)))
+        if command.out is None and (command.resume or command.stage == "prior"):
+            words = [*words, "--out", str(command.folder)]
+            command = read(words, cls._changing(_settings_to_change(words)))
+        return command
+
+    @classmethod
+    def _changing(cls, config: Config) -> type["Train"]:
+        """Return this command with other settings for its defaults."""
+        start = field(default_factory=lambda: config)
+        fields = [("config", Settings, start)]
+        return make_dataclass(cls.__name__, fields, bases=(cls,), kw_only=True, namespace={"__doc__": cls.__doc__})
+
+
+def _settings_to_change(words: Sequence[str]) -> Config:
+    """Return the settings that the options in some words change, with the kinds that they ask for."""
+    ahead = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for option in ("recipe", "out", "stage", *(f"{setting}.kind" for setting in CHOICES)):
+        ahead.add_argument(f"--{option}", nargs="?")
+    ahead.add_argument("--resume", action="store_true")
+    try:
+        given, _ = ahead.parse_known_args(words)
+    except ArgumentError:  # reading all of the words tells what is wrong
+        return Config()
+    kinds = {setting: getattr(given, f"{setting}.kind") for setting in CHOICES}
+    return with_kinds(_settings_to_start_from(given), {setting: kind for setting, kind in kinds.items() if kind})
+
+
+def _settings_to_start_from(given: Namespace) -> Config:
+    """Return a recipe, or the settings of the run that goes on; a prior that is added to a run may be a recipe's."""
+    recipe = load_recipe(given.recipe or "default")
+    only_prior = given.stage == "prior"
+    run = RunFolder(Path(given.out)) if given.out and (given.resume or only_prior) else None
+    if run is None or not run.config_file.exists():
+        return recipe
+    own = read_config(run.config_file)
+    if only_prior and given.recipe:
+        return with_prior_of(own, recipe)
+    if given.recipe:  # most often it stands there because the first command is given again
+        print(f"voxlex: --recipe {given.recipe} is not used: {run.path} goes on with its own settings", file=sys.stderr)
+    return own

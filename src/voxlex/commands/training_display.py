@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from voxlex import progress
-from voxlex.workflows.progress import progress_bar
+from voxlex.commands.terminal import progress_bar
 
 
 class TerminalDisplay:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from voxlex.config.defaults import defaults_of
 from voxlex.config.settings import ByKind, Count, Kind, Settings, Share
 
-_PRIOR = defaults_of("priors/base.py", "Prior")
 _PIXELCNN = defaults_of("priors/pixelcnn.py", "GatedPixelCNN")
 _TRANSFORMER = defaults_of("priors/transformer.py", "TransformerPrior")
 _MASKED = defaults_of("priors/masked.py", "MaskedPrior")
@@ -28,8 +27,8 @@ class PriorSettings(Settings):
 
     kind: str
     condition_columns: tuple[str, ...] = ("label",)
-    dropout: Share = _PRIOR.dropout
-    condition_dropout: Share = _PRIOR.condition_dropout
+    dropout: Share
+    condition_dropout: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +47,8 @@ class PixelCNNConfig(PriorSettings):
     layers: Count = _PIXELCNN.layers
     kernel_size: Count = _PIXELCNN.kernel_size
     embedding_dim: Count = _PIXELCNN.embedding_dim
+    dropout: Share = _PIXELCNN.dropout
+    condition_dropout: Share = _PIXELCNN.condition_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,8 @@ class TransformerPriorConfig(PriorSettings):
     heads: Count = _TRANSFORMER.heads
     kernel_size: Count = _TRANSFORMER.kernel_size
     embedding_dim: Count = _TRANSFORMER.embedding_dim
+    dropout: Share = _TRANSFORMER.dropout
+    condition_dropout: Share = _TRANSFORMER.condition_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,8 @@ class MaskedPriorConfig(PriorSettings):
     heads: Count = _MASKED.heads
     kernel_size: Count = _MASKED.kernel_size
     steps: Count = _MASKED.steps
+    dropout: Share = _MASKED.dropout
+    condition_dropout: Share = _MASKED.condition_dropout
 
 
 PriorConfig = Annotated[

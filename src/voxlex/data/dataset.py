@@ -1,18 +1,18 @@
-"""The ready-to-train form of a data set: all images in one memory map, and a table beside it."""
+"""A prepared data set, ready to train on: all images in one memory map, and a table beside it."""
 
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from voxlex.data.splits import SPLITS
+from voxlex.data.division import SPLITS
 from voxlex.errors import DataError
 from voxlex.files import atomic_folder
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
@@ -26,11 +26,25 @@ COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
 IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", "prepared.json"
 
 
+class Skip(NamedTuple):
+    """A scan that was left out of a prepared data set.
+
+    Attributes:
+        path: Its path, as the manifest would name it.
+        reason: Why it was left out.
+        constant: Whether that is because it holds a single grey value; it was read without fault then.
+    """
+
+    path: str
+    reason: str
+    constant: bool = False
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreparedDataset:
     """Images on square canvases or in cubes, their table, and where they came from.
 
-    The rows lie in the order of `SPLITS`, so that a split is a slice of the memory map and costs nothing.
+    The rows are in the order of `SPLITS`, so that a split is a slice of the memory map and needs no copy.
 
     Attributes:
         images: `(n, 1, *space)`, `uint8`, or `uint16` if any source image has more than 8 bits; 0 is black, the type's
@@ -39,7 +53,7 @@ class PreparedDataset:
         name: Short name of the source.
         fingerprint: Hash of pixels, table and options; the same data and options give the same fingerprint anywhere.
         options: What the images were prepared with, such as `size` and `seed`.
-        skipped: Path and reason of each source image that was left out.
+        skipped: The scans that were left out, and why.
     """
 
     images: np.ndarray
@@ -47,7 +61,7 @@ class PreparedDataset:
     name: str
     fingerprint: str
     options: dict[str, Any] = field(default_factory=dict)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -87,7 +101,7 @@ class PreparedDataset:
         if split == "all":
             return self
         if split not in SPLITS:
-            raise ValueError(f"split must be one of {', '.join((*SPLITS, 'all'))}, found {split!r}")
+            raise ValueError(f"split: expected one of {', '.join((*SPLITS, 'all'))}, got {split!r}")
         rows = np.flatnonzero(self.manifest["split"] == split)
         if len(rows) == 0:
             raise DataError(f"{self.name}: holds no {split} images (of {len(self)}); too few groups to divide?")
@@ -107,7 +121,7 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: str | Path) -> "PreparedDataset":
-        """Open a folder that `write` or `prepare_folder` made; the images stay on disk.
+        """Open a folder that `write` or a source's `prepare` made; the images stay on disk.
 
         Raises:
             DataError: The folder is not a prepared data set, is damaged, or comes from a newer version.
@@ -127,7 +141,7 @@ class PreparedDataset:
                 name=record["name"],
                 fingerprint=record["fingerprint"],
                 options=record["options"],
-                skipped=[(path, reason) for path, reason in record["skipped"]],
+                skipped=_read_skipped(record),
             )
             _check(dataset)
         except DataError:
@@ -143,7 +157,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Put the columns in the order of `COLUMNS`, others last; what only some sources know of may have been missing."""
+    """Put the columns in the order of `COLUMNS`, others last, and add those that only some sources know."""
     absent = {
         column: pd.Series([default] * len(manifest), index=manifest.index, dtype=object if default is None else None)
         for column, default in {"session": "", "sequence": "", **ORIGIN_DEFAULTS}.items()
@@ -155,7 +169,7 @@ def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Row order that puts each split together, in the order of `SPLITS`, and keeps the order within a split."""
+    """Return the order of rows that puts each split together, in the order of `SPLITS`, and else changes nothing."""
     return np.argsort([SPLITS.index(split) for split in splits], kind="stable")
 
 
@@ -180,9 +194,18 @@ def write_tables(dataset: PreparedDataset, folder: Path) -> None:
         "size": dataset.size,
         "fingerprint": dataset.fingerprint,
         "options": dataset.options,
-        "skipped": dataset.skipped,
+        "skipped": [[skip.path, skip.reason] for skip in dataset.skipped],
+        "constant": [skip.path for skip in dataset.skipped if skip.constant],
     }
     (folder / OPTIONS_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_skipped(record: dict[str, Any]) -> list[Skip]:
+    if "constant" in record:
+        constant = set(record["constant"])
+        return [Skip(path, reason, path in constant) for path, reason in record["skipped"]]
+    # Version 0.1 kept the reason alone.
+    return [Skip(path, reason, reason.startswith("constant")) for path, reason in record["skipped"]]
 
 
 def _check(dataset: PreparedDataset) -> None:

@@ -14,7 +14,7 @@ class Components:
     """
 
     def __init__(self, labels: Sequence[int] | np.ndarray) -> None:
-        """Begin with images of one label joined; `np.arange(n)` for none."""
+        """Begin with images of equal labels joined; `np.arange(n)` joins none."""
         self.labels: Int[np.ndarray, " n"] = np.asarray(labels)
 
     def apart(self, first: Int[np.ndarray, " p"], second: Int[np.ndarray, " p"]) -> Bool[np.ndarray, " p"]:

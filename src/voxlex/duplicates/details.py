@@ -1,7 +1,7 @@
 """The anatomy of an image without its outline and shading, as a vector whose inner products are correlations.
 
-Heads are alike at a coarse look: axial slices of two people at the same height correlate at up to 0.98. What tells
-people apart is finer, so the coarse part is taken out. In terms of the cosine transform (DCT-II, orthonormal) `C` of a
+Coarsely seen, heads are alike: axial slices of two people at the same height correlate at up to 0.98. What tells people
+apart is finer, so the coarse part is taken out. In terms of the cosine transform (DCT-II, orthonormal) `C` of a
 thumbnail, with frequencies `u` in cycles per pixel times two,
 
     detail = C · (1 - exp(-π² (u_r² + u_c²) s² / 2)) / ‖…‖,    s = 2 pixels,

@@ -14,18 +14,13 @@ MARGIN = 0.04
 _ONES = np.array([bin(word).count("1") for word in range(1 << 16)], dtype=np.uint8)
 
 
-def difference_hash(thumbnails: Float[np.ndarray, "n 32 34"]) -> UInt64[np.ndarray, "n 4"]:
-    """Hash images to 256 bits each.
+def hashes_of_flips(thumbnails: Float[np.ndarray, "n 32 34"]) -> UInt64[np.ndarray, "4 n 4"]:
+    """Hash images to 256 bits each, as they are and in the other `FLIPS`.
 
     The thumbnail is averaged to `16 × 17` pixels `g`; bit `(r, c)` is `g[r, c+1] - g[r, c] > MARGIN · σ(g)`. Without
     the margin, the bits of a black background would be those of its noise; a share of `σ` keeps the hash blind to
     brightness and contrast.
     """
-    return hashes_of_flips(thumbnails)[0]
-
-
-def hashes_of_flips(thumbnails: Float[np.ndarray, "n 32 34"]) -> UInt64[np.ndarray, "4 n 4"]:
-    """Hash images as they are and in the other `FLIPS`."""
     pictures = thumbnails.astype(np.float32)
     pairs = pictures[:, ::2] + pictures[:, 1::2]
     grid = (pairs[:, :, ::2] + pairs[:, :, 1::2]) / 4

@@ -1,4 +1,4 @@
-"""What crosses the splits of a data set and must not: subjects, and near-duplicates."""
+"""Subjects and near-duplicates that lie in more than one split of a data set, and must not."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _LISTED = 3
 
 
 def crossing(groups: Sequence[str], splits: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the groups that lie in more than one split, each with its splits; a row without ("") does not count."""
+    """Return the groups that lie in more than one split, each with its splits; rows of no group ("") do not count."""
     found: dict[str, set[str]] = {}
     for group, split in zip(groups, splits, strict=True):
         if group:
@@ -26,9 +26,10 @@ class Leaks:
     Attributes:
         paths: Path of each image.
         splits: Split of each image.
-        subjects: The subjects that lie in several splits, with these.
+        subjects: The subjects that lie in several splits, each with its splits.
+        keep: How many pairs are kept.
         pair_count: How many pairs of near-duplicates lie in two splits.
-        pairs: The first of these pairs: the numbers of the images.
+        pairs: The first of these pairs, as numbers of images.
     """
 
     paths: Sequence[str]
@@ -52,7 +53,10 @@ class Leaks:
         return bool(self.subjects or self.pair_count)
 
     def __str__(self) -> str:
-        """Say how many there are, and name the first."""
+        return "; ".join(self.statements())
+
+    def statements(self) -> list[str]:
+        """Say of subjects, and of pairs, how many leak, and name the first."""
         parts = []
         if self.subjects:
             named = [f"{subject} in {' and '.join(splits)}" for subject, splits in self.subjects.items()]
@@ -63,7 +67,7 @@ class Leaks:
                 for first, second in self.pairs[:_LISTED]
             ]
             parts.append(_counted(self.pair_count, "pair of near-duplicates", named))
-        return "; ".join(parts)
+        return parts
 
 
 def _counted(count: int, what: str, named: Sequence[str]) -> str:

@@ -28,8 +28,8 @@ class Pairs:
     Attributes:
         first: Number of an image.
         second: Number of the other, larger than `first`.
-        bits: How many of 256 bits their hashes differ in, one of them flipped so that they are most alike.
-        flip: That flip, a number of `hashes.FLIPS`.
+        bits: In how many of 256 bits their hashes differ, where one image is flipped so that they are most alike.
+        flip: How it is flipped, a number of `hashes.FLIPS`.
     """
 
     first: Int[np.ndarray, " p"]
@@ -54,15 +54,15 @@ def find_duplicates(
     """Find every pair of near-duplicates, and yield them in portions of bounded size.
 
     Two images are near-duplicates if, with one of them flipped or not, their difference hashes differ in at most `bits`
-    bits and their details correlate at `correlation` or more. The search is exact: a few matrix products leave the few
-    pairs that can reach `correlation` (see `search`), and those are looked at.
+    bits and their details correlate at `correlation` or more. The search is exact: a few matrix products find the few
+    pairs that can reach `correlation` (see `search`), and only those are looked at.
 
     Args:
         thumbnails: One for each image, from `thumbnail`; `float16` is precise enough.
-        bits: Most bits.
-        correlation: Least correlation.
-        components: Images that are joined already, where only that matters: what is found joins them, and pairs within
-            a component are not looked at. Without it, all pairs are.
+        bits: In how many bits the hashes may differ at most.
+        correlation: How much the details must correlate at least.
+        components: Give these if it only matters which images are joined. Pairs that are found join them, and pairs
+            within a component are not looked at. By default all pairs are looked at.
     """
     found = candidates(Sketch.of(thumbnails), correlation=correlation, components=components)
     for first, second in _in_portions(found):
@@ -90,7 +90,7 @@ def cluster(count: int, pairs: Iterator[Pairs] | Sequence[Pairs]) -> Int[np.ndar
 
 
 def _in_portions(found: Iterator[Candidates]) -> Iterator[Candidates]:
-    """Put pairs together to portions that are worth the while, and take large ones apart."""
+    """Collect pairs into portions of a good size, and cut large ones."""
     waiting: list[Candidates] = []
     for portion in found:
         waiting.append(portion)
@@ -129,7 +129,7 @@ def _judge(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, *, bit
 
 
 def _correlations(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Correlations of the details of pairs, `(4, p)`: one row for each flip."""
+    """Return the correlations of the details of pairs, `(4, p)`, one row for each flip."""
     classes = parity_classes(details_of(thumbnails))
     products = np.zeros((len(first), len(SIGNS)), np.float32)
     for start in range(0, len(first), _BATCH):

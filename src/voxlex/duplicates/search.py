@@ -1,13 +1,13 @@
 """Find the few pairs of images that can be near-duplicates, by a bound on their correlations under all flips.
 
-The details of an image, a unit vector, fall into four classes of frequencies, of which a flip changes only the signs
-(`parity_classes`). With `P` a projection of each class onto some orthonormal axes, and `r` the length of what a
-projection loses of an image,
+The details of an image are a unit vector of frequencies, which fall into four classes. A flip changes only the signs of
+classes (`parity_classes`). With `P` a projection of each class onto some orthonormal axes, and `r` the length of what
+the projection loses of an image,
 
     correlation(i, j) = Σ_c s_c ⟨d_ic, d_jc⟩ ≤ Σ_c s_c ⟨P d_ic, P d_jc⟩ + r_i r_j    for each flip, with its signs `s`,
 
-by the inequality of Cauchy and Schwarz. The bound holds for any axes, and the principal axes of some of the images make
-it tight: heads are alike enough for 144 numbers to hold nearly all of their 1,088.
+by the inequality of Cauchy and Schwarz. The bound holds for any axes. The principal axes of a sample of the images make
+it tight: heads are so much alike that 144 numbers hold nearly all of their 1,088.
 """
 
 from collections.abc import Iterator
@@ -32,13 +32,13 @@ _SLACK = 1e-4  # rounding in float32, many times over
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """What the bound needs of the images that show something at all.
+    """What the bound needs to know of images; those without contrast are left out.
 
     Attributes:
-        steady: Numbers of the class of even frequencies, then `r`, then those of the class of odd ones.
-        turning: Numbers of the two classes in between.
-        signs: 1 for each of `steady`, -1 for the class of odd frequencies.
-        turning_signs: 1 for the first class of `turning`, -1 for the other.
+        steady: Projections of the class of even frequencies, then `r`, then those of the class of odd frequencies.
+        turning: Projections of the two classes in between.
+        signs: -1 for the columns of `steady` that belong to odd frequencies, and 1 for the others.
+        turning_signs: 1 for the columns of the first class in `turning`, and -1 for those of the other.
         images: Number of each image.
     """
 
@@ -68,10 +68,10 @@ class Sketch:
         return cls(np.concatenate(steady), np.concatenate(turning), signs, turning_signs, np.concatenate(images))
 
     def bounds(self, rows: slice, columns: slice) -> Float[np.ndarray, "rows columns"]:
-        """Return what the correlations of some images with others are at most, whichever flip."""
+        """Return an upper bound of the correlations of some images with others, for the best of the flips."""
         steady, turning = self.steady[rows], self.turning[rows]
-        # Two flips leave the odd class as it is, and turn both of the classes in between or none; the other two turn
-        # the odd class and one of those.
+        # Two of the flips keep the sign of the odd class, and change the signs of both classes in between or of
+        # neither. The other two change the sign of the odd class, and of one of the classes in between.
         unturned = _highest(steady, turning, self.steady[columns], self.turning[columns])
         steady, turning = steady * self.signs, turning * self.turning_signs
         turned = _highest(steady, turning, self.steady[columns], self.turning[columns])
@@ -82,9 +82,9 @@ def candidates(sketch: Sketch, *, correlation: float, components: Components | N
     """Yield the pairs of images that may correlate at `correlation` or more, in portions of bounded size.
 
     Args:
-        sketch: Of the images.
-        correlation: Least correlation.
-        components: Pairs within one of these, as they are when a portion is looked for, are left out.
+        sketch: Sketch of the images.
+        correlation: How much a pair must be able to correlate.
+        components: Leave out pairs of images that are joined at the time.
     """
     count, (rows, columns) = len(sketch.images), _TILE
     for top in range(0, count, rows):
@@ -105,7 +105,7 @@ def candidates(sketch: Sketch, *, correlation: float, components: Components | N
 
 
 def _highest(steady: np.ndarray, turning: np.ndarray, others: np.ndarray, others_turning: np.ndarray) -> np.ndarray:
-    """Inner products with other images, of those two that a flip of the classes in between leads to the larger one."""
+    """Return the larger of two inner products: the classes in between are taken with their own sign, or the other."""
     either = turning @ others_turning.T
     highest: np.ndarray = steady @ others.T
     highest += np.abs(either, out=either)
@@ -113,7 +113,7 @@ def _highest(steady: np.ndarray, turning: np.ndarray, others: np.ndarray, others
 
 
 def _principal_axes(thumbnails: np.ndarray) -> list[np.ndarray]:
-    """Orthonormal axes `(272, k)` for each class, those along which some of the images reach farthest."""
+    """Return orthonormal axes `(272, k)` for each class: the principal axes of a sample of the images."""
     if len(thumbnails) <= _SAMPLE:
         size = thumbnails.shape[1] * thumbnails.shape[2] // 4
         return [np.eye(size, dtype=np.float32)] * 4

@@ -1,45 +1,80 @@
 """How well a prior predicts codes it has not seen."""
 
-from math import log2, prod
+from collections.abc import Sequence
 
 import torch
 
 from voxlex import metrics
+from voxlex.codes import CodeLayout, for_each_level, levels_of, take
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
-from voxlex.types import Codes
+from voxlex.rows import batches
+from voxlex.types import Codes, Levels
 
 BATCH_SIZE = 32
 
 
 @torch.inference_mode()
 def evaluate_prior(
-    prior: Prior, codes: Codes, condition: Condition | None, *, pixels_per_image: int
+    prior: Prior, codes: Codes | Levels, condition: Condition | None, *, pixels_per_image: int
 ) -> dict[str, float]:
-    """Score codes under a prior and beside two that know less.
+    """Score codes under a prior, and under two that know less to compare it with.
 
     Args:
         prior: In eval mode.
-        codes: Of images that the prior was not trained on.
-        condition: What is known of each, or None.
+        codes: Codes of images that the prior was not trained on.
+        condition: What is known of each image, or None.
         pixels_per_image: Pixels that the codes of one image stand for.
 
     Returns:
-        `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior has but a bound of its likelihood;
-        `prior.uniform_bits_per_code`, log₂K; `prior.marginal_bits_per_code`, the entropy of these very codes'
-        frequencies, which no prior that codes cells independently and alike can undercut; `prior.rate_bpp`, bits per
-        pixel when the prior does the coding.
+        Means over all codes:
+
+        - `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior can only give a bound of its likelihood;
+        - `prior.marginal_bits_per_code`, the entropy of the frequencies of these very codes. No prior that codes each
+          cell by itself, and all alike, can need less;
+        - `prior.uniform_bits_per_code`, log₂K;
+
+        and `prior.rate_bpp`, bits per pixel when the prior does the coding. Of several levels each also has its own
+        means, such as `prior.0.bits_per_code` of the coarsest.
     """
-    device = next(prior.parameters()).device
-    nats = 0.0
-    for start in range(0, len(codes), BATCH_SIZE):
-        rows = slice(start, start + BATCH_SIZE)
-        given = None if condition is None else condition[rows].to(device)
-        nats -= float(prior.log_prob(codes[rows].to(device), given).double().sum())
-    bits_per_code = metrics.bits(nats / codes.numel())
+    levels, layouts = levels_of(codes), prior.layouts
+    bits = [metrics.bits(nats) for nats in _nats(prior, codes, condition)]
+    marginal_bits = [
+        level.numel() * metrics.entropy_bits(metrics.code_counts(level, layout.num_embeddings))
+        for level, layout in zip(levels, layouts, strict=True)
+    ]
+    figures: dict[str, float] = {}
+    if len(levels) > 1:
+        for number, layout in enumerate(layouts):
+            own = slice(number, number + 1)
+            figures |= _means(f"prior.{number}", prior, [layout], len(levels[0]), bits[own], marginal_bits[own])
+    figures |= _means("prior", prior, layouts, len(levels[0]), bits, marginal_bits)
+    return figures | {"prior.rate_bpp": sum(bits) / (len(levels[0]) * pixels_per_image)}
+
+
+def _nats(prior: Prior, codes: Codes | Levels, condition: Condition | None) -> list[float]:
+    """Return the negative log-likelihood of the codes of each level, all images together."""
+    nats = [0.0] * len(prior.layouts)
+    for rows in batches(len(levels_of(codes)[0]), pixels_per_image=1, at_most=BATCH_SIZE):
+        some = for_each_level(lambda level: level.to(prior.device), take(codes, rows))
+        given = None if condition is None else condition[rows].to(prior.device)
+        for number, level in enumerate(levels_of(prior.code_log_probs(some, given))):
+            nats[number] -= float(level.double().sum())
+    return nats
+
+
+def _means(
+    name: str,
+    prior: Prior,
+    layouts: Sequence[CodeLayout],
+    images: int,
+    bits: Sequence[float],
+    marginal_bits: Sequence[float],
+) -> dict[str, float]:
+    """Return bits per code over some of the levels."""
+    codes_per_image = sum(layout.codes_per_image for layout in layouts)
     return {
-        "prior.bits_per_code" if prior.exact else "prior.bits_per_code_at_most": bits_per_code,
-        "prior.marginal_bits_per_code": metrics.entropy_bits(metrics.code_counts(codes, prior.num_embeddings)),
-        "prior.uniform_bits_per_code": log2(prior.num_embeddings),
-        "prior.rate_bpp": metrics.rate_bpp(prod(codes.shape[1:]), bits_per_code, pixels_per_image),
+        f"{name}.bits_per_code{'' if prior.exact else '_at_most'}": sum(bits) / (images * codes_per_image),
+        f"{name}.marginal_bits_per_code": sum(marginal_bits) / (images * codes_per_image),
+        f"{name}.uniform_bits_per_code": sum(layout.raw_bits for layout in layouts) / codes_per_image,
     }

@@ -50,18 +50,28 @@ def fit_to_canvas(
 
 
 def restore_from_canvas(
-    canvas: np.ndarray, *, shape: tuple[int, int], height: float | None = None, width: float | None = None
+    canvas: np.ndarray,
+    *,
+    shape: tuple[int, int],
+    height: float | None = None,
+    width: float | None = None,
+    labels: bool = False,
 ) -> np.ndarray:
     """Cut an image out of its canvas and resize it to its own pixels.
 
     Args:
-        canvas: `(size, size)`, `uint8` or `float32`.
+        canvas: `(size, size)`, `uint8` or `float32`; labels may be of any type.
         shape: Height and width of the image in pixels.
         height: Height that decided the placement; default that of `shape`.
         width: Width that decided the placement.
+        labels: Give each pixel the label nearest to its centre, rather than a mean of its neighbours.
+
+    Returns:
+        `shape`, of the type of `canvas`.
     """
     top, left, inner_height, inner_width = placement(height or shape[0], width or shape[1], size=canvas.shape[0])
-    return _resize(canvas[top : top + inner_height, left : left + inner_width], *shape)
+    inner = canvas[top : top + inner_height, left : left + inner_width]
+    return _nearest(inner, *shape) if labels else _resize(inner, *shape)
 
 
 def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -73,3 +83,9 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
         return resample(pixels, height=height, width=width)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
+    rows = ((np.arange(height) + 0.5) * labels.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * labels.shape[1] / width).astype(int)
+    return labels[np.ix_(rows, columns)]

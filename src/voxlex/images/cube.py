@@ -5,16 +5,17 @@ A cube `(z, y, x)` counts z from top to bottom, y from front to back and x from 
 scan, not of the scanner: planes are acquired along the anatomy more often than along the bore, and nothing is rotated.
 """
 
-import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from scipy import ndimage
 
 from voxlex.errors import DataError
-from voxlex.files import atomic_file
+from voxlex.scans.grid import spacing_of
+from voxlex.scans.read_write import write_scan
+from voxlex.scans.scan import Scan
 
 Cube = Float[np.ndarray, "size size size"]
 Volume = Float[np.ndarray, "x y z"]
@@ -70,8 +71,14 @@ def fit_to_cube(
 
 
 def restore_from_cube(
-    cube: Cube, affine: np.ndarray, *, shape: Sequence[int], spacing_mm: float, centre: Sequence[float]
-) -> Volume:
+    cube: Shaped[np.ndarray, "size size size"],
+    affine: np.ndarray,
+    *,
+    shape: Sequence[int],
+    spacing_mm: float,
+    centre: Sequence[float],
+    labels: bool = False,
+) -> Shaped[np.ndarray, "x y z"]:
     """Undo `fit_to_cube`: resample a cube onto a volume's own grid; 0 where the cube did not reach.
 
     Where the volume's spacing is that of the cube or a multiple of it, every voxel that the cube holds comes back
@@ -83,12 +90,15 @@ def restore_from_cube(
         shape: Shape of the volume, `(x, y, z)`.
         spacing_mm: Distance between the voxels of the cube.
         centre: Voxel indices of the volume in the middle of the cube: its `head_centre`, where none was chosen.
+        labels: Give each voxel the label nearest to its centre, and keep the type of the labels.
 
     Returns:
-        `shape`, of `float32`, in canonical order.
+        `shape`, of `float32` but for labels, in canonical order.
     """
     steps = _steps(affine, spacing_mm=spacing_mm)
     starts = _starts(centre, steps, size=len(cube))
+    if labels:
+        return _nearest(from_cube_order(cube), starts=starts, steps=steps, shape=shape)
     backwards = [-start / step for start, step in zip(starts, steps, strict=True)]
     # No smoothing here: along an axis on which the volume is the coarser, its voxels are among those of the cube.
     own = from_cube_order(cube.astype(np.float32))
@@ -103,7 +113,7 @@ def region_in_cube(
     spacing_mm: float,
     centre: Sequence[float],
 ) -> Bool[np.ndarray, "size size size"]:
-    """Find the voxels of a cube that a region of a volume is made of on the way back, all those between included.
+    """Find the voxels of a cube that decide what a region of a volume becomes on the way back, and all between them.
 
     Args:
         region: In canonical order.
@@ -152,39 +162,29 @@ def cube_affine(size: int, *, spacing_mm: float) -> Float[np.ndarray, "4 4"]:
     return affine
 
 
-def write_cube(
-    path: str | Path,
-    cube: np.ndarray,
-    *,
-    spacing_mm: float,
-    centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
-) -> None:
-    """Write a cube `(z, y, x)` as NIfTI with its voxels in canonical order: whole or not at all.
+def cube_as_scan(cube: np.ndarray, *, spacing_mm: float, centre_mm: Sequence[float] = (0.0, 0.0, 0.0)) -> Scan:
+    """Return a cube `(z, y, x)` of grey values as a volume that stands for itself.
 
     Args:
-        path: Ends in ".nii.gz" or ".nii".
-        cube: Grey values, of `uint8`, `int16` or `float32`.
+        cube: Grey values.
         spacing_mm: Distance between voxels.
         centre_mm: Where the middle of the cube lies.
-
-    Raises:
-        DataError: The file cannot be written.
     """
-    import nibabel
-
-    affine = cube_affine(cube.shape[0], spacing_mm=spacing_mm)
+    affine = cube_affine(len(cube), spacing_mm=spacing_mm)
     affine[:3, 3] += centre_mm
-    image = nibabel.Nifti1Image(from_cube_order(cube), affine)
-    image.header.set_xyzt_units("mm")
-    content = image.to_bytes()
-    with atomic_file(path) as building:
-        # Without a time stamp: the same cube gives the same file.
-        building.write_bytes(gzip.compress(content, compresslevel=6, mtime=0) if str(path).endswith(".gz") else content)
+    return Scan(voxels=from_cube_order(cube), spacing_mm=(spacing_mm,) * 3, affine=affine)
+
+
+def write_cube(
+    path: str | Path, cube: np.ndarray, *, spacing_mm: float, centre_mm: Sequence[float] = (0.0, 0.0, 0.0)
+) -> None:
+    """Write a cube as a scan file of its own; see `cube_as_scan` and `write_scan`."""
+    write_scan(path, cube_as_scan(cube, spacing_mm=spacing_mm, centre_mm=centre_mm))
 
 
 def _steps(affine: np.ndarray, *, spacing_mm: float) -> list[float]:
     """How many voxels of the volume one voxel of the cube advances, along each axis."""
-    return [spacing_mm / float(length) for length in np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)]
+    return [spacing_mm / length for length in spacing_of(np.asarray(affine))]
 
 
 def _starts(centre: Sequence[float], steps: Sequence[float], *, size: int) -> list[float]:
@@ -212,3 +212,15 @@ def _look_up(volume: np.ndarray, *, starts: Sequence[float], steps: Sequence[flo
     return ndimage.affine_transform(
         volume, np.asarray(steps), offset=np.asarray(starts), output_shape=tuple(shape), order=1, mode="grid-constant"
     )
+
+
+def _nearest(cube: np.ndarray, *, starts: Sequence[float], steps: Sequence[float], shape: Sequence[int]) -> np.ndarray:
+    """Look up the voxel of a cube, in canonical order, that is nearest to each voxel of a volume; 0 beyond the cube."""
+    held, found = [], []
+    for length, start, step, size in zip(shape, starts, steps, cube.shape, strict=True):
+        nearest = np.floor((np.arange(length) - start) / step + 0.5).astype(int)
+        held.append((nearest >= 0) & (nearest < size))
+        found.append(nearest[held[-1]])
+    volume = np.zeros(shape, cube.dtype)
+    volume[np.ix_(*held)] = cube[np.ix_(*found)]
+    return volume

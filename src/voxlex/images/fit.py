@@ -1,6 +1,6 @@
-"""From a scan file to images, and from images back to a scan like the one in the file."""
+"""From a scan file to the images that a model sees; `restore.py` is the way back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -8,17 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from voxlex.errors import DataError, naming
-from voxlex.images.canvas import fit_to_canvas, restore_from_canvas
-from voxlex.images.cube import fit_to_cube, head_centre, restore_from_cube
+from voxlex.images.canvas import fit_to_canvas
+from voxlex.images.cube import fit_to_cube, head_centre
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError, IntensityMap
 from voxlex.images.origin import Origin
 from voxlex.images.resampling import forwards
-from voxlex.images.stack import Stack
 from voxlex.scans.formats.pictures import MIN_SIDE, read_picture
-from voxlex.scans.orientation import canonical_grid
 from voxlex.scans.read_write import read_scan
-from voxlex.scans.scan import Scan, StoredGrid
+from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import IMAGE_SUFFIXES, suffix_of
 
 
@@ -66,57 +64,6 @@ def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
     return _fit_picture(scan, height=height, width=width, frame=frame)
 
 
-def restore_scan(images: Sequence[np.ndarray], origin: Origin) -> Scan:
-    """Undo `fit_scan`: the scan on its own grid, in its own grey values and, but for rounding, type.
-
-    Args:
-        images: Floats in [0, 1]: one canvas of a picture, the canvases of all slices of a volume in the order of their
-            index, or one cube.
-        origin: Where they come from.
-
-    Raises:
-        ValueError: Slices are missing.
-    """
-    if origin.view == "picture":
-        return restore_slice(images[0], origin)
-    stored = origin.stored
-    if stored is None:
-        raise ValueError(f"a volume needs its stored grid to be restored, and this {origin.view} has none")
-    shape, affine = canonical_grid(stored)
-    if origin.view == "cube":
-        if origin.centre is None or origin.spacing_mm is None:
-            raise ValueError("a cube needs its centre and spacing to be restored")
-        unit = restore_from_cube(images[0], affine, shape=shape, spacing_mm=origin.spacing_mm, centre=origin.centre)
-        voxels = origin.intensity.from_unit(unit)
-    else:
-        stack = stack_of(origin)
-        voxels = stack.assemble([origin.intensity.from_unit(stack.from_canvas(_float(image))) for image in images])
-    if stored.dtype.kind in "ui" and stored.slope == 1 and voxels.dtype.kind == "f":
-        voxels = np.rint(voxels)  # a file of whole numbers stays one, even where 16 bits do not hold them
-    return Scan(voxels=voxels, spacing_mm=_lengths(affine), affine=affine, stored=stored)
-
-
-def restore_slice(image: np.ndarray, origin: Origin) -> Scan:
-    """Take a canvas of a picture, or of one slice, off: a picture with its own pixels and grey values."""
-    if origin.view == "picture":
-        pixels = restore_from_canvas(_float(image), shape=(origin.height, origin.width))
-    else:
-        pixels = stack_of(origin).from_canvas(_float(image))
-    return Scan(voxels=origin.intensity.from_unit(pixels))
-
-
-def stack_of(origin: Origin) -> Stack:
-    """Return how the slices lie in the volume that they come from.
-
-    Raises:
-        ValueError: `origin` is not that of slices.
-    """
-    if origin.stored is None or origin.view == "picture" or origin.view == "cube":
-        raise ValueError(f"expected slices of a volume, found a {origin.view}")
-    shape, affine = canonical_grid(origin.stored)
-    return Stack(axis=origin.view, shape=shape, spacing_mm=_lengths(affine))
-
-
 def _fit_picture(scan: Scan, *, height: int, width: int, frame: Frame) -> Fitted:
     intensity = IntensityMap.of(scan)
     fit = partial(fit_to_canvas, size=frame.size, height=height, width=width)
@@ -125,45 +72,31 @@ def _fit_picture(scan: Scan, *, height: int, width: int, frame: Frame) -> Fitted
 
 
 def _fit_slices(scan: Scan, frame: Frame) -> Fitted:
-    intensity, stored = IntensityMap.of(scan), _stored(scan)
-    shape, affine = canonical_grid(stored)
-    stack = Stack(axis=frame.slices.axis, shape=shape, spacing_mm=_lengths(affine))
-    height, width = stack.slice_shape
-    if min(height, width) < MIN_SIDE:
-        expected = f"at least {MIN_SIDE}×{MIN_SIDE} are expected; try another axis"
-        raise DataError(f"its {stack.axis} slices have {height}×{width} pixels; {expected}")
-    chosen = list(range(len(stack))) if frame.whole else stack.choose(scan.voxels, frame.slices)
-    fit = partial(stack.to_canvas, size=frame.size)
+    origin = Origin.of_slices(scan, frame.slices.axis)
+    stack, fit = origin.stack, partial(origin.stack.to_canvas, size=frame.size)
+    if min(origin.height, origin.width) < MIN_SIDE:
+        expected = f"expected {stack.axis} slices of at least {MIN_SIDE}×{MIN_SIDE} pixels"
+        raise DataError(f"{expected}, got {origin.height}×{origin.width}; try another axis")
     images: list[np.ndarray] = []
     kept: list[int] = []
-    for index in chosen:
+    for index in range(len(stack)) if frame.whole else stack.choose(scan.voxels, frame.slices):
         pixels = stack.slice(scan.voxels, index)
         if frame.whole or _varies(pixels):
-            images.append(_fit(pixels, intensity, fit))
+            images.append(_fit(pixels, origin.intensity, fit))
             kept.append(index)
     if not kept:
         raise ConstantImageError(f"constant in every {stack.axis} slice that was chosen")
-    return Fitted(images, Origin(view=stack.axis, height=height, width=width, intensity=intensity, stored=stored), kept)
+    return Fitted(images, origin, kept)
 
 
 def _fit_cube(scan: Scan, frame: Frame) -> Fitted:
     if not scan.is_volume:
-        raise DataError("a picture; only volumes are of use in 3D")
-    intensity, stored = IntensityMap.of(scan), _stored(scan)
-    (x, y, z), affine = canonical_grid(stored)
-    centre = ((x - 1) / 2, (y - 1) / 2, (z - 1) / 2) if frame.whole else head_centre(scan.voxels)
-    cube = fit_to_cube(
-        intensity.to_unit(scan.voxels), affine, size=frame.size, spacing_mm=frame.spacing_mm or 1.0, centre=centre
-    )
-    origin = Origin(
-        view="cube",
-        height=y,
-        width=x,
-        intensity=intensity,
-        stored=stored,
-        centre=centre,
-        spacing_mm=frame.spacing_mm,
-    )
+        raise DataError("expected a volume, got a picture, which is of no use in 3D")
+    middle = None if frame.whole else head_centre(scan.voxels)
+    origin = Origin.of_cube(scan, centre=middle, spacing_mm=frame.spacing_mm or 1.0)
+    spacing_mm, centre = origin.placed_cube
+    unit = origin.intensity.to_unit(scan.voxels)
+    cube = fit_to_cube(unit, origin.grid.affine, size=frame.size, spacing_mm=spacing_mm, centre=centre)
     return Fitted([_deep(cube)], origin)
 
 
@@ -180,19 +113,3 @@ def _varies(pixels: np.ndarray) -> bool:
 
 def _deep(unit: np.ndarray) -> np.ndarray:
     return np.rint(unit * 65535).astype(np.uint16)
-
-
-def _float(image: np.ndarray) -> np.ndarray:
-    return image.astype(np.float32, copy=False)
-
-
-def _stored(scan: Scan) -> StoredGrid:
-    if scan.stored is not None:
-        return scan.stored
-    affine = np.diag([*(scan.spacing_mm or (1.0, 1.0, 1.0)), 1.0]) if scan.affine is None else scan.affine
-    return StoredGrid(shape=scan.voxels.shape, affine=affine, dtype=scan.voxels.dtype)
-
-
-def _lengths(affine: np.ndarray) -> tuple[float, float, float]:
-    x, y, z = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
-    return x, y, z

@@ -7,46 +7,56 @@ from typing import Any
 from voxlex.config.options import SliceOptions
 from voxlex.errors import ConfigError
 from voxlex.scans.formats.pictures import MIN_SIDE
-from voxlex.scans.suffixes import is_volume
-from voxlex.tables.manifest import Index
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """How scans become images.
 
+    Without a spacing they become pictures: a picture stays one image, and a volume becomes some of its slices. With a
+    spacing each volume becomes one cube, and pictures cannot be used.
+
     Attributes:
-        size: Side of the canvas in pixels, or of the cube in voxels.
-        spatial_dims: 2 for images: pictures as they are, volumes slice by slice. 3 for volumes as cubes.
-        slices: Which slices of a volume are taken.
-        spacing_mm: Distance between the voxels of a cube.
+        size: Side of the square canvas in pixels, or of the cube in voxels, at least 8.
+        slices: Which slices of a volume are taken; cubes do not depend on it.
+        spacing_mm: Distance between the voxels of a cube; None for pictures.
         whole: Take all of a volume, so that it can be put together again: every slice, whatever `slices` says and
-            however empty; and for a cube, the middle of the volume and not of the head.
+            however empty; and a cube around the middle of the volume, not of the head.
+
+    Raises:
+        ValueError: The size is too small.
+        ConfigError: The spacing is not a length.
     """
 
     size: int = 128
-    spatial_dims: int = 2
     slices: SliceOptions = field(default_factory=SliceOptions)
     spacing_mm: float | None = None
     whole: bool = False
 
     def __post_init__(self) -> None:
         if self.size < MIN_SIDE:
-            raise ValueError(f"size must be at least {MIN_SIDE} pixels, found {self.size}")
-        if self.spatial_dims not in (2, 3):
-            raise ValueError(f"spatial_dims must be 2 or 3, found {self.spatial_dims}")
-        if self.spatial_dims == 3 and not 0 < (self.spacing_mm or 0) < math.inf:
-            raise ConfigError(f"spacing_mm must be above 0 mm for volumes in 3D, found {self.spacing_mm}")
+            raise ValueError(f"size: expected at least {MIN_SIDE} pixels, got {self.size}")
+        if self.spacing_mm is not None and not 0 < self.spacing_mm < math.inf:
+            raise ConfigError(f"spacing_mm: expected more than 0 mm, got {self.spacing_mm}")
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 for pictures and slices, 3 for cubes."""
+        return 2 if self.spacing_mm is None else 3
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of an image."""
         return (self.size,) * self.spatial_dims
 
-    def of_scans(self, index: Index) -> dict[str, Any]:
-        """Return what the images of some scans depend on beside their size; slices matter only to volumes."""
+    def options(self, *, volumes: bool) -> dict[str, Any]:
+        """Return what images depend on beside their size.
+
+        Args:
+            volumes: Whether any of the scans is a volume; slices do not matter to pictures.
+        """
         if self.spatial_dims == 3:
             return {"spacing_mm": self.spacing_mm, **({"whole": True} if self.whole else {})}
-        if not any(is_volume(index.root / path) for path in index.table["path"]):
+        if not volumes:
             return {}
         return {"slices": {"axis": self.slices.axis} if self.whole else asdict(self.slices), "whole": self.whole}

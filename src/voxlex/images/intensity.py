@@ -65,7 +65,7 @@ class IntensityMap:
             raise ConstantImageError(f"constant image (every pixel is {minimum:g})")
         if window is not None:
             if not window[0] < window[1]:
-                raise ValueError(f"a window must rise from low to high, found {window}")
+                raise ValueError(f"expected a window that rises from low to high, got {window}")
             low, high = window
         elif scan.bit_depth == 8 and scan.window is None:
             low, high = 0.0, 255.0
@@ -98,8 +98,17 @@ class IntensityMap:
 
     def from_unit(self, values: np.ndarray) -> np.ndarray:
         """Map [0, 1] back to grey values in the scan's own units and type; values outside are clipped."""
-        grey = values.astype(np.float64).clip(0.0, 1.0) * (self.high - self.low) + self.low
-        return (np.rint(grey) if self.dtype.kind in "ui" else grey).astype(self.dtype)
+        grey = values.astype(np.float64)
+        grey.clip(0.0, 1.0, out=grey)
+        grey *= self.high - self.low
+        grey += self.low
+        if self.dtype.kind in "ui":
+            np.rint(grey, out=grey)
+        return grey.astype(self.dtype)
+
+    def difference_from_unit(self, values: np.ndarray) -> np.ndarray:
+        """Map differences of values in [0, 1], such as deviations or errors, to `float32` in the scan's own units."""
+        return (values * np.float64(self.high - self.low)).astype(np.float32)
 
 
 def _is_ct(scan: Scan) -> bool:

@@ -1,15 +1,19 @@
 """What is kept of a scan beside its images, so that images can become a scan like it again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
+from voxlex.config.options import Axis
 from voxlex.images.intensity import IntensityMap
-from voxlex.scans.scan import StoredGrid
+from voxlex.images.stack import Stack
+from voxlex.scans.grid import Grid, StoredGrid
+from voxlex.scans.scan import Scan
 
-View = Literal["picture", "axial", "coronal", "sagittal", "cube"]
+View = Literal["picture", "cube"] | Axis
 """What an image shows: a picture file, a slice of a volume across one of its axes, or a volume as a whole."""
 
 ORIGIN_DEFAULTS: dict[str, Any] = {
@@ -30,15 +34,15 @@ ORIGIN_COLUMNS = ("height", "width", "bit_depth", "intensity_low", "intensity_hi
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Origin:
-    """Everything about a scan but its voxels, and nothing that identifies a person.
+    """Everything about a scan except its voxels, and nothing that identifies a person.
 
     Attributes:
-        view: What each of its images shows.
-        height: Height in the scan's own pixels, of the picture or of each slice.
+        view: What each image of the scan shows.
+        height: Height of the picture, or of each slice, in the scan's own pixels.
         width: Width in the scan's own pixels.
-        intensity: From its grey values to [0, 1].
-        stored: How its file held the volume; None for pictures.
-        centre: For a cube, the voxel `(x, y, z)` of the volume in its middle.
+        intensity: The map from the scan's grey values to [0, 1].
+        stored: How the file held the volume; None for pictures.
+        centre: For a cube, the voxel `(x, y, z)` of the volume that lies in its middle.
         spacing_mm: For a cube, the distance between its voxels.
     """
 
@@ -49,6 +53,78 @@ class Origin:
     stored: StoredGrid | None = None
     centre: tuple[float, float, float] | None = None
     spacing_mm: float | None = None
+
+    @classmethod
+    def of_slices(cls, scan: Scan, axis: Axis) -> "Origin":
+        """Return the origin of the slices of a volume across an axis."""
+        stored = _grid_of(scan)
+        stack = Stack(axis=axis, shape=stored.canonical.shape, spacing_mm=stored.canonical.spacing_mm)
+        height, width = stack.slice_shape
+        return cls(view=axis, height=height, width=width, intensity=IntensityMap.of(scan), stored=stored)
+
+    @classmethod
+    def of_cube(cls, scan: Scan, *, centre: tuple[float, float, float] | None, spacing_mm: float) -> "Origin":
+        """Return the origin of a cube of a volume, around its middle where no centre is given."""
+        stored = _grid_of(scan)
+        x, y, z = stored.canonical.shape
+        return cls(
+            view="cube",
+            height=y,
+            width=x,
+            intensity=IntensityMap.of(scan),
+            stored=stored,
+            centre=((x - 1) / 2, (y - 1) / 2, (z - 1) / 2) if centre is None else centre,
+            spacing_mm=spacing_mm,
+        )
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether the images are slices of a volume."""
+        return self.view != "picture" and self.view != "cube"
+
+    @property
+    def grid(self) -> Grid:
+        """The volume's grid in canonical order.
+
+        Raises:
+            ValueError: This is a picture.
+        """
+        if self.stored is None:
+            raise ValueError(f"expected a volume, got a {self.view}")
+        return self.stored.canonical
+
+    @cached_property
+    def stack(self) -> Stack:
+        """How the slices lie in the volume.
+
+        Raises:
+            ValueError: The images are not slices.
+        """
+        if self.view == "picture" or self.view == "cube":
+            raise ValueError(f"expected slices of a volume, got a {self.view}")
+        shape, _, spacing_mm = self.grid
+        return Stack(axis=self.view, shape=shape, spacing_mm=spacing_mm)
+
+    @property
+    def placed_cube(self) -> tuple[float, tuple[float, float, float]]:
+        """The spacing and the centre of the cube.
+
+        Raises:
+            ValueError: The image is not a cube.
+        """
+        if self.spacing_mm is None or self.centre is None:
+            raise ValueError(f"expected a cube with its spacing and centre, got a {self.view}")
+        return self.spacing_mm, self.centre
+
+    def place(self, values: np.ndarray) -> Scan:
+        """Return a scan whose voxels are an array on this scan's grid, such as `restore_grid` returns.
+
+        A file of it has this scan's order of axes and place in space, and holds the numbers of the array as they are.
+        """
+        if self.stored is None:
+            return Scan(voxels=values)
+        stored = replace(self.stored, dtype=values.dtype, slope=1.0, intercept=0.0)
+        return Scan(voxels=values, spacing_mm=self.grid.spacing_mm, affine=self.grid.affine, stored=stored)
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest says of it, the columns `ORIGIN_COLUMNS`."""
@@ -89,6 +165,13 @@ class Origin:
             centre=_triple(row["centre"]) if cube else None,
             spacing_mm=float(row["spacing_mm"]) if cube else None,
         )
+
+
+def _grid_of(scan: Scan) -> StoredGrid:
+    if scan.stored is not None:
+        return scan.stored
+    affine = np.diag([*(scan.spacing_mm or (1.0, 1.0, 1.0)), 1.0]) if scan.affine is None else scan.affine
+    return StoredGrid(shape=scan.voxels.shape, affine=affine, dtype=scan.voxels.dtype)
 
 
 def _stored_grid(row: Mapping[str, Any]) -> StoredGrid:

@@ -1,4 +1,4 @@
-"""A region of a scan: read from a mask of its grid, found in the image that a model sees, and given new values."""
+"""A region of a scan: read it from a mask, find it in the image that a model sees, and give it new values."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +10,19 @@ from voxlex.errors import DataError, naming
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.cube import region_in_cube
 from voxlex.images.origin import Origin
-from voxlex.scans.orientation import canonical_grid
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 
 Region = Bool[np.ndarray, "*space"]
-"""Of the shape of a scan's voxels, true in the region."""
+"""An array of the shape of a scan's voxels, true in the region."""
 
-_SHIFT = 0.1  # of a voxel: the places of one grid, as two programs write them down, differ by less
+_SHIFT = 0.1  # of a voxel: two programs that write down the places of one grid differ by less
 
 
 def read_region(path: Path, scan: Scan) -> Region:
-    """Read a mask of a scan: a file of any kind, of the same pixels or voxels in the same place, 0 outside the region.
+    """Read a mask of a scan: a file of any kind with the scan's pixels, or voxels in the same place; 0 is outside.
 
-    Its axes may be stored in another order than those of the scan's file; where its voxels lie is what counts.
+    The mask may be stored with its axes in another order than the scan; only the place of its voxels counts.
 
     Raises:
         DataError: The mask cannot be read, is of another grid, or empty.
@@ -40,7 +39,7 @@ def read_region(path: Path, scan: Scan) -> Region:
 
 
 def region_in_image(region: Region, origin: Origin, *, size: int) -> Bool[np.ndarray, "*image"]:
-    """Find the pixels of a canvas, or the voxels of a cube, that a region of a scan is made of on the way back.
+    """Find the pixels of a canvas, or voxels of a cube, that decide what a region of a scan becomes on the way back.
 
     Args:
         region: On the scan's own grid.
@@ -49,15 +48,15 @@ def region_in_image(region: Region, origin: Origin, *, size: int) -> Bool[np.nda
 
     Raises:
         DataError: The region reaches beyond the cube.
-        ValueError: `origin` is that of slices, of which each shows a part of the region only.
+        ValueError: `origin` is that of slices, each of which shows only a part of the region.
     """
     if origin.view == "picture":
         # Reducing and enlarging, a triangle reaches equally far: what has a share in it has the region in its share.
         return fit_to_canvas(region.astype(np.float32), size=size) > 0
-    if origin.centre is None or origin.spacing_mm is None or origin.stored is None:
-        raise ValueError(f"expected a picture or a whole volume, found {origin.view} slices")
-    _, affine = canonical_grid(origin.stored)
-    return region_in_cube(region, affine, size=size, spacing_mm=origin.spacing_mm, centre=origin.centre)
+    if origin.is_sliced:
+        raise ValueError(f"expected a picture or a whole volume, got {origin.view} slices")
+    spacing_mm, centre = origin.placed_cube
+    return region_in_cube(region, origin.grid.affine, size=size, spacing_mm=spacing_mm, centre=centre)
 
 
 def with_values(scan: Scan, region: Region, values: Shaped[np.ndarray, " k"]) -> Scan:

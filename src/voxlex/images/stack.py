@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxlex.config.options import Axis, SliceOptions
-from voxlex.images.canvas import fit_to_canvas, restore_from_canvas
+from voxlex.images.canvas import fit_to_canvas
 
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
 """Name of the slices across each axis of a volume `(x, y, z)`: to the right, to the front, to the top."""
@@ -75,11 +75,6 @@ class Stack:
         height_mm, width_mm = self.slice_size_mm
         return fit_to_canvas(image, size=size, height=height_mm, width=width_mm)
 
-    def from_canvas(self, canvas: np.ndarray) -> np.ndarray:
-        """Undo `to_canvas`: the slice on its own pixels."""
-        height_mm, width_mm = self.slice_size_mm
-        return restore_from_canvas(canvas, shape=self.slice_shape, height=height_mm, width=width_mm)
-
     def assemble(self, slices: Sequence[np.ndarray]) -> np.ndarray:
         """Put all slices, in the order of their index, together to the volume `(x, y, z)`.
 
@@ -87,7 +82,7 @@ class Stack:
             ValueError: There are more or fewer slices than the volume has.
         """
         if len(slices) != len(self):
-            raise ValueError(f"expected all {len(self)} slices of a volume, found {len(slices)}")
+            raise ValueError(f"expected all {len(self)} slices of a volume, got {len(slices)}")
         seen = np.stack(slices[::-1], axis=2 - AXES.index(self.axis))
         return np.ascontiguousarray(displayed(seen))
 

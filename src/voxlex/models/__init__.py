@@ -3,8 +3,9 @@
 from torch import nn
 
 from voxlex.models.autoencoder import Decoder, Encoder
+from voxlex.models.base import Autoencoder, Reconstruction
 from voxlex.models.paper import PaperDecoder, PaperEncoder
-from voxlex.models.vqvae import VQVAE, Reconstruction
+from voxlex.models.vqvae import VQVAE
 
 NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
     "residual": (Encoder, Decoder),
@@ -12,4 +13,4 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
 }
 """Every network by its kind: its encoder and its decoder."""
 
-__all__ = ["NETWORKS", "VQVAE", "Decoder", "Encoder", "PaperDecoder", "PaperEncoder", "Reconstruction"]
+__all__ = ["NETWORKS", "VQVAE", "Autoencoder", "Decoder", "Encoder", "PaperDecoder", "PaperEncoder", "Reconstruction"]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from voxlex.scans.scan import LUMINANCE
 from voxlex.types import Image
 
-_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R 601, as image files are read
 _TOLERANCE = 1e-3  # resampling and half precision overshoot by about this much
 _FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
 
@@ -49,7 +49,7 @@ def to_image_tensor(images: np.ndarray | Tensor, *, channels: int, spatial_dims:
     )
     unit = _to_unit(tensor)
     if channels == 1 and unit.shape[1] == 3:
-        weights = torch.tensor(_LUMINANCE, device=unit.device).reshape(1, 3, *[1] * spatial_dims)
+        weights = torch.tensor(LUMINANCE, device=unit.device).reshape(1, 3, *[1] * spatial_dims)
         unit = (unit * weights).sum(1, keepdim=True)
     return unit
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
+from voxlex.codes import concatenate, for_each_level
 from voxlex.data.dataset import PreparedDataset
-from voxlex.rows import images_at_once
-from voxlex.types import Codes, Image
+from voxlex.progress import Progress
+from voxlex.rows import batches
+from voxlex.types import Codes, Image, Levels
 
 BATCH_SIZE = 32
 
@@ -17,24 +18,32 @@ BATCH_SIZE = 32
 class Codec(Protocol):
     """What turns images into codes and back: an autoencoder, or a vocabulary, which takes large volumes in tiles."""
 
-    def encode(self, images: Tensor) -> Codes:
+    def encode(self, images: Tensor) -> Codes | Levels:
         """Return the codes of images."""
 
-    def decode(self, codes: Tensor) -> Image:
+    def decode(self, codes: Codes | Levels) -> Image:
         """Return the images that codes stand for."""
 
 
-def reconstruct_in_batches(codec: Codec, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes, Image]]:
+def image_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[Image]:
+    """Yield the images of a data set in [0, 1], on the CPU, a batch at a time."""
+    for rows in batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=at_most):
+        yield dataset.tensor(rows)
+
+
+def reconstruct_in_batches(codec: Codec, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes | Levels, Image]]:
     """Yield images, their codes and their reconstructions in [0, 1], on the CPU, a batch at a time."""
-    at_once = images_at_once(dataset.images[0].size, BATCH_SIZE)
-    for start in range(0, len(dataset), at_once):
-        x = dataset.tensor(slice(start, start + at_once))
+    for x in image_batches(dataset):
         codes = codec.encode(x)
-        yield x, codes.cpu(), codec.decode(codes).cpu()
+        yield x, for_each_level(Tensor.cpu, codes), codec.decode(codes).cpu()
 
 
-def encode_dataset(codec: Codec, dataset: PreparedDataset) -> Codes:
+def encode_dataset(codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None) -> Codes | Levels:
     """Return the codes of every image, on the CPU."""
-    at_once = images_at_once(dataset.images[0].size, BATCH_SIZE)
-    starts = range(0, len(dataset), at_once)
-    return torch.cat([codec.encode(dataset.tensor(slice(i, i + at_once))).cpu() for i in starts])
+    found, done = [], 0
+    for x in image_batches(dataset):
+        found.append(for_each_level(Tensor.cpu, codec.encode(x)))
+        done += len(x)
+        if progress is not None:
+            progress(done, len(dataset))
+    return concatenate(found)

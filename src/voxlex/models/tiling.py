@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from voxlex.codes import CodeLayout, from_levels, levels_of
 from voxlex.models.arrays import to_image_tensor
-from voxlex.models.vqvae import VQVAE
-from voxlex.types import Codes, Image
+from voxlex.models.base import Autoencoder
+from voxlex.types import Codes, CodesLike, Image, Levels
 
 LARGEST_TILE = 2**23
 """Pixels, or voxels, that go through a network at once: a volume of 203 voxels a side, a picture of 2,896."""
@@ -26,54 +27,68 @@ _BLEND = 1  # cells over which neighbouring tiles of the decoder fade into each 
 
 
 def encode_tiled(
-    autoencoder: VQVAE, images: np.ndarray | Tensor, *, tile: int | None = None, halo: int | None = None
-) -> Codes:
-    """Return the codes of images, as `VQVAE.encode` does.
+    autoencoder: Autoencoder, images: np.ndarray | Tensor, *, tile: int | None = None, halo: int | None = None
+) -> Codes | Levels:
+    """Return the codes of images, as `Autoencoder.encode` does.
+
+    A cell is here a patch of `autoencoder.multiple_of` pixels a side: a cell of the code grid, and of several levels
+    one of the coarsest, which holds a whole number of cells of each other level.
 
     Args:
         autoencoder: In eval mode.
-        images: As for `VQVAE.encode`, of any size; sides are multiples of its downsampling.
-        tile: Side of a tile in cells of the code grid, halo excluded; by default as large as `LARGEST_TILE` allows.
+        images: As for `Autoencoder.encode`, of any size.
+        tile: Side of a tile in cells, halo excluded; by default as large as `LARGEST_TILE` allows.
         halo: Cells of margin; by default the encoder's reach. With less, codes differ near the edges of tiles.
 
     Raises:
-        ValueError: If shape, type or range cannot be images for this model.
+        ValueError: If shape, type or range cannot be images for this model, or its levels cannot be cut into tiles.
     """
     x = to_image_tensor(images, channels=autoencoder.in_channels, spatial_dims=autoencoder.spatial_dims)
-    grid = _grid_of(x, autoencoder.downsampling)
-    halo = reach(autoencoder.encoder) if halo is None else halo
+    layouts, patch = autoencoder.layouts(x.shape[2:]), autoencoder.multiple_of
+    cells = tuple(side // patch for side in x.shape[2:])
+    scales = [_scale(layout, cells) for layout in layouts]
+    halo = _halo(autoencoder, "encoder") if halo is None else halo
     tile = _tile_side(autoencoder, halo) if tile is None else tile
-    codes: Codes | None = None
+    levels = [torch.empty(len(x), *layout.shape, dtype=torch.int64, device=autoencoder.device) for layout in layouts]
     for image in range(len(x)):
-        for spans in _spans(grid, tile=tile, halo=halo):
-            found = autoencoder.encode(x[_region(image, [span.seen(autoencoder.downsampling) for span in spans])])
-            if codes is None:
-                codes = found.new_empty(len(x), found.shape[1], *grid)
-            inner = found[_region(0, [span.own_within_seen() for span in spans])]
-            codes[_region(image, [span.own() for span in spans])] = inner
-    assert codes is not None
-    return codes
+        for spans in _spans(cells, tile=tile, halo=halo):
+            found = levels_of(autoencoder.encode(x[_region(image, [span.seen(patch) for span in spans])]))
+            for level, part, scale in zip(levels, found, scales, strict=True):
+                inner = part[_region(0, [span.own_within_seen(scale) for span in spans])]
+                level[_region(image, [span.own(scale) for span in spans])] = inner
+    return from_levels(levels)
 
 
 @torch.no_grad()
-def decode_tiled(autoencoder: VQVAE, codes: Codes, *, tile: int | None = None, halo: int | None = None) -> Image:
-    """Return the images that codes stand for, as `VQVAE.decode` does.
+def decode_tiled(
+    autoencoder: Autoencoder, codes: CodesLike, *, tile: int | None = None, halo: int | None = None
+) -> Image:
+    """Return the images that codes stand for, as `Autoencoder.decode` does; for cells see `encode_tiled`.
 
     Args:
         autoencoder: In eval mode.
-        codes: `(b, q, *grid)` of any size.
-        tile: Side of a tile in cells of the code grid, halo excluded; by default as large as `LARGEST_TILE` allows.
+        codes: As for `Autoencoder.decode`, of any size.
+        tile: Side of a tile in cells, halo excluded; by default as large as `LARGEST_TILE` allows.
         halo: Cells of margin beyond the one that tiles are blended over; by default the decoder's reach.
+
+    Raises:
+        CodesError: If the codes are of the wrong number of levels, shape, type or range.
+        ValueError: If the levels cannot be cut into tiles.
     """
-    grid, patch = codes.shape[2:], autoencoder.downsampling
-    halo = reach(autoencoder.decoder) if halo is None else halo
+    levels, patch = autoencoder.levels(codes), autoencoder.multiple_of
+    space = autoencoder.space_of([level.shape[2:] for level in levels])
+    cells = tuple(side // patch for side in space)
+    scales = [_scale(layout, cells) for layout in autoencoder.layouts(space)]
+    halo = _halo(autoencoder, "decoder") if halo is None else halo
     tile = _tile_side(autoencoder, halo + _BLEND) if tile is None else tile
-    images = torch.zeros(
-        len(codes), autoencoder.in_channels, *(side * patch for side in grid), device=autoencoder.device
-    )
-    for image in range(len(codes)):
-        for spans in _spans(grid, tile=tile, halo=halo + _BLEND):
-            decoded = autoencoder.decode(codes[_region(image, [span.seen() for span in spans])])
+    images = torch.zeros(len(levels[0]), autoencoder.in_channels, *space, device=autoencoder.device)
+    for image in range(len(images)):
+        for spans in _spans(cells, tile=tile, halo=halo + _BLEND):
+            seen = [
+                level[_region(image, [span.seen(scale) for span in spans])]
+                for level, scale in zip(levels, scales, strict=True)
+            ]
+            decoded = autoencoder.decode(seen)
             for axis, span in enumerate(spans, start=2):
                 shape = [1] * decoded.ndim
                 shape[axis] = -1
@@ -82,30 +97,18 @@ def decode_tiled(autoencoder: VQVAE, codes: Codes, *, tile: int | None = None, h
     return images
 
 
-def needs_tiles(autoencoder: VQVAE, grid: tuple[int, ...]) -> bool:
-    """Tell whether an image of so many cells is too large to go through the networks at once."""
-    return prod(side * autoencoder.downsampling for side in grid) > LARGEST_TILE
+def needs_tiles(space: Sequence[int]) -> bool:
+    """Tell whether an image of these sides is too large to go through the networks at once."""
+    return prod(space) > LARGEST_TILE
 
 
 def seams(
-    autoencoder: VQVAE, grid: tuple[int, ...], *, tile: int | None = None, halo: int | None = None
+    autoencoder: Autoencoder, cells: tuple[int, ...], *, tile: int | None = None, halo: int | None = None
 ) -> list[list[int]]:
     """Return, for each axis, the cells at which the decoder's tiles begin, but for the first."""
-    halo = reach(autoencoder.decoder) if halo is None else halo
+    halo = _halo(autoencoder, "decoder") if halo is None else halo
     tile = _tile_side(autoencoder, halo + _BLEND) if tile is None else tile
-    return [[length * i // ceil(length / tile) for i in range(1, ceil(length / tile))] for length in grid]
-
-
-def reach(network: nn.Module) -> int:
-    """Return how many cells of the code grid beyond its own a network's output depends on: its attribute `reach`.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    found = getattr(network, "reach", None)
-    if not isinstance(found, int):
-        raise ValueError(f"halo: {type(network).__name__} does not tell its reach, so the halo must be given")
-    return found
+    return [[length * i // ceil(length / tile) for i in range(1, ceil(length / tile))] for length in cells]
 
 
 class _Span(NamedTuple):
@@ -115,16 +118,16 @@ class _Span(NamedTuple):
     stop: int
     first: int
     last: int
-    length: int  # of the whole grid
+    length: int  # of the whole image
 
-    def own(self) -> slice:
-        return slice(self.start, self.stop)
+    def own(self, scale: int) -> slice:
+        return slice(self.start * scale, self.stop * scale)
 
-    def seen(self, patch: int = 1) -> slice:
-        return slice(self.first * patch, self.last * patch)
+    def seen(self, scale: int) -> slice:
+        return slice(self.first * scale, self.last * scale)
 
-    def own_within_seen(self) -> slice:
-        return slice(self.start - self.first, self.stop - self.first)
+    def own_within_seen(self, scale: int) -> slice:
+        return slice((self.start - self.first) * scale, (self.stop - self.first) * scale)
 
     def fade(self, patch: int) -> Float[Tensor, " n"]:
         """Weights of the pixels seen: 1 inside, 0 in the halo, and ramps between, that complement a neighbour's."""
@@ -138,11 +141,11 @@ class _Span(NamedTuple):
         return weights
 
 
-def _spans(grid: tuple[int, ...], *, tile: int, halo: int) -> Iterator[tuple[_Span, ...]]:
+def _spans(cells: tuple[int, ...], *, tile: int, halo: int) -> Iterator[tuple[_Span, ...]]:
     if tile < 2 * _BLEND or halo < 0:
         raise ValueError(f"tile and halo: expected at least {2 * _BLEND} and 0 cells, got {tile} and {halo}")
     axes = []
-    for length in grid:
+    for length in cells:
         count = ceil(length / tile)
         bounds = [length * i // count for i in range(count + 1)]  # tiles of nearly one size
         axes.append(
@@ -158,13 +161,22 @@ def _region(image: int, spans: Sequence[slice]) -> tuple[slice, ...]:
     return (slice(image, image + 1), slice(None), *spans)
 
 
-def _tile_side(autoencoder: VQVAE, halo: int) -> int:
+def _scale(layout: CodeLayout, cells: tuple[int, ...]) -> int:
+    """Return how many cells of a level lie along the side of one cell of the coarsest."""
+    scale = layout.grid[0] // cells[0]
+    if scale == 0 or layout.grid != tuple(side * scale for side in cells):
+        raise ValueError(f"tiles: expected levels with a whole number of cells in each patch, got a grid {layout.grid}")
+    return scale
+
+
+def _halo(autoencoder: Autoencoder, part: str) -> int:
+    reach = autoencoder.encoder_reach if part == "encoder" else autoencoder.decoder_reach
+    if reach is None:
+        raise ValueError(f"halo: the {part} of this model does not tell its reach, so the halo must be given")
+    return reach
+
+
+def _tile_side(autoencoder: Autoencoder, halo: int) -> int:
     """Cells of a tile that stays below `LARGEST_TILE` with its halo; at least as wide as that."""
-    cells = int(LARGEST_TILE ** (1 / autoencoder.spatial_dims)) // autoencoder.downsampling
+    cells = int(LARGEST_TILE ** (1 / autoencoder.spatial_dims)) // autoencoder.multiple_of
     return max(cells - 2 * halo, halo, 2 * _BLEND)
-
-
-def _grid_of(x: Image, patch: int) -> tuple[int, ...]:
-    if any(side % patch for side in x.shape[2:]):
-        raise ValueError(f"images: expected sides that are multiples of {patch}, got {tuple(x.shape[2:])}")
-    return tuple(side // patch for side in x.shape[2:])

@@ -90,7 +90,7 @@ def render_audit(audit: Audit) -> str:
         "audit.html.j2",
         title=f"Audit of {audit.name}",
         summary=_summary(figures),
-        leaks=str(audit.leaks).split("; ") if audit.leaks else [],
+        leaks=audit.leaks.statements() if audit.leaks else [],
         rows=[Row(name, f"{figures[key]:,}", meaning) for key, (name, meaning) in MEANINGS.items() if key in figures],
         sections=[section for section in _sections(audit) if section.groups or section.lines],
         histogram=heights.tolist(),

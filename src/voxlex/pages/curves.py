@@ -111,8 +111,19 @@ def training_curves(journal: Journal, *, references: Mapping[str, float] | None 
     return [plot for plot in plots if plot is not None]
 
 
-def usage_plot(counts: Int64[Tensor, "q k"]) -> Plot:
-    """Draw how often each codeword is used, most frequent first, one curve a codebook."""
+def usage_plots(levels: Sequence[Int64[Tensor, "_ _"]]) -> list[Plot]:
+    """Draw how often each codeword is used, most frequent first.
+
+    Args:
+        levels: Counts of each codeword in each codebook, `(q, k)`, for each level. Each level has a picture of its own,
+            and in it each codebook a curve.
+    """
+    if len(levels) == 1:
+        return [_usage_plot(levels[0], of="")]
+    return [_usage_plot(counts, of=f" of level {number}") for number, counts in enumerate(levels)]
+
+
+def _usage_plot(counts: Int64[Tensor, "q k"], *, of: str) -> Plot:
     k = counts.shape[1]
     with rc_context(_STYLE):
         figure, axes = _axes(ylabel="Share of all codes (%)")
@@ -129,9 +140,9 @@ def usage_plot(counts: Int64[Tensor, "q k"]) -> Plot:
         in_use = int((counts > 0).sum())
         return Plot(
             _svg(figure),
-            f"Share of all codes against codewords sorted by use; {in_use:,} of {counts.numel():,} are used.",
-            "How often each codeword is used. Flat and near the dashed line is best; a curve that ends early leaves "
-            "codewords unused.",
+            f"Share of all codes{of} against codewords sorted by use; {in_use:,} of {counts.numel():,} are used.",
+            f"How often each codeword{of} is used. Flat and near the dashed line is best; a curve that ends early "
+            "leaves codewords unused.",
         )
 
 
@@ -165,9 +176,19 @@ def _psnr(journal: Journal) -> Plot | None:
 
 
 def _codebook(journal: Journal) -> Plot | None:
-    curve = Series.of(journal, stage="autoencoder", name="validation/perplexity", label="validation images")
+    noted = dict.fromkeys(row["name"] for row in journal if row["stage"] == "autoencoder")
+    levels = {name: found[1] for name in noted if (found := re.fullmatch(r"validation/(?:(\d+)\.)?perplexity", name))}
+    curves = [
+        Series.of(
+            journal,
+            stage="autoencoder",
+            name=name,
+            label="validation images" if level is None else f"validation images, level {level}",
+        )
+        for name, level in levels.items()
+    ]
     caption = "Perplexity: how many codewords would carry the same information if all were used alike."
-    return _plot([curve], ylabel="Perplexity (codewords)", caption=caption)
+    return _plot(curves, ylabel="Perplexity (codewords)", caption=caption)
 
 
 def _prior(journal: Journal, references: Mapping[str, float]) -> Plot | None:

@@ -1,9 +1,12 @@
 """What the figures of an evaluation mean, in words for people who did not train the model."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from voxlex.codes import CodeLayout
 
 Figures = Mapping[str, float | int]
 """Figures of an evaluation, by keys such as `reconstruction.ssim`."""
@@ -11,15 +14,15 @@ Figures = Mapping[str, float | int]
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One figure: how it is called, written and understood.
+    """One figure, and how a reader is told about it.
 
     Attributes:
-        key: Its key among the figures.
-        name: Its name.
-        form: How its value is written, a format specification.
-        unit: Unit after the value, if it has one.
-        better: Which direction is better; None for what is only there to compare with.
-        meaning: One line.
+        key: The key among the figures.
+        name: The name in a table.
+        form: The format specification for the value.
+        unit: The unit after the value, if it has one.
+        better: Which direction is better; None for a figure that only serves comparison.
+        meaning: One line of explanation.
     """
 
     key: str
@@ -50,7 +53,7 @@ MEASURES = (
         form=".2f",
         unit="dB",
         better="higher",
-        meaning="How far the error lies below the intensity range.",
+        meaning="Peak signal-to-noise ratio: how far the error lies below the intensity range.",
     ),
     Measure(
         key="reconstruction.l1",
@@ -65,7 +68,7 @@ MEASURES = (
         form=".3f",
         unit="bit/pixel",
         better="lower",
-        meaning="Size of the codes, each stored at full length.",
+        meaning="Size of the codes when each is stored at full length.",
     ),
     Measure(
         key="codebook.perplexity",
@@ -79,20 +82,20 @@ MEASURES = (
         name="Codebook usage",
         form=".1%",
         better="higher",
-        meaning="Share of the codewords that occur at all.",
+        meaning="Share of the codewords that occur in these images.",
     ),
     Measure(
         key="codebook.dead",
         name="Dead codewords",
         form=",d",
         better="lower",
-        meaning="Codewords that do not occur in these images.",
+        meaning="Number of codewords that do not occur in these images.",
     ),
     Measure(
         key="codebook.norm_shortest",
         name="Shortest codeword",
         form=".3f",
-        meaning="Length of a code vector; far outliers are never used.",
+        meaning="Length of the shortest code vector.",
     ),
     Measure(
         key="codebook.norm_median",
@@ -104,7 +107,7 @@ MEASURES = (
         key="codebook.norm_longest",
         name="Longest codeword",
         form=".3f",
-        meaning="Far above the median, codewords have run away.",
+        meaning="Length of the longest code vector; far above the median, codewords have run away.",
     ),
     Measure(
         key="prior.bits_per_code",
@@ -112,7 +115,7 @@ MEASURES = (
         form=".3f",
         unit="bit/code",
         better="lower",
-        meaning="What is left to say of a code, given those before it.",
+        meaning="Bits that a code needs once the prior has seen the codes before it.",
     ),
     Measure(
         key="prior.bits_per_code_at_most",
@@ -120,21 +123,21 @@ MEASURES = (
         form=".3f",
         unit="bit/code",
         better="lower",
-        meaning="A bound on what is left to say of a code; this kind of prior has no exact likelihood.",
+        meaning="Bits that a code needs at most; this kind of prior gives no exact likelihood, only a bound.",
     ),
     Measure(
         key="prior.marginal_bits_per_code",
         name="Marginal",
         form=".3f",
         unit="bit/code",
-        meaning="To compare with: only codeword frequencies known.",
+        meaning="For comparison: bits that a code needs if only the frequencies of the codewords are known.",
     ),
     Measure(
         key="prior.uniform_bits_per_code",
         name="Uniform",
         form=".3f",
         unit="bit/code",
-        meaning="To compare with: every codeword equally likely.",
+        meaning="For comparison: bits that a code needs if every codeword is equally likely.",
     ),
     Measure(
         key="prior.rate_bpp",
@@ -142,33 +145,52 @@ MEASURES = (
         form=".3f",
         unit="bit/pixel",
         better="lower",
-        meaning="Size of the codes, entropy-coded by the prior.",
+        meaning="Size of the codes when the prior compresses them.",
     ),
-    Measure(key="n_images", name="Images", form=",d", meaning="How many images were measured."),
+    Measure(key="n_images", name="Images", form=",d", meaning="Number of images that were measured."),
 )
 
 
-def storage_sentence(figures: Figures, *, shape: tuple[int, ...], num_embeddings: int) -> str:
+_LEVEL = re.compile(r"(?<=\.)(\d+)\.")
+
+
+def measured(figures: Figures) -> list[tuple[str, Measure, int | None]]:
+    """Return the measures that figures hold, in the order of `MEASURES`.
+
+    Returns:
+        The key, its measure, and the level it is of; None if it is of all levels. `codebook.0.usage` is the measure
+        `codebook.usage` of level 0.
+    """
+    order = {measure.key: place for place, measure in enumerate(MEASURES)}
+    found = []
+    for key in figures:
+        level, measure = _LEVEL.search(key), _LEVEL.sub("", key)
+        if measure in order:
+            found.append((order[measure], -1 if level is None else int(level[1]), key))
+    return [(key, MEASURES[place], None if level < 0 else level) for place, level, key in sorted(found)]
+
+
+def storage_sentence(figures: Figures, *, shape: tuple[int, ...], layouts: Sequence[CodeLayout]) -> str:
     """Say what an image becomes.
 
     Args:
         figures: Figures with `rate_bpp`.
         shape: Channels, and the sides of an image or a volume.
-        num_embeddings: Size K of the vocabulary.
+        layouts: How its codes lie, one layout for each level.
     """
     channels, *space = shape
     image, pixel = ("image", "pixel") if len(space) == 2 else ("volume", "voxel")
-    codes = round(figures["rate_bpp"] * math.prod(space) / math.log2(num_embeddings))
     smaller = 8 * channels / figures["rate_bpp"]
+    first, *others = [(f"{layout.codes_per_image:,}", f"{layout.num_embeddings:,} codewords") for layout in layouts]
+    codes = [f"{first[0]} codes from a vocabulary of {first[1]}"] + [f"{count} from one of {k}" for count, k in others]
     return (
-        f"Each {'×'.join(map(str, space))} {image} is stored as {codes:,} codes from a vocabulary of "
-        f"{num_embeddings:,} codewords: {figures['rate_bpp']:.3g} bits per {pixel}, {smaller:.3g} times smaller than "
-        f"as 8-bit {pixel}s."
+        f"Each {'×'.join(map(str, space))} {image} is stored as {' and '.join(codes)}: {figures['rate_bpp']:.3g} bits "
+        f"per {pixel}, {smaller:.3g} times smaller than as 8-bit {pixel}s."
     )
 
 
 def quality_sentence(figures: Figures, *, spatial_dims: int = 2) -> str:
-    """Say how well images come back from their codes."""
+    """Say how close the reconstructions come to the images."""
     pixels = "pixels" if spatial_dims == 2 else "voxels"
     return (
         f"Rebuilt from these codes alone, {counted(figures['n_images'], spatial_dims)} come back with a mean SSIM of "
@@ -178,7 +200,7 @@ def quality_sentence(figures: Figures, *, spatial_dims: int = 2) -> str:
 
 
 def prior_sentence(figures: Figures) -> str | None:
-    """Say what the prior knows, if there is one."""
+    """Say how many bits the prior needs for a code; None if there is no prior."""
     if "prior.uniform_bits_per_code" not in figures:
         return None
     uniform, exact = figures["prior.uniform_bits_per_code"], "prior.bits_per_code" in figures
@@ -209,6 +231,8 @@ def notes(figures: Figures, *, split: str, spatial_dims: int = 2) -> list[str]:
             "Of the figures of new images, the likeness of pairs is that of the middle axial slices; the classifier, "
             "the Fréchet distance and the overlap see axial slices; the others are of whole volumes."
         )
+    if any(level is not None for _, _, level in measured(figures)):
+        lines.append("The codes lie at several levels, of which level 0 is the coarsest.")
     if "prior.uniform_bits_per_code" not in figures:
         lines.append("This run has no prior yet, so there are no new images to show.")
     return lines

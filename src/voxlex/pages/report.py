@@ -8,9 +8,11 @@ from typing import NamedTuple
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from voxlex.codes import CodeLayout
+from voxlex.evaluation.generation.memorisation import Pair
 from voxlex.pages import generation_measures as generation_wording
 from voxlex.pages import measures as wording
-from voxlex.pages.curves import Journal, training_curves, usage_plot
+from voxlex.pages.curves import Journal, training_curves, usage_plots
 from voxlex.pages.page import render_page, write_page
 from voxlex.pages.pictures import (
     DIFFERENCE_COLOURS,
@@ -44,7 +46,7 @@ class ReportContent:
         figures: The figures of the evaluation, by keys such as `reconstruction.ssim`; those of the prior are left out
             when there is none. `wording.MEASURES` lists the known ones, others are shown by their key.
         split: What was evaluated, "test" or "all".
-        num_embeddings: Size of the vocabulary.
+        layouts: How the codes of an image lie, one layout for each level.
         originals: Some of the evaluated images, in [0, 1].
         reconstructions: What the model made of them.
         paths: Where they come from.
@@ -53,7 +55,7 @@ class ReportContent:
         real: Images of the data to put beside the samples.
         pairs: Samples that are most like a training image, beside it.
         journal: Rows of the run's `metrics.csv`.
-        code_counts: How often each codeword of each codebook is used.
+        code_counts: How often each codeword of each codebook is used, for each level.
         facts: Settings and circumstances: section, name, value.
         warnings: What a reader must know to judge the figures, such as a collapsed codebook.
     """
@@ -61,7 +63,7 @@ class ReportContent:
     title: str
     figures: Mapping[str, float | int]
     split: str
-    num_embeddings: int
+    layouts: Sequence[CodeLayout]
     originals: Float[Tensor, "n c *space"]
     reconstructions: Float[Tensor, "n c *space"]
     paths: Sequence[str]
@@ -70,7 +72,7 @@ class ReportContent:
     real: Float[Tensor, "r c *space"] | None = None
     pairs: Sequence[ClosePair] = ()
     journal: Journal = ()
-    code_counts: Int64[Tensor, "q k"]
+    code_counts: Sequence[Int64[Tensor, "_ _"]]
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
@@ -92,6 +94,16 @@ class Row(NamedTuple):
     better: str | None
     meaning: str
     floor: str = ""
+
+
+def pair_captions(pairs: Sequence[Pair], *, training: Sequence[str]) -> list[str]:
+    """Return "sub-01.png · sample 3 · distance 0.012" for each pair.
+
+    Args:
+        pairs: Samples and the training images nearest to them.
+        training: The name of every training image.
+    """
+    return [f"{training[pair.training]} · sample {pair.sample} · distance {pair.distance:.3f}" for pair in pairs]
 
 
 def write_report(path: str | Path, content: ReportContent) -> None:
@@ -131,7 +143,7 @@ def render_report(content: ReportContent) -> str:
 
 def _summary(content: ReportContent) -> list[str]:
     storage = wording.storage_sentence(
-        content.figures, shape=tuple(content.originals.shape[1:]), num_embeddings=content.num_embeddings
+        content.figures, shape=tuple(content.originals.shape[1:]), layouts=content.layouts
     )
     quality = wording.quality_sentence(content.figures, spatial_dims=content.originals.ndim - 2)
     sentences = (storage, quality, wording.prior_sentence(content.figures))
@@ -144,20 +156,19 @@ def _is_judged(figures: wording.Figures) -> bool:
 
 
 def _rows(figures: wording.Figures, *, pixel: str) -> list[Row]:
-    known = {measure.key for measure in wording.MEASURES}
+    measured = wording.measured(figures)
     rows = [
         Row(
-            name=measure.name,
-            value=measure.write(figures[measure.key]),
+            name=measure.name if level is None else f"{measure.name}, level {level}",
+            value=measure.write(figures[key]),
             unit=measure.unit.replace("pixel", pixel),
             better=measure.better,
             meaning=measure.meaning,
         )
-        for measure in wording.MEASURES
-        if measure.key in figures
+        for key, measure, level in measured
     ]
-    others = {key: value for key, value in figures.items() if key not in known | generation_wording.KEYS}
-    return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in others.items()]
+    known = {key for key, _, _ in measured} | generation_wording.KEYS
+    return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in figures.items() if key not in known]
 
 
 def _generation_rows(figures: wording.Figures) -> list[Row]:
@@ -210,5 +221,5 @@ def _panels(content: ReportContent) -> dict[str, list[Illustration]]:
 def _curves(content: ReportContent) -> list[Illustration]:
     lines = {"uniform": "prior.uniform_bits_per_code", "marginal": "prior.marginal_bits_per_code"}
     references = {label: float(content.figures[key]) for label, key in lines.items() if key in content.figures}
-    plots = [*training_curves(content.journal, references=references), usage_plot(content.code_counts)]
+    plots = [*training_curves(content.journal, references=references), *usage_plots(content.code_counts)]
     return [Illustration(plot.data_uri, plot.alt, plot.caption) for plot in plots]

@@ -1,112 +1,124 @@
 """The contract of every prior: score the codes of an image, and draw the codes of a new one."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
+from voxlex.codes import CodeLayout, from_levels, levels_of
 from voxlex.errors import CodesError
-from voxlex.priors.completion import CompletingDraw
 from voxlex.priors.conditions import Condition, Conditions
-from voxlex.priors.draw import Draw
-from voxlex.priors.guidance import GuidedDraw
+from voxlex.priors.draw import Draw, GuidedDraw, RandomDraw, resampled
+from voxlex.priors.level import Codebook, Given, Level, drawing
 from voxlex.progress import Progress
-from voxlex.types import Codes, Logits
+from voxlex.types import Codes, Levels, Logits
 
 
 class Prior(nn.Module, ABC):
-    """A probability distribution p(codes | condition) over code grids, with exact likelihood and sampling.
+    """A probability distribution p(codes | condition) over the codes of images, with likelihood and sampling.
 
     It is the generative component of the VQ-VAE (van den Oord et al., 1711.00937, section 3.3): trained on the codes of
-    a frozen autoencoder, its samples are decoded into new images. A subclass gives `forward`, the conditionals, and
-    `_sample`, which must draw from those very conditionals.
+    a frozen autoencoder, its samples are decoded into new images.
+
+    The codes of a prior over a single level are one tensor, those of a prior over several are a tuple, coarsest first.
 
     Attributes:
-        num_embeddings: Size K of each codebook; codes lie in [0, K).
-        num_codebooks: Codes q in each cell.
-        grid: Cells along each axis of the code grid it was made for: (h, w), or (d, h, w) for volumes.
         conditions: What it can be asked for; none for an unconditional prior.
-        dropout: Share of what each layer adds that is zeroed in training, in [0, 1); a subclass builds it in.
-        condition_dropout: Share of training images, in [0, 1), of which a condition is hidden, so that a conditional
-            prior also learns the distribution given only some of them, or none.
         exact: Whether `log_prob` is the log-likelihood itself, or a lower bound of it.
     """
 
-    exact: ClassVar[bool] = True
+    conditions: Conditions
+    exact: bool
 
-    def __init__(
-        self,
-        *,
-        num_embeddings: int,
-        grid: Sequence[int],
-        num_codebooks: int = 1,
-        conditions: Conditions | None = None,
-        dropout: float = 0.0,
-        condition_dropout: float = 0.1,
-    ) -> None:
-        super().__init__()
-        if num_embeddings < 1 or num_codebooks < 1:
-            raise ValueError(
-                f"a prior needs num_embeddings >= 1 and num_codebooks >= 1, not {num_embeddings} and {num_codebooks}"
-            )
-        if not grid or min(grid) < 1:
-            raise ValueError(f"grid must have at least one axis and one cell along each, not {tuple(grid)}")
-        for name, share in (("dropout", dropout), ("condition_dropout", condition_dropout)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} must lie in [0, 1), not {share}")
-        self.num_embeddings = num_embeddings
-        self.num_codebooks = num_codebooks
-        self.grid = tuple(grid)
-        self.conditions = conditions or Conditions()
-        self.dropout = dropout
-        self.condition_dropout = condition_dropout
-
-    def start(self, codes: Codes, codebook: Float[Tensor, "q k d"] | None = None) -> None:
-        """Take what can be known before training from the training codes and the codebook's vectors; here, nothing."""
-
+    @property
     @abstractmethod
-    def forward(self, codes: Codes, condition: Condition | None = None) -> Logits:
-        """Teacher-forced logits: those of a cell depend on the true codes of the cells before it, never on its own.
+    def levels(self) -> tuple[Level, ...]:
+        """The prior of each level, coarsest first; of a single level, the prior itself."""
+
+    @property
+    def layouts(self) -> tuple[CodeLayout, ...]:
+        """Layout of the codes of each level, coarsest first."""
+        return tuple(prior.layout for prior in self.levels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where samples are drawn."""
+        return next(self.parameters()).device
+
+    def start(self, codes: Codes | Levels, codebook: Codebook | Sequence[Codebook] | None = None) -> None:
+        """Begin training at the empirical marginals, with codes alike that have similar vectors.
+
+        The outputs become the frequencies of the training codes. The codebooks' standardised vectors, turned at random,
+        become the embeddings and, small, the rows of the output layers; training moves both on. The turns are drawn
+        from torch's own generator, as initial weights are.
 
         Args:
-            codes: Codes in [0, K) on this prior's grid.
-            condition: What is known of each image, encoded by `conditions`, NaN where it is not known; None means
-                that nothing is.
+            codes: Training codes.
+            codebook: The codebooks' vectors, for several levels one tensor for each; None leaves the embeddings.
 
         Raises:
-            CodesError: The codes are out of range, or not of this prior's grid.
-            ValueError: The condition does not fit `conditions`.
+            CodesError: If the codes do not have this prior's layout.
+            ValueError: If a codebook does not have one vector for each code.
         """
+        codebooks = [None] * len(self.levels) if codebook is None else levels_of(codebook)
+        for prior, own, vectors in zip(self.levels, self._checked(codes), codebooks, strict=True):
+            prior._start(own, vectors)
 
-    @abstractmethod
-    def _sample(
-        self, n: int, condition: Condition | None, draw: Draw, progress: Progress | None
-    ) -> Int64[Tensor, "n q *grid"]:
-        """Draw `n` code grids cell by cell, each code chosen by `draw` from the logits that `forward` would give it."""
+    def forward(
+        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+    ) -> Logits | tuple[Tensor, ...]:
+        """Return the teacher-forced logits of every code.
 
-    def code_log_probs(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b q *grid"]:
-        """Log-probability of each code given the codes before it, in nats: where an image is surprising."""
-        log_probs = self(codes, condition).float().log_softmax(dim=1)
-        return log_probs.gather(1, codes.unsqueeze(1)).squeeze(1)
+        Those of a code depend on the true codes before it, never on the code itself.
 
-    def log_prob(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, "b"]:
-        """Log-likelihood log p(codes | condition) of each image, in nats; a lower bound unless `exact`."""
-        return self.code_log_probs(codes, condition).flatten(1).sum(dim=1)
+        Args:
+            codes: Codes in [0, K) of this prior's layout.
+            condition: What is known of each image, encoded by `conditions`, NaN where it is not known; None means
+                that nothing is.
+            context: Codes of the coarser levels in `Level.context`.
 
-    def loss(self, codes: Codes, condition: Condition | None = None) -> Float[Tensor, ""]:
-        """Mean negative log-likelihood in nats per code, over every code of every image; divide by ln 2 for bits."""
-        return -self.code_log_probs(codes, condition).mean()
+        Raises:
+            CodesError: If codes or context do not have the layout they should.
+            ValueError: If the condition does not fit `conditions`.
+        """
+        return from_levels([prior._logits(own, given) for prior, own, given in self._each(codes, condition, context)])
+
+    def code_log_probs(
+        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+    ) -> Float[Tensor, "b q *grid"] | tuple[Tensor, ...]:
+        """Return the log-probability of each code given the codes before it, in nats: where an image is surprising."""
+        each = self._each(codes, condition, context)
+        return from_levels([prior._code_log_probs(own, given) for prior, own, given in each])
+
+    def log_prob(
+        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+    ) -> Float[Tensor, "b"]:
+        """Return the log-likelihood log p(codes | condition) of each image, in nats; a lower bound unless `exact`."""
+        scores = [
+            prior._code_log_probs(own, given).flatten(1).sum(dim=1)
+            for prior, own, given in self._each(codes, condition, context)
+        ]
+        return torch.stack(scores).sum(dim=0)
+
+    def loss(
+        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+    ) -> Float[Tensor, ""]:
+        """Return the mean negative log-likelihood in nats per code; divide by ln 2 for bits.
+
+        The mean is over every code of every image, of all levels together.
+        """
+        each = self._each(codes, condition, context)
+        losses = [prior._loss(own, given) * prior.layout.codes_per_image for prior, own, given in each]
+        return torch.stack(losses).sum() / sum(layout.codes_per_image for layout in self.layouts)
 
     def sample(
         self,
         n: int,
         *,
         condition: Condition | None = None,
+        context: Levels = (),
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int | None = None,
@@ -114,14 +126,15 @@ class Prior(nn.Module, ABC):
         min_p: float | None = None,
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
-    ) -> Int64[Tensor, "n q *grid"]:
-        """Draw new code grids; the same generator state gives the same codes on the same machine.
+    ) -> Int64[Tensor, "n q *grid"] | Levels:
+        """Draw the codes of new images; the same generator state gives the same codes on the same machine.
 
-        `temperature`, `top_k`, `top_p` and `min_p` work as `Draw` says, in this order.
+        `temperature`, `top_k`, `top_p` and `min_p` are applied in this order; see `RandomDraw`.
 
         Args:
             n: How many, at least 1.
             condition: What is wanted of each, encoded by `conditions`, NaN where any will do; None means everywhere.
+            context: Codes of the coarser levels in `Level.context`, of each image.
             guidance: How far to go from the distribution of all images (0) to that of the condition (1), and beyond
                 it. Other than 1 it doubles the work, and needs a condition and a prior that was trained with some
                 conditions hidden.
@@ -133,24 +146,25 @@ class Prior(nn.Module, ABC):
             progress: Called with the number of cells drawn so far and the number there are.
 
         Raises:
-            ValueError: A value is out of range, or the condition does not fit.
+            CodesError: If the context does not have the layouts it should.
+            ValueError: If a value is out of range, or the condition does not fit.
         """
-        if n < 1:
-            raise ValueError(f"the number of samples must be at least 1, not {n}")
-        draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, generator=generator)
+        draw: Draw = RandomDraw(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, generator=generator)
         rows = n
         if guidance != 1:
-            draw = GuidedDraw(guidance=guidance, **vars(draw))
-            rows, condition = 2 * n, self._with_and_without(condition, n)
-        with self._drawing():
-            codes = self._sample(rows, condition, draw, progress)
-        # Tensors of inference mode cannot be scored with gradients; a clone can.
-        return codes[:n].clone()
+            draw = GuidedDraw(draw, guidance=guidance)
+            rows, condition = 2 * n, self.conditions.with_and_without(condition, n)
+            context = tuple(codes.repeat(2, *[1] * (codes.ndim - 1)) for codes in context)
+        drawn = list(context)
+        for place, prior in enumerate(self.levels):
+            part = _part_of(progress, self.layouts, place)
+            drawn.append(prior.draw_with(draw, rows, condition=condition, context=tuple(drawn), progress=part))
+        return from_levels([codes[:n] for codes in drawn[len(context) :]])
 
     def complete(
         self,
-        codes: Int64[Tensor, "q *grid"],
-        hidden: Shaped[Tensor, "*grid"],
+        codes: Int64[Tensor, "q *grid"] | tuple[Tensor, ...],
+        hidden: Shaped[Tensor, "..."] | tuple[Tensor, ...],
         *,
         n: int = 1,
         condition: Condition | None = None,
@@ -158,17 +172,19 @@ class Prior(nn.Module, ABC):
         candidates: int = 8,
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
-    ) -> Int64[Tensor, "n q *grid"]:
+    ) -> Int64[Tensor, "n q *grid"] | Levels:
         """Draw the hidden cells of an image anew, given the others.
 
         An autoregressive prior sees only what comes before a cell. So for each result it draws several candidates, and
         one of them is chosen with the probability that its cells give to the known cells after them: sampling and
-        importance resampling (Rubin, 1988), exact as the number of candidates grows. A masked prior sees all that is
-        known, and needs none.
+        importance resampling (Rubin, 1988), exact as the number of candidates grows. Over several levels candidates are
+        resampled after each level, which makes a particle filter. A masked prior sees all known cells of a level, and
+        needs no candidates.
 
         Args:
-            codes: Of the image; those of hidden cells do not matter, but lie in [0, K).
-            hidden: Cells to draw, at least one: true, or any number but 0.
+            codes: Codes of one image, for several levels a tuple; those of hidden cells do not matter, but lie in
+                [0, K).
+            hidden: The cells to draw, at least one: true, or any number but 0. For several levels a tuple of masks.
             n: How many times, each on its own.
             condition: One row, for this image.
             temperature: Divides the logits.
@@ -177,89 +193,70 @@ class Prior(nn.Module, ABC):
             progress: Called with the number of cells drawn so far and the number there are.
 
         Raises:
-            CodesError: The codes are out of range, or not of this prior's grid.
-            ValueError: A value is out of range, or the mask has another shape or hides nothing.
+            CodesError: If the codes do not have this prior's layout.
+            ValueError: If a value is out of range, or a mask has another shape, or nothing is hidden.
         """
-        self._check_codes(codes.unsqueeze(0))
-        hidden = hidden.bool()
-        if hidden.shape != self.grid or not hidden.any():
-            found = f"{tuple(hidden.shape)}, {int(hidden.sum())} hidden"
-            raise ValueError(f"hidden: expected a mask {self.grid} that hides a cell or more, got {found}")
+        known = [own[0].to(self.device) for own in self._checked(tuple(own[None] for own in levels_of(codes)))]
+        masks = self._checked_masks(levels_of(hidden))
         if min(n, candidates) < 1:
-            raise ValueError(f"n and candidates must be at least 1, not {n} and {candidates}")
-        draw = Draw(temperature=temperature, generator=generator)
-        with self._drawing():
-            drawn = self._complete(
-                codes.to(self.device), hidden.to(self.device), n, candidates, condition, draw, progress
-            )
-        return drawn.clone()
+            raise ValueError(f"expected n >= 1 and candidates >= 1, got {n} and {candidates}")
+        if all(prior.sees_all_known for prior in self.levels):
+            candidates = 1
+        draw = RandomDraw(temperature=temperature, generator=generator)
+        drawn: Levels = ()
+        with drawing(self):
+            for place, prior in enumerate(self.levels):
+                rows = condition if condition is None else condition.expand(n * candidates, -1)
+                given = prior._given(n * candidates, rows, drawn)
+                part = _part_of(progress, self.layouts, place)
+                own, evidence = prior._complete(known[place], masks[place], given, draw, part)
+                last = place == len(self.levels) - 1
+                chosen = resampled(evidence.view(n, candidates), 1 if last else candidates, generator)
+                drawn = tuple(level[chosen] for level in (*drawn, own))
+        return from_levels([level.clone() for level in drawn])
 
-    def _complete(
-        self,
-        codes: Int64[Tensor, "q *grid"],
-        hidden: Bool[Tensor, "*grid"],
-        n: int,
-        candidates: int,
-        condition: Condition | None,
-        draw: Draw,
-        progress: Progress | None,
-    ) -> Int64[Tensor, "n q *grid"]:
-        """Draw candidates in raster order and choose among them; priors of another order do better."""
-        completing = CompletingDraw(
-            **vars(draw),
-            known=codes.movedim(0, -1).flatten(),
-            hidden=hidden.flatten().repeat_interleave(self.num_codebooks),
-        )
-        rows = n * candidates
-        drawn = self._sample(rows, None if condition is None else condition.expand(rows, -1), completing, progress)
-        if not completing.evidence:
-            return drawn[::candidates]
-        weights = torch.stack(completing.evidence).sum(dim=0).view(n, candidates).softmax(dim=1)
-        chosen = torch.multinomial(weights, 1, generator=draw.generator).squeeze(1)
-        return drawn[torch.arange(n, device=self.device) * candidates + chosen]
+    def _each(
+        self, codes: Codes | Levels, condition: Condition | None, context: Levels
+    ) -> Iterator[tuple[Level, Codes, Given]]:
+        """Iterate over the levels: the prior, its codes, and what is given besides them."""
+        levels = self._checked(codes)
+        for place, prior in enumerate(self.levels):
+            yield prior, levels[place], prior._given(len(levels[0]), condition, (*context, *levels[:place]))
 
-    @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        """Eval mode without gradients; autocast would round the conditionals, and samples would not be as scored."""
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-                yield
-        finally:
-            self.train(was_training)
+    def _checked(self, codes: Codes | Levels) -> Levels:
+        """Return the codes of each level; refuse those that do not have the layouts of this prior."""
+        levels = levels_of(codes)
+        if len(levels) != len(self.levels):
+            raise CodesError(f"expected codes of {len(self.levels)} levels, got {len(levels)}")
+        for layout, own in zip(self.layouts, levels, strict=True):
+            layout.check(own)
+        if len({len(own) for own in levels}) > 1:
+            raise CodesError(f"expected codes of as many images at each level, got {[len(own) for own in levels]}")
+        return levels
+
+    def _checked_masks(self, hidden: Sequence[Tensor]) -> list[Bool[Tensor, "..."]]:
+        """Return where to draw, on each level's grid."""
+        masks = [mask.bool().to(self.device) for mask in hidden]
+        shapes, grids = [tuple(mask.shape) for mask in masks], [layout.grid for layout in self.layouts]
+        if shapes != grids or not any(mask.any() for mask in masks):
+            found = f"{from_levels(shapes)}, {sum(int(mask.sum()) for mask in masks)} hidden"
+            raise ValueError(f"hidden: expected a mask {from_levels(grids)} that hides a cell or more, got {found}")
+        return masks
+
+
+class LevelPrior(Level, Prior):
+    """A prior over the codes of a single level, which is what each kind derives from."""
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are, and where samples are drawn."""
-        return next(self.parameters()).device
+    def levels(self) -> tuple[Level, ...]:
+        """The prior itself, which is that of its only level."""
+        return (self,)
 
-    def _check_codes(self, codes: Tensor) -> None:
-        """Refuse codes that this prior cannot have seen."""
-        expected = (self.num_codebooks, *self.grid)
-        if tuple(codes.shape[1:]) != expected:
-            shape = ", ".join(map(str, expected))
-            raise CodesError(f"expected codes of shape (b, q, *grid) = (b, {shape}), got {tuple(codes.shape)}")
-        if codes.dtype != torch.int64:
-            raise CodesError(f"expected int64 codes, got {codes.dtype}")
-        if not len(codes):
-            raise CodesError("expected the codes of at least one image, got none")
-        low, high = (int(extreme) for extreme in codes.aminmax())
-        if low < 0 or high >= self.num_embeddings:
-            raise CodesError(f"expected codes in [0, {self.num_embeddings}), got {low} to {high}")
 
-    def _resolve_condition(self, condition: Condition | None, n: int) -> Condition:
-        """The condition of each image, checked and on this prior's device; all unknown if there is none."""
-        if condition is None:
-            return torch.full((n, len(self.conditions.columns)), math.nan, device=self.device)
-        self.conditions.check(condition, n)
-        return condition.to(self.device)
-
-    def _with_and_without(self, condition: Condition | None, n: int) -> Condition:
-        """Every image under its condition, then every image under none, for guidance."""
-        condition = self._resolve_condition(condition, n)
-        if not self.conditions.columns:
-            raise ValueError("guidance needs a conditional prior; this one has no conditions")
-        if bool(condition.isnan().all(dim=1).any()):
-            raise ValueError("guidance needs a condition for every image, but of some nothing is known")
-        return torch.cat([condition, torch.full_like(condition, math.nan)])
+def _part_of(progress: Progress | None, layouts: Sequence[CodeLayout], place: int) -> Progress | None:
+    """Turn the progress of one level into that of all."""
+    cells = [layout.cells for layout in layouts]
+    if progress is None or len(cells) == 1:
+        return progress
+    before, own = sum(cells[:place]), cells[place]
+    return lambda done, total: progress(before + own * done // total, sum(cells))

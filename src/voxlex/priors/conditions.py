@@ -1,18 +1,27 @@
-"""What a prior can be asked for: columns of a table, and how their values become one tensor."""
+"""What a prior can be asked for: columns of a table, how their values become numbers, and how a prior sees these."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, Protocol, runtime_checkable
 
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 Condition = Float[Tensor, "_ conditions"]
 """What is known of images, encoded by `Conditions`: a row for each image, NaN where it is not known."""
+
+
+@runtime_checkable
+class Table(Protocol):
+    """Columns by their names, such as a dict of lists or a data frame."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def __contains__(self, name: Any, /) -> bool: ...
+    def __getitem__(self, name: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -23,10 +32,10 @@ class Categorical:
     values: tuple[str, ...]
 
     def encode(self, value: object) -> float:
-        """The position of a value.
+        """Return the position of a value.
 
         Raises:
-            ValueError: It is not one of `values`.
+            ValueError: If it is not one of `values`.
         """
         if str(value) not in self.values:
             raise ValueError(f"{self.name}: unknown value {str(value)!r}; known are {', '.join(self.values)}")
@@ -50,10 +59,10 @@ class Numeric:
             raise ValueError(f"{self.name}: expected a finite range, got {self.low} to {self.high}")
 
     def encode(self, value: object) -> float:
-        """The place of a number, or of its text, in the range.
+        """Return the place of a number, or of its text, in the range.
 
         Raises:
-            ValueError: It is no number, or beyond the range.
+            ValueError: If it is not a number, or lies beyond the range.
         """
         try:
             number = float(str(value))
@@ -72,45 +81,48 @@ class Numeric:
 class Conditions:
     """The columns that a prior is conditioned on; none for an unconditional prior.
 
-    In tables, what is empty, "", None or NaN, is not known.
+    A cell of a table that is empty, "", None or NaN, is not known.
     """
 
     columns: tuple[Categorical | Numeric, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        """Of the columns, in the order of their numbers in a condition."""
+        """Names of the columns, in the order of their numbers in a condition."""
         return [column.name for column in self.columns]
 
     @classmethod
-    def of(cls, table: pd.DataFrame, names: Sequence[str]) -> "Conditions":
+    def of(cls, table: Table, names: Sequence[str]) -> "Conditions":
         """Learn from the columns of a table what can be asked for; a column without any known value is left out.
 
         A column of numbers is numeric, any other categorical.
 
         Raises:
-            ValueError: The table has not such a column.
+            ValueError: If the table has no such column, or a number is infinite.
         """
         missing = [name for name in names if name not in table]
         if missing:
             raise ValueError(f"no column {missing[0]!r} to condition on; there are {', '.join(map(str, table))}")
-        known = [table[name][~_missing(table[name])].infer_objects() for name in names]
-        return cls(tuple(_column(column) for column in known if len(column)))
+        known = {name: [value for value in table[name] if not _missing(value)] for name in names}
+        return cls(tuple(_column(name, values) for name, values in known.items() if values))
 
     def encode(self, wanted: Mapping[str, Sequence[Any]]) -> Condition:
-        """Conditions that somebody asks for, one row for each image; a column that is not given is not known.
+        """Encode what somebody asks for, one row for each image; a column that is not given is not known.
 
         Raises:
-            ValueError: A name or a value is strange to this prior, and names the known ones; or lengths differ.
+            ValueError: If a name or a value is unknown to this prior, or the columns differ in length.
         """
         strange = [name for name in wanted if name not in self.names]
         if strange:
             known = ", ".join(self.names) or "none"
             raise ValueError(f"unknown condition {strange[0]!r}; known are {known}")
-        return self._encode(pd.DataFrame(dict(wanted)), strict=True)
+        lengths = {name: len(values) for name, values in wanted.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"condition: expected as many values for each column, got {lengths}")
+        return self._encode(wanted, strict=True)
 
-    def look_up(self, table: pd.DataFrame) -> Condition:
-        """Conditions of the rows of a table that may hold other columns, or lack some; strange values are not known."""
+    def look_up(self, table: Table) -> Condition:
+        """Encode the rows of a table that may have other columns, or lack some; unknown values are not known."""
         return self._encode(table, strict=False)
 
     def check(self, condition: Tensor, n: int) -> None:
@@ -123,13 +135,33 @@ class Conditions:
             if not fits.all():
                 raise ValueError(f"{column.name}: expected encoded values of {column}, got {encoded[~fits][0]:g}")
 
+    def resolve(self, condition: Condition | None, n: int) -> Condition:
+        """Return the condition of each of `n` images, checked; all unknown if there is none."""
+        if condition is None:
+            return torch.full((n, len(self.columns)), math.nan)
+        self.check(condition, n)
+        return condition
+
+    def with_and_without(self, condition: Condition | None, n: int) -> Condition:
+        """Return `n` images under their conditions, and then the same images under none, for guidance.
+
+        Raises:
+            ValueError: If there are no conditions, or of an image nothing is known.
+        """
+        condition = self.resolve(condition, n)
+        if not self.columns:
+            raise ValueError("guidance needs a conditional prior; this one has no conditions")
+        if bool(condition.isnan().all(dim=1).any()):
+            raise ValueError("guidance needs a condition for every image, but of some nothing is known")
+        return torch.cat([condition, torch.full_like(condition, math.nan)])
+
     def describe(self) -> list[dict[str, Any]]:
-        """The columns as JSON has them; `from_description` takes it back."""
+        """Return the columns as JSON can hold them; `from_description` reads it back."""
         return [asdict(column) for column in self.columns]
 
     @classmethod
     def from_description(cls, description: Sequence[Mapping[str, Any]]) -> "Conditions":
-        """Conditions that were written by `describe`."""
+        """Return the conditions that `describe` has written."""
         return cls(
             tuple(
                 Categorical(column["name"], tuple(column["values"])) if "values" in column else Numeric(**column)
@@ -137,18 +169,19 @@ class Conditions:
             )
         )
 
-    def _encode(self, table: pd.DataFrame, *, strict: bool) -> Condition:
-        encoded = torch.full((len(table), len(self.columns)), math.nan)
+    def _encode(self, table: Table, *, strict: bool) -> Condition:
+        rows = next((len(table[name]) for name in table), 0)
+        encoded = torch.full((rows, len(self.columns)), math.nan)
         for place, column in enumerate(self.columns):
             if column.name in table:
-                values = table[column.name]
-                cells = zip(values, _missing(values), strict=True)
-                numbers = [math.nan if missing else _encode(column, value, strict=strict) for value, missing in cells]
+                numbers = [_encode(column, value, strict=strict) for value in table[column.name]]
                 encoded[:, place] = torch.tensor(numbers)
         return encoded
 
 
-def _encode(column: Categorical | Numeric, value: object, *, strict: bool) -> float:
+def _encode(column: Categorical | Numeric, value: Any, *, strict: bool) -> float:
+    if _missing(value):
+        return math.nan
     try:
         return column.encode(value)
     except ValueError:
@@ -157,12 +190,92 @@ def _encode(column: Categorical | Numeric, value: object, *, strict: bool) -> fl
         return math.nan
 
 
-def _column(known: pd.Series) -> Categorical | Numeric:
-    name = str(known.name)
-    if is_numeric_dtype(known) and not is_bool_dtype(known):
-        return Numeric(name, low=float(known.min()), high=float(known.max()))
-    return Categorical(name, tuple(sorted(set(known.astype(str)))))
+def _column(name: str, known: Sequence[Any]) -> Categorical | Numeric:
+    if all(isinstance(value, Real) and not isinstance(value, bool) for value in known):
+        return Numeric(name, low=float(min(known)), high=float(max(known)))
+    return Categorical(name, tuple(sorted({str(value) for value in known})))
 
 
-def _missing(column: pd.Series) -> pd.Series:
-    return column.isna() | (column.astype(str) == "")
+def _missing(value: Any) -> bool:
+    """Tell None, "", NaN and the missing values of data frames from values."""
+    if value is None or isinstance(value, str):
+        return not value
+    try:
+        return bool(value != value)
+    except TypeError:  # pandas.NA compares as neither true nor false
+        return True
+
+
+class ConditionEmbedding(nn.Module):
+    """One vector for each image: a SiLU of the sum of the embeddings of its conditions.
+
+    Args:
+        conditions: What each number of a condition means.
+        width: Size of the vectors.
+        dropout: Share of the images of which a condition is hidden in training, in [0, 1); see `hide`.
+    """
+
+    def __init__(self, conditions: Conditions, *, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.shared = nn.Parameter(torch.zeros(width))
+        self.columns = nn.ModuleList(
+            CategoryEmbedding(len(column.values), width) if isinstance(column, Categorical) else NumberEmbedding(width)
+            for column in conditions.columns
+        )
+
+    def forward(self, condition: Condition) -> Float[Tensor, "b c"]:
+        """Embed the conditions of images."""
+        if self.training and self.dropout:
+            condition = hide(condition, self.dropout)
+        total = self.shared.expand(len(condition), -1)
+        for embed, encoded in zip(self.columns, condition.unbind(dim=1), strict=True):
+            total = total + embed(encoded)
+        return functional.silu(total)
+
+
+class CategoryEmbedding(nn.Module):
+    """A vector for each of the values of a categorical column, and one for a value that is not known."""
+
+    def __init__(self, values: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(values + 1, width)
+
+    def forward(self, encoded: Float[Tensor, "b"]) -> Float[Tensor, "b c"]:
+        """Embed positions among the values."""
+        return self.table(encoded.nan_to_num(nan=self.table.num_embeddings - 1).long())
+
+
+class NumberEmbedding(nn.Module):
+    """A projection of Fourier features (Tancik et al., 2006.10739) of a number, and a vector for an unknown one.
+
+    The features are sin(2^k π x / 2) and cos(2^k π x / 2), k = 0 … 3, of x in [-1, 1]. The first sine rises from one
+    end of the range to the other; the last pair tells apart numbers that differ by a sixteenth of the range.
+    """
+
+    octaves = 4
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(2 * self.octaves, width)
+        self.unknown = nn.Parameter(torch.zeros(width))
+
+    def forward(self, encoded: Float[Tensor, "b"]) -> Float[Tensor, "b c"]:
+        """Embed numbers in [-1, 1]."""
+        x = encoded.nan_to_num().to(self.unknown.dtype)
+        octaves = 2.0 ** torch.arange(self.octaves, dtype=x.dtype, device=x.device)
+        angles = x.unsqueeze(1) * octaves * (math.pi / 2)
+        projected = self.project(torch.cat([angles.sin(), angles.cos()], dim=1))
+        return torch.where(encoded.isnan().unsqueeze(1), self.unknown, projected)
+
+
+def hide(condition: Condition, share: float) -> Condition:
+    """Make each number NaN with probability `share`, in half of these cases together with all others of its image.
+
+    This way a prior also learns the distributions given some of the conditions, and the one given none, which
+    classifier-free guidance needs (Ho and Salimans, 2207.12598).
+    """
+    together = torch.rand(len(condition), 1, device=condition.device) < share / 2
+    # Of those that are not hidden together, 1 − (1 − share) / (1 − share / 2) = share / (2 − share) must be hidden.
+    alone = torch.rand(condition.shape, device=condition.device) < share / (2 - share)
+    return condition.masked_fill(together | alone, math.nan)

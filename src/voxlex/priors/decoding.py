@@ -1,8 +1,9 @@
 """Ancestral sampling of the PixelCNN with cached activations: each is computed once, by the very weights of `forward`.
 
-The stack of an axis depends on whole slabs along it, so it advances once a slab: of a volume, the first stack once a
-plane, the second once a row, the last once a cell. A slab's place is its index along its stack's axis, after those
-along the axes before. Each convolution remembers as much of its input as its kernel spans.
+The stack of an axis depends on whole slabs along that axis, so it advances by one slab at a time. In a volume the first
+stack advances once a plane, the second once a row, and the last once a cell. The place of a slab is its index along
+the axis of its stack, after the indices along the axes before. Each convolution keeps as much of its input as its
+kernel spans.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
-from voxlex.priors.gated import CausalConv, GatedLayer, Pointwise, StackConvs, gate
-from voxlex.priors.stacks import GatedStacks
+from voxlex.priors.gated import CausalConv, CellsGiven, GatedLayer, GatedStacks, Pointwise, StackConvs, gate
 
 Slab = Float[Tensor, "n c *slab"]
 Cell = Float[Tensor, "n c"]
@@ -41,7 +41,7 @@ class SlabCache:
         self.seen = self.weight.new_zeros(n, causal.conv.in_channels, causal.slabs, *slab)
 
     def push(self, slab: Float[Tensor, "n i *slab"], index: int) -> Slab:
-        """The convolution's output once the slab at `index` along the axis is the newest it may see."""
+        """Return the convolution's output when the slab at `index` along the axis is the newest it may see."""
         if index == 0:
             self.seen = torch.zeros_like(self.seen)
         self.seen = torch.cat([self.seen[:, :, 1:], slab.unsqueeze(2)], dim=2)
@@ -59,7 +59,7 @@ class CellCache:
         self.seen = self.weight.new_zeros(n, self.cells - 1 + row, causal.conv.in_channels)
 
     def push(self, cell: Float[Tensor, "n i"], index: int) -> Cell:
-        """The convolution's output once the cell at `index` of its row is the newest it may see."""
+        """Return the convolution's output when the cell at `index` of its row is the newest it may see."""
         self.seen[:, self.cells - 1 + index] = cell
         return functional.linear(self.seen[:, index : index + self.cells].flatten(1), self.weight, self.bias)
 
@@ -102,7 +102,7 @@ class StackConvsCache:
 class LayerCache:
     """A gated layer whose stacks each advance by slabs of their own."""
 
-    def __init__(self, layer: GatedLayer, n: int, grid: Sequence[int], given: Float[Tensor, "n c"]) -> None:
+    def __init__(self, layer: GatedLayer, n: int, grid: Sequence[int], given: CellsGiven) -> None:
         biases = [bias.expand(-1, -1, *grid) for bias in layer.biases(given)]
         self.stacks = StackConvsCache(layer.stacks, biases, n, grid)
         self.out = layer.out
@@ -123,10 +123,10 @@ class StacksCache:
 
     Args:
         stacks: The stacks; dropout is not applied.
-        given: Embedded condition of each image.
+        given: What is given for each cell.
     """
 
-    def __init__(self, stacks: GatedStacks, given: Float[Tensor, "n c"]) -> None:
+    def __init__(self, stacks: GatedStacks, given: CellsGiven) -> None:
         n, grid = len(given), stacks.grid
         self.first = StackConvsCache(stacks.first, [position.unsqueeze(0) for position in stacks.positions], n, grid)
         self.layers = [LayerCache(cast(GatedLayer, layer), n, grid, given) for layer in stacks.layers]

@@ -6,41 +6,50 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from voxlex.codes import CodeLayout
+from voxlex.priors.draw import Cells, Draw
 from voxlex.priors.embedding import turned
-from voxlex.priors.likelihood import chunked_log_probs
 from voxlex.types import Codes, Logits
+
+CHUNK = 1024
+"""Codes scored at a time: with K = 1024 their float32 logits are 4 MiB, about what a core keeps in its cache."""
+
+Head = Callable[[Tensor], Tensor]
+"""From features `(n, d)` to logits `(n, k)`."""
 
 
 class DepthHead(nn.Module):
     """Exact distribution of the q codes of a cell: p(c_1 … c_q | x) = Π_j p(c_j | x, c_1 … c_{j-1}).
 
-    What is known of a cell begins as its features x and grows by an embedding of each code, as in the depth
-    transformer of Lee et al. (2203.01941, section 3.2); a small network of its own turns it into the logits of each
-    codebook. All are teacher-forced at once for a likelihood, and follow one another in a draw.
+    The features of the cell come first, and an embedding of each code is added to them, as in the depth transformer of
+    Lee et al. (2203.01941, section 3.2). Each codebook has a small network that turns the sum into its logits. A
+    likelihood computes all codebooks at once, teacher-forced; a draw goes through them one after the other.
 
     Args:
+        layout: Layout of the codes.
         width: Size of the features.
-        num_embeddings: Size K of each codebook.
-        num_codebooks: Codes q in each cell.
     """
 
-    def __init__(self, *, width: int, num_embeddings: int, num_codebooks: int) -> None:
+    def __init__(self, layout: CodeLayout, *, width: int) -> None:
         super().__init__()
         self.outputs = nn.ModuleList(
-            nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, num_embeddings))
-            for _ in range(num_codebooks)
+            nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, layout.num_embeddings))
+            for _ in range(layout.num_codebooks)
         )
         # The last code of a cell is not seen within it.
-        self.embeddings = nn.ModuleList(nn.Embedding(num_embeddings, width) for _ in range(num_codebooks - 1))
+        seen = range(layout.num_codebooks - 1)
+        self.embeddings = nn.ModuleList(nn.Embedding(layout.num_embeddings, width) for _ in seen)
 
     def forward(self, features: Float[Tensor, "b *grid c"], codes: Codes) -> Logits:
-        """Teacher-forced logits of each code of each cell."""
+        """Return the teacher-forced logits of each code of each cell."""
         known = self._known(features, codes)
         return torch.stack([output(seen) for output, seen in zip(self.outputs, known, strict=True)], 1).movedim(-1, 1)
 
     def log_probs(self, features: Float[Tensor, "b *grid c"], codes: Codes) -> Float[Tensor, "b q *grid"]:
-        """Log-probability of each code given the codes before it, in nats, holding few logits at a time."""
+        """Return the log-probability of each code given the codes before it, in nats, with few logits in memory."""
         steps = zip(self.outputs, self._known(features, codes), codes.unbind(dim=1), strict=True)
         scores = [
             chunked_log_probs(output, seen.flatten(0, -2), chosen.flatten()).view(chosen.shape)
@@ -48,13 +57,13 @@ class DepthHead(nn.Module):
         ]
         return torch.stack(scores, dim=1)
 
-    def draw(self, features: Float[Tensor, "n c"], choose: Callable[[Tensor], Tensor]) -> Int64[Tensor, "n q"]:
-        """Codes of cells; `choose` takes the logits `(n, k)` of one codebook and returns codes `(n,)`."""
+    def draw(self, features: Float[Tensor, "n *m c"], draw: Draw, *, cells: Cells) -> Int64[Tensor, "n q *m"]:
+        """Let `draw` choose the codes of cells."""
         codes: list[Tensor] = []
-        for depth, output in enumerate(self.outputs):
-            if depth:
-                features = features + self.embeddings[depth - 1](codes[-1])
-            codes.append(choose(output(features)))
+        for codebook, output in enumerate(self.outputs):
+            if codebook:
+                features = features + self.embeddings[codebook - 1](codes[-1])
+            codes.append(draw(output(features), codebook=codebook, cells=cells))
         return torch.stack(codes, dim=1)
 
     @torch.no_grad()
@@ -77,3 +86,25 @@ class DepthHead(nn.Module):
         for embedding, chosen in zip(self.embeddings, codes[:, :-1].unbind(dim=1), strict=True):
             known.append(known[-1] + embedding(chosen).type_as(features))
         return known
+
+
+def chunked_log_probs(head: Head, features: Float[Tensor, "n d"], codes: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """Return the log-probability of each code under the softmax of `head(features)`, in nats and at least float32.
+
+    The logits of a batch are by far its largest tensor: 128 MiB for 32 images of 32×32 codes with K = 1024, and several
+    times that with gradients. They are made a chunk at a time, and made again for the gradient.
+    """
+    pieces = zip(features.split(CHUNK), codes.split(CHUNK), strict=True)
+    if not torch.is_grad_enabled():
+        return torch.cat([_log_probs(head, *piece) for piece in pieces])
+    return torch.cat([_recomputed(head, *piece) for piece in pieces])
+
+
+def _log_probs(head: Head, features: Tensor, codes: Tensor) -> Tensor:
+    logits = head(features)
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return -functional.cross_entropy(precise, codes, reduction="none")
+
+
+def _recomputed(head: Head, features: Tensor, codes: Tensor) -> Tensor:
+    return checkpoint(_log_probs, head, features, codes, use_reentrant=False, preserve_rng_state=False)

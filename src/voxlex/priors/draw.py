@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Protocol, TypedDict, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
+
+Cells = int | Int64[Tensor, "n *m"]
+"""Cells of the code grid by their number in raster order: one for all rows, or one for each."""
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -20,12 +23,43 @@ class SamplingOptions(TypedDict, total=False):
     min_p: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """Chooses codes from logits, at random.
+@runtime_checkable
+class Draw(Protocol):
+    """Chooses codes from the logits that a prior offers.
 
-    The temperature comes first; then top-k, top-p and min-p, in this order, each cut the tail of what the one before
-    has left. The likeliest code always stays.
+    A prior draws images by asking its `Draw` for one code after the other. Any `Draw` fits any prior: one that chooses
+    at random makes a sampler, one that knows the codes already and notes their probabilities makes an encoder, and one
+    that reads codes from a bit stream makes a decoder. A subclass needs to give `__call__` alone.
+    """
+
+    def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
+        """Return one code for each row of logits.
+
+        Args:
+            logits: Unnormalised log-probabilities of the K codes; the first axis is that of the images.
+            codebook: The codebook that the codes belong to, in [0, q).
+            cells: The cells that the codes belong to.
+        """
+        ...
+
+    def confidence(self, logits: Float[Tensor, "n *m k"], codes: Int64[Tensor, "n *m"]) -> Float[Tensor, "n *m"]:
+        """Return the log-probability, in nats, of codes that were chosen from these logits.
+
+        A masked prior keeps the cells with the highest.
+        """
+        return log_probs_of(logits, codes)
+
+    def noise(self, like: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+        """Return the noise that a masked prior adds to the confidence of each cell; zeros unless a subclass says so."""
+        return torch.zeros_like(like)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomDraw(Draw):
+    """Chooses codes at random.
+
+    The temperature is applied first. Then top-k, top-p and min-p, in this order, each cut the tail of what the one
+    before has left. The likeliest code always stays.
 
     Attributes:
         temperature: Divides the logits; positive. 1 keeps the distribution, towards 0 only the likeliest code is left.
@@ -37,7 +71,7 @@ class Draw:
         generator: Source of randomness, on the logits' device; None uses torch's own.
 
     Raises:
-        ValueError: A value out of its range.
+        ValueError: If a value is out of range.
     """
 
     temperature: float = 1.0
@@ -48,20 +82,25 @@ class Draw:
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise ValueError(f"temperature must be positive and finite, not {self.temperature}")
+            raise ValueError(f"temperature: expected a positive finite number, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+            raise ValueError(f"top_k: expected at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
+            raise ValueError(f"top_p: expected a share in (0, 1], got {self.top_p}")
         if self.min_p is not None and not 0 <= self.min_p <= 1:
-            raise ValueError(f"min_p must lie in [0, 1], not {self.min_p}")
+            raise ValueError(f"min_p: expected a share in [0, 1], got {self.min_p}")
 
-    def __call__(self, logits: Float[Tensor, "n k"]) -> Int64[Tensor, "n"]:
-        """One code for each row of logits."""
-        return _drawn(self.probabilities(logits), self.generator)
+    def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
+        """Draw one code for each row of logits."""
+        probabilities = self.probabilities(logits.flatten(0, -2))
+        return drawn(probabilities, self.generator).view(logits.shape[:-1])
+
+    def noise(self, like: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+        """Draw standard Gumbel noise."""
+        return -torch.empty_like(like).exponential_(generator=self.generator).log()
 
     def probabilities(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """What the codes are drawn from."""
+        """Return the probabilities with which codes are drawn."""
         # The largest logit becomes 0 first, so that however small the temperature nothing overflows to +inf.
         shifted = logits - logits.amax(dim=1, keepdim=True)
         temperature = max(self.temperature, torch.finfo(logits.dtype).tiny)
@@ -76,10 +115,114 @@ class Draw:
         return probabilities
 
 
-def _drawn(probabilities: Float[Tensor, "n k"], generator: torch.Generator | None) -> Int64[Tensor, "n"]:
-    """One code for each row: first one of about √K blocks of codes, then one in it, each by its cumulated probability.
+class GuidedDraw(Draw):
+    """Classifier-free guidance: makes codes more typical of their condition than the prior's own.
 
-    That takes two random numbers, where a race of exponential clocks takes one a code; and short sums hardly round.
+    The batch holds every image twice, first all under their conditions, then all under none. The inner draw chooses
+    from l = l_none + guidance · (l_condition - l_none) (Ho and Salimans, 2207.12598, equation 6; for codes Sanchez et
+    al., 2306.17806), and both rows of an image get the code that it chooses.
+
+    Args:
+        inner: Chooses the codes of each image.
+        guidance: 0 ignores the condition, 1 is the conditional distribution, more goes beyond it.
+
+    Raises:
+        ValueError: If the guidance is negative or not finite.
+    """
+
+    def __init__(self, inner: Draw, *, guidance: float) -> None:
+        if not (guidance >= 0 and math.isfinite(guidance)):
+            raise ValueError(f"guidance: expected a finite number of at least 0, got {guidance}")
+        self.inner = inner
+        self.guidance = guidance
+
+    def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
+        """Return one code for each image, given to both of its rows."""
+        own = cells if isinstance(cells, int) else cells[: len(cells) // 2]
+        return _twice(self.inner(self.guided(logits), codebook=codebook, cells=own))
+
+    def confidence(self, logits: Float[Tensor, "n *m k"], codes: Int64[Tensor, "n *m"]) -> Float[Tensor, "n *m"]:
+        """Return the log-probability of each image's codes under its guided logits, for both of its rows."""
+        return _twice(self.inner.confidence(self.guided(logits), codes[: len(codes) // 2]))
+
+    def noise(self, like: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+        """Return the same noise for both rows of an image, so that both keep the same cells."""
+        return _twice(self.inner.noise(like[: len(like) // 2]))
+
+    def guided(self, logits: Float[Tensor, "n *m k"]) -> Float[Tensor, "_ *m k"]:
+        """Return the logits of each image, from those of its two rows."""
+        conditional, unconditional = logits.chunk(2)
+        return unconditional + self.guidance * (conditional - unconditional)
+
+
+class CompletingDraw(Draw):
+    """Lets an inner draw choose the hidden codes, gives the known ones, and notes how likely those were.
+
+    Args:
+        inner: Chooses the hidden codes.
+        known: Codes of the image; those of hidden cells do not matter.
+        hidden: The cells to draw.
+
+    Attributes:
+        evidence: Log-probability, in nats, that each row has given to the known codes so far. It is the weight of a row
+            in importance sampling from the distribution of the hidden codes given all known ones.
+    """
+
+    def __init__(self, inner: Draw, *, known: Int64[Tensor, "q *grid"], hidden: Bool[Tensor, "*grid"]) -> None:
+        self.inner = inner
+        self.known = known.flatten(1)
+        self.hidden = hidden.flatten()
+        self.evidence = torch.zeros((), device=known.device)
+
+    def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
+        """Return one code for each row of logits."""
+        hidden = self.hidden[cells]
+        if hidden.all():
+            return self.inner(logits, codebook=codebook, cells=cells)
+        known = self.known[codebook, cells].expand(logits.shape[:-1])
+        fits = log_probs_of(logits, known).masked_fill(hidden, 0)
+        self.evidence = self.evidence + fits.view(len(fits), -1).sum(dim=1)
+        if not hidden.any():
+            return known
+        return torch.where(hidden, self.inner(logits, codebook=codebook, cells=cells), known)
+
+    def confidence(self, logits: Float[Tensor, "n *m k"], codes: Int64[Tensor, "n *m"]) -> Float[Tensor, "n *m"]:
+        """Return the inner draw's confidence."""
+        return self.inner.confidence(logits, codes)
+
+    def noise(self, like: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+        """Return the inner draw's noise."""
+        return self.inner.noise(like)
+
+
+def log_probs_of(logits: Float[Tensor, "n *m k"], codes: Int64[Tensor, "n *m"]) -> Float[Tensor, "n *m"]:
+    """Return the log-probability of each code, in nats, without making those of all others."""
+    return logits.gather(-1, codes.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(dim=-1)
+
+
+def resampled(log_weights: Float[Tensor, "n c"], count: int, generator: torch.Generator | None) -> Int64[Tensor, " m"]:
+    """Choose among candidates by their weights, with replacement.
+
+    Args:
+        log_weights: Of the c candidates of each of n results, up to a constant for each result.
+        count: How many to choose for each result.
+        generator: Source of randomness, on the weights' device.
+
+    Returns:
+        Rows of the chosen among all n · c candidates, `count` for each result.
+    """
+    n, candidates = log_weights.shape
+    if candidates == 1:
+        return torch.arange(n, device=log_weights.device).repeat_interleave(count)
+    weights = log_weights.softmax(dim=1).repeat_interleave(count, dim=0)
+    first = candidates * torch.arange(n, device=log_weights.device).repeat_interleave(count)
+    return first + drawn(weights, generator)
+
+
+def drawn(probabilities: Float[Tensor, "n k"], generator: torch.Generator | None) -> Int64[Tensor, "n"]:
+    """Draw one code for each row: one of about √K blocks of codes first, then one in it, by cumulated probability.
+
+    This takes two random numbers a row, where `torch.multinomial` takes one a code, and short sums hardly round.
     """
     codes = probabilities.shape[1]
     side = math.isqrt(codes - 1) + 1
@@ -116,3 +259,7 @@ def _min_p(probabilities: Float[Tensor, "n k"], min_p: float) -> Float[Tensor, "
 
 def _normalised(weights: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _twice(x: Tensor) -> Tensor:
+    return torch.cat([x, x])

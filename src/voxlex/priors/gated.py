@@ -9,6 +9,9 @@ from torch.nn import functional
 
 Features = Float[Tensor, "b c *grid"]
 
+CellsGiven = Float[Tensor, "b *cells c"]
+"""What is given for each cell besides the cells before it; axes of size 1 where it is the same for all cells."""
+
 Pointwise = nn.Conv2d | nn.Conv3d
 
 _CONVOLUTIONS: dict[int, Callable[..., Pointwise]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -17,15 +20,15 @@ _CONVOLUTIONS: dict[int, Callable[..., Pointwise]] = {2: nn.Conv2d, 3: nn.Conv3d
 class CausalConv(nn.Module):
     """Convolution that looks back along one axis, both ways along the later ones, and not at all along the earlier.
 
-    In an image, that of axis 0 sees whole rows, the current one and those above it; that of axis 1 sees the current
-    cell and those to its left. The kernel is the half of a cube that is seen: the other half, which a mask would only
-    silence, is not computed.
+    In an image, the convolution of axis 0 sees whole rows, the current one and those above it. That of axis 1 sees the
+    current cell and the cells to its left. The kernel is only the half of a cube that is seen; the other half, which a
+    mask would set to zero, is not computed.
 
     Args:
         in_channels: Channels in.
         out_channels: Channels out.
         spatial_dims: Axes of the grid, 2 or 3.
-        axis: Along which it looks back.
+        axis: The axis along which it looks back.
         kernel_size: Side of the cube of which the kernel is a half; odd.
         strict: See only what comes before (mask A of the paper), not the current slab too (mask B).
     """
@@ -52,7 +55,7 @@ class CausalConv(nn.Module):
         self.padding = (self.side, self.side) * later + (self.side, 0)
 
     def forward(self, x: Features) -> Float[Tensor, "b o *grid"]:
-        """Features of the same grid."""
+        """Return features of the same grid."""
         if self.strict:
             x = x.narrow(2 + self.axis, 0, x.shape[2 + self.axis] - 1)
         convolved: Tensor = self.conv(functional.pad(x, self.padding))
@@ -62,8 +65,8 @@ class CausalConv(nn.Module):
 class StackConvs(nn.Module):
     """The convolutions of all stacks: one for each axis, and each but the first is fed by the one before.
 
-    The stack of the first axis knows of whole slabs (the rows of an image, the planes of a volume), the next of the
-    slabs within such a slab, and by what it is fed, of those before: together they see every earlier cell within reach.
+    The stack of the first axis sees whole slabs: the rows of an image, the planes of a volume. The next stack sees the
+    slabs within such a slab, and what the stack before feeds to it. Together they see every earlier cell within reach.
 
     Args:
         in_channels: Channels in of each stack.
@@ -113,10 +116,10 @@ def gate(x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c//2 *grid"]:
 class GatedLayer(nn.Module):
     """One layer of the stacks (van den Oord et al., 1606.05328, figure 2) with a skip connection to the output.
 
-    Each stack feeds the next, never the reverse: that is what removes the blind spot.
+    Each stack feeds the next and never the one before, which is what removes the blind spot.
 
     Args:
-        width: Channels of each stack, and size of the vector that stands for an image's conditions.
+        width: Channels of each stack, and of what is given for each cell.
         spatial_dims: Axes of the grid, and number of stacks; 2 or 3.
         kernel_size: Side of the cube of which each stack sees its part; odd.
         dropout: Share of the last stack's gated features that is zeroed in training.
@@ -132,13 +135,56 @@ class GatedLayer(nn.Module):
         nn.init.zeros_(self.condition_bias.weight)
         nn.init.zeros_(self.condition_bias.bias)
 
-    def biases(self, given: Float[Tensor, "b c"]) -> list[Float[Tensor, "b o *ones"]]:
-        """What the images' embedded conditions add to each stack, at every cell alike."""
+    def biases(self, given: CellsGiven) -> list[Float[Tensor, "b o *cells"]]:
+        """Return what is added to each stack for what is given (1606.05328, eq. 4)."""
         bias: Tensor = self.condition_bias(given)
-        return list(bias.view(*bias.shape, *[1] * self.spatial_dims).chunk(self.spatial_dims, dim=1))
+        return list(bias.movedim(-1, 1).chunk(self.spatial_dims, dim=1))
 
-    def forward(self, stacks: Sequence[Features], given: Float[Tensor, "b c"]) -> tuple[list[Features], Features]:
-        """The stacks one layer on, and what goes straight to the output; `given` are embedded conditions."""
+    def forward(self, stacks: Sequence[Features], given: CellsGiven) -> tuple[list[Features], Features]:
+        """Return the stacks one layer on, and what goes straight to the output."""
         *earlier, last = self.stacks(stacks, self.biases(given))
         residual, skip = self.out(self.dropout(gate(last))).chunk(2, dim=1)
         return [*map(gate, earlier), stacks[-1] + residual], skip
+
+
+class GatedStacks(nn.Module):
+    """One stack for each axis, from strict first convolutions to the sum of all skip connections.
+
+    Args:
+        in_channels: Channels of the embedded codes.
+        grid: Code grid, (h, w) or (d, h, w); each position has learned features of its own.
+        width: Channels of each stack, and of what is given for each cell.
+        layers: Gated layers after the first convolutions.
+        kernel_size: Side of the layers' kernels; odd.
+        first_kernel_size: Side of the first convolutions' kernels; odd.
+        dropout: Share of each layer's gated features zeroed in training, in [0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        grid: Sequence[int],
+        width: int,
+        layers: int,
+        kernel_size: int,
+        first_kernel_size: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        dims = len(grid)
+        self.grid = tuple(grid)
+        self.first = StackConvs(in_channels, width, spatial_dims=dims, kernel_size=first_kernel_size, strict=True)
+        self.positions = nn.ParameterList(torch.zeros(width, *grid) for _ in grid)
+        self.layers = nn.ModuleList(
+            GatedLayer(width=width, spatial_dims=dims, kernel_size=kernel_size, dropout=dropout) for _ in range(layers)
+        )
+
+    def forward(self, embedded: Float[Tensor, "b e *grid"], given: CellsGiven) -> Features:
+        """Return features of each cell that depend on the cells before it alone, and on what is given."""
+        stacks: list[Tensor] = self.first([embedded] * len(self.grid), list(self.positions))
+        to_output = stacks[-1]
+        for layer in self.layers:
+            stacks, skip = layer(stacks, given)
+            to_output = to_output + skip
+        return to_output

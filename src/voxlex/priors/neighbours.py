@@ -15,19 +15,19 @@ _CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 class EarlierNeighbours(nn.Module):
     """Linear map of the embedded codes around a cell that come before it in raster order.
 
-    In a sequence of cells the one above lies a whole row back; this puts it, and all others of a cube around the cell
-    that are known by then, side by side. The `stride` cells just before it in raster order are added, lest the end of
-    a row be out of sight at the start of the next.
+    It sees the earlier half of a cube around the cell, where the cell above is as near as the one to the left. It also
+    sees the `stride` cells just before the cell in raster order, so that the first cell of a row sees the end of the
+    row before.
 
     Args:
         in_channels: Channels of the embedded codes.
         out_channels: Channels out.
         grid: Code grid, two or three axes.
         kernel_size: Side of the cube; odd, at least 3.
-        stride: Of the cells along the rows at which it is computed; a divisor of the last axis.
+        stride: It is computed at every `stride`-th cell of a row; a divisor of the last axis.
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: If an argument is out of range.
     """
 
     table: Tensor
@@ -37,11 +37,11 @@ class EarlierNeighbours(nn.Module):
     ) -> None:
         super().__init__()
         if len(grid) not in _CONVOLVE:
-            raise ValueError(f"grid must have two or three axes, not {tuple(grid)}")
+            raise ValueError(f"grid: expected two or three axes, got {tuple(grid)}")
         if kernel_size < 3 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and at least 3, not {kernel_size}")
+            raise ValueError(f"kernel_size: expected an odd number of at least 3, got {kernel_size}")
         if in_channels < 1:
-            raise ValueError(f"the channels in must be positive, not {in_channels}")
+            raise ValueError(f"in_channels: expected at least 1, got {in_channels}")
         self.kernel = (kernel_size,) * len(grid)
         self.stride = stride
         self.around = math.prod(self.kernel) // 2
@@ -51,7 +51,7 @@ class EarlierNeighbours(nn.Module):
         self.register_buffer("table", _earlier(tuple(grid), kernel_size, stride), persistent=False)
 
     def forward(self, embedded: Float[Tensor, "b *grid e"]) -> Float[Tensor, "b s c"]:
-        """Features of every `stride`-th cell, in raster order."""
+        """Return features of every `stride`-th cell, in raster order."""
         around, before = self.weight.tensor_split([self.around], dim=1)
         # The cells that come before the centre are the first half of the kernel; the rest of it is zero.
         kernel = functional.pad(around, (0, 0, 0, self.around + 1)).unflatten(1, self.kernel).movedim(-1, 1)
@@ -63,7 +63,7 @@ class EarlierNeighbours(nn.Module):
         return seen.flatten(2).transpose(1, 2) + functional.linear(earlier, before.flatten(1))
 
     def at(self, embedded: Float[Tensor, "n t e"], place: int) -> Float[Tensor, "n c"]:
-        """What `forward` gives at `place`; `embedded` are the cells in raster order, and zeros after the last."""
+        """Return what `forward` gives at `place`; `embedded` are all cells in raster order, then one of zeros."""
         return functional.linear(embedded[:, self.table[place]].flatten(1), self.weight.flatten(1))
 
 

@@ -14,17 +14,19 @@ Segments = Float[Tensor, "b s c"]
 
 
 def cells_per_segment(grid: Sequence[int], most: int) -> int:
-    """Length of the segments that rows are divided into: the largest, up to `most`, that leaves no remainder."""
+    """Return the length of the segments of a row: the largest, up to `most`, that divides the row evenly."""
     return max(span for span in range(1, most + 1) if grid[-1] % span == 0)
 
 
 class SegmentTransformer(nn.Module):
-    """Transformer over segments of rows, in raster order, that gives features to each of their cells.
+    """Transformer over segments of rows, in raster order, that computes features for each cell.
 
-    With segments of a few cells the sequence is as many times shorter, and attention that many times squared cheaper;
-    what lies next to a cell it sees by other means (as in Megabyte, Yu et al., 2305.07185). Every segment and every
-    cell have learned vectors of their own, since brains lie in the middle of their image; an image's conditions
-    have one that all segments share.
+    A row is divided into segments of a few cells, and each segment is one element of the sequence. With segments of p
+    cells the sequence is p times shorter, and attention over it p² times cheaper. The transformer does not resolve the
+    cells within a segment: other modules add what lies next to a cell, as in Megabyte (Yu et al., 2305.07185).
+
+    Each segment and each cell has a learned vector of its own, because brains lie in the middle of their image. The
+    vector of an image's conditions is added to every segment.
 
     Args:
         grid: Code grid.
@@ -32,11 +34,11 @@ class SegmentTransformer(nn.Module):
         width: Channels; a multiple of `heads`.
         layers: Transformer blocks.
         heads: Heads of their attention.
-        causal: Each segment sees itself and those before it alone.
+        causal: Let each segment see only itself and the segments before it.
         dropout: Share of what each block adds that is zeroed in training, in [0, 1).
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: If an argument is out of range.
     """
 
     expansion = 4
@@ -54,7 +56,7 @@ class SegmentTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if min(width, layers) < 1:
-            raise ValueError(f"width and layers must be positive, not {width} and {layers}")
+            raise ValueError(f"expected width >= 1 and layers >= 1, got {width} and {layers}")
         cells = math.prod(grid)
         self.span = span
         self.segment_position = nn.Parameter(torch.zeros(cells // span, width))
@@ -68,7 +70,7 @@ class SegmentTransformer(nn.Module):
         self.to_cells = nn.Linear(width, span * width)
 
     def forward(self, x: Segments, given: Float[Tensor, "b c"]) -> Float[Tensor, "b t c"]:
-        """Features of each cell; `given` are the images' embedded conditions."""
+        """Return features of each cell; `given` are the images' embedded conditions."""
         # Under autocast a float32 bias would make float32 of all that follows.
         x = x + (self.segment_position + self.condition_bias(given).unsqueeze(1)).type_as(x)
         for block in self.blocks:
@@ -80,7 +82,7 @@ class SegmentTransformer(nn.Module):
 class SegmentCache:
     """A causal `SegmentTransformer` for `n` images whose segments come one at a time, in raster order.
 
-    It computes each key and value once and keeps them: `2 · layers · n · segments · width` numbers.
+    Each key and value is computed once and kept: `2 · layers · n · segments · width` numbers.
 
     Args:
         transformer: Its dropout is not applied.
@@ -94,7 +96,7 @@ class SegmentCache:
         self.blocks = [BlockCache(cast(TransformerBlock, block), len(given), length) for block in transformer.blocks]
 
     def push(self, x: Float[Tensor, "n c"], at: int) -> Float[Tensor, "n p c"]:
-        """Features of the cells of segment `at`, after all segments before it."""
+        """Return features of the cells of segment `at`; all segments before it must have been pushed."""
         x = x + self.transformer.segment_position[at] + self.condition_bias
         for block in self.blocks:
             x = block.push(x, at)

@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from voxlex.priors.draw import Draw
-from voxlex.priors.guidance import GuidedDraw
+from voxlex.priors.draw import Cells, Draw
 from voxlex.types import Codes
 
 Hidden = Bool[Tensor, "b t"]
@@ -19,8 +18,8 @@ def hide_for_loss(codes: Codes, *, repeatable: bool) -> Hidden:
     """Hide 1 to all cells of each image of a batch, each number as often as any other.
 
     Args:
-        codes: Of the batch.
-        repeatable: Let the codes be the seed; else torch's own generator is used.
+        codes: Codes of the batch.
+        repeatable: Use the codes as the seed, in place of torch's own generator.
     """
     n, cells = len(codes), math.prod(codes.shape[2:])
     if repeatable:
@@ -38,7 +37,7 @@ def hide_for_likelihood(codes: Codes, draws: int) -> Bool[Tensor, "s b t"]:
 
 
 def left_hidden(cells: int, steps: int) -> list[int]:
-    """Cells still hidden after each step of sampling: cells · cos(π/2 · s/S), and in each step at least one fewer."""
+    """Return how many cells are hidden after each step: cells · cos(π/2 · s/S), and fewer each time."""
     steps = min(steps, cells)
     left = [cells]
     for step in range(1, steps + 1):
@@ -47,18 +46,22 @@ def left_hidden(cells: int, steps: int) -> list[int]:
     return left[1:]
 
 
-def confidence(logits: Float[Tensor, "n k"], codes: Int64[Tensor, "n"], draw: Draw) -> Float[Tensor, "n"]:
-    """Log-probability of the codes that `draw` chose; under guidance, the same for both rows of an image."""
-    if isinstance(draw, GuidedDraw):
-        logits = draw.guided(logits).repeat(2, 1)
-    return logits.gather(1, codes.unsqueeze(1)).squeeze(1) - logits.logsumexp(dim=1)
+class ScoredDraw(Draw):
+    """Lets an inner draw choose the codes of some cells, and adds up its confidence over their codebooks.
 
+    Attributes:
+        confidence_so_far: Log-probability, in nats, of the codes chosen in each cell.
+    """
 
-def gumbel_noise(like: Float[Tensor, "n m"], draw: Draw) -> Float[Tensor, "n m"]:
-    """Standard Gumbel noise; under guidance, the same for both rows of an image."""
-    copies = 2 if isinstance(draw, GuidedDraw) else 1
-    noise = torch.empty_like(like[: len(like) // copies]).exponential_(generator=draw.generator)
-    return -noise.log().repeat(copies, 1)
+    def __init__(self, inner: Draw) -> None:
+        self.inner = inner
+        self.confidence_so_far: Tensor = torch.zeros(())
+
+    def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
+        """Return one code for each row of logits."""
+        codes = self.inner(logits, codebook=codebook, cells=cells)
+        self.confidence_so_far = self.confidence_so_far + self.inner.confidence(logits, codes)
+        return codes
 
 
 def _seeded(codes: Tensor) -> torch.Generator:

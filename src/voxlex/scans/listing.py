@@ -1,4 +1,4 @@
-"""The scans below a folder, found by their names; only of DICOM files a few are looked into."""
+"""Find the scans below a folder by their names; only a few DICOM files are opened."""
 
 import os
 from contextlib import suppress
@@ -11,7 +11,7 @@ _BY_SUFFIX = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if s
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder, sorted by name, without those of the folders in it."""
+    """Return the DICOM files of a folder, sorted by name; the folders in it are not searched."""
     files, _ = _entries(str(folder), set())
     return [folder / name for name in files if is_dicom(folder / name)]
 
@@ -19,21 +19,22 @@ def dicom_files(folder: Path) -> list[Path]:
 def find_scans(folder: str | Path) -> list[str]:
     """List the scans of a folder and of all folders below it: picture files, volume files, and folders of one series.
 
-    Hidden files and folders are left out, and so is everything that is no scan by its name. Linked folders are followed
-    once. A folder with several DICOM files counts as one scan, unless each stands alone, as a series of its own, an
-    X-ray or a multi-frame file: then each is a scan. Whether a folder holds a whole series is seen when it is read.
+    Hidden files and folders are left out, and so are files whose names do not look like scans. Links to folders are
+    followed once. A folder with several DICOM files counts as one scan, unless each file stands alone: as a series of
+    its own, an X-ray or a multi-frame file. Then each file is a scan. Whether a folder holds a whole series turns out
+    when it is read.
 
     Returns:
         Paths relative to `folder`, with forward slashes, sorted; "." for `folder` itself.
 
     Raises:
-        DataError: `folder` is missing, is no folder, or cannot be listed.
+        DataError: `folder` is missing, is not a folder, or cannot be listed.
     """
     folder = Path(folder)
     if not folder.exists():
         raise DataError(f"{folder}: no such folder")
     if not folder.is_dir():
-        raise DataError(f"{folder}: a folder of scans is expected here, not a file")
+        raise DataError(f"{folder}: expected a folder of scans, got a file")
     found: list[str] = []
     pending = [(str(folder), "")]
     seen: set[tuple[int, int]] = set()
@@ -50,15 +51,15 @@ def find_scans(folder: str | Path) -> list[str]:
 
 
 def list_scans(folder: Path) -> list[str]:
-    """List the scans of a folder and of all folders below it, of which there must be any; see `find_scans`.
+    """List the scans of a folder and of all folders below it; there must be at least one. See `find_scans`.
 
     Raises:
-        DataError: `folder` is missing, is not a folder, cannot be read or holds no scan.
+        DataError: `folder` is missing, is not a folder, cannot be read, or does not hold a scan.
     """
     paths = find_scans(folder)
     if not paths:
         known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
-        raise DataError(f"{folder}: no images found; looked for {known} in it and below")
+        raise DataError(f"{folder}: expected at least one scan, got none; looked for {known} in it and below")
     return paths
 
 
@@ -69,7 +70,7 @@ def _dicom_scans(folder: str, names: list[str]) -> list[str]:
     if len(names) < 2:
         return names
     sampled = {series_of(Path(folder, name)) for name in (names[0], names[len(names) // 2], names[-1])}
-    if len(sampled) == 1 and None not in sampled:  # three of them usually tell
+    if len(sampled) == 1 and None not in sampled:  # three of them are usually enough to tell
         return [""]
     series = [series_of(Path(folder, name)) for name in names]
     images = [found for found in series if found is not None]

@@ -1,4 +1,4 @@
-"""Scan files of every kind: which there are, how to read one and how to write one."""
+"""Read a scan file of any kind, and write one."""
 
 from pathlib import Path
 
@@ -23,26 +23,26 @@ WRITTEN_SUFFIXES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npz")
 def read_scan(
     path: str | Path, *, volume: int | None = None, spacing_mm: tuple[float, float, float] | None = None
 ) -> Scan:
-    """Read a scan: grey values in their own units, canonical order of axes, and nothing that identifies a person.
+    """Read a scan: its grey values in their own units, in canonical order, without anything that identifies a person.
 
     Args:
         path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
             folder that holds one DICOM series.
         volume: Which volume of a file that holds several over time or contrast, from 0.
-        spacing_mm: Distance of the voxels along each axis; for NPY and NPZ files that do not say.
+        spacing_mm: Distance between voxels along each axis, for NPY and NPZ files that do not say.
 
     Raises:
         DataError: The scan cannot be used; names the file or folder and the one cause.
     """
     path = Path(path)
     suffix = suffix_of(path)
-    # Each of the libraries takes a third of a second to import: paid by who reads its files.
+    # Each of these libraries takes a third of a second to import, so only those who read its files pay for it.
     if path.is_dir():
         from voxlex.scans.formats.dicom import read_dicom_series
 
         files = dicom_files(path)
         if not files:
-            raise DataError(f"{path}: a folder is read as one DICOM series, but this holds no DICOM file")
+            raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
         return read_dicom_series(path, files, volume=volume)
     if suffix in NUMPY_SUFFIXES:
         from voxlex.scans.formats.numpy_files import read_numpy
@@ -66,9 +66,9 @@ def read_scan(
 def write_scan(path: str | Path, scan: Scan) -> None:
     """Write a scan in the format that the suffix of `path` names: whole or not at all, and without metadata.
 
-    PNG holds pictures of `uint8` and `uint16`, TIFF also of `int32` and `float32`, JPEG of `uint8` with loss. NIfTI,
-    NRRD and MetaImage hold volumes, in the order of axes, affine and shape of the file that they came from, NIfTI also
-    in its type of numbers. NPZ holds the canonical voxels, spacing and affine.
+    PNG takes pictures of `uint8` and `uint16`, TIFF also of `int32` and `float32`, and JPEG takes `uint8` and loses
+    some detail. NIfTI, NRRD and MetaImage take volumes and keep the order of axes, the affine and the shape of the file
+    that the volume came from; NIfTI keeps its type of numbers as well. NPZ takes canonical voxels, spacing and affine.
 
     Raises:
         DataError: The format is unknown or cannot hold the voxels, or the file cannot be written.
@@ -90,7 +90,7 @@ def write_scan(path: str | Path, scan: Scan) -> None:
     elif suffix in IMAGE_SUFFIXES:
         write_picture(path, scan.voxels)
     else:
-        raise DataError(f"{path}: unknown suffix; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+        raise DataError(f"{path}: expected one of the suffixes {', '.join(WRITTEN_SUFFIXES)}, got {suffix!r}")
 
 
 def _read_picture(path: Path, *, volume: int | None) -> Scan:
@@ -98,7 +98,7 @@ def _read_picture(path: Path, *, volume: int | None) -> Scan:
         if not path.exists():
             raise DataError(f"{path}: no such file")
         known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
-        raise DataError(f"{path}: is no scan by its name; expected a folder of DICOM files or one of {known}")
+        raise DataError(f"{path}: expected a folder of DICOM files or a file with one of the suffixes {known}")
     if volume not in (None, 0):
-        raise DataError(f"{path}: is a picture, but volume {volume} is asked for")
+        raise DataError(f"{path}: expected a file of several volumes, got a picture, which has no volume {volume}")
     return Scan(voxels=read_picture(path).pixels)

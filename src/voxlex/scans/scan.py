@@ -5,30 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxlex.errors import DataError
+from voxlex.scans.grid import StoredGrid
 
 VOXEL_TYPES = ("uint8", "uint16", "int16", "int32", "float32")
 """Types that the voxels of a scan may have; others become the next of these that holds their values."""
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StoredGrid:
-    """How a file held a volume before it was turned to canonical order, so that it is written back the same.
-
-    Attributes:
-        shape: Shape in the file, two or three axes and any further ones of length 1.
-        affine: `(4, 4)` map from voxel indices in the file to scanner coordinates (RAS+) in mm.
-        dtype: Type of the numbers in the file.
-        slope: The file's numbers times `slope` plus `intercept` are the grey values.
-        intercept: See `slope`.
-        space: NIfTI's code for what the coordinates refer to: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI152.
-    """
-
-    shape: tuple[int, ...]
-    affine: np.ndarray
-    dtype: np.dtype
-    slope: float = 1.0
-    intercept: float = 0.0
-    space: int = 1
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey value (ITU-R 601)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,6 +37,41 @@ class Scan:
     modality: str = ""
     window: tuple[float, float] | None = None
 
+    @classmethod
+    def from_file(
+        cls, values: np.ndarray, stored: StoredGrid, *, modality: str = "", window: tuple[float, float] | None = None
+    ) -> "Scan":
+        """Turn the grey values of a file to canonical order; axes are exchanged and turned round, nothing is resampled.
+
+        Args:
+            values: Grey values (slope and intercept applied) of the shape `stored.shape`.
+            stored: The file's own grid.
+            modality: See `Scan`.
+            window: See `Scan`.
+
+        Raises:
+            DataError: The affine does not span a space, or the values cannot be voxels.
+        """
+        voxels = stored.to_canonical(as_voxels(values))
+        if min(voxels.strides) < 0:  # PyTorch takes no array that runs backwards; the order in memory stays the file's
+            voxels = voxels.copy(order="K")
+        _, affine, spacing_mm = stored.canonical
+        return cls(voxels=voxels, spacing_mm=spacing_mm, affine=affine, stored=stored, modality=modality, window=window)
+
+    def for_file(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the voxels of a volume in the order of its file, and the affine that belongs to them.
+
+        Without a stored grid these are the canonical ones.
+
+        Raises:
+            DataError: The scan is a picture, or its voxels do not fit its stored grid.
+        """
+        if not self.is_volume or self.affine is None:
+            raise DataError("expected a volume, got a picture, which has no place in space; write it as PNG or TIFF")
+        if self.stored is None:
+            return self.voxels, self.affine
+        return self.stored.from_canonical(self.voxels), self.stored.affine
+
     @property
     def is_volume(self) -> bool:
         """Whether this is a volume `(x, y, z)` and not a picture `(h, w)`."""
@@ -74,9 +92,9 @@ def as_voxels(values: np.ndarray) -> np.ndarray:
         DataError: The values are not real numbers, or not all are finite in `float32`.
     """
     if values.dtype.kind not in "buif":
-        raise DataError(f"holds values of type {values.dtype}; real numbers are expected")
+        raise DataError(f"expected real numbers, got values of type {values.dtype}")
     if not values.size:
-        raise DataError(f"holds no voxels (shape {values.shape})")
+        raise DataError(f"expected at least one voxel, got an array of shape {values.shape}")
     voxels = values.astype(_voxel_type(values), copy=False)
     if voxels.dtype.kind == "f" and not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):
         bad = int(np.count_nonzero(~np.isfinite(voxels)))
@@ -94,10 +112,10 @@ def choose_volume(volume: int | None, *, count: int, shape: tuple[int, ...]) -> 
         if count == 1:
             return 0
         sizes = "×".join(str(length) for length in shape)
-        raise DataError(f"holds {count} volumes ({sizes}); choose one with volume=0 to volume={count - 1}")
+        raise DataError(f"expected one volume, got {count} ({sizes}); choose one with volume=0 to volume={count - 1}")
     if not 0 <= volume < count:
         last = f"volume 0 to {count - 1}" if count > 1 else "volume 0 alone"
-        raise DataError(f"holds {last}, but volume {volume} is asked for")
+        raise DataError(f"expected {last}, got volume {volume}")
     return volume
 
 

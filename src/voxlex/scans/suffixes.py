@@ -1,4 +1,4 @@
-"""Which files are scans, told by the suffixes of their names; only DICOM files without one are looked into."""
+"""Tell from the suffixes of file names which are scans; only files without one are opened, to look for DICOM."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Join a table of people or scans, such as `participants.tsv`, to a manifest, by what its keys turn out to be."""
+"""Join a table of people or scans, such as `participants.tsv`, to a manifest, by the columns that fit."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -25,14 +25,14 @@ _IMAGE_ID = re.compile(r"(?:^|[/_])([IS]\d{3,})(?=[/_.]|$)")  # ADNI: images and
 def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """Add the columns of a table to a manifest, matched by path, by session, by subject and day, or by subject.
 
-    The key is the column that fits the most scans; where several fit as many, the most exact. Columns `subject`,
-    `session`, `sequence`, `label` and `split` of the table replace those of the manifest where they say something;
-    `group` is called `cohort`.
+    The key is the column that fits the most scans; among those that fit as many, it is the most exact. The columns
+    `subject`, `session`, `sequence`, `label` and `split` of the table replace those of the manifest where they say
+    something. A column `group` is called `cohort`.
 
     Args:
-        manifest: With the columns of `describe_paths`.
-        table: Text, as from `read_table`.
-        where: The table's name, for messages.
+        manifest: A manifest with the columns of `describe_paths`.
+        table: A table of text, as `read_table` returns it.
+        where: Name of the table, for messages.
 
     Returns:
         The manifest with more columns, as text, rows as before, and the names of the columns that were left out because

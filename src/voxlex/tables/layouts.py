@@ -22,13 +22,13 @@ _PUBLISHED_SPLIT = re.compile(r"(?:^|/)keras_png_(?:slices|seg)_(train|validate|
 
 
 def describe_paths(paths: Sequence[str]) -> pd.DataFrame:
-    """Read from relative paths what they say; no file is opened.
+    """Read what relative paths say of scans; no file is opened.
 
     A session that is named by a date becomes the number of the visit, "ses-01" and so on for each subject, since the
     date of a visit can identify a person.
 
     Args:
-        paths: Of scans, with forward slashes.
+        paths: Paths of scans, with forward slashes.
 
     Returns:
         One row per path, with the columns `path`, `subject`, `session`, `sequence` and `label` ("" where unknown) and
@@ -64,13 +64,13 @@ def number_visits(subjects: Sequence[str], sessions: Sequence[str]) -> list[str]
 
 
 def undated_paths(table: pd.DataFrame) -> list[str]:
-    """Name scans without the days of visits: what is made of a scan is called after these names, not after its path.
+    """Name scans without the days of visits; what is made of a scan is called by this name, not by its path.
 
     Args:
-        table: With the columns `path` and, counted, `session`.
+        table: A table with the columns `path` and `session`, where dates have become numbers of visits.
 
     Returns:
-        The path of each row. In one whose session is named by a date, the visit's number stands in its place.
+        The path of each row. If its session is named by a date, the number of the visit stands in place of the date.
     """
     taken: Counter[str] = Counter()
     names = []
@@ -85,20 +85,20 @@ def undated_paths(table: pd.DataFrame) -> list[str]:
 
 
 def published_splits(paths: Sequence[str]) -> list[str] | None:
-    """Find the split that comes with a data set, where its layout is one that ships divided by subject.
+    """Find the split that comes with a data set, if its layout is known to be divided by subject.
 
-    That is OASIS as PNG slices (`keras_png_slices_train` and so on). Other folders named "train" or "test" were as
-    often as not divided image by image, and are not believed unless `folder_splits` is asked for.
+    This is so for OASIS as PNG slices (`keras_png_slices_train` and so on). Other folders named "train" or "test" are
+    often divided image by image, and only `folder_splits` takes them for a split.
 
     Returns:
-        "train", "validation" or "test" of each path; None if any path has none.
+        "train", "validation" or "test" for each path; None if a path does not say.
     """
     found = [_PUBLISHED_SPLIT.search(path) for path in paths]
     return [split_named(match.group(1)) for match in found if match] if all(found) else None
 
 
 def folder_splits(paths: Sequence[str]) -> list[str]:
-    """The split that the innermost folder with such a name ("train", "x_val", "Testing") stands for, "" without one."""
+    """Return the split that the innermost folder named so ("train", "x_val", "Testing") stands for, else ""."""
     return [
         next((split for name in reversed(path.split("/")[:-1]) if (split := split_named(name))), "") for path in paths
     ]
@@ -110,7 +110,7 @@ def _labels(paths: Sequence[str], subjects: Sequence[str]) -> list[str]:
 
 
 def _class_folder(path: str, subject: str) -> str:
-    """The folder that may be a class: the one a scan lies in, or, in a subject's folder, the one above that."""
+    """Return the folder that may be a class: the one a scan lies in, or, in a subject's folder, the one above it."""
     folders = path.split("/")[:-1]
     own = next((level for level, name in enumerate(folders) if subject and subject_of(name) == subject), len(folders))
     name = folders[own - 1] if own > 0 else ""

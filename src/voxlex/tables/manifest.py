@@ -29,21 +29,23 @@ _LISTED = 5
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Index:
-    """The scans of a source.
+    """The scans of a folder or of a table.
 
     Attributes:
+        name: Short name of the folder or the table.
         root: The folder that the paths of the table are relative to.
-        table: One row per scan with the columns `INDEX_COLUMNS`, `split` if the source says how it is divided, and
+        table: One row per scan, with the columns `INDEX_COLUMNS`, `split` if the source says how it is divided, and
             whatever else the source says: numbers (NaN for unknown) or text ("" for unknown).
 
             - `path`: relative to `root`, with forward slashes, inside it;
             - `subject`, `session`, `sequence`, `label`: as the source says, else as the layout does, else "";
             - `slice`: `Int64`, missing where unknown;
             - `group`: what must not be torn apart by a split: the subject where it is known, else the scan.
-        left_out: Columns that name persons or days, which no manifest holds.
+        left_out: Columns that were left out, since they name persons or days.
         notes: What else did not go into the table, and why.
     """
 
+    name: str
     root: Path
     table: pd.DataFrame
     left_out: tuple[str, ...] = ()
@@ -53,13 +55,13 @@ class Index:
 def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     """List the scans of a folder and of all folders below it, or those of a table; no scan is opened.
 
-    Beside a folder in BIDS layout, `participants.tsv` is joined.
+    If a folder in BIDS layout has a `participants.tsv`, its columns are joined.
 
     Args:
         source: The folder, or a single scan, or a table (.csv, .tsv, .parquet) with a column `path`, relative to the
             table's folder or absolute.
-        split_folders: Believe folders named train, validation and test. Without, only those of layouts that are known
-            to be divided by subject are believed.
+        split_folders: Take folders named train, validation and test for a split. By default only layouts that are known
+            to be divided by subject are taken for one.
 
     Raises:
         DataError: `source` is missing, cannot be read, holds no scan, or contradicts itself.
@@ -67,8 +69,9 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     if is_table(source):
         return _index_table(Path(source))
     folder = Path(source)
+    name = folder.resolve().name
     if folder.is_file():
-        return Index(root=folder.parent, table=_ordered(describe_paths([folder.name])))
+        return Index(name=name, root=folder.parent, table=_ordered(describe_paths([folder.name])))
     if not folder.exists():
         raise DataError(f"{folder}: no such file or folder")
     paths = list_scans(folder)
@@ -76,35 +79,11 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
         folder = folder.resolve()
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
-    table = describe_paths(paths)
-    left_out: list[str] = []
-    notes: list[str] = []
-    for above, participants in _participant_tables(folder, paths):
-        # Another data set in the same folder may call other people by the same names.
-        inside = table["path"].str.startswith(above)
-        try:
-            part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
-        except DataError as cause:  # nobody has asked for this table, and the scans are there without it
-            notes.append(str(cause))
-            continue
-        table = pd.concat([part, table[~inside]], ignore_index=True)
-        left_out += names
-    table = table.sort_values("path", ignore_index=True)
+    table, left_out, notes = _with_participants(folder, paths)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
         table["split"] = splits
-    return Index(root=folder, table=_ordered(table), left_out=tuple(left_out), notes=tuple(notes))
-
-
-def index_folder(source: str | Path) -> pd.DataFrame:
-    """The table of `index_source` alone."""
-    return index_source(source).table
-
-
-def name_of(source: str | Path) -> str:
-    """Short name of a folder or a table."""
-    place = Path(source).resolve()
-    return place.stem if is_table(place) else place.name
+    return Index(name=name, root=folder, table=_ordered(table), left_out=left_out, notes=notes)
 
 
 def join_table(index: Index, path: str | Path) -> Index:
@@ -151,11 +130,11 @@ def _index_table(path: Path) -> Index:
             f"{path}: the column 'group' is not free: a manifest names there what must not be torn apart by a split. "
             f"Call a class {RENAMED['group']!r}, and give rows that belong together one 'subject'"
         )
-    return Index(root=root, table=table, left_out=left_out)
+    return Index(name=path.resolve().stem, root=root, table=table, left_out=left_out)
 
 
 def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
-    """Find the folder that all scans of a table lie in, and their paths in it; results are named by these paths."""
+    """Find the folder that holds all scans of a table, and their paths in it, which results are named by."""
     empty = np.flatnonzero(column == "")
     if len(empty):
         raise DataError(f"{table}: line {empty[0] + 2} has no path")
@@ -173,6 +152,24 @@ def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
     return (table.parent if common == str(home) else Path(common)), [
         Path(place).relative_to(common).as_posix() for place in places
     ]
+
+
+def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """Describe scans by their paths and by the tables of participants beside them; also return what was left out."""
+    table = describe_paths(paths)
+    left_out: list[str] = []
+    notes: list[str] = []
+    for above, participants in _participant_tables(folder, paths):
+        # Another data set in the same folder may call other people by the same names.
+        inside = table["path"].str.startswith(above)
+        try:
+            part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
+        except DataError as cause:  # nobody has asked for this table, and the scans are there without it
+            notes.append(str(cause))
+            continue
+        table = pd.concat([part, table[~inside]], ignore_index=True)
+        left_out += names
+    return table.sort_values("path", ignore_index=True), tuple(left_out), tuple(notes)
 
 
 def _participant_tables(folder: Path, paths: list[str]) -> list[tuple[str, Path]]:
@@ -199,7 +196,7 @@ def _slices(column: pd.Series, *, where: Path) -> pd.Series:
     wrong = np.flatnonzero((column != "") & (numbers.isna() | (numbers != numbers.round())))
     if len(wrong):
         line = wrong[0]
-        raise DataError(f"{where}: line {line + 2}: slice must be a whole number, got {column.iat[line]!r}")
+        raise DataError(f"{where}: line {line + 2}: expected a whole number as slice, got {column.iat[line]!r}")
     return numbers.astype("Int64")
 
 

@@ -1,4 +1,4 @@
-"""What a file's name says of person, session, sequence and slice, where it follows a known pattern, and only there."""
+"""What the name of a file says of person, session, sequence and slice, if it follows a known pattern."""
 
 import re
 
@@ -58,7 +58,8 @@ def slice_of(path: str) -> int | None:
 def session_of(path: str) -> str:
     """Find the session in a relative path, such as "ses-02", "MR1" or "d0129"; "" without one.
 
-    A session that is named by a date stays named by it here: `date_of` tells, and the manifest counts such sessions.
+    A session that is named by a date keeps that name here. `date_of` recognises it, and the manifest numbers such
+    sessions.
     """
     for pattern in _SESSIONS:
         found = pattern.search(path)
@@ -72,20 +73,20 @@ def session_of(path: str) -> str:
 
 
 def date_of(session: str) -> str:
-    """The day, "20060519", of a session that is named by one ("2006-05-19_16_17_47.0", "ses-20060519"), else ""."""
+    """Return the day, "20060519", of a session that a date names ("2006-05-19_16_17_47.0", "ses-20060519"), else ""."""
     found = _DATED_SESSION.match(session) or _DATED_FOLDER.match(session)
     return "".join(found.groups()) if found else ""
 
 
 def without_dates(path: str, session: str) -> str:
-    """Write the number of the visit, "ses-01", wherever a path has a date with or without a time."""
+    """Replace each date in a path, with or without a time, by the number of the visit, such as "ses-01"."""
     return _STAMP.sub(session, path)
 
 
 def sequence_of(path: str) -> str:
-    """Find what was measured, or made of it, as the layout names it ("T1w", "MPRAGE", "aligned_norm"); "" without.
+    """Find what was measured, or made of it, as the layout names it ("T1w", "MPRAGE", "aligned_norm"); "" if unknown.
 
-    That is the suffix of a BIDS name, the folder below an ADNI subject, the end of an IXI name, and what follows the
+    It is the suffix of a BIDS name, the folder below an ADNI subject, the end of an IXI name, or what follows the
     session in OASIS-1 and -2.
     """
     name = stem_of(path)
@@ -101,7 +102,7 @@ def sequence_of(path: str) -> str:
 
 
 def stem_of(path: str) -> str:
-    """The name of a file without its folder and all its known suffixes: "a" for "x/a.nii.gz"."""
+    """Return the name of a file without its folder and all its known suffixes: "a" for "x/a.nii.gz"."""
     return _SUFFIXES.sub("", path.rpartition("/")[2])
 
 
@@ -111,6 +112,6 @@ def is_class_folder(name: str) -> bool:
 
 
 def split_named(name: str) -> str:
-    """The split that a word or a folder's name stands for, such as "validation" for "val" and "x_val"; "" if none."""
+    """Return the split that a word or a folder's name means, such as "validation" for "val" and "x_val"; else ""."""
     found = _SPLIT_FOLDER.search(name)
     return next(split for split, group in zip(_SPLITS, found.groups(), strict=True) if group) if found else ""

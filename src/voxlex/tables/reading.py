@@ -1,4 +1,4 @@
-"""Tables that people keep beside their scans: read as text, typed with care, freed of what identifies a person."""
+"""Tables that people keep beside their scans: read as text, given types, and freed of what identifies a person."""
 
 import csv
 import re
@@ -27,18 +27,18 @@ _LISTED = 5
 
 
 def is_table(source: str | Path) -> bool:
-    """Tell whether a source is a table, by its suffix; a folder is none."""
+    """Tell whether a source is a table, by its suffix; a folder never is."""
     return Path(source).suffix.lower() in TABLE_SUFFIXES and not Path(source).is_dir()
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table as text, so that "007" stays "007"; what says that a value is unknown ("n/a", "NaN") becomes "".
+    """Read a table as text, so that "007" stays "007"; marks of unknown values ("n/a", "NaN") become "".
 
     Args:
         path: A .csv (separated by commas or semicolons), .tsv or .parquet file.
 
     Raises:
-        DataError: The file is missing, is no such table, has no rows, or a column twice.
+        DataError: The file is missing, is not such a table, has no rows, or has a column twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,7 +62,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Write every value as text, and those that say that a value is unknown as ""."""
+    """Write every value as text, and marks of unknown values as ""."""
     text = column.map(_written).astype(object)
     return text.where(~text.str.lower().isin(_UNKNOWN), "")
 
@@ -85,7 +85,7 @@ def typed(column: pd.Series) -> pd.Series:
 
 
 def identifies(column: pd.Series) -> bool:
-    """Tell whether a column of text names a person or a day: it may not go into a manifest.
+    """Tell whether a column of text names persons or days, and so may not go into a manifest.
 
     A single full date among the values is enough, since a day of birth or of a visit identifies.
     """
@@ -104,7 +104,7 @@ def holds_days(column: pd.Series) -> bool:
 
 
 def days_of(column: pd.Series, *, day_first: bool) -> pd.Series:
-    """Read dates as "20060519", "" where there is none; `day_first` tells whether 5/6/2006 is in June."""
+    """Read dates as "20060519", and all else as ""; `day_first` tells whether 5/6/2006 is in June."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pandas thinks aloud when dates are written in other orders
         read = pd.to_datetime(column, errors="coerce", dayfirst=day_first, format="mixed")
@@ -131,7 +131,8 @@ def named_splits(column: pd.Series, *, where: str | Path) -> pd.Series | None:
         wrong = int((splits == "").sum())
         lines = [f"line {line + 2} {column.iat[line]!r}" for line in np.flatnonzero(splits == "")[:_LISTED]]
         more = f" and {wrong - _LISTED} more" if wrong > _LISTED else ""
-        raise DataError(f"{where}: split must be train, validation or test in every row; got {', '.join(lines)}{more}")
+        got = f"{', '.join(lines)}{more}"
+        raise DataError(f"{where}: split: expected train, validation or test in every row, got {got}")
     return splits
 
 

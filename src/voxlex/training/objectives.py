@@ -11,18 +11,19 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from voxlex import metrics
+from voxlex.codes import concatenate, for_each_level, levels_of, take
 from voxlex.config import StageConfig
 from voxlex.data.dataset import PreparedDataset
-from voxlex.health import codebook_health
+from voxlex.health import health_of
 from voxlex.losses import reconstruction_losses
-from voxlex.models import VQVAE
+from voxlex.models import Autoencoder
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
-from voxlex.rows import evenly_spaced, images_at_once
+from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.patches import Patches
 from voxlex.training.player import Player
-from voxlex.types import Codes, Image
+from voxlex.types import Codes, Image, Levels
 
 Batch = TypeVar("Batch")
 
@@ -100,7 +101,7 @@ class AutoencoderObjective(Objective[Image]):
     def __init__(
         self,
         *,
-        autoencoder: VQVAE,
+        autoencoder: Autoencoder,
         training: PreparedDataset,
         validation: PreparedDataset,
         schedule: StageConfig,
@@ -120,8 +121,9 @@ class AutoencoderObjective(Objective[Image]):
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
         self.warning: str | None = None
-        at_once = images_at_once(validation.images[0].size, 32)
-        self.validation_batches = validation.tensor(evenly_spaced(len(validation), validation_images)).split(at_once)
+        chosen = validation.tensor(evenly_spaced(len(validation), validation_images))
+        rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
+        self.validation_batches = [chosen[some] for some in rows]
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Return images or patches of them, varied if they are to be."""
@@ -130,7 +132,8 @@ class AutoencoderObjective(Objective[Image]):
 
     def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
         """Take a step towards better reconstructions and a better codebook."""
-        self.autoencoder.quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
+        for quantizer in self.autoencoder.quantizers:
+            quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
         outputs = self.player.on_devices(batch, quantize=self._quantizes(progress))
         losses = reconstruction_losses(outputs.x_hat, batch, self.loss_weights) | dict(outputs.losses)
         self.player.descend(fabric, losses.values())
@@ -138,15 +141,20 @@ class AutoencoderObjective(Objective[Image]):
         def measure() -> dict[str, float]:
             x_hat = outputs.x_hat.detach().float().clamp(0, 1)
             figures = {"psnr_db": float(metrics.psnr_db(x_hat, batch).mean())}
-            return figures if outputs.codes is None else figures | {"codes_in_use": len(outputs.codes.unique())}
+            if outputs.codes is None:
+                return figures
+            return figures | {"codes_in_use": sum(len(level.unique()) for level in levels_of(outputs.codes))}
 
         return Step(losses=losses, measure=measure)
 
     @torch.no_grad()
     def validate(self, *, progress: float) -> dict[str, float]:
-        """Return L1, PSNR, SSIM, and, once there are codes, the codebook's perplexity and usage, of held-out images."""
+        """Return L1, PSNR and SSIM of held-out images and, once there are codes, perplexity and usage of the codebooks.
+
+        Of several levels the figures of a codebook are named as in `Health.figures`, such as `0.perplexity`.
+        """
         per_image: list[Tensor] = []
-        codes: list[Tensor] = []
+        codes: list[Codes | Levels] = []
         for images in self.validation_batches:
             x = images.to(self.autoencoder.device)
             outputs = self.player.on_devices(x, quantize=self._quantizes(progress))
@@ -157,9 +165,10 @@ class AutoencoderObjective(Objective[Image]):
         figures = dict(zip(("l1", "psnr_db", "ssim"), torch.cat(per_image).mean(dim=0).tolist(), strict=True))
         self.warning = None
         if codes:
-            health = codebook_health(self.autoencoder.quantizer, torch.cat(codes))
-            figures |= {"perplexity": health.perplexity, "usage": health.usage}
-            self.warning = health.warning
+            health = health_of(self.autoencoder.quantizers, concatenate(codes))
+            named = {name.removeprefix("codebook."): value for name, value in health.figures.items()}
+            figures |= {name: value for name, value in named.items() if name.endswith(("perplexity", "usage"))}
+            self.warning = "; ".join(health.warnings) or None
         return figures
 
     def alarm(self, *, progress: float) -> str | None:
@@ -171,14 +180,14 @@ class AutoencoderObjective(Objective[Image]):
 
 
 class CodeBatch(NamedTuple):
-    """Code grids, and what is known of the image of each."""
+    """Codes of images, and what is known of each image."""
 
-    codes: Codes
+    codes: Codes | Levels
     condition: Condition
 
     def rows(self, rows: Int64[Tensor, " b"]) -> "CodeBatch":
         """Return some of them."""
-        return CodeBatch(self.codes[rows], self.condition[rows])
+        return CodeBatch(take(self.codes, rows), self.condition[rows])
 
 
 class PriorObjective(Objective[CodeBatch]):
@@ -231,6 +240,7 @@ class PriorObjective(Objective[CodeBatch]):
         device = self.prior.device
         nats, count = 0.0, 0
         for codes, condition in self.validation_batches:
-            nats += float(self.player.on_devices.loss(codes.to(device), condition.to(device))) * len(codes)
-            count += len(codes)
+            on_device = for_each_level(lambda level: level.to(device), codes)
+            nats += float(self.player.on_devices.loss(on_device, condition.to(device))) * len(condition)
+            count += len(condition)
         return {"bits_per_code": metrics.bits(nats / count)}

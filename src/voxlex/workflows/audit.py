@@ -3,52 +3,38 @@
 import json
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from voxlex.audit.findings import Audit, audit_prepared, audit_source
-from voxlex.data.dataset import PreparedDataset, is_prepared
-from voxlex.data.sources import PHANTOM, check_source, open_source
+from voxlex.audit.findings import Audit, audit_prepared, audit_scans
+from voxlex.data.sources import find_source, open_source
 from voxlex.files import atomic_file
-from voxlex.pages.audit_page import MEANINGS, write_audit
-from voxlex.workflows.progress import progress_bar
+from voxlex.pages.audit_page import write_audit
+from voxlex.progress import Phases, silent
 
 
-def audit(source: str, *, out: Path | None = None, json_file: Path | None = None) -> Audit:
+def audit(place: str, *, out: Path | None = None, json_file: Path | None = None, phases: Phases = silent) -> Audit:
     """Audit a source, and write what was found.
 
     Args:
-        source: Folder of scans, a table of them, a prepared data set, or "phantom".
+        place: What a person calls a data set; see `find_source`. Scans are looked at as they lie in their files, and
+            all else as it is prepared.
         out: HTML page to write.
         json_file: JSON file to write, with every path.
+        phases: Told of what takes time.
 
     Raises:
-        DataError: If the source cannot be used at all, or a file cannot be written.
+        DataError: The source cannot be used at all, or a file cannot be written.
     """
-    check_source(source)
-    with progress_bar("looking") as progress:
-        if source == PHANTOM:
-            found = audit_prepared(open_source(PHANTOM), progress=progress)
-        elif is_prepared(Path(source)):
-            found = audit_prepared(PreparedDataset.open(source), progress=progress)
-        else:
-            found = audit_source(source, progress=progress)
+    source = find_source(place)
+    if source.index is not None:
+        with phases("looking") as progress:
+            found = audit_scans(source.index, progress=progress)
+    else:
+        with phases("preparing") as progress:
+            dataset = open_source(source, progress=progress)
+        with phases("looking") as progress:
+            found = audit_prepared(dataset, progress=progress)
     if out is not None:
         write_audit(out, found)
     if json_file is not None:
         with atomic_file(json_file) as building:
             building.write_text(json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return found
-
-
-def show(found: Audit, *, console: Console | None = None) -> None:
-    """Print the counts, and what crosses the splits."""
-    console = console or Console(highlight=False, markup=False)
-    table = Table("", "", "", title=found.name, box=None, title_justify="left", show_header=False)
-    table.columns[1].justify = "right"
-    for key, (name, meaning) in MEANINGS.items():
-        if key in found.figures:
-            table.add_row(name, f"{found.figures[key]:,}", meaning)
-    console.print(table)
-    if found.leaks:
-        console.print(f"the split leaks: {found.leaks}", soft_wrap=True)

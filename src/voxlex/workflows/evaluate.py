@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-from rich.table import Table
-
 from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import load_features
 from voxlex.evaluation.generation.judge import FEWEST
@@ -17,6 +14,7 @@ from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
 from voxlex.files import atomic_file
 from voxlex.pages import generation_measures as wording
+from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
 
@@ -46,6 +44,7 @@ def evaluate(
     samples: int = 128,
     features: str = "default",
     shown: bool = False,
+    phases: Phases = silent,
 ) -> Evaluation:
     """Measure reconstructions, codes, and, if there is one, the prior and what is drawn from it.
 
@@ -56,6 +55,7 @@ def evaluate(
         samples: How many new images to judge; 0 for none.
         features: What new images are compared by; see `evaluation.generation.load_features`.
         shown: The new images are looked at, too: draw some even where there are too few to judge.
+        phases: Told how far the work is.
 
     Raises:
         DataError: If the features are not there.
@@ -74,10 +74,10 @@ def evaluate(
             vocabulary.prior.conditions.look_up(images.manifest),
             pixels_per_image=images.images[0, 0].size,
         )
-    warnings = [] if reconstruction.warning is None else [reconstruction.warning]
+    warnings = list(reconstruction.warnings)
     if vocabulary.prior is not None and samples and split == "test":
         if shown or can_judge(samples=samples, held_out=len(images)):
-            generation = generate_and_judge(vocabulary, dataset, count=samples, features=describe)
+            generation = generate_and_judge(vocabulary, dataset, count=samples, features=describe, phases=phases)
             figures |= generation.report.figures if generation.report else {}
         warnings += _warnings_of_new_images(figures, samples=samples, held_out=len(images))
     if split == "test":
@@ -110,18 +110,6 @@ def _warnings_of_split(vocabulary: Vocabulary, dataset: PreparedDataset) -> list
     return warnings
 
 
-def show(figures: Mapping[str, float], *, title: str) -> None:
-    """Print figures as a table; beside a figure of new images, the same of real ones."""
-    table = Table("", "", "", title=title, box=None, title_justify="left", header_style="dim")
-    if any(name.endswith("_floor") for name in figures):
-        table.columns[2].header = "real images"
-    for name, value in figures.items():
-        if not name.endswith("_floor"):
-            floor = figures.get(f"{name}_floor")
-            table.add_row(name, _written(value), "" if floor is None else _written(floor))
-    Console().print(table)
-
-
 def write_json(path: Path, figures: Mapping[str, float]) -> None:
     """Write figures as a JSON object; null for what is not finite, such as the PSNR of equal images.
 
@@ -131,7 +119,3 @@ def write_json(path: Path, figures: Mapping[str, float]) -> None:
     with atomic_file(path) as building:
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         building.write_text(json.dumps(finite, indent=2) + "\n", encoding="utf-8")
-
-
-def _written(value: float) -> str:
-    return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"

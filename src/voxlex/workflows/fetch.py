@@ -1,77 +1,34 @@
-"""Show the public sets, and fetch one whose terms are accepted."""
+"""Fetch a public set whose terms are accepted."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from voxlex.data.public.catalogue import CATALOGUE, PublicSet, find_set
+from voxlex.data.public.catalogue import PublicSet, find_set
 from voxlex.data.public.fetching import FetchRecord, fetch_set
 from voxlex.errors import DataError
-from voxlex.workflows.progress import byte_bar
+from voxlex.progress import Phases, silent
 
 
-def show_catalogue(*, console: Console | None = None) -> None:
-    """Print names, sizes and licences of the sets."""
-    console = console or Console(highlight=False)
-    table = Table("name", "size", "licence", "what it holds", box=None, pad_edge=False)
-    for name, public in CATALOGUE.items():
-        table.add_row(name, _size(public), public.licence, public.title)
-    console.print(table)
-
-
-def fetch(name: str, *, out: Path | None = None, accept_licence: bool = False, console: Console | None = None) -> Path:
-    """Fetch a set after its terms were shown and accepted.
+def fetch(name: str, *, out: Path | None = None, accepts: Callable[[PublicSet], bool], phases: Phases = silent) -> Path:
+    """Fetch a set after its terms were accepted.
 
     Args:
-        name: Of the set.
+        name: Name of the set.
         out: Folder for it; by default one of its name, here.
-        accept_licence: They are accepted; otherwise, a person at a terminal is asked.
-        console: Where the terms are shown.
+        accepts: Asked whether the terms of the set are accepted, unless they have been for this folder before.
+        phases: Told of what takes time, in bytes.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: If there is no such set, its terms are not accepted, or it cannot be fetched.
+        DataError: There is no such set, its terms are not accepted, or it cannot be fetched.
     """
     public = find_set(name)
     folder = Path(name) if out is None else out
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file, expected a folder for the data")
-    console = console or Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    _show_terms(name, public, console)
-    if not accept_licence and not FetchRecord(folder).accepted(public) and not _accepts(public, console):
+    if not FetchRecord(folder).accepted(public) and not accepts(public):
         raise DataError(f"{name}: its licence was not accepted, nothing was fetched")
-    with byte_bar(name) as progress:
-        fetch_set(public, folder=folder, progress=progress)
-    if public.hint:
-        console.print(public.hint)
-    return folder
-
-
-def _show_terms(name: str, public: PublicSet, console: Console) -> None:
-    unchecked = sum(archive.checksum is None for archive in public.archives)
-    console.print(f"{name}: {public.title} ({_size(public)})")
-    console.print(f"  from      {public.homepage}")
-    console.print(f"  licence   {public.licence}, {public.licence_url}")
-    console.print(f"            {public.terms}")
-    console.print(f"  cite      {public.citation}")
-    if unchecked:
-        console.print(
-            f"  checksum  none is published for {unchecked} of {len(public.archives)} files: "
-            "what arrives first is believed, and compared with from then on"
-        )
-
-
-def _accepts(public: PublicSet, console: Console) -> bool:
-    if not sys.stdin.isatty():
-        raise DataError(
-            f"the licence must be accepted first: read {public.licence_url}, then add --accept-licence to the command"
-        )
-    return console.input("Have you read the licence, and do you accept it? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _size(public: PublicSet) -> str:
-    return f"{public.size / 1e9:.1f} GB" if public.size > 1e9 else f"{public.size / 1e6:.0f} MB"
+    with phases(name) as progress:
+        return fetch_set(public, folder=folder, progress=progress)

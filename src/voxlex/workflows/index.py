@@ -5,14 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
-from voxlex.tables.manifest import INDEX_COLUMNS, Index, index_source, join_table
+from voxlex.tables.manifest import Index, index_source, join_table
 from voxlex.tables.reading import TABLE_SUFFIXES
-
-_SHOWN = 8
 
 
 def index(
@@ -36,7 +33,7 @@ def index(
         overwrite: Replace a file that is there.
 
     Raises:
-        DataError: If the source or the table cannot be used, nothing is left, or `out` is in the way or cannot be
+        DataError: The source or the table cannot be used, nothing is left, or `out` is in the way or cannot be
             written.
     """
     if out.suffix.lower() not in TABLE_SUFFIXES:
@@ -50,30 +47,6 @@ def index(
         found = join_table(found, table)
     _write(_with_paths_from(out.parent, found), out)
     return found
-
-
-def show(found: Index, *, console: Console | None = None) -> None:
-    """Print how much of what there is: counts and names of columns, never a person's values."""
-    console = console or Console(highlight=False, markup=False, soft_wrap=True)
-    table = found.table
-    subjects = table["subject"][table["subject"] != ""]
-    console.print(f"{len(table)} scans of {subjects.nunique()} known subjects")
-    for name in ("session", "sequence", "label", "split"):
-        if name in table and (table[name] != "").any():
-            console.print(f"{name}: {_counted(table[name])}")
-    for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
-        known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
-        console.print(f"{name}: known of {known} scans")
-    if found.left_out:
-        console.print(f"left out, since names and dates identify people: {', '.join(found.left_out)}")
-    for note in found.notes:
-        console.print(f"not joined: {note}")
-
-
-def _counted(column: pd.Series) -> str:
-    counts = column.where(column != "", "unknown").value_counts()
-    listed = ", ".join(f"{name} {count}" for name, count in counts.head(_SHOWN).items())
-    return listed + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
 
 
 def _only(found: Index, sequences: Sequence[str], *, where: str | Path) -> Index:

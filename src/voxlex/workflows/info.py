@@ -1,29 +1,36 @@
 """Say what a run folder holds."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from voxlex.config import dump_config
+from voxlex.config import Config
 from voxlex.run_folder import RunFolder
 
 
-def info(path: Path, *, console: Console) -> None:
-    """Print what a run was trained on, what its stages took, and its settings.
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What a run folder holds.
+
+    Attributes:
+        metadata: Versions, data, and what each stage took.
+        files: Size in bytes of each of its main files, by name; None for one that is not there yet.
+        config: The settings of the run.
+    """
+
+    metadata: Mapping[str, Any]
+    files: Mapping[str, int | None]
+    config: Config
+
+
+def info(path: Path) -> RunInfo:
+    """Return what a run was trained on, what its stages took, and its settings.
 
     Raises:
-        RunError: If the folder is no run, or is damaged.
+        RunError: If the folder is not a run, or is damaged.
     """
     folder = RunFolder.open(path)
-    metadata = folder.metadata()
-    table = Table(title=str(path), show_header=False, box=None, title_justify="left")
-    for section in ("data", "stages", "versions"):
-        for name, value in metadata.get(section, {}).items():
-            shown = "  ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
-            table.add_row(section, name, shown)
     files = (folder.autoencoder_file, folder.prior_file, folder.report_file)
-    for file in files:
-        table.add_row("files", file.name, f"{file.stat().st_size / 1e6:.1f} MB" if file.exists() else "not there yet")
-    console.print(table)
-    console.print(dump_config(folder.config()), highlight=False, markup=False)
+    sizes = {file.name: file.stat().st_size if file.exists() else None for file in files}
+    return RunInfo(metadata=folder.metadata(), files=sizes, config=folder.config())

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from voxlex.errors import DataError, naming
-from voxlex.images.fit import fit_voxels, restore_scan
+from voxlex.images.fit import fit_voxels
 from voxlex.images.frame import Frame
 from voxlex.images.region import read_region, region_in_image
+from voxlex.images.restore import restore_grid
+from voxlex.progress import Phases, silent
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered
-from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.outputs import SUFFIXES, check_output_folder, output_folder, remove_numbered
+from voxlex.workflows.source import frame_of
 from voxlex.workflows.versions import DRAW, write_versions
 
 
@@ -29,6 +31,7 @@ def inpaint(
     temperature: float = 1.0,
     seed: int = 0,
     overwrite: bool = False,
+    phases: Phases = silent,
 ) -> None:
     """Write versions of a scan with a region drawn anew, their mean and deviation, and a sheet of all.
 
@@ -39,13 +42,14 @@ def inpaint(
     Args:
         vocabulary: With a prior.
         image: The scan: a file, or the folder of a DICOM series.
-        mask: Of the same grid, of any format, 0 but where to draw anew.
+        mask: A file of any format with the same grid; it is 0 except where to draw anew.
         out: Folder for the results.
-        count: How many draws, each on its own.
+        count: How many independent draws to make.
         condition: What the scan is known to be, by the names of the prior's conditions.
-        temperature: Below 1 keeps to what is likely.
+        temperature: Below 1, draws keep to what is likely.
         seed: The same seed gives the same images on the same machine.
         overwrite: Write into a folder that is not empty; further draws of an earlier call are removed.
+        phases: Told what is being done, and how far it is.
 
     Raises:
         RunError: If there is no prior.
@@ -55,14 +59,14 @@ def inpaint(
     """
     check_output_folder(out, overwrite=overwrite)
     scan = read_scan(image)
-    frame = _frame(vocabulary)
+    frame = frame_of(vocabulary.config)
     with naming(image):
         _check_kind(scan, frame)
         (seen,), origin, _ = fit_voxels(scan, frame)
     region = read_region(mask, scan)
     with naming(mask):
         seen_region = region_in_image(region, origin, size=frame.size)
-    with progress_bar("inpainting") as progress:
+    with phases("inpainting") as progress:
         draws = vocabulary.inpaint(
             seen,
             seen_region,
@@ -72,19 +76,14 @@ def inpaint(
             seed=seed,
             progress=progress,
         ).cpu()
-    drawn = np.stack([restore_scan([draw[0].numpy()], origin).voxels[region] for draw in draws])
+    drawn = [restore_grid([draw[0].numpy()], origin)[region] for draw in draws]
     out = output_folder(out, overwrite=overwrite)
-    write_versions(out, scan, region=region, values=drawn, intensity=origin.intensity)
-    remove_numbered(out, DRAW, start=len(drawn), suffix=image_suffix(scan.voxels.ndim), spared=[image, mask])
-
-
-def _frame(vocabulary: Vocabulary) -> Frame:
-    data, dims = vocabulary.config.data, vocabulary.autoencoder.spatial_dims
-    return Frame(size=data.size, spatial_dims=dims, spacing_mm=data.spacing_mm)
+    write_versions(out, scan, region=region, values=origin.intensity.from_unit(np.stack(drawn)), origin=origin)
+    remove_numbered(out, DRAW, start=len(drawn), suffix=SUFFIXES[scan.voxels.ndim], spared=[image, mask])
 
 
 def _check_kind(scan: Scan, frame: Frame) -> None:
     if scan.voxels.ndim != frame.spatial_dims:
-        found = "a volume" if scan.is_volume else "a picture"
-        kinds = ("images", "pictures") if frame.spatial_dims == 2 else ("volumes", "volumes")
-        raise DataError(f"is {found}; a run of {kinds[0]} draws regions of {kinds[1]} only")
+        kinds = {2: "picture", 3: "volume"}
+        run = "images" if frame.spatial_dims == 2 else "volumes"
+        raise DataError(f"expected a {kinds[frame.spatial_dims]} for a run of {run}, got a {kinds[scan.voxels.ndim]}")

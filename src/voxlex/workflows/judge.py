@@ -1,6 +1,5 @@
 """Draw new images from a vocabulary and judge them beside real ones."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -10,10 +9,10 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.evaluation.generation.features import Features, gradient_statistics
 from voxlex.evaluation.generation.judge import FEWEST
-from voxlex.rows import images_at_once
+from voxlex.models.batches import image_batches
+from voxlex.progress import Phases, silent
 from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.progress import progress_bar
 
 SHOWN_SAMPLES = 64
 """Enough for a sheet, however few the held-out images are."""
@@ -56,6 +55,7 @@ def generate_and_judge(
     count: int,
     features: Features = gradient_statistics,
     seed: int = 0,
+    phases: Phases = silent,
 ) -> Generation:
     """Draw new images, of the labels that held-out images have, and judge them by those; look for copies in training.
 
@@ -65,20 +65,26 @@ def generate_and_judge(
         count: How many to draw; fewer if the held-out images are too few to compare so many with.
         features: What they are compared by; see `evaluation.generation.load_features`.
         seed: The same seed gives the same samples and figures on the same machine.
+        phases: Told how far the work is.
     """
     held_out, training = dataset.subset("test"), dataset.subset("train")
     shown = SHOWN_SAMPLES if vocabulary.autoencoder.spatial_dims == 2 else SHOWN_VOLUMES
     count = min(count, max(len(held_out) // 2, shown))
     labels = _labels_like(held_out, count, known=vocabulary.labels)
-    with progress_bar("sampling") as progress:
+    with phases("sampling") as progress:
         samples = vocabulary.sample(
             count, condition={"label": labels} if labels else None, seed=seed, progress=progress
         ).cpu()
     if not can_judge(samples=count, held_out=len(held_out)):
         return Generation(samples=samples, labels=labels, report=None, nearest=None)
-    with progress_bar("judging samples") as progress:
+    with phases("judging samples") as progress:
         report = judge_samples(
-            samples, held_out.tensor(), _batches(training), features=features, seed=seed, progress=progress
+            samples,
+            held_out.tensor(),
+            image_batches(training, at_most=_BATCH_SIZE),
+            features=features,
+            seed=seed,
+            progress=progress,
         )
     nearest = training.tensor([pair.training for pair in report.pairs[:SHOWN_PAIRS]])
     return Generation(samples=samples, labels=labels, report=report, nearest=nearest)
@@ -90,9 +96,3 @@ def _labels_like(images: PreparedDataset, count: int, *, known: list[str]) -> li
         return None
     found = [images.manifest["label"].iloc[i * len(images) // count] for i in range(count)]
     return sorted(label if label in known else "" for label in found)
-
-
-def _batches(images: PreparedDataset) -> Iterator[Image]:
-    at_once = images_at_once(images.images[0].size, _BATCH_SIZE)
-    for start in range(0, len(images), at_once):
-        yield images.tensor(slice(start, start + at_once))

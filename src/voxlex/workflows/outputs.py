@@ -1,18 +1,67 @@
-"""Where results go: a folder of images, named after the images they were made from."""
+"""Where results go: a folder, the names in it, and the writer of every picture and volume."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from jaxtyping import Float
+from numpy import ndarray
 
 from voxlex.errors import DataError
-from voxlex.images.cube import write_cube
+from voxlex.images.cube import cube_as_scan
 from voxlex.images.intensity import IntensityMap
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
-from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
+
+SUFFIXES = {2: ".png", 3: ".nii.gz"}
+"""The suffix of results with so many spatial dimensions."""
+
+
+@dataclass
+class ResultWriter:
+    """Writes results into a folder: pictures as PNG, volumes as NIfTI.
+
+    Attributes:
+        folder: Where to write; made if need be.
+        ending: What stands between the name and the suffix of each file.
+        written: How many files have been written.
+    """
+
+    folder: Path
+    ending: str = ""
+    written: int = 0
+
+    def write(self, name: str, scan: Scan) -> None:
+        """Write a scan as `<name>.png` or `<name>.nii.gz`, with its numbers as they are.
+
+        Raises:
+            DataError: The file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
+        """
+        write_scan(self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}", scan)
+        self.written += 1
+
+    def write_unit(
+        self, name: str, image: Float[ndarray, "*space"], intensity: IntensityMap, *, spacing_mm: float | None = None
+    ) -> None:
+        """Write an image in [0, 1] in its own grey values: a picture `(h, w)` or a cube `(z, y, x)` that stands alone.
+
+        Args:
+            name: See `write`.
+            image: The image.
+            intensity: The map back to its grey values. A picture whose grey values PNG cannot hold is spread over 16
+                bits instead.
+            spacing_mm: Distance between the voxels of a cube; 1 mm by default.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
+        if image.ndim == 3:
+            self.write(name, cube_as_scan(intensity.from_unit(image), spacing_mm=spacing_mm or 1.0))
+            return
+        held = intensity.dtype.name in ("uint8", "uint16")
+        printed = intensity if held else IntensityMap(low=0, high=65535, bit_depth=16)
+        self.write(name, Scan(voxels=printed.from_unit(image)))
 
 
 def check_output_folder(path: Path, *, overwrite: bool) -> None:
@@ -22,9 +71,9 @@ def check_output_folder(path: Path, *, overwrite: bool) -> None:
         DataError: If it is a file, or holds something and is not to be overwritten.
     """
     if path.exists() and not path.is_dir():
-        raise DataError(f"{path}: is a file, expected a folder for the results")
+        raise DataError(f"{path}: expected a folder for the results, got a file")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise DataError(f"{path}: holds something already; choose another folder, or write into it with --overwrite")
+        raise DataError(f"{path}: expected an empty folder; choose another one, or write into this with --overwrite")
 
 
 def output_folder(path: Path, *, overwrite: bool) -> Path:
@@ -42,14 +91,14 @@ def output_folder(path: Path, *, overwrite: bool) -> Path:
 
 
 def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared: Sequence[Path] = ()) -> None:
-    """Remove what an earlier call with more results left: NAME-0012 and so on, lest they pass for this call's.
+    """Remove what an earlier call with more results left behind, NAME-0012 and so on, which would pass for this call's.
 
     Args:
-        folder: Of the results.
+        folder: The folder of the results.
         name: What stands before the numbers.
         start: The first number to remove; those below it have been written anew.
-        suffix: What stands after them.
-        spared: Files that this call has read, whatever their names.
+        suffix: What stands after the numbers.
+        spared: Files that this call has read; they stay, whatever their names.
 
     Raises:
         DataError: If a file cannot be removed.
@@ -62,7 +111,9 @@ def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared:
             try:
                 path.unlink()
             except OSError as cause:
-                raise DataError(f"{path}: is of an earlier call and cannot be removed: {cause.strerror}") from cause
+                raise DataError(
+                    f"{path}: was left by an earlier call and cannot be removed: {cause.strerror}"
+                ) from cause
 
 
 def check_apart(source: str, out: Path) -> None:
@@ -74,40 +125,3 @@ def check_apart(source: str, out: Path) -> None:
     place = Path(source).resolve()
     if place.exists() and out.resolve() == (place if place.is_dir() else place.parent):
         raise DataError(f"{out}: holds the scans themselves, which results would replace; choose another folder")
-
-
-def relative_names(paths: Sequence[str]) -> list[str]:
-    """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
-    stems = [_stem(path) for path in paths]
-    times = Counter(stems)
-    return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
-
-
-def image_suffix(spatial_dims: int) -> str:
-    """Return the suffix of the files that `write_image` writes."""
-    return ".png" if spatial_dims == 2 else ".nii.gz"
-
-
-def write_image(path: Path, image: Tensor, intensity: IntensityMap, *, spacing_mm: float | None = None) -> None:
-    """Write an image `(1, *space)` in [0, 1] at the model's size: a picture in grey values, or NIfTI for a volume.
-
-    Args:
-        path: Ends in `image_suffix`.
-        image: Of one channel.
-        intensity: The map back to its own grey values; for a picture see `printable`.
-        spacing_mm: Distance between the voxels of a volume.
-    """
-    if image.ndim == 4:
-        write_cube(path, intensity.from_unit(image[0].numpy()), spacing_mm=spacing_mm or 1.0)
-    else:
-        write_scan(path, Scan(voxels=printable(intensity).from_unit(image[0].numpy())))
-
-
-def printable(intensity: IntensityMap) -> IntensityMap:
-    """Return the map to grey values that PNG can hold: the image's own, or, where it cannot, 16 bits over its range."""
-    return intensity if intensity.dtype.name in ("uint8", "uint16") else IntensityMap(low=0, high=65535, bit_depth=16)
-
-
-def _stem(path: str) -> str:
-    suffix = suffix_of(path)
-    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path

@@ -4,45 +4,45 @@ from pathlib import Path
 
 from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.label_maps import write_synthesised
-from voxlex.data.phantoms.slices import write_phantom
-from voxlex.data.phantoms.volumes import write_phantom_volumes
+from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.images.frame import Frame
+from voxlex.progress import Phases, silent
 from voxlex.workflows.outputs import output_folder
-from voxlex.workflows.progress import progress_bar
 
 
 def write(
-    out: Path, *, options: PhantomOptions, size: int, spacing_mm: float | None, seed: int, overwrite: bool = False
-) -> int:
-    """Write the phantom's slices as PNG, or, with `spacing_mm`, its heads as NIfTI.
+    out: Path,
+    frame: Frame,
+    *,
+    options: PhantomOptions,
+    seed: int = 0,
+    overwrite: bool = False,
+    phases: Phases = silent,
+) -> list[Path]:
+    """Write the phantom's slices as PNG, or, where the frame has a spacing, its heads as NIfTI.
 
     Returns:
-        The number of files.
+        The files.
 
     Raises:
-        DataError: If the folder is in the way, or a file cannot be written.
-        ValueError: If size or spacing cannot be.
+        DataError: The folder is in the way, or a file cannot be written.
     """
-    Frame(size=size, spatial_dims=2 if spacing_mm is None else 3, spacing_mm=spacing_mm)  # it knows what cannot be
     output_folder(out, overwrite=overwrite)
-    if spacing_mm is None:
-        return len(write_phantom(out, options=options, size=size, seed=seed))
-    with progress_bar("writing") as progress:
-        paths = write_phantom_volumes(
-            out, options=options, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
-        )
-    return len(paths)
+    with phases("writing") as progress:
+        return PhantomSource(options).write(out, frame, seed=seed, progress=progress)
 
 
-def write_from_labels(out: Path, labels: Path, *, seed: int, overwrite: bool = False) -> int:
+def write_from_labels(
+    out: Path, labels: Path, *, seed: int = 0, overwrite: bool = False, phases: Phases = silent
+) -> list[Path]:
     """Write a made-up volume for every label map of a folder.
 
     Returns:
-        The number of files.
+        The files.
 
     Raises:
-        DataError: If the folder is in the way, or a label map cannot be used.
+        DataError: The folder is in the way, or a label map cannot be used.
     """
     output_folder(out, overwrite=overwrite)
-    with progress_bar("writing") as progress:
-        return len(write_synthesised(out, labels, seed=seed, progress=progress))
+    with phases("writing") as progress:
+        return write_synthesised(out, labels, seed=seed, progress=progress)

@@ -2,56 +2,37 @@
 
 from pathlib import Path
 
-from voxlex.config.options import PhantomOptions, SliceOptions
 from voxlex.data.dataset import PreparedDataset
-from voxlex.data.phantoms.slices import prepare_phantom
-from voxlex.data.phantoms.volumes import prepare_phantom_volumes
-from voxlex.data.prepare import prepare_folder
-from voxlex.data.sources import PHANTOM, check_source
+from voxlex.data.sources import SourceOptions, find_source
 from voxlex.images.frame import Frame
-from voxlex.workflows.progress import progress_bar
-from voxlex.workflows.source import list_skipped
+from voxlex.progress import Phases, silent
 
 
 def prepare(
-    source: str,
+    place: str,
+    frame: Frame,
     *,
     out: Path,
-    size: int,
-    seed: int,
-    slices: SliceOptions,
-    phantom: PhantomOptions,
-    spacing_mm: float | None = None,
-    allow_leak: bool = False,
+    seed: int = 0,
+    options: SourceOptions | None = None,
+    phases: Phases = silent,
 ) -> PreparedDataset:
-    """Prepare scans, or the phantom, as the folder `out`; the arguments are those of `open_source`.
+    """Prepare a source as the folder `out`.
 
-    With `spacing_mm`, volumes become cubes; without, slices.
+    Args:
+        place: What a person calls a data set; see `find_source`.
+        frame: How scans become images.
+        out: Folder to make; it must not exist.
+        seed: Seed of the division into splits, and of the phantom's subjects.
+        options: What the source must be told beside its place.
+        phases: Told of what takes time.
+
+    Returns:
+        The data set, with what was left out in `skipped`.
 
     Raises:
-        DataError: If the source cannot be used, or `out` exists or cannot be written.
-        ValueError: If size or spacing cannot be.
+        DataError: The source cannot be used, or `out` exists or cannot be written.
     """
-    Frame(size=size, spatial_dims=2 if spacing_mm is None else 3, spacing_mm=spacing_mm)  # it knows what cannot be
-    check_source(source)
-    with progress_bar("preparing") as progress:
-        if source == PHANTOM and spacing_mm is not None:
-            dataset = prepare_phantom_volumes(
-                phantom, folder=out, size=size, spacing_mm=spacing_mm, seed=seed, progress=progress
-            )
-        elif source == PHANTOM:
-            dataset = prepare_phantom(phantom, folder=out, size=size, seed=seed, progress=progress)
-        else:
-            dataset = prepare_folder(
-                source,
-                folder=out,
-                size=size,
-                seed=seed,
-                spatial_dims=2 if spacing_mm is None else 3,
-                slices=slices,
-                spacing_mm=spacing_mm,
-                allow_leak=allow_leak,
-                progress=progress,
-            )
-    list_skipped(dataset)
-    return dataset
+    source = find_source(place, options)
+    with phases("preparing") as progress:
+        return source.prepare(out, frame, seed=seed, progress=progress)

@@ -1,20 +1,21 @@
 """What a prior learns from: the codes of images, of variations of them, and what is known of each image."""
 
 import torch
+from torch import Tensor
 
+from voxlex.codes import concatenate, for_each_level
 from voxlex.data.dataset import PreparedDataset
-from voxlex.models import VQVAE
+from voxlex.models import Autoencoder
 from voxlex.models.batches import BATCH_SIZE, encode_dataset
 from voxlex.priors import Conditions
 from voxlex.progress import Phases, silent
-from voxlex.rows import images_at_once
+from voxlex.rows import batches
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.objectives import CodeBatch
-from voxlex.types import Codes
 
 
 def prior_data(
-    autoencoder: VQVAE,
+    autoencoder: Autoencoder,
     images: PreparedDataset,
     conditions: Conditions,
     *,
@@ -41,12 +42,12 @@ def prior_data(
     codes, known = encode_dataset(autoencoder, images), conditions.look_up(images.manifest)
     if augmentation is None:
         return CodeBatch(codes, known)
-    at_once = images_at_once(images.images[0].size, BATCH_SIZE)
-    batches = [rows for _ in range(variations) for rows in torch.arange(len(images)).split(at_once)]
-    varied: list[Codes] = []
+    parts = list(batches(len(images), pixels_per_image=images.images[0].size, at_most=BATCH_SIZE))
+    every, found = torch.arange(len(images)), [codes]
     with phases("varying images for the prior") as progress:
-        for done, rows in enumerate(batches):
-            variation = done * variations // len(batches)
-            varied.append(autoencoder.encode(augmentation(images.tensor(rows), rows, step=variation)).cpu())
-            progress(done + 1, len(batches))
-    return CodeBatch(torch.cat([codes, *varied]), known.repeat(1 + variations, 1))
+        for variation in range(variations):
+            for done, part in enumerate(parts, start=1):
+                varied = augmentation(images.tensor(part), every[part], step=variation)
+                found.append(for_each_level(Tensor.cpu, autoencoder.encode(varied)))
+                progress(variation * len(parts) + done, variations * len(parts))
+    return CodeBatch(concatenate(found), known.repeat(1 + variations, 1))

@@ -1,4 +1,4 @@
-"""Reconstruct scans: what the vocabulary makes of them, as files."""
+"""Encode and decode scans, and write what comes out."""
 
 from pathlib import Path
 
@@ -8,18 +8,24 @@ from torch import Tensor
 from voxlex.data.dataset import PreparedDataset
 from voxlex.models.batches import reconstruct_in_batches
 from voxlex.pages.pictures import quality_captions, reconstruction_sheet
+from voxlex.progress import Phases, silent
 from voxlex.rows import evenly_spaced
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.outputs import output_folder
-from voxlex.workflows.progress import progress_bar
-from voxlex.workflows.scan_writer import ScanWriter, scans_of
+from voxlex.workflows.scan_writer import ScanWriter
 
 SHEET = "reconstructions.png"
 SHOWN = 12
 
 
 def reconstruct(
-    vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, inputs: bool = False, overwrite: bool = False
+    vocabulary: Vocabulary,
+    dataset: PreparedDataset,
+    *,
+    out: Path,
+    inputs: bool = False,
+    overwrite: bool = False,
+    phases: Phases = silent,
 ) -> int:
     """Write the reconstruction of every scan, and a sheet of originals, reconstructions and differences.
 
@@ -32,6 +38,7 @@ def reconstruct(
         out: Folder for the scans and the sheet.
         inputs: Also write each scan as the model saw it, as `<relative name>.input.png` or `.input.nii.gz`.
         overwrite: Write into a folder that is not empty.
+        phases: Told what is being done, and how far it is.
 
     Returns:
         The number of scans.
@@ -40,29 +47,25 @@ def reconstruct(
         DataError: If the folder is in the way or cannot be written.
     """
     out = output_folder(out, overwrite=overwrite)
-    said = ScanWriter(out, dataset.manifest)
-    seen = ScanWriter(out, dataset.manifest, ending=".input") if inputs else None
+    writer = ScanWriter(out, dataset.manifest, endings=("", ".input") if inputs else ("",))
     shown = _rows_to_show(dataset)
     pairs: list[tuple[Tensor, Tensor]] = []
     done = 0
-    with progress_bar("reconstructing") as progress:
+    with phases("reconstructing") as progress:
         for x, _, x_hat in reconstruct_in_batches(vocabulary, dataset):
             for original, reconstruction in zip(x, x_hat, strict=True):
-                said.add(reconstruction)
-                if seen is not None:
-                    seen.add(original)
+                writer.add(*((reconstruction, original) if inputs else (reconstruction,)))
                 if done in shown:
                     pairs.append((original, reconstruction))
                 done += 1
             progress(done, len(dataset))
     originals, reconstructions = (torch.stack(side) for side in zip(*pairs, strict=True))
-    names = [name for scan in scans_of(dataset.manifest) for name in scan.image_names()]
-    captions = quality_captions(originals, reconstructions, [names[row] for row in shown])
+    captions = quality_captions(originals, reconstructions, [writer.image_names[row] for row in shown])
     reconstruction_sheet(out / SHEET, originals, reconstructions, captions=captions)
-    return said.written
+    return writer.written
 
 
 def _rows_to_show(dataset: PreparedDataset) -> list[int]:
-    """Rows spread evenly over those that show anything: a whole volume begins and ends with empty slices."""
+    """Return rows spread evenly over those that show anything; a whole volume begins and ends with empty slices."""
     rows = [row for row in range(len(dataset)) if dataset.images[row].any()] or list(range(len(dataset)))
     return [rows[place] for place in evenly_spaced(len(rows), SHOWN)]

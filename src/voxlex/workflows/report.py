@@ -7,12 +7,13 @@ import pandas as pd
 import yaml
 from torch import Tensor
 
+from voxlex.codes import levels_of, take
 from voxlex.config import dump_config
 from voxlex.data.dataset import PreparedDataset
 from voxlex.metrics import code_counts
-from voxlex.pages.pairs import pair_captions
 from voxlex.pages.pictures import quality_captions, reconstruction_sheet, sample_sheet
-from voxlex.pages.report import ClosePair, ReportContent, write_report
+from voxlex.pages.report import ClosePair, ReportContent, pair_captions, write_report
+from voxlex.progress import Phases, silent
 from voxlex.rows import evenly_spaced
 from voxlex.run_folder import RunFolder
 from voxlex.training.journal import read_journal
@@ -24,18 +25,23 @@ SHOWN_RECONSTRUCTIONS = 12
 SHOWN_IN_REPORT = 18
 
 
-def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, float]:
+def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Phases = silent) -> dict[str, float]:
     """Evaluate a run on its test images, draw samples, and write `report.html` and the two sheets beside it.
+
+    Args:
+        folder: The run.
+        dataset: What it was trained on.
+        phases: Told how far the work is.
 
     Returns:
         The figures of the test images.
     """
     vocabulary = load(folder.path)
     test = dataset.subset("test")
-    evaluation = evaluate(vocabulary, dataset, shown=True)
+    evaluation = evaluate(vocabulary, dataset, shown=True, phases=phases)
     rows = evenly_spaced(len(test), SHOWN_RECONSTRUCTIONS)
     originals = test.tensor(rows)
-    reconstructions = vocabulary.decode(evaluation.reconstruction.codes[rows])
+    reconstructions = vocabulary.decode(take(evaluation.reconstruction.codes, rows))
     paths = [str(path) for path in test.manifest["path"].iloc[rows]]
     captions = quality_captions(originals, reconstructions, paths)
     reconstruction_sheet(folder.reconstructions_file, originals, reconstructions, captions=captions)
@@ -47,7 +53,7 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
         title=folder.path.resolve().name,
         figures=evaluation.figures,
         split="test",
-        num_embeddings=vocabulary.autoencoder.quantizer.num_embeddings,
+        layouts=vocabulary.layouts,
         originals=originals,
         reconstructions=reconstructions,
         paths=paths,
@@ -56,7 +62,10 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset) -> dict[str, f
         pairs=_closest_pairs(evaluation, dataset),
         real=test.tensor(evenly_spaced(len(test), SHOWN_IN_REPORT)),
         journal=read_journal(folder.journal_file),
-        code_counts=code_counts(evaluation.reconstruction.codes, vocabulary.autoencoder.quantizer.num_embeddings),
+        code_counts=[
+            code_counts(level, layout.num_embeddings)
+            for level, layout in zip(levels_of(evaluation.reconstruction.codes), vocabulary.layouts, strict=True)
+        ],
         facts=_facts(vocabulary),
         warnings=_warnings(dataset, evaluation),
     )

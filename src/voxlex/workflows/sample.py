@@ -7,9 +7,9 @@ from typing import Any, Unpack
 from voxlex.images.intensity import IntensityMap
 from voxlex.pages.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
+from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import check_output_folder, image_suffix, output_folder, remove_numbered, write_image
-from voxlex.workflows.progress import progress_bar
+from voxlex.workflows.outputs import SUFFIXES, ResultWriter, check_output_folder, output_folder, remove_numbered
 
 SHEET = "samples.png"
 SAMPLE = "sample"
@@ -25,6 +25,7 @@ def sample(
     condition: Mapping[str, Any] | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    phases: Phases = silent,
     **options: Unpack[SamplingOptions],
 ) -> None:
     """Write new images as `sample-0000.png` and so on, and all of them together as `samples.png`.
@@ -38,6 +39,7 @@ def sample(
         condition: What to ask the prior for, by the names of its conditions; None for any.
         seed: The same seed gives the same images on the same machine.
         overwrite: Write into a folder that is not empty; further samples of an earlier call are removed.
+        phases: Told how far the work is.
         **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
     Raises:
@@ -46,11 +48,11 @@ def sample(
         ValueError: If an argument is out of range, or a condition unknown.
     """
     check_output_folder(out, overwrite=overwrite)
-    with progress_bar("sampling") as progress:
+    with phases("sampling") as progress:
         images = vocabulary.sample(count, condition=condition, seed=seed, progress=progress, **options).cpu()
     out = output_folder(out, overwrite=overwrite)
-    suffix, spacing_mm = image_suffix(images.ndim - 2), vocabulary.config.data.spacing_mm
+    results, spacing_mm = ResultWriter(out), vocabulary.config.data.spacing_mm
     for number, image in enumerate(images):
-        write_image(out / f"{SAMPLE}-{number:04d}{suffix}", image, _EIGHT_BITS, spacing_mm=spacing_mm)
+        results.write_unit(f"{SAMPLE}-{number:04d}", image[0].numpy(), _EIGHT_BITS, spacing_mm=spacing_mm)
     sample_sheet(out / SHEET, images[:SHOWN])
-    remove_numbered(out, SAMPLE, start=len(images), suffix=suffix)
+    remove_numbered(out, SAMPLE, start=len(images), suffix=SUFFIXES[images.ndim - 2])

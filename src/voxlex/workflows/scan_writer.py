@@ -1,20 +1,20 @@
-"""Images back to scans: each is written as soon as the last of its images has come."""
+"""Images back to scans: each scan is written as soon as the last of its images has come."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
 from voxlex.errors import DataError
-from voxlex.images.fit import restore_scan, restore_slice, stack_of
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
-from voxlex.scans.read_write import write_scan
-from voxlex.workflows.outputs import printable, relative_names, write_image
-
-VOLUME_SUFFIX = ".nii.gz"
+from voxlex.images.restore import restore_scan, restore_slice
+from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
+from voxlex.workflows.outputs import ResultWriter
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,8 @@ class ScanRows:
 
     Attributes:
         name: Path of the scan without its suffix.
-        origin: What they were made of.
-        slices: For slices of a volume, the index of each, else an empty list.
+        origin: What the images were made of.
+        slices: For slices of a volume, the index of each; otherwise empty.
         count: How many images there are.
     """
 
@@ -34,9 +34,11 @@ class ScanRows:
     count: int
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the images are all that is needed to make the scan again."""
-        return not self.slices or self.slices == list(range(len(stack_of(self.origin))))
+    def is_volume(self) -> bool:
+        """Whether the images are all that is needed to make a volume again."""
+        if self.origin.is_sliced:
+            return self.slices == list(range(len(self.origin.stack)))
+        return self.origin.view == "cube"
 
     def image_names(self) -> list[str]:
         """Name each image."""
@@ -46,13 +48,13 @@ class ScanRows:
 def scans_of(table: pd.DataFrame) -> list[ScanRows]:
     """Find the scans of a table of images, whose rows of one scan follow one another."""
     runs = [(path, len(list(rows))) for path, rows in groupby(table["path"])]
-    names = relative_names([path for path, _ in runs])
+    names = _names([path for path, _ in runs])
     columns = [column for column in ORIGIN_COLUMNS if column in table.columns]
     scans, start = [], 0
     for name, (_, count) in zip(names, runs, strict=True):
         origin = Origin.from_facts(ORIGIN_DEFAULTS | {column: table[column].iloc[start] for column in columns})
-        in_volume = origin.view not in ("picture", "cube")
-        slices = [int(index) for index in table["slice"].iloc[start : start + count]] if in_volume else []
+        rows = table["slice"].iloc[start : start + count]
+        slices = [int(index) for index in rows] if origin.is_sliced else []
         scans.append(ScanRows(name=name, origin=origin, slices=slices, count=count))
         start += count
     return scans
@@ -67,48 +69,65 @@ class ScanWriter:
     Args:
         folder: Where to write, under the names that the scans have in the table.
         table: A row for each image, with `path`, `slice` and `ORIGIN_COLUMNS`.
-        original_size: Give pictures the size they came in; else they have the model's.
-        ending: Put between a name and its suffix.
+        original_size: Give pictures the size they came in; otherwise they have the model's size.
+        endings: The versions of each scan, told apart by what stands between the name and the suffix of a file.
+
+    Attributes:
+        written: How many files there are of the first version.
+        image_names: A name for each row.
 
     Raises:
         DataError: If a path of the table leads out of the folder; tables and code files may come from anywhere.
     """
 
-    def __init__(self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, ending: str = "") -> None:
+    def __init__(
+        self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, endings: Sequence[str] = ("",)
+    ) -> None:
         for path in table["path"]:
             if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{path}: leads out of the folder for the results")
-        self.written = 0
-        self._folder = folder
-        self._original_size = original_size
-        self._ending = ending
-        self._scans: Iterator[ScanRows] = iter(scans_of(table))
+        scans = scans_of(table)
+        self.image_names = [name for scan in scans for name in scan.image_names()]
+        self._scans: Iterator[ScanRows] = iter(scans)
         self._scan: ScanRows | None = None
-        self._images: list[Tensor] = []
+        self._images: list[tuple[np.ndarray, ...]] = []
+        self._original_size = original_size
+        self._results = [ResultWriter(folder, ending=ending) for ending in endings]
 
-    def add(self, image: Tensor) -> None:
-        """Take the image `(1, *space)` in [0, 1] of the next row.
+    @property
+    def written(self) -> int:
+        """How many files have been written of the first version."""
+        return self._results[0].written
+
+    def add(self, *versions: Tensor) -> None:
+        """Take the image `(1, *space)` in [0, 1] of the next row, in each of its versions.
 
         Raises:
             DataError: A file cannot be written.
         """
         self._scan = self._scan or next(self._scans)
-        self._images.append(image)
+        self._images.append(tuple(version[0].numpy() for version in versions))
         if len(self._images) == self._scan.count:
-            self._write(self._scan, self._images)
+            for results, images in zip(self._results, zip(*self._images, strict=True), strict=True):
+                self._write(results, self._scan, images)
             self._scan, self._images = None, []
 
-    def _write(self, scan: ScanRows, images: list[Tensor]) -> None:
-        if scan.origin.view != "picture" and scan.is_whole:
-            path = self._folder / f"{scan.name}{self._ending}{VOLUME_SUFFIX}"
-            write_scan(path, restore_scan([image[0].numpy() for image in images], scan.origin))
-            self.written += 1
+    def _write(self, results: ResultWriter, scan: ScanRows, images: Sequence[np.ndarray]) -> None:
+        if scan.is_volume:
+            results.write(scan.name, restore_scan(images, scan.origin))
             return
         for name, image in zip(scan.image_names(), images, strict=True):
-            path = self._folder / f"{name}{self._ending}.png"
-            if self._original_size:
-                origin = replace(scan.origin, intensity=printable(scan.origin.intensity))
-                write_scan(path, restore_slice(image[0].numpy(), origin))
-            else:
-                write_image(path, image, scan.origin.intensity)
-            self.written += 1
+            seen = restore_slice(image, scan.origin) if self._original_size else image
+            results.write_unit(name, seen, scan.origin.intensity)
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
+    stems = [_stem(path) for path in paths]
+    times = Counter(stems)
+    return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
+
+
+def _stem(path: str) -> str:
+    suffix = suffix_of(path)
+    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.codes import CodeLayout
+from voxlex.codes import from_levels
 from voxlex.config import AugmentConfig, Config, StageConfig
 from voxlex.data.dataset import PreparedDataset
-from voxlex.models import VQVAE
+from voxlex.models import VQVAE, Autoencoder
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder, versions
@@ -101,7 +101,7 @@ class Stages:
             self.folder.remove_prior()
         return autoencoder
 
-    def prior(self, autoencoder: VQVAE, share: float) -> None:
+    def prior(self, autoencoder: Autoencoder, share: float) -> None:
         """Train the second stage on the codes of the first, with a share of the run's minutes."""
         autoencoder = autoencoder.eval().to(self.team.fabric.device)
         stage = self.config.training.prior
@@ -115,13 +115,12 @@ class Stages:
         )
         validation = prior_data(autoencoder, self.validation, self.conditions)
         torch.manual_seed(self.config.training.seed)
-        layout = CodeLayout(
-            num_embeddings=autoencoder.quantizer.num_embeddings,
-            num_codebooks=autoencoder.quantizer.num_codebooks,
-            grid=tuple(training.codes.shape[2:]),
+        prior = build_prior(
+            self.config.prior,
+            layouts=autoencoder.layouts(self.training.images.shape[2:]),
+            conditions=self.conditions,
         )
-        prior = build_prior(self.config.prior, layouts=[layout], conditions=self.conditions)
-        prior.start(training.codes, autoencoder.quantizer.codewords())
+        prior.start(training.codes, from_levels([quantizer.codewords() for quantizer in autoencoder.quantizers]))
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation, schedule=stage)
         self._fit(objective, stage, share, self.folder.prior_file)

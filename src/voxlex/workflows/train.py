@@ -13,7 +13,7 @@ from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
 from voxlex.workflows.plan import Stage, plan_training
 from voxlex.workflows.report import write_run_report
-from voxlex.workflows.source import open_for
+from voxlex.workflows.source import open_for, skipped_lines
 from voxlex.workflows.stages import Stages
 
 
@@ -50,7 +50,9 @@ def train(
     if precision == "auto":
         precision = automatic_precision(accelerator)
     fabric = choose_devices(accelerator=accelerator, devices=config.training.devices, precision=precision)
-    dataset = open_for(config, source)
+    dataset = open_for(config, source, phases=display.phase)
+    for line in skipped_lines(dataset):
+        display.note(line)
     conditions = _conditions(config, dataset)
     plan.check_data(dataset)
 
@@ -77,7 +79,7 @@ def train(
         if plan.prior_share:
             stages.prior(autoencoder, plan.prior_share)
     if team.first:
-        write_run_report(plan.folder, dataset)
+        write_run_report(plan.folder, dataset, phases=display.phase)
     return plan.folder
 
 

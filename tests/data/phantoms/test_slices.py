@@ -6,9 +6,10 @@ import torch
 
 from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.anatomy import Anatomy
-from voxlex.data.phantoms.slices import generate_subject, prepare_phantom, write_phantom
+from voxlex.data.phantoms.phantom import PhantomSource, generate_subject
+from voxlex.images.frame import Frame
 from voxlex.scans.read_write import read_scan
-from voxlex.tables.manifest import index_folder
+from voxlex.tables.manifest import index_source
 
 FEW = PhantomOptions(subjects=4, slices=3)
 
@@ -72,8 +73,8 @@ def test_front_is_up_and_the_right_side_is_on_the_left(monkeypatch: pytest.Monke
 
 def test_prepared_phantom_splits_by_subject(tmp_path: Path):
     calls: list[tuple[int, int]] = []
-    dataset = prepare_phantom(
-        FEW, folder=tmp_path / "p", size=32, progress=lambda done, total: calls.append((done, total))
+    dataset = PhantomSource(FEW).prepare(
+        tmp_path / "p", Frame(size=32), progress=lambda done, total: calls.append((done, total))
     )
     assert (len(dataset), dataset.size, dataset.labels) == (12, 32, [])
     assert calls == [(3, 12), (6, 12), (9, 12), (12, 12)]
@@ -86,8 +87,8 @@ def test_prepared_phantom_splits_by_subject(tmp_path: Path):
 
 
 def test_written_phantom_is_a_folder_of_subjects(tmp_path: Path):
-    paths = write_phantom(tmp_path / "out", options=FEW, size=32)
-    table = index_folder(tmp_path / "out")
+    paths = PhantomSource(FEW).write(tmp_path / "out", Frame(size=32))
+    table = index_source(tmp_path / "out").table
     assert [str(path.relative_to(tmp_path / "out")) for path in paths] == list(table["path"])
     assert sorted(set(table["subject"])) == ["sub-001", "sub-002", "sub-003", "sub-004"]
     assert list(table["slice"][:3]) == [1, 2, 3]

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.phantoms.slices import generate_subject
-from voxlex.data.phantoms.volumes import generate_volume, prepare_phantom_volumes, write_phantom_volumes
+from voxlex.data.phantoms.phantom import PhantomSource, generate_subject, generate_volume
 from voxlex.images.cube import fit_to_cube
+from voxlex.images.frame import Frame
 
 FEW = PhantomOptions(subjects=4, noise=0.0)
 
@@ -45,7 +45,7 @@ def test_a_volume_shows_the_person_of_the_slices() -> None:
 
 
 def test_prepared_volumes_are_divided_by_subject(tmp_path: Path) -> None:
-    dataset = prepare_phantom_volumes(PhantomOptions(subjects=10), folder=tmp_path / "phantom", size=16, spacing_mm=6.0)
+    dataset = PhantomSource(PhantomOptions(subjects=10)).prepare(tmp_path / "phantom", Frame(size=16, spacing_mm=6.0))
     assert dataset.images.shape == (10, 1, 16, 16, 16)
     assert dict(dataset.manifest["split"].value_counts()) == {"train": 8, "validation": 1, "test": 1}
     assert dataset.options["spacing_mm"] == 6.0
@@ -53,7 +53,7 @@ def test_prepared_volumes_are_divided_by_subject(tmp_path: Path) -> None:
 
 
 def test_files_show_the_same_head_in_millimetres(tmp_path: Path) -> None:
-    paths = write_phantom_volumes(tmp_path, options=FEW, size=32, spacing_mm=6.0)
+    paths = PhantomSource(FEW).write(tmp_path, Frame(size=32, spacing_mm=6.0))
     assert [path.name for path in paths] == [f"sub-{number:03d}.nii.gz" for number in range(1, 5)]
     image = nibabel.load(paths[1])
     assert nibabel.aff2axcodes(image.affine) == ("R", "A", "S")

@@ -33,7 +33,7 @@ def test_spacing_in_the_file_or_given(tmp_path: Path):
     np.testing.assert_array_equal(scan.voxels, values)
     with pytest.raises(DataError, match=r"a\.npy: does not say how far apart its voxels are; give spacing_mm="):
         read_scan(tmp_path / "a.npy")
-    with pytest.raises(DataError, match=r"a\.npy: spacing_mm must be above 0, found \(1\.0, 0\.0, 2\.0\)"):
+    with pytest.raises(DataError, match=r"a\.npy: expected spacing_mm above 0, got \(1\.0, 0\.0, 2\.0\)"):
         read_scan(tmp_path / "a.npy", spacing_mm=(1, 0, 2))
 
 
@@ -66,7 +66,9 @@ def test_nothing_is_unpickled(tmp_path: Path):
     np.savez(tmp_path / "a.npz", head=np.array([Trap()]))
     (tmp_path / "b.npy").write_bytes(__import__("pickle").dumps(Trap()))
     for name in ("a.npy", "a.npz", "b.npy"):
-        with pytest.raises(DataError, match=f"{name}: holds no plain arrays of numbers, or is damaged or cut short"):
+        with pytest.raises(
+            DataError, match=f"{name}: does not hold plain arrays of numbers, or is damaged or cut short"
+        ):
             read_scan(tmp_path / name)
     assert not (tmp_path / "sprung").exists()
 
@@ -78,24 +80,30 @@ def test_a_file_cut_short(tmp_path: Path, kept: float):
     for path in (tmp_path / "a.npy", tmp_path / "a.npz"):
         content = path.read_bytes()
         path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-        with pytest.raises(DataError, match=rf"{path.name}: holds no plain arrays of numbers, or is damaged"):
+        with pytest.raises(DataError, match=rf"{path.name}: does not hold plain arrays of numbers, or is damaged"):
             read_scan(path, spacing_mm=(1, 1, 1))
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"a": np.zeros((3, 4, 5)), "b": np.zeros((3, 4, 5))}, "holds 2 arrays; one is expected"),
-        ({"spacing_mm": np.ones(3)}, "holds 0 arrays; one is expected"),
-        ({"a": np.zeros((3, 4, 5, 6))}, r"holds an array of shape \(3, 4, 5, 6\); \(h, w\) or \(x, y, z\) is expected"),
-        ({"a": np.zeros((3, 4, 5)), "affine": np.eye(3)}, r"its affine must be of shape \(4, 4\), found \(3, 3\)"),
+        (
+            {"a": np.zeros((3, 4, 5)), "b": np.zeros((3, 4, 5))},
+            "expected one array, besides spacing_mm and affine, got 2",
+        ),
+        ({"spacing_mm": np.ones(3)}, "expected one array, besides spacing_mm and affine, got 0"),
+        ({"a": np.zeros((3, 4, 5, 6))}, r"expected an array of shape \(h, w\) or \(x, y, z\), got \(3, 4, 5, 6\)"),
+        ({"a": np.zeros((3, 4, 5)), "affine": np.eye(3)}, r"expected an affine of shape \(4, 4\), got \(3, 3\)"),
         ({"a": np.zeros((3, 4, 5)), "affine": np.zeros((4, 4))}, "zero along an axis"),
         ({"a": np.zeros((3, 4, 5)), "affine": np.full((4, 4), np.nan)}, "not finite"),
-        ({"a": np.zeros((3, 4, 5)), "affine": np.full((4, 4), "x")}, "holds no plain arrays of numbers"),
-        ({"a": np.zeros((3, 4, 5)), "spacing_mm": np.array(["x"])}, "holds no plain arrays of numbers"),
+        ({"a": np.zeros((3, 4, 5)), "affine": np.full((4, 4), "x")}, "does not hold plain arrays of numbers"),
+        ({"a": np.zeros((3, 4, 5)), "spacing_mm": np.array(["x"])}, "does not hold plain arrays of numbers"),
         ({"a": np.full((3, 4, 5), np.nan), "spacing_mm": np.ones(3)}, "60 of 60 voxels are not finite"),
-        ({"a": np.zeros((3, 4, 5), complex), "spacing_mm": np.ones(3)}, "real numbers are expected"),
-        ({"a": np.zeros((3, 0, 5)), "spacing_mm": np.ones(3)}, "holds no voxels"),
+        (
+            {"a": np.zeros((3, 4, 5), complex), "spacing_mm": np.ones(3)},
+            "expected real numbers, got values of type complex128",
+        ),
+        ({"a": np.zeros((3, 0, 5)), "spacing_mm": np.ones(3)}, "expected at least one voxel"),
     ],
 )
 def test_arrays_that_are_no_scan(tmp_path: Path, arrays: dict[str, np.ndarray], message: str):

@@ -127,7 +127,7 @@ def test_truncated_pictures(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"", r"empty \(zero bytes\)"), (b"Dear Sir,", "not a PNG, JPEG or TIFF image")]
+    ("content", "reason"), [(b"", r"empty \(zero bytes\)"), (b"Dear Sir,", "not a PNG, JPEG or TIFF picture")]
 )
 def test_files_that_are_no_pictures(tmp_path: Path, content: bytes, reason: str):
     (tmp_path / "a.png").write_bytes(content)
@@ -155,21 +155,21 @@ def test_pixels_that_are_not_finite(tmp_path: Path, bad: float):
 def test_several_pages_in_one_tiff(tmp_path: Path):
     pages = [Image.fromarray(picture(seed)) for seed in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(DataError, match="3 pages in one file"):
+    with pytest.raises(DataError, match="expected one page, got 3"):
         read_picture(tmp_path / "a.tif")
 
 
 def test_too_small(tmp_path: Path):
     Image.fromarray(picture(height=4, width=100)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="4×100 pixels are too few; at least 8×8"):
+    with pytest.raises(DataError, match="expected at least 8×8 pixels, got 4×100"):
         read_picture(tmp_path / "a.png")
 
 
 def test_formats_that_cannot_hold_the_pixels(tmp_path: Path):
-    with pytest.raises(DataError, match=r"a\.png: PNG holds .*uint8 or uint16, not float32"):
+    with pytest.raises(DataError, match=r"a\.png: expected grey pixels .* of uint8 or uint16 for PNG, got float32"):
         write_picture(tmp_path / "a.png", np.zeros((10, 10), np.float32))
-    with pytest.raises(DataError, match="JPEG holds"):
+    with pytest.raises(DataError, match="of uint8 for JPEG"):
         write_picture(tmp_path / "a.jpg", DEEP)
-    with pytest.raises(DataError, match=r"a\.bmp: unknown image suffix"):
+    with pytest.raises(DataError, match=r"a\.bmp: expected one of the suffixes"):
         write_picture(tmp_path / "a.bmp", picture())
     assert list(tmp_path.iterdir()) == []

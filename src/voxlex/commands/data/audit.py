@@ -2,18 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voxlex.commands.common import Source
+
+if TYPE_CHECKING:
+    from voxlex.audit.findings import Audit as Findings
 
 
 @dataclass(kw_only=True)
 class Audit:
-    """Look at every image: unreadable, constant, captioned ones, near-duplicates, and what crosses the splits.
+    """Look at every image for what is unreadable, constant, captioned or a near-duplicate, and for leaking splits.
 
     Attributes:
-        source: Folder of scans, a table of them, a prepared data set, or "phantom".
-        out: HTML page to write, with the clusters of near-duplicates as pictures.
-        json: JSON file to write, with all paths.
+        source: A folder or table of scans, a prepared data set, or "phantom".
+        out: HTML page to write, which shows the clusters of near-duplicates.
+        json: JSON file to write, which lists all paths.
     """
 
     source: Source
@@ -22,8 +26,27 @@ class Audit:
 
     def run(self) -> None:
         """Audit."""
-        from voxlex.workflows.audit import audit, show
+        from voxlex.commands.terminal import progress_bar
+        from voxlex.workflows.audit import audit
 
-        show(audit(self.source, out=self.out, json_file=self.json))
+        _show(audit(self.source, out=self.out, json_file=self.json, phases=progress_bar))
         if self.out:
             print(f"page: {self.out}")
+
+
+def _show(found: "Findings") -> None:
+    """Print the counts, and what crosses the splits."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from voxlex.pages.audit_page import MEANINGS
+
+    console = Console(highlight=False, markup=False)
+    table = Table("", "", "", title=found.name, box=None, title_justify="left", show_header=False)
+    table.columns[1].justify = "right"
+    for key, (name, meaning) in MEANINGS.items():
+        if key in found.figures:
+            table.add_row(name, f"{found.figures[key]:,}", meaning)
+    console.print(table)
+    if found.leaks:
+        console.print(f"the split leaks: {found.leaks}", soft_wrap=True)

@@ -2,21 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voxlex.commands.common import Source
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+    from voxlex.tables.manifest import Index as Scans
+
+_SHOWN = 8
 
 
 @dataclass(kw_only=True)
 class Index:
-    """Write a table of the scans of a folder: subject, session, sequence, slice, label and whatever else is known.
+    """Write a table of the scans in a folder: subject, session, sequence, slice, label and whatever else is known.
 
     Attributes:
-        source: Folder of scans (searched recursively), or a table of them.
-        out: Table to write (.csv, .tsv or .parquet); use it as SOURCE from then on.
-        table: Table with more columns, such as age and sex, joined by path, session or subject.
-        sequence: Keep only scans of these sequences, such as T1w.
-        split_folders: Take folders named train, validation and test for the division into splits.
-        overwrite: Replace a file that is there.
+        source: A folder of scans (searched recursively), or a table of scans.
+        out: Table to write (.csv, .tsv or .parquet). Use it as SOURCE from then on.
+        table: Table with more columns, such as age and sex. It is joined by path, session or subject.
+        sequence: Keep only the scans of these sequences, such as T1w.
+        split_folders: Use folders named train, validation and test as splits.
+        overwrite: Replace the file that is there.
     """
 
     source: Source
@@ -28,9 +36,9 @@ class Index:
 
     def run(self) -> None:
         """Index."""
-        from voxlex.workflows.index import index, show
+        from voxlex.workflows.index import index
 
-        show(
+        _show(
             index(
                 self.source,
                 out=self.out,
@@ -40,3 +48,28 @@ class Index:
                 overwrite=self.overwrite,
             )
         )
+
+
+def _show(found: "Scans") -> None:
+    """Print how much of what there is: counts and names of columns, never a person's values."""
+    from voxlex.tables.manifest import INDEX_COLUMNS
+
+    table = found.table
+    subjects = table["subject"][table["subject"] != ""]
+    print(f"{len(table)} scans of {subjects.nunique()} known subjects")
+    for name in ("session", "sequence", "label", "split"):
+        if name in table and (table[name] != "").any():
+            print(f"{name}: {_counted(table[name])}")
+    for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
+        known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
+        print(f"{name}: known of {known} scans")
+    if found.left_out:
+        print(f"left out, since names and dates identify people: {', '.join(found.left_out)}")
+    for note in found.notes:
+        print(f"not joined: {note}")
+
+
+def _counted(column: "Series") -> str:
+    counts = column.where(column != "", "unknown").value_counts()
+    listed = ", ".join(f"{name} {count}" for name, count in counts.head(_SHOWN).items())
+    return listed + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")

@@ -33,15 +33,15 @@ def synthesise(labels: Scan, *, seed: int) -> Scan:
     """Make up a volume: random grey values for each label, blurred, shaded and with noise; 0 stays dark.
 
     Args:
-        labels: A label map, whole numbers of which 0 is the background. Labels follow FreeSurfer's table, or any other
-            where sides need not look alike.
+        labels: A label map of whole numbers, where 0 is the background. With FreeSurfer's numbers, both sides of the
+            head look alike; with others, they need not.
         seed: The same seed gives the same volume.
 
     Returns:
         A scan on the grid of the labels, `int16` from 0 to about 1,000.
 
     Raises:
-        DataError: It is no volume, holds other than whole numbers, or far more labels than a brain has structures.
+        DataError: It is not a volume, holds other than whole numbers, or far more labels than a brain has structures.
     """
     # Seconds of import: paid only by who makes volumes up.
     import torchio
@@ -77,7 +77,7 @@ def write_synthesised(
     """Make up a volume for every label map below a folder, of the same name, and return their paths.
 
     Raises:
-        DataError: There is none, one cannot be used, or a file cannot be written; names the file.
+        DataError: There is no label map, one cannot be used, or a file cannot be written; names the file.
     """
     labels, folder = Path(labels), Path(folder)
     names = [name for name in find_scans(labels) if is_volume(labels / name)]

@@ -9,8 +9,8 @@ from voxlex.errors import DataError
 from voxlex.scans.formats.dicom_header import Header, NoImageError, header_of, open_dataset
 from voxlex.scans.formats.dicom_pixels import display_window, grey_values
 from voxlex.scans.formats.dicom_planes import stack_planes
-from voxlex.scans.orientation import to_canonical
-from voxlex.scans.scan import Scan, StoredGrid, choose_volume
+from voxlex.scans.grid import StoredGrid
+from voxlex.scans.scan import Scan, choose_volume
 
 
 def read_dicom(path: Path, *, volume: int | None = None) -> Scan:
@@ -87,7 +87,7 @@ def _headers(files: list[Path]) -> dict[Path, Header]:
 
 def _check_alike(headers: list[Header]) -> None:
     if not headers:
-        raise DataError("none of its DICOM files holds an image")
+        raise DataError("expected DICOM files that hold images, got none")
     series = Counter(header.series for header in headers)
     if len(series) > 1:
         counts = " and ".join(str(count) for count in sorted(series.values(), reverse=True)[:5])
@@ -112,4 +112,4 @@ def _check_alike(headers: list[Header]) -> None:
 def _scan(values: np.ndarray, affine: np.ndarray, modality: str, window: tuple[float, float] | None) -> Scan:
     volume = values.transpose(2, 1, 0)  # column, row, plane
     stored = StoredGrid(shape=volume.shape, affine=affine, dtype=volume.dtype)
-    return to_canonical(volume, stored, modality=modality, window=window)
+    return Scan.from_file(volume, stored, modality=modality, window=window)

@@ -1,4 +1,4 @@
-"""What voxlex wants to know of a DICOM file: geometry and grey scale. No other tag is read from the file."""
+"""The tags of a DICOM file that voxlex reads: geometry and grey scale. All other tags stay in the file."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -56,7 +56,7 @@ _WITH_WINDOW = (*_X_RAY, "CT")  # for others the window is that of whoever looke
 
 
 class NoImageError(DataError):
-    """A DICOM file that is sound but holds no image: a report, a plan, a directory."""
+    """A sound DICOM file that does not hold an image: a report, a plan, a directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Plane:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says of all its planes. `series` tells series apart; it is for comparing and never written."""
+    """What a file says of all its planes; `series` is only compared, to tell series apart, and never written."""
 
     series: str
     modality: str
@@ -109,8 +109,8 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
     """Read the tags that voxlex knows, and the pixels if asked for; all else stays in the file.
 
     Raises:
-        NoImageError: The file holds no image.
-        DataError: The file is missing, no DICOM file, or damaged.
+        NoImageError: The file does not hold an image.
+        DataError: The file is missing, is not a DICOM file, or is damaged.
     """
     from pydicom import dcmread
     from pydicom.uid import UID
@@ -125,16 +125,16 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
     except FileNotFoundError:
         raise DataError("no such file") from None
     except Exception:
-        raise DataError("is no DICOM file, or is damaged or cut short") from None
+        raise DataError("is not a DICOM file, or is damaged or cut short") from None
     if complete:
         return dataset
     if kind and "Image" not in kind.name and "Rows" not in dataset:
         raise NoImageError("is a DICOM file without an image")
-    raise DataError("is no DICOM file, or is damaged or cut short")
+    raise DataError("is not a DICOM file, or is damaged or cut short")
 
 
 def series_of(path: Path) -> str | None:
-    """What a file is stacked with, for comparing only: its series, or the file alone; None for what is no image."""
+    """Return what a file is stacked with, only to be compared: its series, or the file; None if it is not an image."""
     try:
         header = header_of(open_dataset(path, pixels=False))
     except NoImageError:
@@ -148,7 +148,7 @@ def header_of(dataset: "Dataset") -> Header:
     """Read the geometry and grey scale of each plane.
 
     Raises:
-        DataError: A tag that is needed holds no number, or is damaged.
+        DataError: A tag that is needed does not hold a number, or is damaged.
     """
     try:
         return _header(dataset)
@@ -182,7 +182,7 @@ def _header(dataset: "Dataset") -> Header:
 
 
 def _inside(*groups: "Dataset") -> list["Dataset"]:
-    """The datasets one level down, where the functional groups of a multi-frame file keep their tags."""
+    """Return the datasets one level down, where the functional groups of a multi-frame file keep their tags."""
     return [item for group in groups for element in group if element.VR == "SQ" for item in element.value]
 
 
@@ -215,11 +215,11 @@ def _numbers(dataset: "Dataset", tag: str) -> tuple[float, ...]:
     try:
         return tuple(float(text) for text in _texts(dataset, tag) if text)
     except ValueError:
-        raise DataError(f"its {tag} holds something that is no number") from None
+        raise DataError(f"expected a number in {tag}, got something else") from None
 
 
 def _texts(dataset: "Dataset", tag: str) -> list[str]:
-    # Converting a value would warn of any that breaks the rules of DICOM, and quote it; as text it is left in peace.
+    # Converting a value that breaks the rules of DICOM would raise a warning that quotes it; as text it causes none.
     element = dataset.get_item(tag)
     if element is None or element.value is None:
         return []

@@ -8,12 +8,12 @@ import numpy as np
 
 from voxlex.errors import DataError
 from voxlex.scans.formats.dicom_header import PIXEL_TAGS, Header
-from voxlex.scans.scan import as_voxels
+from voxlex.scans.scan import LUMINANCE, as_voxels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_QUANTITIES = ("CT", "PT")  # their values mean something, whichever way round they are displayed
+_QUANTITIES = ("CT", "PT")  # their values have a meaning, whichever way round they are displayed
 
 
 def grey_values(dataset: "Dataset", header: Header) -> np.ndarray:
@@ -46,7 +46,7 @@ def grey_values(dataset: "Dataset", header: Header) -> np.ndarray:
 
 
 def display_window(dataset: "Dataset", header: Header) -> tuple[float, float] | None:
-    """The window of the middle plane, in the grey values that `grey_values` returns."""
+    """Return the window of the middle plane, in the grey values that `grey_values` returns."""
     plane = header.planes[len(header.planes) // 2]
     if plane.window is None or not _is_turned(dataset, header):
         return plane.window
@@ -71,7 +71,7 @@ def _decode(dataset: "Dataset") -> np.ndarray:
 
 
 def _decode_with_gdcm(dataset: "Dataset") -> np.ndarray:
-    """Let GDCM decode a copy that holds pixels alone, so that nothing else reaches it and it applies no slope."""
+    """Let GDCM decode a copy that holds only pixels: nothing else reaches it, and it cannot apply a slope."""
     import SimpleITK
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
@@ -96,7 +96,7 @@ def _decode_with_gdcm(dataset: "Dataset") -> np.ndarray:
 
 
 def _cut_padding(dataset: "Dataset") -> None:
-    # pydicom warns of bytes after the last pixel, which harm nobody.
+    # pydicom warns of bytes after the last pixel, which do no harm.
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated or dataset.BitsAllocated < 8:
         return
     frames = int(dataset.get("NumberOfFrames") or 1) * int(dataset.SamplesPerPixel)
@@ -115,7 +115,7 @@ def _without_overlay(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 def _luminance(colours: np.ndarray) -> np.ndarray:
     kept = colours.dtype if colours.dtype.itemsize <= 2 else np.dtype(np.float64)
-    return (colours @ np.array([0.299, 0.587, 0.114])).round().astype(kept)
+    return (colours @ np.array(LUMINANCE)).round().astype(kept)
 
 
 def _rescaled(stored: np.ndarray, dataset: "Dataset", header: Header) -> np.ndarray:
@@ -131,7 +131,7 @@ def _rescaled(stored: np.ndarray, dataset: "Dataset", header: Header) -> np.ndar
 
 
 def _narrowed(values: np.ndarray) -> np.ndarray:
-    """Whole numbers that 16 or 32 bits hold become integers again, as CT's Hounsfield units."""
+    """Turn whole numbers that 16 or 32 bits hold into integers again, such as the Hounsfield units of CT."""
     if values.dtype != np.float64 or not np.array_equal(values, np.rint(values)):
         return values
     for kind in (np.int16, np.int32):

@@ -1,4 +1,4 @@
-"""DICOM planes to a volume: sort them along their normal, and refuse what would be a distorted head."""
+"""DICOM planes to a volume: sort them along their normal, and refuse those that would make a distorted head."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ import numpy as np
 
 from voxlex.errors import DataError
 from voxlex.scans.formats.dicom_header import Plane
+from voxlex.scans.grid import affine_from_lps
 from voxlex.scans.scan import choose_volume
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_PLACE_MM = 0.01
 _TOLERANCE = 0.1  # of the distance between slices, by which a position may be off; files round them
 
@@ -45,10 +45,8 @@ def stack_planes(planes: Sequence[Plane], *, rows: int, columns: int, volume: in
     order = _chosen(planes, positions @ np.cross(rows_to, columns_to), volume=volume, shape=(columns, rows))
     step = _step(positions[order], planes[order[0]], np.cross(rows_to, columns_to))
     between_rows, between_columns = planes[order[0]].spacing_mm or (1.0, 1.0)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = rows_to * between_columns, columns_to * between_rows
-    affine[:3, 2], affine[:3, 3] = step, positions[order[0]]
-    return Stack(order, _LPS_TO_RAS @ affine)
+    steps = np.column_stack([rows_to * between_columns, columns_to * between_rows, step])
+    return Stack(order, affine_from_lps(steps, positions[order[0]]))
 
 
 def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +62,7 @@ def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None, shape: tuple[int, int]) -> list[int]:
-    """Indices of the planes of one volume, from the lowest to the highest."""
+    """Return the indices of the planes of one volume, from the lowest to the highest."""
     if not np.isfinite(heights).all():
         raise DataError("its ImagePositionPatient holds values that are not finite")
     levels: list[list[int]] = []
@@ -82,7 +80,7 @@ def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None,
 
 
 def _step(positions: np.ndarray, first: Plane, normal: np.ndarray) -> np.ndarray:
-    """From one slice to the next, in mm; slanted where a tilted gantry shifts each slice."""
+    """Return the way from one slice to the next, in mm; it is slanted where a tilted gantry shifts each slice."""
     if len(positions) == 1:
         return normal * (first.thickness_mm or (first.spacing_mm or (1.0,))[0])
     gaps = np.diff(positions @ normal)

@@ -7,14 +7,13 @@ import numpy as np
 
 from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
-from voxlex.scans.orientation import to_canonical, to_stored
-from voxlex.scans.scan import Scan, StoredGrid, as_voxels, choose_volume
+from voxlex.scans.grid import StoredGrid, affine_from_lps, affine_to_lps, spacing_of
+from voxlex.scans.scan import Scan, as_voxels, choose_volume
 
 if TYPE_CHECKING:
     from SimpleITK import Image
 
 _READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_itk(path: Path, *, volume: int | None = None) -> Scan:
@@ -36,7 +35,7 @@ def read_itk(path: Path, *, volume: int | None = None) -> Scan:
         image = reader.Execute()
     except RuntimeError:  # its text may quote the header
         kind = "NRRD" if "nrrd" in _READERS[path.suffix.lower()].lower() else "MetaImage"
-        raise DataError(f"{path}: is no {kind} file, or is damaged or cut short") from None
+        raise DataError(f"{path}: is not a {kind} file, or is damaged or cut short") from None
     with naming(path):
         return _scan(image, volume=volume)
 
@@ -50,12 +49,11 @@ def write_itk(path: Path, scan: Scan) -> None:
     import SimpleITK
 
     with naming(path):
-        values, affine = to_stored(scan)
+        values, affine = scan.for_file()
     values = values.reshape((*values.shape, 1)[:3])
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0)))
-    lps = _LPS_TO_RAS @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
+    lps, spacing = affine_to_lps(affine), spacing_of(affine)
+    image.SetSpacing(spacing)
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     with atomic_file(path) as building:
@@ -74,7 +72,7 @@ def _scan(image: "Image", *, volume: int | None) -> Scan:
 
     components = image.GetNumberOfComponentsPerPixel()
     if components > 1:
-        raise DataError(f"holds {components} numbers for each voxel; one is expected")
+        raise DataError(f"expected one number for each voxel, got {components}")
     values = SimpleITK.GetArrayFromImage(image).T  # x first
     spacing = image.GetSpacing()
     if values.ndim == 2:
@@ -83,10 +81,9 @@ def _scan(image: "Image", *, volume: int | None) -> Scan:
     count = values.shape[3] if values.ndim == 4 else 1
     chosen = choose_volume(volume, count=count, shape=values.shape)
     axes = image.GetDimension()
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (axes, axes))[:3, :3] * spacing[:3]
-    affine[:3, 3] = image.GetOrigin()[:3]
+    steps = np.reshape(image.GetDirection(), (axes, axes))[:3, :3] * spacing[:3]
+    affine = affine_from_lps(steps, np.array(image.GetOrigin()[:3]))
     if values.ndim == 4:
         values = values[..., chosen]
-    stored = StoredGrid(shape=values.shape, affine=_LPS_TO_RAS @ affine, dtype=values.dtype)
-    return to_canonical(values, stored)
+    stored = StoredGrid(shape=values.shape, affine=affine, dtype=values.dtype)
+    return Scan.from_file(values, stored)

@@ -12,8 +12,8 @@ import numpy as np
 from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
 from voxlex.scans.formats.gzipped import decompress
-from voxlex.scans.orientation import to_canonical, to_stored
-from voxlex.scans.scan import Scan, StoredGrid, choose_volume
+from voxlex.scans.grid import StoredGrid
+from voxlex.scans.scan import Scan, choose_volume
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
@@ -29,9 +29,9 @@ _ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of
 def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
     """Read a NIfTI-1 or NIfTI-2, Analyze 7.5 or MGH file as a volume.
 
-    The place in space of NIfTI is the sform where the file has one, else the qform, else voxel sizes alone (then x is
-    taken to run to the left, as nibabel does). Analyze knows directions but no origin, and its files are read as
-    their code of orientation says. Text in the header and its extensions are left in the file.
+    A NIfTI file's place in space is its sform, else its qform, else its voxel sizes alone; x is then taken to run to
+    the left, as nibabel does. Analyze files are read as their code of orientation says; they have no origin. Text in
+    the header and the extensions stay in the file.
 
     Args:
         path: A `.nii`, `.nii.gz`, `.hdr` (with its `.img`), `.mgh` or `.mgz` file.
@@ -46,7 +46,7 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
     try:
         image = _load(path)
         values, shape = _values(image, volume)
-        return to_canonical(values, _stored_grid(image, shape))
+        return Scan.from_file(values, _stored_grid(image, shape))
     except DataError as cause:
         raise DataError(f"{path}: {cause}") from cause
     except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
@@ -54,13 +54,13 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
     except FileNotFoundError as cause:
         raise DataError(f"{path}: its .img file is missing") from cause
     except Exception as cause:  # damaged headers make nibabel raise nearly anything
-        raise DataError(f"{path}: cannot be read: of another kind, damaged or cut short") from cause
+        raise DataError(f"{path}: cannot be read: it is of another kind, damaged or cut short") from cause
 
 
 def write_nifti(path: Path, scan: Scan) -> None:
     """Write a volume in the grid of the file that it came from: its order of axes, affine, shape and type of numbers.
 
-    The type is that of the file where it holds every value, else that of the voxels. No text is written.
+    The type is that of the file if it can hold every value, else that of the voxels. No text is written.
 
     Raises:
         DataError: The scan is a picture, or the file cannot be written.
@@ -68,7 +68,7 @@ def write_nifti(path: Path, scan: Scan) -> None:
     import nibabel
 
     with naming(path):
-        values, affine = to_stored(scan)
+        values, affine = scan.for_file()
     numbers, slope, intercept = _numbers(values, scan.stored)
     image = nibabel.Nifti1Image(numbers, affine, dtype=numbers.dtype)
     space = 1 if scan.stored is None else scan.stored.space
@@ -89,17 +89,17 @@ def _load(path: Path) -> "SpatialImage":
         return nibabel.MGHImage.from_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
     image = nibabel.load(path, mmap=False)
     if not isinstance(image, nibabel.AnalyzeImage):  # which is what NIfTI is made on top of
-        raise DataError("holds no volume but something else in NIfTI's clothes, such as a surface")
+        raise DataError("expected a volume, got something else stored as NIfTI, such as a surface")
     return image
 
 
 def _values(image: "SpatialImage", volume: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The grey values of the chosen volume, and the shape that a file of it alone has."""
+    """Return the grey values of the chosen volume, and the shape of a file that holds it alone."""
     shape = tuple(int(length) for length in image.shape)
     if image.get_data_dtype().kind not in "buif":
-        raise DataError(f"holds values of type {image.get_data_dtype()}; real numbers are expected")
+        raise DataError(f"expected real numbers, got values of type {image.get_data_dtype()}")
     if len(shape) < 2 or 0 in shape:
-        raise DataError(f"holds no volume (shape {shape})")
+        raise DataError(f"expected a volume, got an array of shape {shape}")
     further = shape[3:]
     count = math.prod(further)
     chosen = choose_volume(volume, count=count, shape=shape)
@@ -156,7 +156,7 @@ def _mat_file(image: "SpatialImage") -> bool:
 def _analyze_affine(image: "SpatialImage", shape: tuple[int, ...]) -> np.ndarray:
     code = int(image.header["orient"].tobytes()[0])
     if code not in _ANALYZE_AXES:
-        raise DataError(f"Analyze orientation {code} is not known; convert the file to NIfTI")
+        raise DataError(f"expected an Analyze orientation from 0 to 2, got {code}; convert the file to NIfTI")
     affine = np.eye(4)
     affine[:3, :3] = np.array(_ANALYZE_AXES[code]).T * (*image.header.get_zooms(), 1.0, 1.0)[:3]
     lengths = (*shape, 1, 1)[:3]
@@ -165,7 +165,7 @@ def _analyze_affine(image: "SpatialImage", shape: tuple[int, ...]) -> np.ndarray
 
 
 def _numbers(values: np.ndarray, stored: StoredGrid | None) -> tuple[np.ndarray, float, float]:
-    """What to put into the file for some grey values: numbers of the stored type if it holds them, slope, intercept."""
+    """Return the numbers that a file holds for some grey values, of its type if they fit, and slope and intercept."""
     as_they_are = values, 1.0, 0.0
     if stored is None or stored.dtype.name in ("bool", "float16"):  # which NIfTI does not know
         return as_they_are

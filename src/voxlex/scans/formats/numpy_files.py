@@ -8,8 +8,8 @@ import numpy as np
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
-from voxlex.scans.orientation import to_canonical
-from voxlex.scans.scan import Scan, StoredGrid, as_voxels
+from voxlex.scans.grid import StoredGrid
+from voxlex.scans.scan import Scan, as_voxels
 
 
 def read_numpy(path: Path, *, spacing_mm: tuple[float, float, float] | None = None) -> Scan:
@@ -23,13 +23,14 @@ def read_numpy(path: Path, *, spacing_mm: tuple[float, float, float] | None = No
         spacing_mm: Distance of the voxels along each axis, where the file does not say.
 
     Raises:
-        DataError: The file is damaged or needs unpickling, holds no or several arrays, or a volume of unknown spacing.
+        DataError: The file is damaged or needs unpickling, does not hold exactly one array, or holds a volume of
+            unknown spacing.
     """
     try:
         arrays = _load(path)
         affine, spacing = arrays.pop("affine", None), arrays.pop("spacing_mm", spacing_mm)
         if len(arrays) != 1:
-            raise DataError(f"holds {len(arrays)} arrays; one is expected, besides spacing_mm and affine")
+            raise DataError(f"expected one array, besides spacing_mm and affine, got {len(arrays)}")
         (values,) = arrays.values()
         return _scan(values, affine=affine, spacing_mm=spacing)
     except DataError as cause:
@@ -37,7 +38,7 @@ def read_numpy(path: Path, *, spacing_mm: tuple[float, float, float] | None = No
     except FileNotFoundError as cause:
         raise DataError(f"{path}: no such file") from cause
     except Exception as cause:  # a damaged file makes decoders raise nearly anything
-        raise DataError(f"{path}: holds no plain arrays of numbers, or is damaged or cut short") from cause
+        raise DataError(f"{path}: does not hold plain arrays of numbers, or is damaged or cut short") from cause
 
 
 def write_npz(path: Path, scan: Scan) -> None:
@@ -63,15 +64,15 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 def _scan(values: np.ndarray, *, affine: np.ndarray | None, spacing_mm: np.ndarray | tuple[float, ...] | None) -> Scan:
     spacing = None if spacing_mm is None else tuple(float(step) for step in np.ravel(spacing_mm))
     if spacing is not None and not all(0 < step < np.inf for step in spacing):
-        raise DataError(f"spacing_mm must be above 0, found {spacing}")
+        raise DataError(f"expected spacing_mm above 0, got {spacing}")
     if values.ndim == 2:
         return Scan(voxels=as_voxels(values), spacing_mm=spacing if spacing and len(spacing) == 2 else None)
     if values.ndim != 3:
-        raise DataError(f"holds an array of shape {values.shape}; (h, w) or (x, y, z) is expected")
+        raise DataError(f"expected an array of shape (h, w) or (x, y, z), got {values.shape}")
     if affine is None:
         if spacing is None or len(spacing) != 3:
             raise DataError("does not say how far apart its voxels are; give spacing_mm=(x, y, z)")
         affine = np.diag([*spacing, 1.0])
     if affine.shape != (4, 4):
-        raise DataError(f"its affine must be of shape (4, 4), found {affine.shape}")
-    return to_canonical(values, StoredGrid(shape=values.shape, affine=affine.astype(np.float64), dtype=values.dtype))
+        raise DataError(f"expected an affine of shape (4, 4), got {affine.shape}")
+    return Scan.from_file(values, StoredGrid(shape=values.shape, affine=affine.astype(np.float64), dtype=values.dtype))

@@ -47,12 +47,12 @@ def read_picture(path: Path, *, reduce_to: int | None = None) -> Picture:
     has 8 bits.
 
     Args:
-        path: A PNG, JPEG or TIFF file, known by its content and not by its suffix.
+        path: A PNG, JPEG or TIFF file; its content tells which, not its suffix.
         reduce_to: Side in pixels of the canvas the picture is meant for. A JPEG of four times that size or more is then
             decoded at a fraction of its resolution, never below twice that size, which takes a fraction of the time.
 
     Raises:
-        DataError: The file is missing, empty, no picture, damaged, a decompression bomb, one of several pages, too
+        DataError: The file is missing, empty, damaged, not a picture, a decompression bomb, of several pages, too
             small, or holds pixels that are not finite.
     """
     try:
@@ -75,11 +75,11 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise DataError(f"{path}: unknown image suffix; expected one of {', '.join(FORMATS)}")
+        raise DataError(f"{path}: expected one of the suffixes {', '.join(FORMATS)}, got {path.suffix!r}")
     fitting = {"PNG": ("uint8", "uint16"), "JPEG": ("uint8",), "TIFF": ("uint8", "uint16", "int32", "float32")}[kind]
     if pixels.ndim != 2 or pixels.dtype.name not in fitting:
         found = f"{pixels.dtype} {pixels.shape}"
-        raise DataError(f"{path}: {kind} holds grey pixels (h, w) of {' or '.join(fitting)}, not {found}")
+        raise DataError(f"{path}: expected grey pixels (h, w) of {' or '.join(fitting)} for {kind}, got {found}")
     encoded = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(
         encoded, format=kind, **({"quality": 95} if kind == "JPEG" else {})
@@ -98,7 +98,7 @@ def _open(file: BinaryIO) -> ImageFile:
         if start.startswith(signature):
             file.seek(0)
             return reader(file)
-    raise DataError("not a PNG, JPEG or TIFF image")
+    raise DataError("is not a PNG, JPEG or TIFF picture")
 
 
 def _decode(image: ImageFile, *, reduce_to: int | None) -> Picture:
@@ -120,11 +120,11 @@ def _decode(image: ImageFile, *, reduce_to: int | None) -> Picture:
 
 def _check_size(height: int, width: int, *, pages: int) -> None:
     if height * width > MAX_PIXELS:
-        raise DataError(f"{height}×{width} pixels are more than {MAX_PIXELS:,}: taken for a decompression bomb")
+        raise DataError(f"expected at most {MAX_PIXELS:,} pixels, got {height}×{width}: taken for a decompression bomb")
     if min(height, width) < MIN_SIDE:
-        raise DataError(f"{height}×{width} pixels are too few; at least {MIN_SIDE}×{MIN_SIDE} are expected")
+        raise DataError(f"expected at least {MIN_SIDE}×{MIN_SIDE} pixels, got {height}×{width}")
     if pages > 1:
-        raise DataError(f"{pages} pages in one file; save each as an image of its own")
+        raise DataError(f"expected one page, got {pages}; save each as an image of its own")
 
 
 def _grey(image: Image.Image) -> np.ndarray:

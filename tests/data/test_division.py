@@ -1,8 +1,50 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from voxlex.data.splits import SPLITS, assign_splits, split_or_test
+from duplicates.brains import brains
+from voxlex.data.division import SPLITS, assign_splits, divide, join, split_or_test
+from voxlex.duplicates.pairs import cluster, find_duplicates
+from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.errors import DataError
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_joined_groups_are_the_connected_components(seed: int):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 60))
+    groups = [f"g{number}" for number in rng.integers(0, count, count)]
+    clusters = rng.integers(0, count, count)
+    joined = join(groups, clusters)
+    names = list(groups)
+    for _ in range(count):  # until nothing changes: the smallest name spreads over groups and clusters
+        for keys in (groups, clusters.tolist()):
+            smallest: dict[object, str] = {}
+            for key, name in zip(keys, names, strict=True):
+                smallest[key] = min(name, smallest.get(key, name))
+            names = [smallest[key] for key in keys]
+    assert joined == names
+
+
+def test_without_thumbnails_the_groups_stay():
+    table = pd.DataFrame({"path": list("abcdef"), "subject": "", "group": list("aabbcd")})
+    divided, facts = divide(table, None, seed=0, name="x")
+    assert list(divided["group"]) == list("aabbcd")
+    assert facts == {}
+    assert divided.groupby("group")["split"].nunique().eq(1).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_groups_are_those_that_all_pairs_would_join(seed: int):
+    rng = np.random.default_rng(seed)
+    slices = brains(10, slices=12).reshape(-1, 64, 64)
+    thumbnails = np.stack([thumbnail(image).astype(np.float16) for image in slices[rng.integers(0, 120, 80)]])
+    groups = [f"g{number}" for number in rng.integers(0, 70, 80)]
+    table = pd.DataFrame({"path": [f"{number}.png" for number in range(80)], "subject": groups, "group": groups})
+    divided, _ = divide(table, thumbnails, seed=0, name="x")
+    pairs = find_duplicates(thumbnails, bits=28, correlation=0.90)
+    assert list(divided["group"]) == join(groups, cluster(80, pairs))
+    assert divided["group"].nunique() < len(set(groups))
 
 
 def _random_groups(rng: np.random.Generator) -> list[str]:

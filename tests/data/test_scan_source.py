@@ -8,14 +8,16 @@ from PIL import Image
 
 from duplicates.brains import brains
 from scans.pictures import picture
-from voxlex.data.prepare import prepare_folder
-from voxlex.data.spool import Spool
+from voxlex.data.building import Spool
+from voxlex.data.dataset import Skip
+from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
+from voxlex.images.frame import Frame
 
 
 def test_each_row_is_its_picture(make_folder: Callable[..., Path], tmp_path: Path):
     source = make_folder(12)
-    dataset = prepare_folder(source, folder=tmp_path / "out", size=24)
+    dataset = ScanSource.at(source).prepare(tmp_path / "out", Frame(size=24))
     for row, path in enumerate(dataset.manifest["path"]):
         np.testing.assert_array_equal(dataset.images[row, 0], picture(int(Path(path).stem)))
     assert dataset.name == "source"
@@ -32,7 +34,7 @@ def test_subjects_stay_together(tmp_path: Path):
     for case in range(1, 8):
         for number in range(10 if case == 1 else 5):
             write(tmp_path / "in" / f"case_{case:03d}_slice_{number}.png", picture(100 * case + number))
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=16)
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=16))
     assert dataset.manifest.groupby("subject")["split"].nunique().eq(1).all()
     assert set(dataset.manifest["split"]) == {"train", "validation", "test"}
 
@@ -45,7 +47,7 @@ def test_near_duplicates_stay_together_and_so_do_their_subjects(tmp_path: Path):
         write(tmp_path / "in" / f"case_{number:03d}_slice_0.png", low)
         write(tmp_path / "in" / f"case_{number:03d}_slice_1.png", high)
     write(tmp_path / "in" / "case_003_slice_2.png", slices[7, 2] // 2)
-    table = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=48).manifest.set_index("path")
+    table = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=48)).manifest.set_index("path")
     for number in range(12):
         assert {table.at[f"copies/{number:02d}.jpg", "group"], table.at[f"{number:02d}.png", "group"]} == {
             f"{number:02d}.png"
@@ -73,9 +75,9 @@ def test_a_split_that_leaks_is_refused_unless_it_is_wanted(tmp_path: Path, rows:
     table = tmp_path / "in" / "table.csv"
     table.write_text("\n".join(["path,subject,split", *lines]))
     with pytest.raises(DataError, match=rf"^table: its split leaks: {complaint}\. 'voxlex data audit' shows all"):
-        prepare_folder(table, folder=tmp_path / "out", size=24)
+        ScanSource.at(table).prepare(tmp_path / "out", Frame(size=24))
     assert not (tmp_path / "out").exists()
-    dataset = prepare_folder(table, folder=tmp_path / "out", size=24, allow_leak=True)
+    dataset = ScanSource.at(table, allow_leak=True).prepare(tmp_path / "out", Frame(size=24))
     assert dict(zip(dataset.manifest["path"], dataset.manifest["split"], strict=True)) == splits
     assert dataset.options["leaking_subjects"] + dataset.options["leaking_pairs"] == 1
 
@@ -85,7 +87,7 @@ def test_a_split_that_does_not_leak_is_taken_as_it_is(make_folder: Callable[...,
     splits = ["test", "train", "validation", "train", "train", "test"]
     rows = [f"{number:03d}.png,{split}" for number, split in enumerate(splits)]
     (source / "t.csv").write_text("\n".join(["path,split", *rows]))
-    dataset = prepare_folder(source / "t.csv", folder=tmp_path / "out", size=24)
+    dataset = ScanSource.at(source / "t.csv").prepare(tmp_path / "out", Frame(size=24))
     table = dataset.manifest.sort_values("path")
     assert list(table["split"]) == splits
     assert dataset.options["split"] == "given"
@@ -93,7 +95,7 @@ def test_a_split_that_does_not_leak_is_taken_as_it_is(make_folder: Callable[...,
 
 def test_labels(make_folder: Callable[..., Path], tmp_path: Path):
     make_folder(3, pattern="glioma/{}.png")
-    dataset = prepare_folder(make_folder(3, pattern="healthy/{}.png"), folder=tmp_path / "out", size=16)
+    dataset = ScanSource.at(make_folder(3, pattern="healthy/{}.png")).prepare(tmp_path / "out", Frame(size=16))
     assert dataset.labels == ["glioma", "healthy"]
 
 
@@ -102,7 +104,7 @@ def test_mixed_depths_share_one_scale(tmp_path: Path):
     Image.fromarray(picture(height=30, width=20)).save(tmp_path / "in" / "eight.png")
     deep = picture(1).astype(np.uint16) * 8
     Image.fromarray(deep).save(tmp_path / "in" / "sixteen.png")
-    dataset = prepare_folder(tmp_path / "in", folder=tmp_path / "out", size=30)
+    dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=30))
     assert dataset.images.dtype == np.uint16
     rows = dataset.manifest.set_index("path")
     assert rows.loc["eight.png", ["height", "width", "bit_depth"]].tolist() == [30, 20, 8]
@@ -117,12 +119,12 @@ def test_a_few_bad_images_are_skipped_and_listed(make_folder: Callable[..., Path
     (source / "empty.jpg").touch()
     (source / "text.png").write_text("Dear Sir,")
     Image.fromarray(np.full((20, 20), 9, np.uint8)).save(source / "flat.png")
-    dataset = prepare_folder(source, folder=tmp_path / "out", size=16)
+    dataset = ScanSource.at(source).prepare(tmp_path / "out", Frame(size=16))
     assert len(dataset) == 30
     assert dataset.skipped == [
-        ("empty.jpg", "the file is empty (zero bytes)"),
-        ("flat.png", "constant image (every pixel is 9)"),
-        ("text.png", "not a PNG, JPEG or TIFF image"),
+        Skip("empty.jpg", "the file is empty (zero bytes)"),
+        Skip("flat.png", "constant image (every pixel is 9)", constant=True),
+        Skip("text.png", "is not a PNG, JPEG or TIFF picture"),
     ]
 
 
@@ -131,7 +133,7 @@ def test_over_a_tenth_unreadable_is_an_error(make_folder: Callable[..., Path], t
     for number in range(5):
         (source / f"x{number}.png").touch()
     with pytest.raises(DataError, match=r"5 of 35 images are unreadable: x0\.png: .*; x2\.png: .*; and 2 more"):
-        prepare_folder(source, folder=tmp_path / "out", size=16)
+        ScanSource.at(source).prepare(tmp_path / "out", Frame(size=16))
     assert not (tmp_path / "out").exists()
 
 
@@ -141,11 +143,11 @@ def test_empty_slices_are_no_reason_to_stop_unless_there_is_nothing_else(
     source = make_folder(5)
     for number in range(5):
         Image.fromarray(np.zeros((20, 20), np.uint8)).save(source / f"black{number}.png")
-    assert len(prepare_folder(source, folder=tmp_path / "out", size=16)) == 5
+    assert len(ScanSource.at(source).prepare(tmp_path / "out", Frame(size=16))) == 5
     for path in source.glob("0*.png"):
         path.unlink()
     with pytest.raises(DataError, match=r"none of 5 images can be used: black0\.png: constant image"):
-        prepare_folder(source, folder=tmp_path / "nothing", size=16)
+        ScanSource.at(source).prepare(tmp_path / "nothing", Frame(size=16))
 
 
 def test_a_full_disk_leaves_nothing(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -155,28 +157,28 @@ def test_a_full_disk_leaves_nothing(make_folder: Callable[..., Path], tmp_path: 
     source = make_folder(3)
     monkeypatch.setattr(Spool, "append", no_space)
     with pytest.raises(DataError, match="out: cannot be written: No space left on device"):
-        prepare_folder(source, folder=tmp_path / "out", size=16)
+        ScanSource.at(source).prepare(tmp_path / "out", Frame(size=16))
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_the_fingerprint_knows_content_and_options_but_not_the_place(make_folder: Callable[..., Path], tmp_path: Path):
-    first = prepare_folder(make_folder(6), folder=tmp_path / "a", size=16).fingerprint
-    same = prepare_folder(make_folder(6, name="elsewhere"), folder=tmp_path / "b", size=16).fingerprint
-    larger = prepare_folder(make_folder(6), folder=tmp_path / "c", size=17).fingerprint
+    first = ScanSource.at(make_folder(6)).prepare(tmp_path / "a", Frame(size=16)).fingerprint
+    same = ScanSource.at(make_folder(6, name="elsewhere")).prepare(tmp_path / "b", Frame(size=16)).fingerprint
+    larger = ScanSource.at(make_folder(6)).prepare(tmp_path / "c", Frame(size=17)).fingerprint
     Image.fromarray(picture(99)).save(tmp_path / "source" / "003.png")
-    changed = prepare_folder(tmp_path / "source", folder=tmp_path / "d", size=16).fingerprint
+    changed = ScanSource.at(tmp_path / "source").prepare(tmp_path / "d", Frame(size=16)).fingerprint
     assert first == same
     assert len({first, larger, changed}) == 3
 
 
 def test_progress_counts_to_the_end(make_folder: Callable[..., Path], tmp_path: Path):
     calls: list[tuple[int, int]] = []
-    prepare_folder(
-        make_folder(4), folder=tmp_path / "out", size=16, progress=lambda done, total: calls.append((done, total))
+    ScanSource.at(make_folder(4)).prepare(
+        tmp_path / "out", Frame(size=16), progress=lambda done, total: calls.append((done, total))
     )
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_a_size_too_small(make_folder: Callable[..., Path], tmp_path: Path):
-    with pytest.raises(ValueError, match="at least 8 pixels, found 4"):
-        prepare_folder(make_folder(3), folder=tmp_path / "out", size=4)
+    with pytest.raises(ValueError, match="expected at least 8 pixels, got 4"):
+        ScanSource.at(make_folder(3)).prepare(tmp_path / "out", Frame(size=4))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxlex.data.spool import Spool
+from voxlex.data.building import Spool
 
 CANVASES = [np.full((4, 4), value, np.uint8) for value in (0, 100, 255)]
 

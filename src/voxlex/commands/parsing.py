@@ -1,0 +1,93 @@
+"""From the words after a command's name to the command, and from a slip to one line that says what was meant."""
+
+import io
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from difflib import get_close_matches
+from functools import partial
+from itertools import dropwhile, takewhile
+from typing import Any
+
+import tyro
+
+from voxlex.commands import command_named
+from voxlex.commands.common import Command
+
+_CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+_BORDERS = str.maketrans("│╭╮╰╯─", "     -")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def parse(name: str, words: Sequence[str]) -> Command:
+    """Return a command with what was given to it; exit with 0 after help, and with 2 for words that it cannot take.
+
+    A command that is read in another way has a method `from_words`.
+    """
+    kind = command_named(name)
+    read = partial(_read, name)
+    return kind.from_words(words, read) if hasattr(kind, "from_words") else read(words, kind)
+
+
+def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
+    ask = partial(tyro.cli, kind, prog=f"voxlex {name}", config=_CONFIG)
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return ask(args=list(words))
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+    page = io.StringIO()
+    with redirect_stdout(page), suppress(SystemExit):
+        ask(args=["--help"])
+    problem = _unknown_option(words, page.getvalue()) or _in_one_line(said.getvalue(), page.getvalue())
+    more = "" if problem.endswith("?") else f"; `voxlex {name} --help` shows what it takes"
+    print(f"voxlex {name}: {problem}{more}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _unknown_option(words: Sequence[str], page: str) -> str | None:
+    """Name the first of some words that is an option and not on the page of help, and the option that was meant."""
+    options = re.findall(r"--[a-z][a-z0-9.-]*", page)
+    for word in words:
+        given = word.partition("=")[0]
+        option = given.replace("_", "-")
+        if option.startswith("--") and option not in options:
+            inner = [known for known in options if known.endswith(f".{option[2:]}")]
+            longer = [known for known in options if known.startswith(option)]
+            close = inner or longer or get_close_matches(option, options, n=1)
+            return f"unknown option {given}; did you mean {close[0]}?" if close else f"unknown option {given}"
+    return None
+
+
+def _in_one_line(box: str, page: str) -> str:
+    """Say what stands in a box of tyro's, as other errors are said."""
+    plain = _COLOURS.sub("", box).translate(_BORDERS)
+    title, *lines = [line.rstrip() for line in plain.splitlines()] or [""]
+    inner = dropwhile(_is_rule, lines)
+    lines = list(takewhile(lambda line: not _is_rule(line), inner))
+    missing = [line.strip() for line in lines if re.match(r" {6}\S", line)]
+    if "Required" in title and missing:
+        return f"expected {' and '.join(missing)}, got nothing"
+    text = " ".join(line.strip() for line in lines)
+    if found := re.fullmatch(r"Unrecognized options: (.*)", text):
+        return f"expected no further words, got {found[1]}"
+    if found := re.match(r"Missing value for argument '(.*?)'", text):
+        return f"{found[1]}: expected a value, got nothing"
+    if found := re.fullmatch(r"invalid choice (.*) for argument '(.*)'\. Expected one of \((.*)\)\.", text):
+        return f"{found[2]}: expected one of {found[3].replace(chr(39), '')}, got {found[1]}"
+    kind, value = _kind_of(text, page), re.findall(r"'([^']*)'", text)
+    return f"{kind}, got {value[-1]!r}" if kind and value else text.rstrip(".")
+
+
+def _is_rule(line: str) -> bool:
+    return bool(re.fullmatch(r" *-+", line))
+
+
+def _kind_of(text: str, page: str) -> str | None:
+    """Say what kind of value the option takes that could not be read."""
+    option = re.match(r"Error parsing (--\S+):", text)
+    kind = option and re.search(rf"{re.escape(option[1])} (\S+)", page)
+    return f"{option[1]}: expected {kind[1].replace('{None}|', '')}" if option and kind else None

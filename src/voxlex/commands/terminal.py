@@ -1,0 +1,53 @@
+"""What commands tell on standard error: progress bars, as the `Phases` of a workflow, and scans that were left out.
+
+Bars are drawn in a terminal only, so that no log has them.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bars
+
+from voxlex.data.dataset import PreparedDataset
+from voxlex.progress import Progress
+from voxlex.workflows.source import skipped_lines
+
+
+@contextmanager
+def progress_bar(phase: str) -> Iterator[Progress]:
+    """Show how much of a phase is done, in pieces of work."""
+    with _bar(phase, MofNCompleteColumn()) as progress:
+        yield progress
+
+
+@contextmanager
+def byte_bar(phase: str) -> Iterator[Progress]:
+    """Show how much of a download is done, in bytes and bytes a second."""
+    with _bar(phase, DownloadColumn(), TransferSpeedColumn()) as progress:
+        yield progress
+
+
+def show_skipped(dataset: PreparedDataset) -> None:
+    """Print which scans were left out of a data set, and why."""
+    for line in skipped_lines(dataset):
+        print(line, file=sys.stderr)
+
+
+@contextmanager
+def _bar(phase: str, *measures: ProgressColumn) -> Iterator[Progress]:
+    console = Console(stderr=True)
+    columns = (TextColumn("[bold]{task.description}"), BarColumn(), *measures, TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(phase, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -1,0 +1,213 @@
+"""Scans as a source: decode them in parallel, make images of them, and list those that cannot be used."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
+
+import pandas as pd
+
+from voxlex.data.building import Spool, build
+from voxlex.data.dataset import PreparedDataset, Skip
+from voxlex.errors import DataError
+from voxlex.images.fit import Fitted, fit_scan
+from voxlex.images.frame import Frame
+from voxlex.images.intensity import ConstantImageError
+from voxlex.progress import Progress
+from voxlex.scans.listing import dicom_files
+from voxlex.scans.read_write import read_scan
+from voxlex.scans.suffixes import is_volume
+from voxlex.tables.layouts import undated_paths
+from voxlex.tables.manifest import Index, index_source
+
+_TOLERATED = 0.1  # share of unreadable scans above which something other than a few bad files is wrong
+_VOLUMES_AT_ONCE = 8  # a volume may have a gigabyte, and pictures beside it should not wait
+
+
+@dataclass(frozen=True, eq=False)
+class ScanSource:
+    """The scans of a folder or of a table, or a single one.
+
+    Attributes:
+        index: The scans, and what is known of them.
+        allow_leak: Take a split that the index brings as it is, even if subjects or near-duplicates cross it.
+    """
+
+    index: Index
+    allow_leak: bool = False
+
+    @classmethod
+    def at(cls, place: str | Path, *, allow_leak: bool = False) -> "ScanSource":
+        """List the scans of a folder or a table; see `index_source`.
+
+        Raises:
+            DataError: There is no scan, or the table cannot be used.
+        """
+        return cls(index_source(place), allow_leak=allow_leak)
+
+    @property
+    def name(self) -> str:
+        """Name of the folder or the table."""
+        return self.index.name
+
+    def ready(self, frame: Frame | None) -> PreparedDataset | None:
+        """Return None: scans must be prepared."""
+        return None
+
+    def state(self, frame: Frame) -> list[object]:
+        """Return what is known of the scans, and names, sizes and times of all files that they are read from."""
+        places = [self.index.root / path for path in self.index.table["path"]]
+        # A series is a folder, and the folder's own time says nothing of the files in it.
+        files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
+        state: list[object] = [self.index.table.to_csv(index=False)]
+        for file in files:
+            try:
+                status = file.stat()
+            except OSError:  # a dangling link, say: preparing will list it as unreadable
+                status = None
+            name = file.relative_to(self.index.root).as_posix()
+            state.append((name, status.st_size, status.st_mtime_ns) if status else (name, -1, -1))
+        leaking = ["leaks allowed"] if self.allow_leak else []
+        return ["scans", state, frame.options(volumes=self._has_volumes), frame.size, *leaking]
+
+    def prepare(
+        self, folder: str | Path, frame: Frame, *, seed: int = 0, progress: Progress | None = None
+    ) -> PreparedDataset:
+        """Prepare the scans for training: a row for each picture, and for each slice of a volume or each cube.
+
+        The images are divided as the index says (its column `split`), else 80/10/10 by group: the images of a subject,
+        and near-duplicates, stay together. Fewer than three groups cannot be divided; then every image is a test image,
+        which is enough to reconstruct and to evaluate. The slices of whole volumes are not compared.
+
+        Args:
+            folder: Where the prepared form is written; it must not exist.
+            frame: How the scans become images.
+            seed: Seed of the division into splits.
+            progress: Called after each scan.
+
+        Returns:
+            The data set, opened from the folder. Constant and unreadable scans are left out, and listed in `skipped`.
+
+        Raises:
+            DataError: More than a tenth of the scans is unreadable, none is left, their split leaks, or the folder
+                exists or cannot be written.
+        """
+        options = frame.options(volumes=self._has_volumes)
+        restoring = options.get("whole", False)  # pictures and cubes are the same for restoring and for learning
+        return build(
+            folder,
+            frame,
+            fill=lambda spool: _fit_all(self.index, frame, spool=spool, progress=progress),
+            seed=seed,
+            name=self.name,
+            options=options,
+            compare=not restoring,
+            allow_leak=self.allow_leak or restoring,
+        )
+
+    @cached_property
+    def _has_volumes(self) -> bool:
+        return any(is_volume(self.index.root / path) for path in self.index.table["path"])
+
+
+def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress | None = None) -> Frame:
+    """Enlarge a frame of cubes, until a cube around the middle of each volume holds all of it.
+
+    Args:
+        frame: The frame; its size is the least.
+        index: The scans; what cannot be read is left to preparing to tell.
+        multiple_of: What the size is a multiple of.
+        progress: Called after each scan.
+    """
+    side, spacing_mm = frame.size, frame.spacing_mm or 1.0
+    for done, path in enumerate(index.table["path"], start=1):
+        with suppress(DataError):
+            scan = read_scan(index.root / path)
+            if scan.is_volume and scan.spacing_mm is not None:
+                lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
+                side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
+        if progress is not None:
+            progress(done, len(index.table))
+    return replace(frame, size=ceil(side / multiple_of) * multiple_of)
+
+
+def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | None) -> tuple[pd.DataFrame, list[Skip]]:
+    """Put the images of all scans into `spool`; return a row for each, and what was left out."""
+    table, paths = index.table, list(index.table["path"])
+    rows: list[int] = []
+    facts: list[dict[str, Any]] = []
+    skips: list[Skip] = []
+    for row, outcome in enumerate(_fit_in_parallel(index.root, paths, frame)):
+        if isinstance(outcome, Fitted):
+            of_scan = outcome.origin.facts()
+            for number, image in enumerate(outcome.images):
+                spool.append(image)
+                rows.append(row)
+                facts.append(of_scan | ({"slice": outcome.slices[number]} if outcome.slices else {}))
+        else:
+            skips.append(outcome)
+        if progress is not None:
+            progress(row + 1, len(paths))
+    _judge(index.root, skips, total=len(paths))
+    names = dict(zip(paths, undated_paths(table), strict=True))
+    manifest, found = table.assign(path=list(names.values())).iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
+    if "slice" in found:  # a picture's number is in its name, a slice's is its place in the volume
+        manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
+    return pd.concat([manifest, found], axis=1), [skip._replace(path=names[skip.path]) for skip in skips]
+
+
+def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fitted | Skip]:
+    """Read scans, in order; decoders release the interpreter lock, so that threads are enough."""
+    volumes = BoundedSemaphore(_VOLUMES_AT_ONCE)
+
+    def attempt(path: str) -> Fitted | Skip:
+        try:
+            if not is_volume(root / path):
+                return fit_scan(root / path, frame)
+            with volumes:
+                return fit_scan(root / path, frame)
+        except DataError as cause:
+            reason = str(cause).removeprefix(f"{root / path}: ")
+            return Skip(path, reason, constant=isinstance(cause, ConstantImageError))
+
+    return _in_order(attempt, paths, threads=min(16, os.cpu_count() or 1))
+
+
+def _in_order(
+    attempt: Callable[[str], Fitted | Skip], paths: Sequence[str], *, threads: int
+) -> Iterator[Fitted | Skip]:
+    """Yield what becomes of each path, computed at most a few per thread in advance, since results take memory."""
+    pool = ThreadPoolExecutor(max_workers=threads)
+    pending: deque[Future[Fitted | Skip]] = deque()
+    try:
+        for path in paths:
+            pending.append(pool.submit(attempt, path))
+            if len(pending) > 4 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the rest
+
+
+def _judge(root: Path, skips: list[Skip], *, total: int) -> None:
+    # Constant images are not a sign of damage: the outermost slices of a scan are often empty.
+    if skips and total == 1:
+        raise DataError(f"{root / skips[0].path}: {skips[0].reason}")
+    unreadable = [skip for skip in skips if not skip.constant]
+    if len(unreadable) > _TOLERATED * total:
+        raise DataError(f"{root}: {len(unreadable)} of {total} images are unreadable: {_first(unreadable)}")
+    if len(skips) == total:
+        raise DataError(f"{root}: none of {total} images can be used: {_first(skips)}")
+
+
+def _first(skips: list[Skip], *, limit: int = 3) -> str:
+    more = [f"and {len(skips) - limit} more"] if len(skips) > limit else []
+    return "; ".join([f"{skip.path}: {skip.reason}" for skip in skips[:limit]] + more)

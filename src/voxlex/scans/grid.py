@@ -1,0 +1,134 @@
+"""The grid of a volume: as its file holds it, and in canonical order (x to the right, y to the front, z to the top)."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from voxlex.errors import DataError
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+class Grid(NamedTuple):
+    """A grid in canonical order.
+
+    Attributes:
+        shape: Voxels along x, y and z.
+        affine: `(4, 4)` map from voxel indices to scanner coordinates (RAS+) in mm.
+        spacing_mm: Distance between voxel centres along each axis.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    spacing_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoredGrid:
+    """How a file held a volume before it was turned to canonical order, so that it is written back the same.
+
+    Attributes:
+        shape: Shape in the file, two or three axes and any further ones of length 1.
+        affine: `(4, 4)` map from voxel indices in the file to scanner coordinates (RAS+) in mm.
+        dtype: Type of the numbers in the file.
+        slope: The file's numbers times `slope` plus `intercept` are the grey values.
+        intercept: See `slope`.
+        space: NIfTI's code for what the coordinates refer to: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI152.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    dtype: np.dtype
+    slope: float = 1.0
+    intercept: float = 0.0
+    space: int = 1
+
+    @cached_property
+    def canonical(self) -> Grid:
+        """The same grid in canonical order.
+
+        Raises:
+            DataError: The affine does not span a space.
+        """
+        axes, signs = self._turn
+        lengths = _three(self.shape)
+        turn = np.zeros((4, 4))  # canonical indices to those of the file
+        turn[3, 3] = 1
+        for canonical, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
+            turn[axis, canonical] = sign
+            turn[axis, 3] = 0 if sign > 0 else lengths[axis] - 1
+        affine = self.affine @ turn
+        x, y, z = (lengths[axis] for axis in axes)
+        return Grid((x, y, z), affine, spacing_of(affine))
+
+    def to_canonical(self, values: np.ndarray) -> Shaped[np.ndarray, "x y z"]:
+        """View an array of the shape `shape` in canonical order; axes are exchanged and turned round, not resampled."""
+        axes, signs = self._turn
+        return values.reshape(_three(self.shape)).transpose(axes)[_steps(signs)]
+
+    def from_canonical(self, voxels: Shaped[np.ndarray, "x y z"]) -> np.ndarray:
+        """Undo `to_canonical`.
+
+        Raises:
+            DataError: The voxels do not fit the grid.
+        """
+        axes, signs = self._turn
+        turned = voxels[_steps(signs)].transpose(np.argsort(axes))
+        if turned.shape != _three(self.shape):
+            raise DataError(f"expected voxels of the file's shape {_three(self.shape)}, got {turned.shape}")
+        return turned.reshape(self.shape)
+
+    @cached_property
+    def _turn(self) -> tuple[list[int], list[int]]:
+        """For each canonical axis, the axis of the file that runs nearest to it, and 1, or -1 if it runs backwards."""
+        from nibabel.orientations import io_orientation
+
+        _check_affine(self.affine)
+        nearest = io_orientation(self.affine)
+        axes = [int(axis) for axis in np.argsort(nearest[:, 0])]
+        return axes, [int(nearest[axis, 1]) for axis in axes]
+
+
+def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
+    """Return the distance between voxels along each axis, in mm."""
+    x, y, z = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
+    return x, y, z
+
+
+def affine_from_lps(steps: Float[np.ndarray, "3 3"], origin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+    """Return the affine of a grid that is described in LPS+ coordinates, as DICOM and ITK do.
+
+    Args:
+        steps: In each column, the way from one voxel to the next along one axis, in mm.
+        origin: Where the first voxel lies, in mm.
+    """
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = steps, origin
+    return _LPS_TO_RAS @ affine
+
+
+def affine_to_lps(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """Return the map from voxel indices to LPS+ coordinates."""
+    return _LPS_TO_RAS @ affine
+
+
+def _check_affine(affine: np.ndarray) -> None:
+    if not np.isfinite(affine).all():
+        raise DataError("the affine holds values that are not finite")
+    columns = affine[:3, :3]
+    lengths = np.linalg.norm(columns, axis=0)
+    if not lengths.all():
+        raise DataError("the affine is zero along an axis, so it gives the voxels no size")
+    if abs(np.linalg.det(columns / lengths)) < 1e-3:
+        raise DataError("the affine is singular: its axes do not span a space")
+
+
+def _steps(signs: list[int]) -> tuple[slice, ...]:
+    return tuple(slice(None, None, sign) for sign in signs)
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape, 1, 1)[:3]

@@ -1,0 +1,53 @@
+"""Turn a file of codes back into scans."""
+
+from math import prod
+from pathlib import Path
+
+from voxlex.code_table import read_code_table
+from voxlex.codes import levels_of, take
+from voxlex.models.batches import BATCH_SIZE
+from voxlex.progress import Phases, silent
+from voxlex.rows import batches
+from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.outputs import check_output_folder, output_folder
+from voxlex.workflows.scan_writer import ScanWriter
+
+
+def decode(
+    vocabulary: Vocabulary,
+    codes: Path,
+    *,
+    out: Path,
+    original_size: bool = False,
+    overwrite: bool = False,
+    phases: Phases = silent,
+) -> int:
+    """Write the scans that a file of codes stands for, in their own grey values.
+
+    Args:
+        vocabulary: The one that wrote the codes.
+        codes: A file that `encode` wrote.
+        out: Folder for `<relative name>.png`, and `<relative name>.nii.gz` for volumes, which come on their own grid.
+        original_size: Resize each picture to the size it came in; otherwise it has the model's size.
+        overwrite: Write into a folder that is not empty.
+        phases: Told how far the work is.
+
+    Returns:
+        The number of scans.
+
+    Raises:
+        CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
+        DataError: If the folder is in the way or cannot be written, or a path in the file leads out of it.
+    """
+    autoencoder = vocabulary.autoencoder
+    table = read_code_table(codes, autoencoder=autoencoder, space=vocabulary.space)
+    check_output_folder(out, overwrite=overwrite)
+    writer = ScanWriter(out, table.rows, original_size=original_size)
+    output_folder(out, overwrite=overwrite)
+    pixels = prod(autoencoder.space_of([level.shape[2:] for level in levels_of(table.codes)]))
+    with phases("decoding") as progress:
+        for rows in batches(len(table.rows), pixels_per_image=pixels, at_most=BATCH_SIZE):
+            for image in vocabulary.decode(take(table.codes, rows)).cpu():
+                writer.add(image)
+            progress(rows.stop, len(table.rows))
+    return writer.written
