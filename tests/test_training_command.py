@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import voxlex
 from voxlex.cli import main
@@ -74,6 +75,31 @@ def test_a_state_that_is_kept_is_gone_on_from(tmp_path: Path) -> None:
     assert train(tmp_path, "--resume", *first_stage, "8") == 0
     assert load_state(tmp_path / "autoencoder.state.pt")["step"] == 8
     assert steps_of(tmp_path) == {"autoencoder": 8}
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "used"),
+    [
+        (["--minutes", "0.005"], None, {1, 3}),
+        (["--minutes", "0.005"], "3", {3}),
+        (["--steps", "2"], None, {3}),
+        (["--minutes", "0.005", "--training.threads", "2"], None, {2, 3}),
+    ],
+    ids=["chosen", "as OMP_NUM_THREADS says", "the same for steps", "given"],
+)
+def test_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], variable: str | None, used: set[int]
+) -> None:
+    """On a machine of three threads, one and three can be chosen."""
+    asked: list[int] = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: asked[-1] if asked else 3)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    assert train(tmp_path, *options, *TINY, "--stage", "autoencoder") == 0
+    assert set(asked) == used
+    assert asked[-1] == 3
 
 
 def test_two_devices_leave_one_run_and_say_so_once(tmp_path: Path) -> None:

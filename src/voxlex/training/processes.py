@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from lightning_fabric.plugins.environments import ClusterEnvironment
 
+_STARTED_BY = "VOXLEX_STARTED_BY"  # names the first process to those that it starts
 _LOOK_EVERY_S = 0.5
 _GRACE_S = 10.0  # for the training to end by itself, once a process is missing
 
@@ -28,22 +30,24 @@ class Watch:
 
     Args:
         others: The processes that this one has started, the one of rank 1 first; none, if it was started itself.
+        first: The number of the process that started this one.
     """
 
-    def __init__(self, others: list[subprocess.Popen[bytes]]) -> None:
+    def __init__(self, others: Sequence[subprocess.Popen[bytes]] = (), *, first: int | None = None) -> None:
         self._others = others
-        self._parent = os.getppid()
+        self._first = first
         self._over = False
         threading.Thread(target=self._look, daemon=True, name="watch").start()
 
     def missing(self) -> str | None:
         """Return which process is gone, in words; None if all are there as far as can be seen from here."""
-        for rank, process in enumerate(self._others, start=1):
-            status = process.poll()
-            if status:
-                how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-                return f"process {rank} of {len(self._others) + 1} ended by {how}"
-        if not self._others and os.getppid() != self._parent:
+        ended = {rank: status for rank, process in enumerate(self._others, start=1) if (status := process.poll())}
+        if ended:
+            # One that was killed goes before those that ended because of it.
+            rank = min(ended, key=lambda rank: (ended[rank] > 0, rank))
+            how = signal.Signals(-ended[rank]).name if ended[rank] < 0 else f"exit status {ended[rank]}"
+            return f"process {rank} of {len(self._others) + 1} ended by {how}"
+        if self._first is not None and os.getppid() != self._first:
             return "the first process ended"
         return None
 
@@ -102,7 +106,7 @@ def start_others(count: int, environment: ClusterEnvironment) -> Watch | None:
         environment: Where they find each other.
     """
     if "LOCAL_RANK" in os.environ:
-        return Watch([]) if _MARK in os.environ else None
+        return Watch(first=int(os.environ[_STARTED_BY])) if _STARTED_BY in os.environ else None
     # Fabric starts processes, too, but kills the first without a word as soon as it finds one of the others gone.
     os.environ |= {
         "MASTER_ADDR": environment.main_address,
@@ -112,10 +116,7 @@ def start_others(count: int, environment: ClusterEnvironment) -> Watch | None:
         "LOCAL_RANK": "0",
     }
     command = [sys.executable, *sys.orig_argv[1:]]
-    ranks = [os.environ | {"LOCAL_RANK": str(rank), _MARK: "1"} for rank in range(1, count)]
+    ranks = [os.environ | {"LOCAL_RANK": str(rank), _STARTED_BY: str(os.getpid())} for rank in range(1, count)]
     watch = Watch([subprocess.Popen(command, env=variables) for variables in ranks])
     atexit.register(watch.wait_for_others)
     return watch
-
-
-_MARK = "VOXLEX_STARTED_BY_THE_FIRST_PROCESS"

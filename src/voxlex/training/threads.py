@@ -33,11 +33,11 @@ class ThreadChooser:
 
     Args:
         most: The largest number of threads; smaller ones are its halves, down to one.
-        use: Called with the number that the next step is to use.
+        use: Called with the number that the next step is to use; by default it is set in torch.
     """
 
-    def __init__(self, most: int, *, use: Callable[[int], None] = torch.set_num_threads) -> None:
-        self._use = use
+    def __init__(self, most: int, *, use: Callable[[int], None] | None = None) -> None:
+        self._use = use or torch.set_num_threads
         self._choices = [most >> halvings for halvings in reversed(range(most.bit_length()))]
         self.threads = 1
         self._steps = self._steps_of_trying(self._choices, warm_up=_WARM_UP)
