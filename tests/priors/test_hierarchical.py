@@ -3,7 +3,7 @@ import torch
 
 from voxlex.assembly import build_prior
 from voxlex.codes import CodeLayout
-from voxlex.config import MaskedPriorConfig, PixelCNNConfig, TransformerPriorConfig
+from voxlex.config.priors import MaskedPriorConfig, PixelCNNConfig, TransformerPriorConfig
 from voxlex.errors import CodesError
 from voxlex.priors import Conditions, GatedPixelCNN, HierarchicalPrior, TransformerPrior
 
