@@ -11,7 +11,7 @@ from torch.nn import functional
 from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.phantom import generate_subject
 from voxlex.evaluation.generation import GenerationReport, gradient_statistics, judge_samples
-from voxlex.pages import generation_measures as wording
+from voxlex.pages import generation_measures
 
 SIDE = 64
 
@@ -137,16 +137,16 @@ def test_an_honest_generator_is_not_accused():
 
 def test_words_name_copies_and_leaking_data():
     figures = report("real").figures
-    assert {measure.key for measure in wording.MEASURES} == {
+    assert {measure.key for measure in generation_measures.MEASURES} == {
         name.removesuffix("_floor") for name in figures if name.endswith("_floor")
     }
-    assert wording.sentences(figures)[1] == "None of 40 samples is a near copy of a training image."
-    assert wording.warnings(figures) == []
-    assert wording.sentences(report("one copy").figures)[1].startswith("1 of 41 samples is a near copy")
-    assert "are near copies" in wording.sentences(report("copies").figures)[1]
-    (copied,) = wording.warnings(report("one copy").figures)
+    assert generation_measures.sentences(figures)[1] == "None of 40 samples is a near copy of a training image."
+    assert generation_measures.warnings(figures) == []
+    assert generation_measures.sentences(report("one copy").figures)[1].startswith("1 of 41 samples is a near copy")
+    assert "are near copies" in generation_measures.sentences(report("copies").figures)[1]
+    (copied,) = generation_measures.warnings(report("one copy").figures)
     assert "before sharing" in copied
-    (leaking,) = wording.warnings({**figures, "generation.copies_floor": 0.2})
+    (leaking,) = generation_measures.warnings({**figures, "generation.copies_floor": 0.2})
     assert leaking.startswith("20% of the held-out images")
 
 

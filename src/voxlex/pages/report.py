@@ -10,8 +10,7 @@ from torch import Tensor
 
 from voxlex.codes import CodeLayout
 from voxlex.evaluation.generation.memorisation import Pair
-from voxlex.pages import generation_measures as generation_wording
-from voxlex.pages import measures as wording
+from voxlex.pages import generation_measures, measures
 from voxlex.pages.curves import Journal, training_curves, usage_plots
 from voxlex.pages.page import render_page, write_page
 from voxlex.pages.pictures import (
@@ -44,7 +43,7 @@ class ReportContent:
     Attributes:
         title: Heading of the report.
         figures: The figures of the evaluation, by keys such as `reconstruction.ssim`; those of the prior are left out
-            when there is none. `wording.MEASURES` lists the known ones, others are shown by their key.
+            when there is none. `measures.MEASURES` lists the known ones, others are shown by their key.
         split: What was evaluated, "test" or "all".
         layouts: How the codes of an image lie, one layout for each level.
         originals: Some of the evaluated images, in [0, 1].
@@ -125,7 +124,7 @@ def render_report(content: ReportContent) -> str:
         content=content,
         summary=_summary(content),
         rows=_rows(content.figures, pixel="pixel" if content.originals.ndim == 4 else "voxel"),
-        notes=wording.notes(content.figures, split=content.split, spatial_dims=content.originals.ndim - 2),
+        notes=measures.notes(content.figures, split=content.split, spatial_dims=content.originals.ndim - 2),
         volumes=content.originals.ndim == 5,
         headings=HEADINGS,
         triptychs=_triptychs(content),
@@ -142,21 +141,21 @@ def render_report(content: ReportContent) -> str:
 
 
 def _summary(content: ReportContent) -> list[str]:
-    storage = wording.storage_sentence(
+    storage = measures.storage_sentence(
         content.figures, shape=tuple(content.originals.shape[1:]), layouts=content.layouts
     )
-    quality = wording.quality_sentence(content.figures, spatial_dims=content.originals.ndim - 2)
-    sentences = (storage, quality, wording.prior_sentence(content.figures))
+    quality = measures.quality_sentence(content.figures, spatial_dims=content.originals.ndim - 2)
+    sentences = (storage, quality, measures.prior_sentence(content.figures))
     found = [sentence for sentence in sentences if sentence is not None]
-    return found + (generation_wording.sentences(content.figures) if _is_judged(content.figures) else [])
+    return found + (generation_measures.sentences(content.figures) if _is_judged(content.figures) else [])
 
 
-def _is_judged(figures: wording.Figures) -> bool:
+def _is_judged(figures: measures.Figures) -> bool:
     return "generation.c2st" in figures
 
 
-def _rows(figures: wording.Figures, *, pixel: str) -> list[Row]:
-    measured = wording.measured(figures)
+def _rows(figures: measures.Figures, *, pixel: str) -> list[Row]:
+    measured = measures.measured(figures)
     rows = [
         Row(
             name=measure.name if level is None else f"{measure.name}, level {level}",
@@ -167,11 +166,11 @@ def _rows(figures: wording.Figures, *, pixel: str) -> list[Row]:
         )
         for key, measure, level in measured
     ]
-    known = {key for key, _, _ in measured} | generation_wording.KEYS
+    known = {key for key, _, _ in measured} | generation_measures.KEYS
     return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in figures.items() if key not in known]
 
 
-def _generation_rows(figures: wording.Figures) -> list[Row]:
+def _generation_rows(figures: measures.Figures) -> list[Row]:
     return [
         Row(
             name=measure.name,
@@ -181,7 +180,7 @@ def _generation_rows(figures: wording.Figures) -> list[Row]:
             meaning=measure.meaning,
             floor=measure.write(figures[f"{measure.key}_floor"]),
         )
-        for measure in generation_wording.MEASURES
+        for measure in generation_measures.MEASURES
         if measure.key in figures
     ]
 

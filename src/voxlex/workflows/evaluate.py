@@ -13,7 +13,7 @@ from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
 from voxlex.files import atomic_file
-from voxlex.pages import generation_measures as wording
+from voxlex.pages import generation_measures
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
@@ -87,7 +87,7 @@ def evaluate(
 
 def _warnings_of_new_images(figures: Mapping[str, float], *, samples: int, held_out: int) -> list[str]:
     if can_judge(samples=samples, held_out=held_out):
-        return wording.warnings(figures)
+        return generation_measures.warnings(figures)
     return [
         f"New images were not judged: that takes {FEWEST} of them and {2 * FEWEST} held-out images; "
         f"{samples} were asked for, and {held_out} are held out."
