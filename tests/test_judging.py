@@ -24,7 +24,7 @@ from voxlex.models import VQVAE, Decoder, Encoder
 from voxlex.priors import Conditions, GatedPixelCNN
 from voxlex.quantizers import VectorQuantizer
 from voxlex.run_folder import RunFolder
-from voxlex.workflows.evaluate import write_json
+from voxlex.workflows.evaluate import write_figures
 from voxlex.workflows.judge import generate_and_judge
 from voxlex.workflows.report import write_run_report
 
@@ -112,7 +112,7 @@ def test_images_without_a_known_label_ask_for_none(known: list[str], asked: list
 
 
 def test_figures_that_are_not_finite_are_null(tmp_path: Path) -> None:
-    write_json(tmp_path / "f.json", {"reconstruction.psnr_db": math.inf, "n_images": 1})
+    write_figures(tmp_path / "f.json", {"reconstruction.psnr_db": math.inf, "n_images": 1})
     assert json.loads((tmp_path / "f.json").read_text()) == {"reconstruction.psnr_db": None, "n_images": 1}
 
 

@@ -1,10 +1,12 @@
 """Files and folders that appear whole or not at all."""
 
+import json
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from voxlex.errors import DataError
 
@@ -32,6 +34,16 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # most often it is gone already; and the first error is the one to report
             building.unlink()
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write plain values as a JSON file for people to read, too.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    with atomic_file(path) as building:
+        building.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 from voxlex.config import Config, dump_config, read_config
 from voxlex.errors import RunError
-from voxlex.files import atomic_file
+from voxlex.files import atomic_file, write_json
 
 FORMAT_VERSION = 1
 
@@ -145,10 +145,7 @@ class RunFolder:
     def update_metadata(self, additions: Mapping[str, Any]) -> None:
         """Add to the metadata, or replace some of it."""
         before = self.metadata() if self.metadata_file.exists() else {}
-        with atomic_file(self.metadata_file) as building:
-            building.write_text(
-                json.dumps(before | dict(additions), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+        write_json(self.metadata_file, before | dict(additions))
 
 
 def versions() -> dict[str, str]:

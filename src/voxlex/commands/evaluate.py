@@ -33,7 +33,7 @@ class Evaluate:
         """Evaluate."""
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
-        from voxlex.workflows.evaluate import evaluate, write_json
+        from voxlex.workflows.evaluate import evaluate, write_figures
         from voxlex.workflows.source import open_for
 
         vocabulary = load(self.run_folder)
@@ -51,7 +51,7 @@ class Evaluate:
         for warning in evaluation.warnings:
             print(f"warning: {warning}")
         if self.json:
-            write_json(self.json, evaluation.figures)
+            write_figures(self.json, evaluation.figures)
 
 
 def _show(figures: Mapping[str, float], *, title: str) -> None:

@@ -1,11 +1,10 @@
 """Look at every image of a data set before anything is learnt from it."""
 
-import json
 from pathlib import Path
 
 from voxlex.audit.findings import Audit, audit_prepared, audit_scans
 from voxlex.data.sources import find_source, open_source
-from voxlex.files import atomic_file
+from voxlex.files import write_json
 from voxlex.pages.audit_page import write_audit
 from voxlex.progress import Phases, silent
 
@@ -35,6 +34,5 @@ def audit(place: str, *, out: Path | None = None, json_file: Path | None = None,
     if out is not None:
         write_audit(out, found)
     if json_file is not None:
-        with atomic_file(json_file) as building:
-            building.write_text(json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(json_file, found.as_json())
     return found

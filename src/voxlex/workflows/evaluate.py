@@ -1,6 +1,5 @@
 """Measure a trained vocabulary on images."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from voxlex.evaluation.generation import load_features
 from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
-from voxlex.files import atomic_file
+from voxlex.files import write_json
 from voxlex.pages import generation_measures
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
@@ -110,12 +109,10 @@ def _warnings_of_split(vocabulary: Vocabulary, dataset: PreparedDataset) -> list
     return warnings
 
 
-def write_json(path: Path, figures: Mapping[str, float]) -> None:
+def write_figures(path: Path, figures: Mapping[str, float]) -> None:
     """Write figures as a JSON object; null for what is not finite, such as the PSNR of equal images.
 
     Raises:
         DataError: If the file cannot be written.
     """
-    with atomic_file(path) as building:
-        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        building.write_text(json.dumps(finite, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {name: value if math.isfinite(value) else None for name, value in figures.items()})

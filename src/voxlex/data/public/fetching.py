@@ -16,7 +16,7 @@ from typing import Any
 from voxlex.data.public.catalogue import Archive, PublicSet
 from voxlex.data.public.downloading import Bytes, ResumingDownloader
 from voxlex.errors import DataError
-from voxlex.files import atomic_file
+from voxlex.files import write_json
 
 RECORD_FILE = "fetched.json"
 WORKPLACE = ".fetching"
@@ -44,7 +44,7 @@ class FetchRecord:
         """Record that the terms of a set are accepted."""
         if not self.accepted(public):
             self.content["accepted"].append(public.licence_url)
-            self._write()
+            write_json(self.file, self.content)
 
     def hash_of(self, archive: Archive) -> str | None:
         """Return the hash that an archive had before, in the format of pooch."""
@@ -59,11 +59,7 @@ class FetchRecord:
     def note(self, archive: Archive, *, sha256: str, holds: list[str]) -> None:
         """Record that an archive was unpacked."""
         self.content["archives"][archive.name] = {"url": archive.url, "sha256": sha256, "holds": holds}
-        self._write()
-
-    def _write(self) -> None:
-        with atomic_file(self.file) as building:
-            building.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
+        write_json(self.file, self.content)
 
 
 def fetch_set(public: PublicSet, *, folder: str | Path, progress: Bytes | None = None, wait_s: float = 2.0) -> Path:
