@@ -24,12 +24,12 @@ from monai_vqvae import monai_step, monai_vqvae
 from voxlex.assembly import build_autoencoder
 from voxlex.config import Config
 from voxlex.losses import reconstruction_losses
-from voxlex.training.devices import automatic_precision, choose_devices, launch
+from voxlex.training.devices import Precision, automatic_precision, choose_devices, launch
 from voxlex.training.player import Player
 from voxlex.training.threads import ThreadChooser, fixed_threads
 
 
-def our_step(x: torch.Tensor, precision: str) -> Callable[[], None]:
+def our_step(x: torch.Tensor, precision: Precision) -> Callable[[], None]:
     """Return a function that takes one training step with the default recipe."""
     config = Config()
     fabric = launch(choose_devices(accelerator="cpu", precision=precision)).fabric

@@ -48,6 +48,13 @@ def test_importing_workflows_prints_nothing() -> None:
     assert done.stdout + done.stderr == ""
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_choosing_devices_prints_nothing(precision: str) -> None:
+    code = f"from voxlex.training.devices import choose_devices; choose_devices(precision={precision!r})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout + done.stderr == ""
+
+
 class Listener(io.StringIO):
     """A stream that notes which file of the package each line comes from, the last one on the way to it."""
 

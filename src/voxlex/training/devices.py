@@ -1,7 +1,10 @@
 """The devices that training runs on and its precision; the automatic choice is what the hardware is fast at."""
 
 import ctypes
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -32,7 +35,8 @@ def choose_devices(*, accelerator: str = "auto", devices: int = 1, precision: Pr
     # Before latents are quantized, the quantizer's parameters take no part in a step.
     strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
     try:
-        return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+        with _only_warnings():
+            return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
     except Exception as cause:  # Fabric has an error of its own for each kind of device
         raise ConfigError(f"training.accelerator {accelerator!r}, training.devices {devices}: {cause}") from cause
 
@@ -48,7 +52,7 @@ def launch(fabric: Fabric) -> Team:
     return Team(fabric, watch)
 
 
-def automatic_precision(accelerator: str = "auto") -> Literal["32-true", "bf16-mixed"]:
+def automatic_precision(accelerator: str = "auto") -> Precision:
     """Return `bf16-mixed` where bfloat16 is native to the hardware, else `32-true`."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -58,6 +62,18 @@ def automatic_precision(accelerator: str = "auto") -> Literal["32-true", "bf16-m
     else:
         native = False
     return "bf16-mixed" if native else "32-true"
+
+
+@contextmanager
+def _only_warnings() -> Iterator[None]:
+    """Keep Fabric from printing which precision it uses; a run folder says so."""
+    fabric = logging.getLogger("lightning_fabric")
+    before = fabric.level
+    fabric.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        fabric.setLevel(before)
 
 
 def keep_freed_memory() -> None:

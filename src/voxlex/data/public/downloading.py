@@ -2,16 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from voxlex.errors import DataError
-
-Bytes = Callable[[int, int], None]
-"""A function that is called with the number of bytes that have arrived and the number of all bytes."""
+from voxlex.progress import Progress
 
 _CHUNK = 1 << 16  # bytes; if an answer breaks off, less than this is lost
 
@@ -24,12 +21,12 @@ class ResumingDownloader:
 
     Args:
         part: Path of the partial file.
-        progress: Function that is told about every chunk.
+        progress: Function that is told about every chunk, in bytes.
         attempts: Largest number of attempts if the connection breaks.
         wait_s: Seconds to wait between attempts.
     """
 
-    def __init__(self, part: Path, *, progress: Bytes | None = None, attempts: int = 5, wait_s: float = 2.0) -> None:
+    def __init__(self, part: Path, *, progress: Progress | None = None, attempts: int = 5, wait_s: float = 2.0) -> None:
         self.part = part
         self.progress = progress
         self.attempts = attempts
@@ -97,7 +94,7 @@ class WebPageError(OSError):
 class _Answer:
     """The partial file that pooch writes to. It is adjusted to the headers of the answer before the body is written."""
 
-    def __init__(self, file: BinaryIO, *, start: int, progress: Bytes | None, tag_file: Path) -> None:
+    def __init__(self, file: BinaryIO, *, start: int, progress: Progress | None, tag_file: Path) -> None:
         self.file = file
         self.start = start
         self.progress = progress

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from voxlex.data.public.catalogue import Archive, PublicSet
-from voxlex.data.public.downloading import Bytes, ResumingDownloader
+from voxlex.data.public.downloading import ResumingDownloader
 from voxlex.errors import DataError
 from voxlex.files import write_json
+from voxlex.progress import Progress
 
 RECORD_FILE = "fetched.json"
 WORKPLACE = ".fetching"
@@ -62,7 +63,7 @@ class FetchRecord:
         write_json(self.file, self.content)
 
 
-def fetch_set(public: PublicSet, *, folder: str | Path, progress: Bytes | None = None, wait_s: float = 2.0) -> Path:
+def fetch_set(public: PublicSet, *, folder: str | Path, progress: Progress | None = None, wait_s: float = 2.0) -> Path:
     """Download a set into a folder, or resume an interrupted download.
 
     This does nothing if the folder already holds the set.
@@ -99,7 +100,7 @@ def fetch_set(public: PublicSet, *, folder: str | Path, progress: Bytes | None =
     return folder
 
 
-def _fetch(archive: Archive, folder: Path, record: FetchRecord, *, progress: Bytes | None, wait_s: float) -> None:
+def _fetch(archive: Archive, folder: Path, record: FetchRecord, *, progress: Progress | None, wait_s: float) -> None:
     workplace = folder / WORKPLACE
     part = workplace / f"{archive.name}.part"
     _check_space(archive, folder, arrived=part.stat().st_size if part.exists() else 0)
@@ -167,7 +168,7 @@ def _move(source: Path, target: Path) -> None:
         source.replace(target)
 
 
-def _within(progress: Bytes | None, *, before: int, share: int, total: int) -> Bytes | None:
+def _within(progress: Progress | None, *, before: int, share: int, total: int) -> Progress | None:
     """Report the bytes of an archive as bytes of the set. An archive may be larger than the catalog says."""
     if progress is None:
         return None
