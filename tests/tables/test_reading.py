@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from voxlex.errors import DataError
-from voxlex.tables.reading import identifies, is_table, named_splits, read_table, typed
+from voxlex.tables.naming import is_table
+from voxlex.tables.reading import identifies, named_splits, read_table, typed
 
 
 def column(*values: str, name: str = "c") -> pd.Series:

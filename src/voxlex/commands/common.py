@@ -6,12 +6,11 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 import tyro
 
 from voxlex.errors import ConfigError
-from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
+from voxlex.scans.suffixes import without_suffix
+from voxlex.tables.naming import is_table
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-
-_TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 @runtime_checkable
@@ -30,9 +29,10 @@ def place(default: str) -> Any:
 def name_of(source: str | Path) -> str:
     """Return what results of a folder, a scan or a table are called: its name without a suffix that voxlex knows."""
     path = Path(source)
-    name, suffix = path.resolve().name, suffix_of(path)
-    known = suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES, *_TABLE_SUFFIXES) and not path.is_dir()
-    return name[: -len(suffix)] if known else name
+    name = path.resolve().name
+    if path.is_dir():
+        return name
+    return Path(name).stem if is_table(path) else without_suffix(name)
 
 
 def wanted(conditions: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from voxlex.commands.common import Source
-from voxlex.config.options import PhantomOptions, SliceOptions
+from voxlex.config import DataConfig, PhantomOptions, SliceOptions
 
 
 @dataclass(kw_only=True)
@@ -27,7 +27,7 @@ class Prepare:
 
     source: Source
     out: Path
-    size: int = 128
+    size: int = DataConfig.size
     seed: int = 0
     spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     slices: SliceOptions = field(default_factory=SliceOptions)

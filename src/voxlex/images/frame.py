@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from voxlex.config.options import SliceOptions
+from voxlex.config import DataConfig, SliceOptions
 from voxlex.errors import ConfigError
 from voxlex.scans.formats.pictures import MIN_SIDE
 
@@ -28,7 +28,7 @@ class Frame:
         ConfigError: The spacing is not a length.
     """
 
-    size: int = 128
+    size: int = DataConfig.size
     slices: SliceOptions = field(default_factory=SliceOptions)
     spacing_mm: float | None = None
     whole: bool = False

@@ -26,6 +26,12 @@ def suffix_of(path: str | Path) -> str:
     return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
 
 
+def without_suffix(path: str) -> str:
+    """Return the path of a file without the suffix of a scan; another path stays as it is."""
+    suffix = suffix_of(path)
+    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path
+
+
 def is_volume(path: str | Path) -> bool:
     """Whether a path that `find_scans` lists is a volume file, a DICOM file or a folder, and not a picture file.
 

@@ -12,7 +12,8 @@ from voxlex.errors import DataError
 from voxlex.scans.listing import list_scans
 from voxlex.tables.joining import RENAMED, join
 from voxlex.tables.layouts import describe_paths, folder_splits, number_visits, published_splits
-from voxlex.tables.reading import identifies, is_table, named_splits, read_table, typed
+from voxlex.tables.naming import is_table
+from voxlex.tables.reading import identifies, named_splits, read_table, typed
 
 INDEX_COLUMNS = ("path", "subject", "session", "sequence", "slice", "label", "group")
 """Columns of every manifest, in this order; others follow."""

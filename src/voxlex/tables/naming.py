@@ -1,6 +1,10 @@
 """What the name of a file says of person, session, sequence and slice, if it follows a known pattern."""
 
 import re
+from pathlib import Path
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+"""Files that are tables."""
 
 _SUBJECTS = (
     re.compile(r"(?:^|[/_])(sub-[A-Za-z0-9]+)(?=[/_.]|$)"),  # BIDS: sub-01/anat/sub-01_T1w.png
@@ -99,6 +103,11 @@ def sequence_of(path: str) -> str:
         if found:
             return stem_of(found.group(1))
     return ""
+
+
+def is_table(source: str | Path) -> bool:
+    """Tell whether a source is a table, by its suffix; a folder never is."""
+    return Path(source).suffix.lower() in TABLE_SUFFIXES and not Path(source).is_dir()
 
 
 def stem_of(path: str) -> str:

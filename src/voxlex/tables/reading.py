@@ -9,10 +9,7 @@ import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
-from voxlex.tables.naming import split_named
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-"""Files that are tables."""
+from voxlex.tables.naming import TABLE_SUFFIXES, is_table, split_named
 
 _UNKNOWN = {"", "n/a", "na", "nan", "null", "<na>", "#n/a", "."}
 _NAMES = {"name", "patientname", "fullname", "firstname", "lastname", "surname", "familyname", "givenname", "initials"}
@@ -24,11 +21,6 @@ _DAY = re.compile(
 )
 _COMPACT_DAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{4}|\d{6})?")
 _LISTED = 5
-
-
-def is_table(source: str | Path) -> bool:
-    """Tell whether a source is a table, by its suffix; a folder never is."""
-    return Path(source).suffix.lower() in TABLE_SUFFIXES and not Path(source).is_dir()
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
 from voxlex.tables.manifest import Index, index_source, join_table
-from voxlex.tables.reading import TABLE_SUFFIXES
+from voxlex.tables.naming import TABLE_SUFFIXES
 
 
 def index(

@@ -13,7 +13,7 @@ from torch import Tensor
 from voxlex.errors import DataError
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
 from voxlex.images.restore import restore_scan, restore_slice
-from voxlex.scans.suffixes import IMAGE_SUFFIXES, VOLUME_SUFFIXES, suffix_of
+from voxlex.scans.suffixes import without_suffix
 from voxlex.workflows.outputs import ResultWriter
 
 
@@ -123,11 +123,6 @@ class ScanWriter:
 
 def _names(paths: Sequence[str]) -> list[str]:
     """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
-    stems = [_stem(path) for path in paths]
+    stems = [without_suffix(path) for path in paths]
     times = Counter(stems)
     return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
-
-
-def _stem(path: str) -> str:
-    suffix = suffix_of(path)
-    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from voxlex.commands.common import place
+
 if TYPE_CHECKING:
     from voxlex.data.public.catalogue import PublicSet
 
@@ -17,12 +19,12 @@ class Fetch:
 
     Attributes:
         name: Name of the set.
-        out: Folder for the set, NAME by default. An interrupted download goes on there.
+        out: Folder for the set. An interrupted download goes on there.
         accept_licence: Accept the licence, which you have read. Otherwise you are asked.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = ""
-    out: Path | None = None
+    out: Annotated[Path | None, place("NAME")] = None
     accept_licence: bool = False
 
     def run(self) -> None:
