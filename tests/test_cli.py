@@ -30,8 +30,8 @@ from voxlex.run_folder import RunFolder
 from voxlex.vocabulary import load
 from voxlex.workflows.decode import decode
 from voxlex.workflows.encode import encode
+from voxlex.workflows.opening import open_for
 from voxlex.workflows.sample import sample
-from voxlex.workflows.source import open_for
 
 pytestmark = pytest.mark.slow
 

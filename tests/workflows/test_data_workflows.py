@@ -18,9 +18,9 @@ from voxlex.tables import manifest
 from voxlex.workflows.audit import audit
 from voxlex.workflows.fetch import fetch
 from voxlex.workflows.index import index
+from voxlex.workflows.opening import open_for, skipped_lines
 from voxlex.workflows.phantom import write
 from voxlex.workflows.prepare import prepare
-from voxlex.workflows.source import open_for, skipped_lines
 
 
 class Listener:

@@ -28,7 +28,7 @@ class Encode:
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
         from voxlex.workflows.encode import encode
-        from voxlex.workflows.source import open_for
+        from voxlex.workflows.opening import open_for
 
         out = self.out or Path("codes") / f"{name_of(self.source)}.parquet"
         vocabulary = load(self.run_folder)

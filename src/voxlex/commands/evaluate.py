@@ -34,7 +34,7 @@ class Evaluate:
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
         from voxlex.workflows.evaluate import evaluate, write_figures
-        from voxlex.workflows.source import open_for
+        from voxlex.workflows.opening import open_for
 
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, phases=progress_bar)

@@ -30,9 +30,9 @@ class Reconstruct:
         """Reconstruct."""
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
+        from voxlex.workflows.opening import open_for
         from voxlex.workflows.outputs import check_apart, check_output_folder
         from voxlex.workflows.reconstruct import reconstruct
-        from voxlex.workflows.source import open_for
 
         out = self.out or Path("reconstructed") / name_of(self.source)
         check_apart(self.source, out)

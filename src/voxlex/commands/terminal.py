@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 
 from voxlex.data.dataset import PreparedDataset
 from voxlex.progress import Progress
-from voxlex.workflows.source import skipped_lines
+from voxlex.workflows.opening import skipped_lines
 
 
 @contextmanager

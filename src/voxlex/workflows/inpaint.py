@@ -15,8 +15,8 @@ from voxlex.progress import Phases, silent
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.opening import frame_of
 from voxlex.workflows.outputs import SUFFIXES, check_output_folder, output_folder, remove_numbered
-from voxlex.workflows.source import frame_of
 from voxlex.workflows.versions import DRAW, write_versions
 
 

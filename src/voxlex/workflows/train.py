@@ -11,9 +11,9 @@ from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.display import SILENCE, Display
 from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
+from voxlex.workflows.opening import open_for, skipped_lines
 from voxlex.workflows.plan import Stage, plan_training
 from voxlex.workflows.report import write_run_report
-from voxlex.workflows.source import open_for, skipped_lines
 from voxlex.workflows.stages import Stages
 
 
