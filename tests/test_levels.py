@@ -156,7 +156,7 @@ def test_it_is_trained_by_the_usual_loop(images: PreparedDataset, tmp_path: Path
     assert 1 <= figures["1.perplexity"] <= 300
     assert "perplexity" not in figures
     noted = {row["name"] for row in read_journal(tmp_path / "metrics.csv")}
-    assert {"train/coarse_commitment", "validation/0.perplexity", "validation/1.usage"} <= noted
+    assert {"train/loss/coarse_commitment", "validation/0.perplexity", "validation/1.usage"} <= noted
 
 
 def test_codes_are_stored_level_by_level_and_read_back(

@@ -23,8 +23,8 @@ def journal() -> list[dict[str, str]]:
             row("autoencoder", second, name, value)
             for name, value in {
                 "train/loss": 0.15 * left,
-                "train/l1": 0.1 * left,
-                "train/commitment": 0.05 * left,
+                "train/loss/l1": 0.1 * left,
+                "train/loss/commitment": 0.05 * left,
                 "train/psnr_db": 33 - left,
                 "train/codes_in_use": 400.0,
                 "validation/ssim": 1 - 0.1 * left,

@@ -158,7 +158,7 @@ def test_it_learns_and_notes_what_it_did(tmp_path: Path) -> None:
     assert toy.validate(progress=1)["l1"] < before
     journal = read_journal(tmp_path / "metrics.csv")
     assert [int(row["step"]) for row in journal if row["name"] == "validation/l1"] == [30, 60]
-    assert {"train/loss", "train/l1", "train/commitment"} <= {row["name"] for row in journal}
+    assert {"train/loss", "train/loss/l1", "train/loss/commitment"} <= {row["name"] for row in journal}
 
 
 def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_two_players_learn_against_each_other(tmp_path: Path) -> None:
     train(duel, tmp_path, steps=300)
     assert duel.validate(progress=1)["distance"] < before / 4
     journal = read_journal(tmp_path / "metrics.csv")
-    assert {"train/telling", "train/fooling", "validation/distance"} <= {row["name"] for row in journal}
+    assert {"train/loss/telling", "train/loss/fooling", "validation/distance"} <= {row["name"] for row in journal}
 
 
 def test_two_players_resume_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 Journal = Sequence[Mapping[str, str]]
 """Rows of `metrics.csv` with stage, step, elapsed_s, name and value."""
 
-_MEASURES = {"loss", "psnr_db", "codes_in_use"}  # everything else under train/ is a term of the loss
+_TERM = "train/loss/"  # what the names of loss terms begin with
 _COLOURS = ("#3f7fd6", "#e0762b", "#3f9a5f", "#b05fc0", "#c05050", "#8a8a3a")  # legible on white and on black
 _INK = "#010203"  # placeholder for the text color of the page
 _SIZE_INCHES = (5.4, 3.2)  # at 72 points an inch, 389×230 CSS pixels
@@ -148,7 +148,7 @@ def _usage_plot(counts: Int64[Tensor, "q k"], *, of: str) -> Plot:
 
 def _losses(journal: Journal) -> Plot | None:
     noted = dict.fromkeys(row["name"] for row in journal if row["stage"] == "autoencoder")
-    terms = [name for name in noted if name.startswith("train/") and name.removeprefix("train/") not in _MEASURES]
+    terms = [name for name in noted if name.startswith(_TERM)]
     labels = {"train/loss": "sum"} | {name: _term_label(name) for name in terms}
     curves = [Series.of(journal, stage="autoencoder", name=name, label=label) for name, label in labels.items()]
     positive = [curve for curve in curves if len(curve.values) and curve.values.min() > 0]
@@ -242,7 +242,7 @@ def _time_unit(seconds: float) -> tuple[str, float]:
 
 
 def _term_label(name: str) -> str:
-    term = name.removeprefix("train/")
+    term = name.removeprefix(_TERM)
     return {"l1": "L1", "l2": "L2", "ssim": "1 − SSIM"}.get(term, term.replace("_", " "))
 
 

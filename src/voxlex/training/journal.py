@@ -55,7 +55,7 @@ class Journal:
         self._curves = SummaryWriter(files.curves_folder, purge_step=resumed_step or None)
 
     def write(self, figures: Mapping[str, float], *, step: int, elapsed_s: float) -> None:
-        """Append figures of one step; names look like `train/loss` or `validation/ssim`."""
+        """Append figures of one step; names look like `train/loss/l1` or `validation/ssim`."""
         if not self._active:
             return
         for name, value in figures.items():

@@ -195,7 +195,8 @@ class _Trainer:
             what = f"{self.objective.name}: the loss is {total} at step {self.step}; try a lower learning rate"
             raise self.team.ending(TrainingError(what))
         if self.team.first:
-            found = {"loss": total} | losses | step.measure()
+            terms = {f"loss/{name}": value for name, value in losses.items()}
+            found = {"loss": total} | terms | step.measure()
             figures = {f"train/{name}": value for name, value in found.items()}
             journal.write(figures, step=self.step, elapsed_s=self.elapsed_s)
             display.show(figures, progress=self.progress, elapsed_s=self.elapsed_s)
