@@ -117,19 +117,14 @@ def join(groups: Sequence[str], clusters: Sequence[int] | np.ndarray) -> list[st
         groups: Group of each image, such as its subject or its path.
         clusters: Cluster of near-duplicates of each image, 0 and up.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     if not len(groups):
         return []
-    names, numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    numbers, labels = numbers.reshape(-1), np.asarray(clusters) + len(names)
-    count = int(labels.max()) + 1
-    edges = coo_array((np.ones(len(labels), np.int8), (numbers, labels)), shape=(count, count))
-    component = connected_components(edges, directed=False)[1]
-    first = np.full(int(component.max()) + 1, len(names))
-    np.minimum.at(first, component[: len(names)], np.arange(len(names)))  # names are sorted
-    return [str(word) for word in names[first[component[numbers]]]]
+    names, place, numbers = np.unique(np.asarray(groups, dtype=str), return_index=True, return_inverse=True)
+    components, numbers = Components(clusters), numbers.reshape(-1)
+    components.join(place[numbers], np.arange(len(groups)))  # each image with one of its group
+    first = np.full(int(components.labels.max()) + 1, len(names))
+    np.minimum.at(first, components.labels, numbers)  # names are sorted
+    return [str(name) for name in names[first[components.labels]]]
 
 
 def _groups(groups: Sequence[str], thumbnails: np.ndarray) -> list[str]:
