@@ -33,7 +33,7 @@ def test_grey_and_colour_keep_their_values():
 
 
 def test_channels_without_a_colour_are_refused():
-    with pytest.raises(ValueError, match="1 or 3 channels can be shown, found 2"):
+    with pytest.raises(ValueError, match="expected 1 or 3 channels, got 2"):
         pictures.to_picture(torch.zeros(2, 4, 4))
 
 

@@ -43,7 +43,7 @@ def to_image_tensor(images: np.ndarray | Tensor, *, channels: int, spatial_dims:
     elif isinstance(images, Tensor):
         tensor = images
     else:
-        raise TypeError(f"images must be a NumPy array or a torch tensor, found {type(images).__name__}")
+        raise TypeError(f"images: expected a NumPy array or a torch tensor, got {type(images).__name__}")
     tensor = _channels_first(
         tensor, channels=channels, spatial_dims=spatial_dims, may_be_last=isinstance(images, np.ndarray)
     )
@@ -64,7 +64,7 @@ def _from_numpy(images: np.ndarray) -> Tensor:
 def _channels_first(images: Tensor, *, channels: int, spatial_dims: int, may_be_last: bool) -> Tensor:
     shape = tuple(images.shape)
     if 0 in shape:
-        raise ValueError(f"images of shape {shape} hold no pixels")
+        raise ValueError(f"images: expected at least one pixel, got shape {shape}")
     if images.ndim == spatial_dims and channels == 1:
         return images[None, None]
     if images.ndim == spatial_dims + 1 and channels == 1:
@@ -75,7 +75,7 @@ def _channels_first(images: Tensor, *, channels: int, spatial_dims: int, may_be_
     first, last = shape[1] in usable, may_be_last and shape[-1] in usable
     if first and last:
         raise ValueError(
-            f"images of shape {shape} may have their channels first or last; give a tensor (channels first)"
+            f"images: expected channels first or last, got shape {shape}, which may be either; give a tensor"
         )
     if not first and not last:
         raise ValueError(_misshapen(shape, channels, spatial_dims))
@@ -89,16 +89,16 @@ def _to_unit(images: Tensor) -> Tensor:
         raise TypeError(_unsupported(images.dtype))
     low, high = (float(bound) for bound in images.detach().aminmax())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("images hold values that are not finite (NaN or infinity)")
+        raise ValueError("images: expected finite values, got NaN or infinity")
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise ValueError(
-            f"images of floats must lie in [0, 1], found {low:g} to {high:g}; rescale them, or give uint8 or uint16"
+            f"images: expected floats in [0, 1], got {low:g} to {high:g}; rescale them, or give uint8 or uint16"
         )
     return images.to(torch.float32).clamp(0, 1)
 
 
 def _unsupported(dtype: object) -> str:
-    return f"images must be uint8, uint16 or floats in [0, 1], found {dtype}"
+    return f"images: expected uint8, uint16 or floats in [0, 1], got {dtype}"
 
 
 def _misshapen(shape: Sequence[int], channels: int, spatial_dims: int) -> str:
@@ -106,4 +106,4 @@ def _misshapen(shape: Sequence[int], channels: int, spatial_dims: int) -> str:
     layouts = [f"(b, {channels}, {space})", f"(b, {space}, {channels}) as an array"]
     if channels == 1:
         layouts = [f"({space})", f"(b, {space})", *layouts]
-    return f"images of shape {tuple(shape)} do not fit a model of {channels} channels; expected {', '.join(layouts)}"
+    return f"images: expected {', '.join(layouts)} for a model of {channels} channels, got shape {tuple(shape)}"

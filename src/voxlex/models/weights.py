@@ -35,5 +35,5 @@ def load_weights(path: Path, module: nn.Module) -> None:
     for name in sorted(expected.keys() | tensors.keys()):
         shapes = [tuple(side[name].shape) if name in side else "nothing" for side in (expected, tensors)]
         if shapes[0] != shapes[1]:
-            raise RunError(f"{path}: does not fit config.yaml: {name}: expected {shapes[0]}, found {shapes[1]}")
+            raise RunError(f"{path}: does not fit config.yaml: {name}: expected {shapes[0]}, got {shapes[1]}")
     module.load_state_dict(tensors)

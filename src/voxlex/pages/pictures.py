@@ -48,7 +48,7 @@ def to_picture(image: Float[Tensor, "c *space"]) -> Picture:
     """
     (image,) = as_row(image[None])
     if image.shape[0] not in (1, 3):
-        raise ValueError(f"an image of 1 or 3 channels can be shown, found {image.shape[0]}")
+        raise ValueError(f"image: expected 1 or 3 channels, got {image.shape[0]}")
     pixels = image.detach().float().clamp(0, 1).mul(255).round().byte().cpu().movedim(0, -1).numpy()
     return fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels)
 
