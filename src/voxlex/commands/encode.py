@@ -27,10 +27,11 @@ class Encode:
         """Encode."""
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.vocabulary import load
-        from voxlex.workflows.encode import encode
+        from voxlex.workflows.encode import check_code_file, encode
         from voxlex.workflows.opening import open_for
 
         out = self.out or Path("codes") / f"{name_of(self.source)}.parquet"
+        check_code_file(out, overwrite=self.overwrite)
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
         show_skipped(dataset)

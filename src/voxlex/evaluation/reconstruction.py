@@ -12,6 +12,7 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.health import health_of
 from voxlex.models import Autoencoder
 from voxlex.models.batches import reconstruct_in_batches
+from voxlex.progress import Progress
 from voxlex.types import Codes, Levels
 
 
@@ -31,14 +32,26 @@ class ReconstructionFigures:
     warnings: list[str]
 
 
-def evaluate_reconstruction(autoencoder: Autoencoder, dataset: PreparedDataset) -> ReconstructionFigures:
-    """Reconstruct every image and measure."""
+def evaluate_reconstruction(
+    autoencoder: Autoencoder, dataset: PreparedDataset, *, progress: Progress | None = None
+) -> ReconstructionFigures:
+    """Reconstruct every image and measure.
+
+    Args:
+        autoencoder: What is measured.
+        dataset: The images.
+        progress: Called with the number of images done and the number there are.
+    """
     per_image: list[Tensor] = []
     batches: list[Codes | Levels] = []
+    done = 0
     for x, codes, x_hat in reconstruct_in_batches(autoencoder, dataset):
         measures = [metrics.ssim(x_hat, x), metrics.psnr_db(x_hat, x), metrics.l1(x_hat, x)]
         per_image.append(torch.stack(measures, dim=1))
         batches.append(codes)
+        done += len(x)
+        if progress is not None:
+            progress(done, len(dataset))
     ssim, psnr_db, l1 = torch.cat(per_image).double().mean(dim=0).tolist()
     all_codes, space = concatenate(batches), dataset.images.shape[2:]
     health = health_of(autoencoder.quantizers, all_codes)

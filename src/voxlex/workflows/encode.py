@@ -21,11 +21,20 @@ def encode(
     Raises:
         CodesError: If the file is not called Parquet, or exists and is not to be overwritten.
     """
-    if out.suffix.lower() != ".parquet":
-        raise CodesError(f"{out}: expected a name that ends in .parquet")
-    if out.exists() and not overwrite:
-        raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
+    check_code_file(out, overwrite=overwrite)
     with phases("encoding") as progress:
         codes = encode_dataset(vocabulary, dataset, progress=progress)
     write_code_table(out, codes, dataset.manifest, autoencoder=vocabulary.autoencoder)
     return len(dataset)
+
+
+def check_code_file(out: Path, *, overwrite: bool) -> None:
+    """Refuse a place for codes before the work is done.
+
+    Raises:
+        CodesError: If the file is not called Parquet, or exists and is not to be overwritten.
+    """
+    if out.suffix.lower() != ".parquet":
+        raise CodesError(f"{out}: expected a name that ends in .parquet")
+    if out.exists() and not overwrite:
+        raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")

@@ -64,7 +64,8 @@ def evaluate(
         raise ValueError(f"samples: expected at least 0, got {samples}")
     describe = load_features(features)
     images = dataset.subset(split)
-    reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images)
+    with phases("reconstructing") as progress:
+        reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images, progress=progress)
     figures, generation = dict(reconstruction.figures), None
     if vocabulary.prior is not None:
         figures |= evaluate_prior(

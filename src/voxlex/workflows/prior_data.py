@@ -34,12 +34,14 @@ def prior_data(
         conditions: What of that the prior can be asked for.
         augmentation: How images are varied; None to leave variations out.
         variations: How many of each image.
-        phases: Told how far the variations are.
+        phases: Told how far the work is.
 
     Returns:
         The images' codes first, in their order, then those of one variation of each, and so on.
     """
-    codes, known = encode_dataset(autoencoder, images), conditions.look_up(images.manifest)
+    known = conditions.look_up(images.manifest)
+    with phases("encoding for the prior") as progress:
+        codes = encode_dataset(autoencoder, images, progress=progress)
     if augmentation is None:
         return CodeBatch(codes, known)
     parts = list(batches(len(images), pixels_per_image=images.images[0].size, at_most=BATCH_SIZE))

@@ -113,7 +113,7 @@ class Stages:
             variations=stage.variations,
             phases=self.display.phase,
         )
-        validation = prior_data(autoencoder, self.validation, self.conditions)
+        validation = prior_data(autoencoder, self.validation, self.conditions, phases=self.display.phase)
         torch.manual_seed(self.config.training.seed)
         prior = build_prior(
             self.config.prior,
