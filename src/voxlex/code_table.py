@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import torch
 
 from voxlex.codes import CodeLayout, from_levels, levels_of
-from voxlex.errors import CodesError
+from voxlex.errors import CodesError, naming
 from voxlex.files import atomic_file
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.models import Autoencoder
@@ -104,7 +104,8 @@ def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int
         if others:
             raise CodesError(f"{path}: {codes_name}: expected codes of shape {layout.shape}, got {others[0]}")
         level = _codes(table[codes_name], layout, name=f"{path}: {codes_name}")
-        quantizer.check_codes(level)
+        with naming(path):
+            quantizer.check_codes(level)
         levels.append(level)
     return CodeTable(codes=from_levels(levels), rows=table.drop_columns(of_codes).to_pandas())
 

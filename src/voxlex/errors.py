@@ -39,9 +39,9 @@ class ToldElsewhere(VoxlexError):
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Begin the message of a DataError raised within with the file that it is about, unless it begins so already."""
+    """Begin the message of an error raised within with the file that it is about, unless it begins so already."""
     try:
         yield
-    except DataError as cause:
+    except VoxlexError as cause:
         message = str(cause).removeprefix(f"{path}: ")
         raise type(cause)(f"{path}: {message}") from cause

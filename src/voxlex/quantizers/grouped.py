@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxlex.quantizers.base import Quantized, Quantizer
-from voxlex.quantizers.stages import check_alike, mean_losses, quantizers
+from voxlex.quantizers.composed import check_alike, mean_losses, quantizers
 from voxlex.types import Codes, Latents
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from voxlex.errors import CodesError
 from voxlex.quantizers.base import Quantized, Quantizer
+from voxlex.quantizers.composed import check_alike, mean_losses, quantizers
 from voxlex.quantizers.gradients import Gradient, estimator
-from voxlex.quantizers.stages import check_alike, mean_losses, quantizers
 from voxlex.types import Codes, Latents
 
 
