@@ -6,6 +6,7 @@ from voxlex.code_table import write_code_table
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import CodesError
 from voxlex.models.batches import encode_dataset
+from voxlex.outputs import check_file
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
 
@@ -19,12 +20,12 @@ def encode(
         The number of images.
 
     Raises:
-        CodesError: If the file is not called Parquet, or exists and is not to be overwritten.
+        CodesError: If the file is not called Parquet.
+        DataError: If it exists and is not to be overwritten.
     """
     if out.suffix.lower() != ".parquet":
         raise CodesError(f"{out}: expected a name that ends in .parquet")
-    if out.exists() and not overwrite:
-        raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
+    check_file(out, overwrite=overwrite)
     with phases("encoding") as progress:
         codes = encode_dataset(vocabulary, dataset, progress=progress)
     write_code_table(out, codes, dataset.manifest, autoencoder=vocabulary.autoencoder)
