@@ -103,7 +103,7 @@ def test_pictures_of_another_origin_are_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected an empty folder"):
         check_folder(tmp_path, overwrite=False)
     mine = picture(tmp_path / "sub" / "02.png")
-    with pytest.raises(DataError, match=f"{mine}: was not made by voxlex"):
+    with pytest.raises(DataError, match=f"{mine}: is not marked as made by voxlex"):
         check_folder(tmp_path, overwrite=True)
 
 

@@ -107,7 +107,9 @@ def check_folder(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> N
     check_apart(out, reads)
     for path in _below(out):
         if path.name.lower().endswith(_REPLACEABLE) and path.is_file() and not is_own_file(path):
-            raise DataError(f"{path}: was not made by voxlex, and results could replace it; choose another folder")
+            raise DataError(
+                f"{path}: is not marked as made by voxlex, and results could replace it; choose another folder"
+            )
 
 
 def check_apart(out: Path, reads: Iterable[Path]) -> None:

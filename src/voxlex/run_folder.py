@@ -85,10 +85,7 @@ class RunFolder:
         return (self.autoencoder_file, self.state_file(AUTOENCODER), *self.files_of_prior())
 
     def files(self) -> tuple[Path, ...]:
-        """Return all that a run is made of, there or not: files, and the folder of curves.
-
-        The metadata are last: without them the others are not known as a run.
-        """
+        """Return all that a run is made of, there or not: files, and the folder of curves."""
         pictures = (self.reconstructions_file, self.samples_file, self.report_file)
         others = (self.journal_file, self.curves_folder, *pictures, self.config_file, self.metadata_file)
         return (*self.files_of_stages(), *others)
@@ -106,7 +103,7 @@ class RunFolder:
         return run
 
     def begin(self, config: Config) -> None:
-        """Write the two descriptions of a new run; first the metadata, by which it is known.
+        """Write the two descriptions of a new run, in place of others; first the metadata, by which it is known.
 
         Raises:
             RunError: If the place cannot be written.
@@ -115,7 +112,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as cause:
             raise RunError(f"{self.path}: cannot be made: {cause.strerror}") from cause
-        self.update_metadata({"format_version": FORMAT_VERSION, "versions": versions()})
+        self._write_metadata({"format_version": FORMAT_VERSION, "versions": versions()})
         self.write_config(config)
 
     def check_free(self, *, overwrite: bool) -> None:
@@ -172,10 +169,11 @@ class RunFolder:
     def update_metadata(self, additions: Mapping[str, Any]) -> None:
         """Add to the metadata, or replace some of it."""
         before = self.metadata() if self.metadata_file.exists() else {}
+        self._write_metadata(before | dict(additions))
+
+    def _write_metadata(self, content: Mapping[str, Any]) -> None:
         with atomic_file(self.metadata_file) as building:
-            building.write_text(
-                json.dumps(before | dict(additions), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            building.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def versions() -> dict[str, str]:

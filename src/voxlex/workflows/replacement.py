@@ -45,9 +45,9 @@ def replacing(folder: RunFolder, config: Config, *, goes_on: bool, without_prior
     except BaseException:
         if _saved(folder) == saved:
             _put_back(folder, aside, whole=not goes_on)
-        raise
-    finally:
         _forget(aside)
+        raise
+    _forget(aside)
 
 
 def _settle(folder: RunFolder, aside: RunFolder, *, goes_on: bool) -> None:
@@ -65,15 +65,15 @@ def _settle(folder: RunFolder, aside: RunFolder, *, goes_on: bool) -> None:
 def _set_aside(folder: RunFolder, aside: RunFolder, *, goes_on: bool, without_prior: bool) -> None:
     if goes_on and is_there(aside.path):  # what goes on has begun to replace it
         return
-    copied = (folder.config_file, folder.metadata_file, folder.journal_file) if goes_on else ()
-    moved = folder.files_of_prior() if without_prior else (() if goes_on else folder.files())
-    there = [file for file in (*copied, *moved) if is_there(file)]
-    if there:
+    # The descriptions stay until others replace them: without them what is left would not be known as a run.
+    copied = {folder.config_file, folder.metadata_file} | ({folder.journal_file} if goes_on else set())
+    replaced = folder.files_of_prior() if without_prior else (() if goes_on else folder.files())
+    if any(is_there(file) for file in copied):
         aside.path.mkdir(exist_ok=True)
-    for file in there:
-        if file in copied:
-            shutil.copy2(file, aside.path / file.name)
-        else:
+    for file in filter(is_there, copied):  # first, since for these the disk may be too full
+        shutil.copy2(file, aside.path / file.name)
+    for file in filter(is_there, replaced):
+        if file not in copied:
             move(file, aside.path / file.name)
 
 
