@@ -75,6 +75,17 @@ def workplace(parent: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def emptied(folder: Path) -> Iterator[Path]:
+    """Make a folder of a fixed name in a hidden one, without what a process that was killed has left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove(path: Path) -> None:
     """Remove a file that the program has made, or a link; nothing happens if it is not there.
 

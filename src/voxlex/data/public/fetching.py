@@ -16,7 +16,7 @@ from typing import Any
 from voxlex.data.public.catalogue import Archive, PublicSet
 from voxlex.data.public.downloading import Bytes, ResumingDownloader
 from voxlex.errors import DataError
-from voxlex.files import atomic_file, is_there, move, remove, remove_among, workplace
+from voxlex.files import atomic_file, emptied, is_there, move, remove, remove_among
 
 RECORD_FILE = "fetched.json"
 WORKPLACE = ".fetching"
@@ -144,7 +144,7 @@ def _unpack(file: Path, folder: Path) -> list[str]:
     if not hasattr(tarfile, "data_filter"):
         raise DataError("expected Python 3.11.4 or later, which can unpack archives safely, got an older one")
     try:
-        with workplace(folder / WORKPLACE) as aside:
+        with emptied(folder / WORKPLACE / "unpacking") as aside:
             with tarfile.open(file) as archive:
                 archive.extractall(aside, filter="data")
             names = sorted(path.name for path in aside.iterdir())
