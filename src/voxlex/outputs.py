@@ -19,7 +19,9 @@ MARK = "made by voxlex"
 
 RUN_METADATA, PREPARED_DESCRIPTION = "metadata.json", "prepared.json"
 
-_REPLACEABLE = (".png", ".nii.gz")  # the suffixes of results
+SUFFIXES = {2: ".png", 3: ".nii.gz"}
+"""The suffix of results with so many spatial dimensions."""
+
 _START = 1024  # bytes of a file that hold its header, and the mark
 
 Identity = tuple[int, int]
@@ -106,7 +108,7 @@ def check_folder(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> N
         raise DataError(f"{out}: is a run or a prepared data set; choose another folder for results")
     check_apart(out, reads)
     for path in _below(out):
-        if path.name.lower().endswith(_REPLACEABLE) and path.is_file() and not is_own_file(path):
+        if path.name.lower().endswith(tuple(SUFFIXES.values())) and path.is_file() and not is_own_file(path):
             raise DataError(
                 f"{path}: is not marked as made by voxlex, and results could replace it; choose another folder"
             )

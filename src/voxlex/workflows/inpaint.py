@@ -11,12 +11,12 @@ from voxlex.images.fit import fit_voxels
 from voxlex.images.frame import Frame
 from voxlex.images.region import read_region, region_in_image
 from voxlex.images.restore import restore_grid
-from voxlex.outputs import check_folder
+from voxlex.outputs import SUFFIXES, check_folder
 from voxlex.progress import Phases, silent
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import SUFFIXES, output_folder, remove_numbered
+from voxlex.workflows.outputs import output_folder, remove_numbered
 from voxlex.workflows.source import frame_of
 from voxlex.workflows.versions import DRAW, write_versions
 

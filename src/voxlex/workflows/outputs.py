@@ -12,12 +12,9 @@ from voxlex.errors import DataError
 from voxlex.files import remove
 from voxlex.images.cube import cube_as_scan
 from voxlex.images.intensity import IntensityMap
-from voxlex.outputs import check_folder, is_own_file
+from voxlex.outputs import SUFFIXES, check_folder, is_own_file
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
-
-SUFFIXES = {2: ".png", 3: ".nii.gz"}
-"""The suffix of results with so many spatial dimensions."""
 
 
 @dataclass

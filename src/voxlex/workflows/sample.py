@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from voxlex.images.intensity import IntensityMap
-from voxlex.outputs import check_folder
+from voxlex.outputs import SUFFIXES, check_folder
 from voxlex.pages.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import SUFFIXES, ResultWriter, output_folder, remove_numbered
+from voxlex.workflows.outputs import ResultWriter, output_folder, remove_numbered
 
 SHEET = "samples.png"
 SAMPLE = "sample"
