@@ -16,17 +16,30 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_refuses_to_replace_a_run_unless_told_to(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, Config()).prior_file.write_bytes(b"old")
+    run = RunFolder.create(tmp_path, Config())
     with pytest.raises(RunError, match="--overwrite"):
         RunFolder.create(tmp_path, Config())
-    assert not RunFolder.create(tmp_path, Config(), overwrite=True).prior_file.exists()
+    run.check_free(overwrite=True)
 
 
-def test_never_overwrites_what_is_not_a_run(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("ten years of work")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("thesis.tex", "ten years of work"),
+        ("config.yaml", "lr: 0.1  # of another program"),
+        ("metadata.json", "[]"),
+        ("metadata.json", '{"format_version": 1, "author": "me"}'),
+    ],
+)
+def test_what_is_not_a_run_is_never_replaced(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
     with pytest.raises(RunError, match="other things"):
-        RunFolder.create(tmp_path, Config(), overwrite=True)
-    assert (tmp_path / "thesis.tex").exists()
+        RunFolder(tmp_path).check_free(overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["masked", "unfinished", "volumes"])
+def test_runs_of_version_0_1_0_are_known(name: str) -> None:
+    RunFolder(Path(__file__).parent / "golden" / name).check_free(overwrite=True)
 
 
 def test_refuses_a_file_in_its_place(tmp_path: Path) -> None:

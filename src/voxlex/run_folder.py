@@ -1,7 +1,6 @@
 """The run folder: everything one experiment leaves behind, under names that are fixed here."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -10,12 +9,16 @@ from typing import Any
 
 from voxlex.config import Config, dump_config, read_config
 from voxlex.errors import RunError
-from voxlex.files import atomic_file, write_json
+from voxlex.files import atomic_file, remove, write_json
+from voxlex.outputs import RUN_METADATA, is_run
 
 FORMAT_VERSION = 1
 
 AUTOENCODER, PRIOR = "autoencoder", "prior"
 """Names of the two stages."""
+
+CURVES = "events.out.tfevents.*"
+"""What files in the folder of curves are called."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class RunFolder:
     @property
     def metadata_file(self) -> Path:
         """Versions, data, and what each stage took."""
-        return self.path / "metadata.json"
+        return self.path / RUN_METADATA
 
     @property
     def autoencoder_file(self) -> Path:
@@ -73,33 +76,54 @@ class RunFolder:
         """The report for a person to open."""
         return self.path / "report.html"
 
+    def files_of_prior(self) -> tuple[Path, ...]:
+        """Return where the prior is, and what it would resume from; there or not."""
+        return (self.prior_file, self.state_file(PRIOR))
+
+    def files_of_stages(self) -> tuple[Path, ...]:
+        """Return where weights and states are; there or not."""
+        return (self.autoencoder_file, self.state_file(AUTOENCODER), *self.files_of_prior())
+
+    def files(self) -> tuple[Path, ...]:
+        """Return all that a run is made of, there or not: files, and the folder of curves."""
+        pictures = (self.reconstructions_file, self.samples_file, self.report_file)
+        others = (self.journal_file, self.curves_folder, *pictures, self.config_file, self.metadata_file)
+        return (*self.files_of_stages(), *others)
+
     @classmethod
-    def create(cls, path: Path, config: Config, *, overwrite: bool = False) -> "RunFolder":
+    def create(cls, path: Path, config: Config) -> "RunFolder":
         """Make a new run folder.
 
         Raises:
             RunError: If something is in the way, or the place cannot be written.
         """
         run = cls(path)
-        run.check_free(overwrite=overwrite)
-        shutil.rmtree(path, ignore_errors=True)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as cause:
-            raise RunError(f"{path}: cannot be made: {cause.strerror}") from cause
-        run.write_config(config)
-        run.update_metadata({"format_version": FORMAT_VERSION, "versions": versions()})
+        run.check_free(overwrite=False)
+        run.begin(config)
         return run
 
+    def begin(self, config: Config) -> None:
+        """Write the two descriptions of a new run, in place of others; first the metadata, by which it is known.
+
+        Raises:
+            RunError: If the place cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as cause:
+            raise RunError(f"{self.path}: cannot be made: {cause.strerror}") from cause
+        write_json(self.metadata_file, {"format_version": FORMAT_VERSION, "versions": versions()})
+        self.write_config(config)
+
     def check_free(self, *, overwrite: bool) -> None:
-        """Raise RunError if `create` would refuse to make a run here; nothing is changed."""
+        """Raise RunError if a run must not be made here; nothing is changed."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: is a file, expected a place for a run folder")
         if not self.path.exists() or not any(self.path.iterdir()):
             return
         if not overwrite:
             raise RunError(f"{self.path}: exists already; --resume goes on with it, --overwrite starts anew")
-        if not self.config_file.exists():
+        if not is_run(self.path):
             raise RunError(f"{self.path}: holds other things than a run; not overwriting them")
 
     @classmethod
@@ -123,8 +147,8 @@ class RunFolder:
 
     def remove_prior(self) -> None:
         """Remove the prior, and what it would resume from."""
-        self.prior_file.unlink(missing_ok=True)
-        self.state_file(PRIOR).unlink(missing_ok=True)
+        for file in self.files_of_prior():
+            remove(file)
 
     def config(self) -> Config:
         """Read the configuration."""

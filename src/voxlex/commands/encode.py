@@ -1,6 +1,7 @@
 """`voxlex encode`: store scans as codes."""
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -26,12 +27,14 @@ class Encode:
     def run(self) -> None:
         """Encode."""
         from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.run_folder import RunFolder
         from voxlex.vocabulary import load
         from voxlex.workflows.encode import check_code_file, encode
-        from voxlex.workflows.opening import open_for
+        from voxlex.workflows.opening import files_of, open_for
 
         out = self.out or Path("codes") / f"{name_of(self.source)}.parquet"
-        check_code_file(out, overwrite=self.overwrite)
+        reads = chain(RunFolder(self.run_folder).files(), files_of(self.source))
+        check_code_file(out, overwrite=self.overwrite, reads=reads)
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
         show_skipped(dataset)

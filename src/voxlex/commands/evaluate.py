@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ class Evaluate:
         features: What new images are compared by: "default", which needs no weights, "inception", or a TorchScript
             file.
         json: File to write the figures to.
+        overwrite: Replace the file that is there.
     """
 
     run_folder: Run
@@ -28,14 +30,20 @@ class Evaluate:
     samples: int = 128
     features: str = "default"
     json: Path | None = None
+    overwrite: bool = False
 
     def run(self) -> None:
         """Evaluate."""
         from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.outputs import check_file
+        from voxlex.run_folder import RunFolder
         from voxlex.vocabulary import load
         from voxlex.workflows.evaluate import evaluate, write_figures
-        from voxlex.workflows.opening import open_for
+        from voxlex.workflows.opening import files_of, open_for
 
+        if self.json is not None:
+            read = (*RunFolder(self.run_folder).files(), Path(self.features))
+            check_file(self.json, overwrite=self.overwrite, reads=chain(read, files_of(self.source)))
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, phases=progress_bar)
         show_skipped(dataset)
@@ -50,7 +58,7 @@ class Evaluate:
         _show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
         for warning in evaluation.warnings:
             print(f"warning: {warning}")
-        if self.json:
+        if self.json is not None:
             write_figures(self.json, evaluation.figures)
 
 

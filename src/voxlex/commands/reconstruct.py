@@ -29,14 +29,13 @@ class Reconstruct:
     def run(self) -> None:
         """Reconstruct."""
         from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.outputs import check_folder
         from voxlex.vocabulary import load
-        from voxlex.workflows.opening import open_for
-        from voxlex.workflows.outputs import check_apart, check_output_folder
+        from voxlex.workflows.opening import files_of, open_for
         from voxlex.workflows.reconstruct import reconstruct
 
         out = self.out or Path("reconstructed") / name_of(self.source)
-        check_apart(self.source, out)
-        check_output_folder(out, overwrite=self.overwrite)
+        check_folder(out, overwrite=self.overwrite, reads=files_of(self.source))
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
         show_skipped(dataset)

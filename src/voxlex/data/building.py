@@ -19,7 +19,7 @@ from voxlex.data.dataset import (
 )
 from voxlex.data.division import divide
 from voxlex.duplicates.thumbnails import COLUMNS, ROWS, thumbnail
-from voxlex.files import atomic_folder
+from voxlex.files import atomic_folder, remove
 from voxlex.images.frame import Frame
 
 
@@ -109,7 +109,7 @@ def build(
             manifest, facts = divide(manifest, thumbnails, seed=seed, name=name, allow_leak=allow_leak)
             order = split_order(list(manifest["split"]))
             spool.write_array(building / IMAGES_FILE, order=order)
-        scratch.unlink()
+        remove(scratch)
         manifest = with_all_columns(manifest.iloc[order].reset_index(drop=True))
         images = np.load(building / IMAGES_FILE, mmap_mode="r")
         options = {"size": frame.size, "seed": seed, **options, **facts}

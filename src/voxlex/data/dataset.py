@@ -16,6 +16,7 @@ from voxlex.data.division import SPLITS
 from voxlex.errors import DataError
 from voxlex.files import atomic_folder, write_json
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
+from voxlex.outputs import PREPARED_DESCRIPTION
 from voxlex.tables.manifest import INDEX_COLUMNS
 from voxlex.types import Image
 
@@ -23,7 +24,9 @@ FORMAT_VERSION = 2
 COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
 """Columns that every `PreparedDataset.manifest` has: those of an index, and what undoes the preparation."""
 
-IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", "prepared.json"
+IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", PREPARED_DESCRIPTION
+FILES = (IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE)
+"""All files of a prepared data set."""
 
 
 class Skip(NamedTuple):

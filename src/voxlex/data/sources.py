@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,10 +13,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import platformdirs
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.dataset import FORMAT_VERSION, PreparedDataset, is_prepared
+from voxlex.data.dataset import FILES, FORMAT_VERSION, PreparedDataset, is_prepared
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
+from voxlex.files import move, remove_among, workplace
 from voxlex.images.frame import Frame
 from voxlex.progress import Progress
 from voxlex.tables.manifest import Index
@@ -199,10 +198,10 @@ def open_source(
         try:
             return PreparedDataset.open(folder)
         except DataError:  # damaged since: the source is there, so make it anew
-            shutil.rmtree(folder, ignore_errors=True)
-    with _workplace(folder.parent) as workplace:
-        source.prepare(workplace / folder.name, frame, seed=seed, progress=progress)
-        _move(workplace / folder.name, folder)
+            remove_among(folder, FILES)
+    with _workplace(folder.parent) as aside:
+        source.prepare(aside / folder.name, frame, seed=seed, progress=progress)
+        _move(aside / folder.name, folder)
     return PreparedDataset.open(folder)
 
 
@@ -219,21 +218,19 @@ def _key(content: list[object]) -> str:
 @contextmanager
 def _workplace(cache: Path) -> Iterator[Path]:
     """Make a hidden folder in the cache, where a data set is prepared before others see it."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(dir=cache, prefix="."))
-    except OSError as cause:
-        message = f"{cache}: the cache cannot be written: {cause.strerror}; set VOXLEX_CACHE to another folder"
-        raise DataError(message) from cause
-    try:
-        yield workplace
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            aside = stack.enter_context(workplace(cache))
+        except OSError as cause:
+            message = f"{cache}: the cache cannot be written: {cause.strerror}; set VOXLEX_CACHE to another folder"
+            raise DataError(message) from cause
+        yield aside
 
 
 def _move(made: Path, folder: Path) -> None:
     try:
-        made.replace(folder)
+        move(made, folder)
     except OSError as cause:
         # Mostly another process has put the same data set there in the meantime: then use that one.
         if not is_prepared(folder):

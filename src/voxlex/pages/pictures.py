@@ -17,11 +17,13 @@ from PIL import ImageFont
 from PIL.Image import Image as Picture
 from PIL.Image import Resampling, fromarray, new
 from PIL.ImageDraw import Draw
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from voxlex import metrics
 from voxlex.files import atomic_file
 from voxlex.pages.views import as_column, as_row
+from voxlex.scans.formats.pictures import png_mark
 from voxlex.types import Image
 
 DIFFERENCE_LIMIT = 0.1
@@ -143,10 +145,10 @@ def sample_sheet(path: str | Path, samples: Image, *, captions: Sequence[str] | 
     _write_png(path, draw_samples(samples, captions=captions))
 
 
-def to_png(picture: Picture) -> bytes:
-    """Encode a picture without loss."""
+def to_png(picture: Picture, *, mark: PngInfo | None = None) -> bytes:
+    """Encode a picture without loss, with a mark in its header if it is to be a file."""
     encoded = io.BytesIO()
-    picture.save(encoded, format="PNG", optimize=True)
+    picture.save(encoded, format="PNG", optimize=True, pnginfo=mark)
     return encoded.getvalue()
 
 
@@ -156,7 +158,7 @@ def data_uri(picture: Picture) -> str:
 
 
 def _write_png(path: str | Path, picture: Picture) -> None:
-    encoded = to_png(picture)
+    encoded = to_png(picture, mark=png_mark())
     with atomic_file(path) as building:
         building.write_bytes(encoded)
 

@@ -160,7 +160,7 @@ def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tu
     table = describe_paths(paths)
     left_out: list[str] = []
     notes: list[str] = []
-    for above, participants in _participant_tables(folder, paths):
+    for above, participants in participant_tables(folder, paths):
         # Another data set in the same folder may call other people by the same names.
         inside = table["path"].str.startswith(above)
         try:
@@ -173,7 +173,7 @@ def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tu
     return table.sort_values("path", ignore_index=True), tuple(left_out), tuple(notes)
 
 
-def _participant_tables(folder: Path, paths: list[str]) -> list[tuple[str, Path]]:
+def participant_tables(folder: Path, paths: list[str]) -> list[tuple[str, Path]]:
     """Find the tables beside folders of subjects, and the start of the paths below each."""
     starts = {found.group(1) for path in paths if (found := _BIDS_SUBJECT.match(path))}
     return [

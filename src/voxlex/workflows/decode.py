@@ -6,10 +6,11 @@ from pathlib import Path
 from voxlex.code_table import read_code_table
 from voxlex.codes import levels_of, take
 from voxlex.models.batches import BATCH_SIZE
+from voxlex.outputs import check_folder
 from voxlex.progress import Phases, silent
 from voxlex.rows import batches
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import check_output_folder, output_folder
+from voxlex.workflows.outputs import output_folder
 from voxlex.workflows.scan_writer import ScanWriter
 
 
@@ -41,7 +42,7 @@ def decode(
     """
     autoencoder = vocabulary.autoencoder
     table = read_code_table(codes, autoencoder=autoencoder, space=vocabulary.space)
-    check_output_folder(out, overwrite=overwrite)
+    check_folder(out, overwrite=overwrite, reads=[codes])
     writer = ScanWriter(out, table.rows, original_size=original_size)
     output_folder(out, overwrite=overwrite)
     pixels = prod(autoencoder.space_of([level.shape[2:] for level in levels_of(table.codes)]))

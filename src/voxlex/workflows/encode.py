@@ -1,11 +1,13 @@
 """Store images as codes in a table."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from voxlex.code_table import write_code_table
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import CodesError
 from voxlex.models.batches import encode_dataset
+from voxlex.outputs import check_file
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
 
@@ -19,7 +21,8 @@ def encode(
         The number of images.
 
     Raises:
-        CodesError: If the file is not called Parquet, or exists and is not to be overwritten.
+        CodesError: If the file is not called Parquet.
+        DataError: If it exists and is not to be overwritten.
     """
     check_code_file(out, overwrite=overwrite)
     with phases("encoding") as progress:
@@ -28,13 +31,13 @@ def encode(
     return len(dataset)
 
 
-def check_code_file(out: Path, *, overwrite: bool) -> None:
+def check_code_file(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> None:
     """Refuse a place for codes before the work is done.
 
     Raises:
-        CodesError: If the file is not called Parquet, or exists and is not to be overwritten.
+        CodesError: If the file is not called Parquet.
+        DataError: If it exists and is not to be overwritten, or is what is read.
     """
     if out.suffix.lower() != ".parquet":
         raise CodesError(f"{out}: expected a name that ends in .parquet")
-    if out.exists() and not overwrite:
-        raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
+    check_file(out, overwrite=overwrite, reads=reads)

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
+from voxlex.outputs import check_file
 from voxlex.tables.manifest import Index, index_source, join_table
 from voxlex.tables.naming import TABLE_SUFFIXES
+from voxlex.workflows.opening import files_of
 
 
 def index(
@@ -38,8 +41,7 @@ def index(
     """
     if out.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{out}: expected a name that ends in {', '.join(TABLE_SUFFIXES)}")
-    if out.exists() and not overwrite:
-        raise DataError(f"{out}: exists already; choose another name, or replace it with --overwrite")
+    check_file(out, overwrite=overwrite, reads=chain(files_of(source), [] if table is None else [table]))
     found = index_source(source, split_folders=split_folders)
     if sequences:
         found = _only(found, sequences, where=source)

@@ -11,12 +11,13 @@ from voxlex.images.fit import fit_voxels
 from voxlex.images.frame import Frame
 from voxlex.images.region import read_region, region_in_image
 from voxlex.images.restore import restore_grid
+from voxlex.outputs import SUFFIXES, check_folder
 from voxlex.progress import Phases, silent
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.opening import frame_of
-from voxlex.workflows.outputs import SUFFIXES, check_output_folder, output_folder, remove_numbered
+from voxlex.workflows.outputs import output_folder, remove_numbered
 from voxlex.workflows.versions import DRAW, write_versions
 
 
@@ -57,7 +58,7 @@ def inpaint(
             folder is in the way.
         ValueError: If an argument is out of range, or a condition unknown.
     """
-    check_output_folder(out, overwrite=overwrite)
+    check_folder(out, overwrite=overwrite, reads=[image, mask])
     scan = read_scan(image)
     frame = frame_of(vocabulary.config)
     with naming(image):
@@ -79,7 +80,7 @@ def inpaint(
     drawn = [restore_grid([draw[0].numpy()], origin)[region] for draw in draws]
     out = output_folder(out, overwrite=overwrite)
     write_versions(out, scan, region=region, values=origin.intensity.from_unit(np.stack(drawn)), origin=origin)
-    remove_numbered(out, DRAW, start=len(drawn), suffix=SUFFIXES[scan.voxels.ndim], spared=[image, mask])
+    remove_numbered(out, DRAW, start=len(drawn), suffix=SUFFIXES[scan.voxels.ndim])
 
 
 def _check_kind(scan: Scan, frame: Frame) -> None:

@@ -1,11 +1,16 @@
 """Open a source the way an experiment needs it."""
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 from voxlex.config import Config
-from voxlex.data.dataset import PreparedDataset
+from voxlex.data.dataset import FILES, PreparedDataset
 from voxlex.data.scan_source import covering
-from voxlex.data.sources import SourceOptions, find_source, open_source
+from voxlex.data.sources import PreparedSource, SourceOptions, find_source, open_source
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
+from voxlex.scans.listing import dicom_files
+from voxlex.tables.manifest import participant_tables
 
 _LISTED = 20
 
@@ -30,6 +35,31 @@ def open_for(config: Config, place: str, *, whole: bool = False, phases: Phases 
             frame = covering(frame, source.index, multiple_of=config.model.network.downsampling, progress=progress)
     with phases("preparing") as progress:
         return open_source(source, frame, seed=config.training.seed, progress=progress)
+
+
+def files_of(place: str | Path) -> Iterator[Path]:
+    """Yield what a source is read from, which no result may replace: its scans, wherever they lie, and its place.
+
+    Raises:
+        DataError: The source cannot be used.
+    """
+    source = find_source(place)
+    if source.index is not None:
+        root, paths = source.index.root, list(source.index.table["path"])
+        yield from files_of_scans(root, paths)
+        yield from (table for _, table in participant_tables(root, paths))
+    if isinstance(source, PreparedSource):
+        yield from (source.folder / name for name in FILES)
+    if Path(place).exists():
+        yield Path(place)
+
+
+def files_of_scans(root: Path, paths: Iterable[str]) -> Iterator[Path]:
+    """Yield the files of scans, and the folder, too, of each that is a series."""
+    for path in paths:
+        yield root / path
+        if (root / path).is_dir():
+            yield from dicom_files(root / path)
 
 
 def frame_of(config: Config, *, whole: bool = False) -> Frame:

@@ -1,7 +1,7 @@
 """Where results go: a folder, the names in it, and the writer of every picture and volume."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from voxlex.errors import DataError
+from voxlex.files import remove
 from voxlex.images.cube import cube_as_scan
 from voxlex.images.intensity import IntensityMap
+from voxlex.outputs import SUFFIXES, check_folder, is_own_file
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
-
-SUFFIXES = {2: ".png", 3: ".nii.gz"}
-"""The suffix of results with so many spatial dimensions."""
 
 
 @dataclass
@@ -64,25 +63,13 @@ class ResultWriter:
         self.write(name, Scan(voxels=printed.from_unit(image)))
 
 
-def check_output_folder(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place for results before the work is done; nothing is made.
+def output_folder(path: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> Path:
+    """Return a folder for results, made if need be; see `outputs.check_folder`.
 
     Raises:
-        DataError: If it is a file, or holds something and is not to be overwritten.
+        DataError: If results must not be written into it, or it cannot be made.
     """
-    if path.exists() and not path.is_dir():
-        raise DataError(f"{path}: expected a folder for the results, got a file")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise DataError(f"{path}: expected an empty folder; choose another one, or write into this with --overwrite")
-
-
-def output_folder(path: Path, *, overwrite: bool) -> Path:
-    """Return a folder for results, made if need be.
-
-    Raises:
-        DataError: If it holds something and is not to be overwritten, or cannot be made.
-    """
-    check_output_folder(path, overwrite=overwrite)
+    check_folder(path, overwrite=overwrite, reads=reads)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
@@ -90,7 +77,7 @@ def output_folder(path: Path, *, overwrite: bool) -> Path:
     return path
 
 
-def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared: Sequence[Path] = ()) -> None:
+def remove_numbered(folder: Path, name: str, *, start: int, suffix: str) -> None:
     """Remove what an earlier call with more results left behind, NAME-0012 and so on, which would pass for this call's.
 
     Args:
@@ -98,7 +85,6 @@ def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared:
         name: What stands before the numbers.
         start: The first number to remove; those below it have been written anew.
         suffix: What stands after the numbers.
-        spared: Files that this call has read; they stay, whatever their names.
 
     Raises:
         DataError: If a file cannot be removed.
@@ -106,22 +92,5 @@ def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared:
     numbered = re.compile(rf"{re.escape(name)}-(\d{{4,}}){re.escape(suffix)}")
     for path in sorted(folder.iterdir()):
         found = numbered.fullmatch(path.name)
-        further = found is not None and int(found[1]) >= start and path.is_file()
-        if further and not any(path.samefile(read) for read in spared):
-            try:
-                path.unlink()
-            except OSError as cause:
-                raise DataError(
-                    f"{path}: was left by an earlier call and cannot be removed: {cause.strerror}"
-                ) from cause
-
-
-def check_apart(source: str, out: Path) -> None:
-    """Refuse to write over the scans that are read: results have their names.
-
-    Raises:
-        DataError: If `out` is the folder of the source, or that which the scan or table lies in.
-    """
-    place = Path(source).resolve()
-    if place.exists() and out.resolve() == (place if place.is_dir() else place.parent):
-        raise DataError(f"{out}: holds the scans themselves, which results would replace; choose another folder")
+        if found is not None and int(found[1]) >= start and path.is_file() and is_own_file(path):
+            remove(path)

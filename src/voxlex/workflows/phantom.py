@@ -1,5 +1,6 @@
 """Write the embedded data set as files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from voxlex.config.options import PhantomOptions
@@ -7,6 +8,8 @@ from voxlex.data.phantoms.label_maps import write_synthesised
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
+from voxlex.scans.listing import find_scans
+from voxlex.workflows.opening import files_of_scans
 from voxlex.workflows.outputs import output_folder
 
 
@@ -43,6 +46,11 @@ def write_from_labels(
     Raises:
         DataError: The folder is in the way, or a label map cannot be used.
     """
-    output_folder(out, overwrite=overwrite)
+    output_folder(out, overwrite=overwrite, reads=_label_maps(labels))
     with phases("writing") as progress:
         return write_synthesised(out, labels, seed=seed, progress=progress)
+
+
+def _label_maps(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from files_of_scans(folder, find_scans(folder))

@@ -1,5 +1,6 @@
 """What a training does with the folder it is to write into: a new run, the same one from there on, or another prior."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import RunError
 from voxlex.run_folder import RunFolder
+from voxlex.workflows.replacement import replacing
 
 Stage = Literal["autoencoder", "prior", "all"]
 
@@ -44,14 +46,9 @@ class Plan:
                 f"{before['fingerprint']}, got {dataset.fingerprint}"
             )
 
-    def carry_out(self, config: Config) -> None:
-        """Make or change the folder, as far as that comes before training."""
-        if not self.goes_on:
-            RunFolder.create(self.folder.path, config, overwrite=self.replaces)
-            return
-        if self.replaces:
-            self.folder.remove_prior()
-        self.folder.write_config(config)
+    def carried_out(self, config: Config) -> AbstractContextManager[None]:
+        """Make or change the folder, as far as that comes before the training that is the block; see `replacing`."""
+        return replacing(self.folder, config, goes_on=self.goes_on, without_prior=self.goes_on and self.replaces)
 
 
 def plan_training(out: Path, *, config: Config, stage: Stage, resume: bool, overwrite: bool) -> Plan:

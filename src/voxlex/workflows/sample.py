@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from voxlex.images.intensity import IntensityMap
+from voxlex.outputs import SUFFIXES, check_folder
 from voxlex.pages.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import SUFFIXES, ResultWriter, check_output_folder, output_folder, remove_numbered
+from voxlex.workflows.outputs import ResultWriter, output_folder, remove_numbered
 
 SHEET = "samples.png"
 SAMPLE = "sample"
@@ -47,7 +48,7 @@ def sample(
         DataError: If the folder is in the way.
         ValueError: If an argument is out of range, or a condition unknown.
     """
-    check_output_folder(out, overwrite=overwrite)
+    check_folder(out, overwrite=overwrite)
     with phases("sampling") as progress:
         images = vocabulary.sample(count, condition=condition, seed=seed, progress=progress, **options).cpu()
     out = output_folder(out, overwrite=overwrite)

@@ -12,6 +12,7 @@ from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.codes import from_levels
 from voxlex.config import AugmentConfig, Config, StageConfig
 from voxlex.data.dataset import PreparedDataset
+from voxlex.files import remove
 from voxlex.models import VQVAE, Autoencoder
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import Conditions
@@ -183,7 +184,7 @@ class Stages:
         save_weights(weights, objective.result, about={"voxlex": versions()["voxlex"], "stage": objective.name})
         self._note_stage(objective, fitted)
         if not training.keep_state:
-            state_file.unlink(missing_ok=True)
+            remove(state_file)
 
     def _begun(self, objective: Objective[Any], weights: Path) -> Fitted | None:
         """Load the weights of a stage that has finished, and return what they have been through; None if it has not."""

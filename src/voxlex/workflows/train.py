@@ -1,17 +1,19 @@
 """Train a vocabulary: images to an autoencoder, its codes to a prior, both to a report."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from voxlex.config import Config, validated
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import ConfigError
+from voxlex.outputs import check_apart
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder
 from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.display import SILENCE, Display
 from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
-from voxlex.workflows.opening import open_for, skipped_lines
+from voxlex.workflows.opening import files_of, open_for, skipped_lines
 from voxlex.workflows.plan import Stage, plan_training
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.stages import Stages
@@ -46,6 +48,8 @@ def train(
     """
     config = validated(config)
     plan = plan_training(out, config=config, stage=stage, resume=resume, overwrite=overwrite)
+    if not plan.goes_on:
+        check_apart(out, files_of(source))
     accelerator, precision = config.training.accelerator, config.training.precision
     if precision == "auto":
         precision = automatic_precision(accelerator)
@@ -58,10 +62,11 @@ def train(
 
     team = launch(fabric)
     threads = config.training.threads
-    with fixed_threads(None if threads == "auto" else threads), team.naming_the_lost(str(out)):
+    one_number = fixed_threads(None if threads == "auto" else threads)
+    with one_number, team.naming_the_lost(str(out)), ExitStack() as changing:
         fabric.barrier()  # all have planned by what was there
         if team.first:
-            plan.carry_out(config)
+            changing.enter_context(plan.carried_out(config))
         fabric.barrier()
         stages = Stages(
             folder=plan.folder,

@@ -214,6 +214,21 @@ def test_an_archive_that_reaches_out_of_its_folder_is_not_used(server: Server, t
     assert left_in(tmp_path) == {"set"}
 
 
+def test_a_file_of_another_content_is_not_replaced(server: Server, tmp_path: Path) -> None:
+    server.files["a.tar.gz"] = tar(scans__1=b"1", scans__2=b"2", readme=b"theirs")
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "1").write_bytes(b"1")  # as an unpacking that was interrupted has left it
+    (tmp_path / "readme").write_bytes(b"mine")
+    with pytest.raises(DataError, match="readme: exists already and is not of this set"):
+        fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path)
+    assert (tmp_path / "readme").read_bytes() == b"mine"
+    assert left_in(tmp_path / "scans") == {"1"}
+    (tmp_path / "readme").rename(tmp_path / "mine")
+    fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path)
+    assert left_in(tmp_path / "scans") == {"1", "2"}
+    assert (tmp_path / "readme").read_bytes() == b"theirs"
+
+
 def test_a_page_to_log_in_does_not_cost_what_has_arrived(server: Server, tmp_path: Path) -> None:
     server.files["a.tar.gz"] = b"<html>Please log in</html>"
     server.content_type, server.ranges = "text/html; charset=utf-8", False

@@ -18,18 +18,21 @@ class Audit:
         source: A folder or table of scans, a prepared data set, or "phantom".
         out: HTML page to write, which shows the clusters of near-duplicates.
         json: JSON file to write, which lists all paths.
+        overwrite: Replace files that are there.
     """
 
     source: Source
     out: Path | None = None
     json: Path | None = None
+    overwrite: bool = False
 
     def run(self) -> None:
         """Audit."""
         from voxlex.commands.terminal import progress_bar
         from voxlex.workflows.audit import audit
 
-        _show(audit(self.source, out=self.out, json_file=self.json, phases=progress_bar))
+        found = audit(self.source, out=self.out, json_file=self.json, overwrite=self.overwrite, phases=progress_bar)
+        _show(found)
         if self.out:
             print(f"page: {self.out}")
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from voxlex.errors import DataError
+from voxlex.files import move, remove
 from voxlex.progress import Progress
 
 _CHUNK = 1 << 16  # bytes; if an answer breaks off, less than this is lost
@@ -50,12 +51,12 @@ class ResumingDownloader:
                 lost = self._arrived() <= before and attempt > 1
                 if not problem.passing or lost or attempt == self.attempts:
                     if not self._arrived():
-                        self.part.unlink(missing_ok=True)
-                        self._tag_file().unlink(missing_ok=True)
+                        remove(self.part)
+                        remove(self._tag_file())
                     raise DataError(f"{problem.text}{self._consolation()}") from cause
                 time.sleep(self.wait_s)
-        self.part.replace(output_file)
-        self._tag_file().unlink(missing_ok=True)
+        move(self.part, Path(output_file))
+        remove(self._tag_file())
 
     def _go_on(self, url: str) -> None:
         from pooch import HTTPDownloader
@@ -106,7 +107,7 @@ class _Answer:
         if response.status_code not in (200, 206):
             if response.status_code == 416:  # the part is longer than the file, so start again
                 self.file.truncate(0)
-                self.tag_file.unlink(missing_ok=True)
+                remove(self.tag_file)
             return
         if "text/html" in response.headers.get("Content-Type", ""):
             raise WebPageError  # such as a login page, which must not overwrite the partial file

@@ -9,14 +9,14 @@ import logging
 import shutil
 import tarfile
 import zlib
-from contextlib import suppress
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
 from voxlex.data.public.catalogue import Archive, PublicSet
 from voxlex.data.public.downloading import ResumingDownloader
 from voxlex.errors import DataError
-from voxlex.files import write_json
+from voxlex.files import emptied, is_there, move, remove, remove_among, write_json
 from voxlex.progress import Progress
 
 RECORD_FILE = "fetched.json"
@@ -95,8 +95,7 @@ def fetch_set(public: PublicSet, *, folder: str | Path, progress: Progress | Non
     except OSError as cause:
         raise DataError(f"{folder}: cannot be written: {cause.strerror or cause}") from cause
     finally:
-        with suppress(OSError):  # a folder that holds partial downloads stays
-            (folder / WORKPLACE).rmdir()
+        remove_among(folder / WORKPLACE, ())  # if it holds partial downloads, it stays
     return folder
 
 
@@ -110,7 +109,7 @@ def _fetch(archive: Archive, folder: Path, record: FetchRecord, *, progress: Pro
     sha256 = file_hash(str(file))
     holds = _unpack(file, folder)
     record.note(archive, sha256=sha256, holds=holds)
-    file.unlink()
+    remove(file)
 
 
 def _retrieve(archive: Archive, workplace: Path, record: FetchRecord, downloader: ResumingDownloader) -> Path:
@@ -141,23 +140,31 @@ def _unpack(file: Path, folder: Path) -> list[str]:
     """Unpack an archive aside, move its contents into the folder, and return the names at its top level."""
     if not hasattr(tarfile, "data_filter"):
         raise DataError("expected Python 3.11.4 or later, which can unpack archives safely, got an older one")
-    aside = folder / WORKPLACE / "unpacking"
-    shutil.rmtree(aside, ignore_errors=True)
     try:
-        with tarfile.open(file) as archive:
-            archive.extractall(aside, filter="data")
-        names = sorted(path.name for path in aside.iterdir())
-        for name in names:
-            _move(aside / name, folder / name)
-        return names
+        with emptied(folder / WORKPLACE / "unpacking") as aside:
+            with tarfile.open(file) as archive:
+                archive.extractall(aside, filter="data")
+            names = sorted(path.name for path in aside.iterdir())
+            for name in names:
+                _check_free(aside / name, folder / name)
+            for name in names:
+                _move(aside / name, folder / name)
+            return names
     except tarfile.FilterError as cause:
-        file.unlink()
+        remove(file)
         raise DataError(f"{file.name}: expected a safe archive, got one that was refused: {cause}") from cause
     except (tarfile.TarError, EOFError, zlib.error) as cause:
-        file.unlink()
+        remove(file)
         raise DataError(f"{file.name}: expected a complete tar archive, got a damaged file: {cause}") from cause
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_free(source: Path, target: Path) -> None:
+    """Refuse to replace files of another content; those of an unpacking that was interrupted are the same."""
+    if source.is_dir() and target.is_dir():
+        for child in source.iterdir():
+            _check_free(child, target / child.name)
+    elif is_there(target) and not (source.is_file() and target.is_file() and cmp(source, target, shallow=False)):
+        raise DataError(f"{target}: exists already and is not of this set; choose another folder with --out")
 
 
 def _move(source: Path, target: Path) -> None:
@@ -165,7 +172,7 @@ def _move(source: Path, target: Path) -> None:
         for child in source.iterdir():
             _move(child, target / child.name)
     else:
-        source.replace(target)
+        move(source, target)
 
 
 def _within(progress: Progress | None, *, before: int, share: int, total: int) -> Progress | None:

@@ -1,12 +1,11 @@
 """The pixels of a DICOM file as grey values: pydicom reads what is not compressed, GDCM (in SimpleITK) all else."""
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from voxlex.errors import DataError
+from voxlex.files import workplace
 from voxlex.scans.formats.dicom_header import PIXEL_TAGS, Header
 from voxlex.scans.scan import LUMINANCE, as_voxels
 
@@ -86,8 +85,8 @@ def _decode_with_gdcm(dataset: "Dataset") -> np.ndarray:
     for tag in (*PIXEL_TAGS, "PixelData"):
         if tag in dataset and tag != "ModalityLUTSequence":
             bare[tag] = dataset[tag]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pixels.dcm"
+    with workplace() as folder:
+        path = folder / "pixels.dcm"
         bare.save_as(path)
         reader = SimpleITK.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from voxlex.errors import DataError, naming
-from voxlex.files import atomic_file
+from voxlex.files import atomic_file, move, remove
 from voxlex.scans.grid import StoredGrid, affine_from_lps, affine_to_lps, spacing_of
 from voxlex.scans.scan import Scan, as_voxels, choose_volume
 
@@ -60,11 +60,11 @@ def write_itk(path: Path, scan: Scan) -> None:
         suffixed = building.with_name(building.name + path.suffix.lower())
         try:
             SimpleITK.WriteImage(image, str(suffixed), useCompression=True)
-            suffixed.replace(building)
+            move(suffixed, building)
         except RuntimeError as cause:
             raise DataError(f"{path}: cannot be written") from cause
         finally:
-            suffixed.unlink(missing_ok=True)
+            remove(suffixed)
 
 
 def _scan(image: "Image", *, volume: int | None) -> Scan:

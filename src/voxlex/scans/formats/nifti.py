@@ -11,6 +11,7 @@ import numpy as np
 
 from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
+from voxlex.outputs import MARK
 from voxlex.scans.formats.gzipped import decompress
 from voxlex.scans.grid import StoredGrid
 from voxlex.scans.scan import Scan, choose_volume
@@ -60,7 +61,8 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
 def write_nifti(path: Path, scan: Scan) -> None:
     """Write a volume in the grid of the file that it came from: its order of axes, affine, shape and type of numbers.
 
-    The type is that of the file if it can hold every value, else that of the voxels. No text is written.
+    The type is that of the file if it can hold every value, else that of the voxels. The only text is the mark of the
+    program.
 
     Raises:
         DataError: The scan is a picture, or the file cannot be written.
@@ -76,6 +78,7 @@ def write_nifti(path: Path, scan: Scan) -> None:
     image.set_sform(affine, code=space)
     image.set_qform(affine, code=space, strip_shears=True)
     image.header.set_slope_inter(slope, intercept)
+    image.header["descrip"] = MARK.encode()
     with atomic_file(path) as building:
         data = image.to_bytes()
         building.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.lower().endswith(".gz") else data)

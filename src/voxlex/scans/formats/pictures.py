@@ -2,17 +2,18 @@
 
 import io
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
+from voxlex.outputs import MARK
 from voxlex.scans.suffixes import FORMATS
 
 MAX_PIXELS = 178_000_000
@@ -68,7 +69,9 @@ def read_picture(path: Path, *, reduce_to: int | None = None) -> Picture:
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write grey pixels `(h, w)` as the format that the suffix of `path` names, without any metadata.
+    """Write grey pixels `(h, w)` as the format that the suffix of `path` names.
+
+    There are no metadata, but for the mark of the program in a PNG file.
 
     Raises:
         DataError: The suffix is unknown, the format cannot hold the pixels' type, or the file cannot be written.
@@ -81,11 +84,17 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
         found = f"{pixels.dtype} {pixels.shape}"
         raise DataError(f"{path}: expected grey pixels (h, w) of {' or '.join(fitting)} for {kind}, got {found}")
     encoded = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(
-        encoded, format=kind, **({"quality": 95} if kind == "JPEG" else {})
-    )
+    options: dict[str, dict[str, Any]] = {"PNG": {"pnginfo": png_mark()}, "JPEG": {"quality": 95}}
+    Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format=kind, **options.get(kind, {}))
     with atomic_file(path) as building:
         building.write_bytes(encoded.getbuffer())
+
+
+def png_mark() -> PngInfo:
+    """Return what tells in the header of a PNG file that the program made it."""
+    mark = PngInfo()
+    mark.add_text("Comment", MARK)
+    return mark
 
 
 def _open(file: BinaryIO) -> ImageFile:

@@ -1,0 +1,168 @@
+"""What may be written where: nothing is replaced or removed that the program did not make.
+
+Three marks tell what it made: the metadata of a run, the description of a prepared data set, and a word in the header
+of every picture and volume that it writes.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from voxlex.errors import DataError
+from voxlex.files import is_there
+
+MARK = "made by voxlex"
+"""Stands in the header of every PNG and NIfTI file that the program writes."""
+
+RUN_METADATA, PREPARED_DESCRIPTION = "metadata.json", "prepared.json"
+
+SUFFIXES = {2: ".png", 3: ".nii.gz"}
+"""The suffix of results with so many spatial dimensions."""
+
+_START = 1024  # bytes of a file that hold its header, and the mark
+
+Identity = tuple[int, int]
+
+
+def is_own_file(path: Path) -> bool:
+    """Return whether a picture or a volume was written by the program, as its header says."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            return MARK.encode() in file.read(_START)
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is a run, finished or not, of this version or an older one."""
+    content = _json(folder / RUN_METADATA)
+    versions = content.get("versions")
+    return "format_version" in content and isinstance(versions, dict) and "voxlex" in versions
+
+
+def is_prepared_set(folder: Path) -> bool:
+    """Return whether a folder is a prepared data set."""
+    return {"format_version", "fingerprint", "options"} <= _json(folder / PREPARED_DESCRIPTION).keys()
+
+
+def check_file(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> None:
+    """Refuse a place for a file before the work is done.
+
+    Args:
+        out: The file to write.
+        overwrite: Replace a file that is there.
+        reads: What the command reads, files and folders, which it must not replace; taken only if `out` is there.
+
+    Raises:
+        DataError: If it is a folder, exists and is not to be replaced, or is what the command reads by any name.
+    """
+    if not is_there(out):
+        return
+    if out.is_dir():
+        raise DataError(f"{out}: expected a file to write, got a folder")
+    if not overwrite:
+        raise DataError(f"{out}: exists already; choose another file, or replace it with --overwrite")
+    if _identity(out) in _identities(reads):
+        raise DataError(f"{out}: is what is read, which the result would replace; choose another file")
+
+
+def check_files_differ(*outs: Path | None) -> None:
+    """Refuse to write two results into one file.
+
+    Raises:
+        DataError: If two places are the same.
+    """
+    given = [out for out in outs if out is not None]
+    for number, out in enumerate(given):
+        if out.resolve() in [other.resolve() for other in given[:number]]:
+            raise DataError(f"{out}: expected a file for each result, got one for two of them")
+
+
+def check_folder(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> None:
+    """Refuse a place for results before the work is done; nothing is made.
+
+    With `overwrite`, a folder may hold anything but what results could replace although the program did not make it:
+    what the command reads, by whatever name, and pictures and volumes of another origin.
+
+    Args:
+        out: The folder for the results.
+        overwrite: Write into a folder that holds something.
+        reads: What the command reads, files and folders; taken only if `out` holds something.
+
+    Raises:
+        DataError: If it is a file, a run or a prepared data set, holds something and is not to be overwritten, or holds
+            what must not be replaced.
+    """
+    if is_there(out) and not out.is_dir():
+        raise DataError(f"{out}: expected a folder for the results, got a file")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not overwrite:
+        raise DataError(f"{out}: expected an empty folder; choose another one, or write into this with --overwrite")
+    if is_run(out) or is_prepared_set(out):
+        raise DataError(f"{out}: is a run or a prepared data set; choose another folder for results")
+    check_apart(out, reads)
+    for path in _below(out):
+        if path.name.lower().endswith(tuple(SUFFIXES.values())) and path.is_file() and not is_own_file(path):
+            raise DataError(
+                f"{path}: is not marked as made by voxlex, and results could replace it; choose another folder"
+            )
+
+
+def check_apart(out: Path, reads: Iterable[Path]) -> None:
+    """Refuse a folder in which lies what is read: results could replace it.
+
+    Raises:
+        DataError: If a file or a folder of `reads` is in it or below, by its own name, as a link or as a hard link.
+    """
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    read = _identities(reads)
+    for path in _below(out):
+        if _identity(path) in read:
+            raise DataError(
+                f"{out}: holds the scans themselves ({path}), which results would replace; choose another folder"
+            )
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield a folder and all that is in it and in the folders below, those that are links included."""
+    seen: set[Identity | None] = set()
+    pending = [folder]
+    yield folder
+    while pending:
+        place = pending.pop()
+        if _identity(place) in seen:
+            continue
+        seen.add(_identity(place))
+        try:
+            paths = sorted(place.iterdir())
+        except OSError as cause:
+            raise DataError(f"{place}: cannot be listed: {cause.strerror or cause}") from cause
+        yield from paths
+        pending += [path for path in paths if path.is_dir()]
+
+
+def _identities(reads: Iterable[Path]) -> set[Identity]:
+    return {identity for path in reads if (identity := _identity(path)) is not None}
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        status = path.stat()
+    except OSError:  # a link that leads nowhere, say
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
