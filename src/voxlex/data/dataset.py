@@ -14,7 +14,7 @@ from torch import Tensor
 
 from voxlex.data.division import SPLITS
 from voxlex.errors import DataError
-from voxlex.files import atomic_folder, write_json
+from voxlex.files import atomic_folder
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
 from voxlex.outputs import PREPARED_DESCRIPTION
 from voxlex.tables.manifest import INDEX_COLUMNS
@@ -200,7 +200,8 @@ def write_tables(dataset: PreparedDataset, folder: Path) -> None:
         "skipped": [[skip.path, skip.reason] for skip in dataset.skipped],
         "constant": [skip.path for skip in dataset.skipped if skip.constant],
     }
-    write_json(folder / OPTIONS_FILE, record)
+    # Not by `write_json`: the folder is being built, and an error has to name the place that it is for.
+    (folder / OPTIONS_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _read_skipped(record: dict[str, Any]) -> list[Skip]:
