@@ -19,7 +19,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         path: The file to write; missing parent folders are made.
 
     Raises:
-        DataError: The file cannot be written (no space, no permission, ...); names `path` and the cause.
+        DataError: If the file cannot be written (no space, no permission, ...). The message names `path` and the cause.
     """
     path = Path(path)
     building = _sibling(path)
@@ -42,7 +42,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         path: The folder to make; it must not exist yet, except as an empty folder.
 
     Raises:
-        DataError: `path` exists and holds something, or cannot be written; names `path` and the cause.
+        DataError: If `path` exists and is not empty, or cannot be written. The message names `path` and the cause.
     """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):

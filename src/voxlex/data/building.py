@@ -98,7 +98,7 @@ def build(
         allow_leak: Take a split that the table brings as it is, even if subjects or near-duplicates cross it.
 
     Raises:
-        DataError: The folder exists or cannot be written, or the table's split leaks.
+        DataError: If the folder exists or cannot be written, or the table's split leaks.
     """
     with atomic_folder(folder) as building:
         scratch = building / "scratch"

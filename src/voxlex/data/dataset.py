@@ -95,8 +95,8 @@ class PreparedDataset:
         """View the images of one split ("train", "validation", "test"), or all of them ("all").
 
         Raises:
-            ValueError: There is no split of that name.
-            DataError: The split is empty.
+            ValueError: If there is no split of that name.
+            DataError: If the split is empty.
         """
         if split == "all":
             return self
@@ -112,7 +112,7 @@ class PreparedDataset:
         """Write the data set as a folder that `open` reads; the folder appears whole or not at all.
 
         Raises:
-            DataError: The folder already exists, or cannot be written.
+            DataError: If the folder already exists, or cannot be written.
         """
         with atomic_folder(folder) as building:
             with (building / IMAGES_FILE).open("wb") as file:
@@ -124,7 +124,7 @@ class PreparedDataset:
         """Open a folder that `write` or a source's `prepare` made; the images stay on disk.
 
         Raises:
-            DataError: The folder is not a prepared data set, is damaged, or comes from a newer version.
+            DataError: If the folder is not a prepared data set, is damaged, or comes from a newer version.
         """
         folder = Path(folder)
         if not is_prepared(folder):

@@ -48,7 +48,7 @@ def divide(
         one `split`.
 
     Raises:
-        DataError: The user's split leaks: a subject or a pair of near-duplicates crosses it.
+        DataError: If the user's split leaks: a subject or a pair of near-duplicates crosses it.
     """
     thumbnails = _NOTHING if thumbnails is None else thumbnails
     if "split" not in manifest:
@@ -95,8 +95,8 @@ def assign_splits(
         Array of `len(groups)` strings out of `SPLITS`.
 
     Raises:
-        ValueError: The fractions are negative or do not sum to 1.
-        DataError: There are fewer groups than splits.
+        ValueError: If the fractions are negative or do not sum to 1.
+        DataError: If there are fewer groups than splits.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions: expected shares of at least 0 that sum to 1, got {fractions}")

@@ -48,7 +48,7 @@ class ScanSource:
         """List the scans of a folder or a table; see `index_source`.
 
         Raises:
-            DataError: There is no scan, or the table cannot be used.
+            DataError: If there is no scan, or the table cannot be used.
         """
         return cls(index_source(place), allow_leak=allow_leak)
 
@@ -96,7 +96,7 @@ class ScanSource:
             The data set, opened from the folder. Constant and unreadable scans are left out, and listed in `skipped`.
 
         Raises:
-            DataError: More than a tenth of the scans is unreadable, none is left, their split leaks, or the folder
+            DataError: If more than a tenth of the scans is unreadable, none is left, their split leaks, or the folder
                 exists or cannot be written.
         """
         options = frame.options(volumes=self._has_volumes)

@@ -43,7 +43,7 @@ class Source(Protocol):
             frame: How they must have been prepared; None where that does not matter.
 
         Raises:
-            DataError: They were prepared in another way.
+            DataError: If they were prepared in another way.
         """
 
     def state(self, frame: Frame) -> list[object]:
@@ -58,7 +58,7 @@ class Source(Protocol):
         """Make the images and write them, divided into splits, as a prepared data set into a new folder.
 
         Raises:
-            DataError: The source cannot be used, or the folder exists or cannot be written.
+            DataError: If the source cannot be used, or the folder exists or cannot be written.
         """
 
 
@@ -82,7 +82,7 @@ class PreparedSource:
         """Open the folder.
 
         Raises:
-            DataError: It was prepared at another size or spacing, or is damaged.
+            DataError: If it was prepared at another size or spacing, or is damaged.
         """
         dataset = PreparedDataset.open(self.folder)
         if frame is None:
@@ -153,7 +153,7 @@ def find_source(place: str | Path, options: SourceOptions | None = None) -> Sour
         options: What it must be told beside its place.
 
     Raises:
-        DataError: There is no such file or folder, or no scan in it.
+        DataError: If there is no such file or folder, or no scan in it.
     """
     for kind in KINDS:
         if kind.fits(str(place)):
@@ -186,7 +186,8 @@ def open_source(
         progress: Called after each scan that is prepared.
 
     Raises:
-        DataError: The source cannot be used, was prepared at another size or spacing, or the cache cannot be written.
+        DataError: If the source cannot be used, was prepared at another size or spacing, or the cache cannot be
+            written.
     """
     if isinstance(source, str | Path):
         source = find_source(source)

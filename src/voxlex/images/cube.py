@@ -126,7 +126,7 @@ def region_in_cube(
         In the order of a cube.
 
     Raises:
-        DataError: The region reaches beyond the cube.
+        DataError: If the region reaches beyond the cube.
     """
     steps = _steps(affine, spacing_mm=spacing_mm)
     starts = _starts(centre, steps, size=size)

@@ -41,7 +41,7 @@ def fit_scan(path: Path, frame: Frame) -> Fitted:
     unless the frame asks for whole volumes.
 
     Raises:
-        DataError: The scan cannot be used; `ConstantImageError` if there is nothing to see in it.
+        DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
     with naming(path):
         if suffix_of(path) in IMAGE_SUFFIXES and frame.spatial_dims == 2:
@@ -54,7 +54,7 @@ def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
     """Make images of a scan; see `fit_scan`.
 
     Raises:
-        DataError: The scan cannot be used; `ConstantImageError` if there is nothing to see in it.
+        DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
     if frame.spatial_dims == 3:
         return _fit_cube(scan, frame)

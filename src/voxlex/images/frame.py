@@ -24,8 +24,8 @@ class Frame:
             however empty; and a cube around the middle of the volume, not of the head.
 
     Raises:
-        ValueError: The size is too small.
-        ConfigError: The spacing is not a length.
+        ValueError: If the size is too small.
+        ConfigError: If the spacing is not a length.
     """
 
     size: int = 128

@@ -56,8 +56,8 @@ class IntensityMap:
             window: `(low, high)` to use instead of any of these.
 
         Raises:
-            ConstantImageError: All voxels are equal.
-            ValueError: `window` is empty or upside down.
+            ConstantImageError: If all voxels are equal.
+            ValueError: If `window` is empty or upside down.
         """
         scan = scan if isinstance(scan, Scan) else Scan(voxels=scan)
         minimum, maximum = float(scan.voxels.min()), float(scan.voxels.max())

@@ -87,7 +87,7 @@ class Origin:
         """The volume's grid in canonical order.
 
         Raises:
-            ValueError: This is a picture.
+            ValueError: If this is a picture.
         """
         if self.stored is None:
             raise ValueError(f"expected a volume, got a {self.view}")
@@ -98,7 +98,7 @@ class Origin:
         """How the slices lie in the volume.
 
         Raises:
-            ValueError: The images are not slices.
+            ValueError: If the images are not slices.
         """
         if self.view == "picture" or self.view == "cube":
             raise ValueError(f"expected slices of a volume, got a {self.view}")
@@ -110,7 +110,7 @@ class Origin:
         """The spacing and the centre of the cube.
 
         Raises:
-            ValueError: The image is not a cube.
+            ValueError: If the image is not a cube.
         """
         if self.spacing_mm is None or self.centre is None:
             raise ValueError(f"expected a cube with its spacing and centre, got a {self.view}")

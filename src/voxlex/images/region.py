@@ -25,7 +25,7 @@ def read_region(path: Path, scan: Scan) -> Region:
     The mask may be stored with its axes in another order than the scan; only the place of its voxels counts.
 
     Raises:
-        DataError: The mask cannot be read, is of another grid, or empty.
+        DataError: If the mask cannot be read, has another grid, or is empty.
     """
     mask = read_scan(path)
     with naming(path):
@@ -47,8 +47,8 @@ def region_in_image(region: Region, origin: Origin, *, size: int) -> Bool[np.nda
         size: Side of the image, a picture's canvas or a cube.
 
     Raises:
-        DataError: The region reaches beyond the cube.
-        ValueError: `origin` is that of slices, each of which shows only a part of the region.
+        DataError: If the region reaches beyond the cube.
+        ValueError: If `origin` is that of slices, each of which shows only a part of the region.
     """
     if origin.view == "picture":
         # Reducing and enlarging, a triangle reaches equally far: what has a share in it has the region in its share.

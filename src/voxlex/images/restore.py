@@ -33,7 +33,7 @@ def restore_grid(images: Sequence[Array], origin: Origin, *, labels: bool = Fals
         cube did not reach.
 
     Raises:
-        ValueError: There are more or fewer arrays than the scan needs.
+        ValueError: If there are more or fewer arrays than the scan needs.
     """
     if origin.is_sliced:
         return origin.stack.assemble([restore_slice(image, origin, labels=labels) for image in images])
@@ -49,7 +49,7 @@ def restore_slice(image: Array, origin: Origin, *, labels: bool = False) -> Arra
     """Bring the canvas of a picture, or of one slice of a volume, home to its own pixels `(h, w)`; see `restore_grid`.
 
     Raises:
-        ValueError: `origin` is that of a cube.
+        ValueError: If `origin` is that of a cube.
     """
     if origin.view == "cube":
         raise ValueError("expected the origin of a picture or of slices, got that of a cube")
@@ -67,7 +67,7 @@ def restore_scan(images: Sequence[Array], origin: Origin) -> Scan:
         origin: Where they come from.
 
     Raises:
-        ValueError: Slices are missing.
+        ValueError: If slices are missing.
     """
     voxels = origin.intensity.from_unit(restore_grid(images, origin))
     stored = origin.stored

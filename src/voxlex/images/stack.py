@@ -79,7 +79,7 @@ class Stack:
         """Put all slices, in the order of their index, together to the volume `(x, y, z)`.
 
         Raises:
-            ValueError: There are more or fewer slices than the volume has.
+            ValueError: If there are more or fewer slices than the volume has.
         """
         if len(slices) != len(self):
             raise ValueError(f"expected all {len(self)} slices of a volume, got {len(slices)}")

@@ -35,8 +35,8 @@ def to_image_tensor(images: np.ndarray | Tensor, *, channels: int, spatial_dims:
         The images, on the device they were on.
 
     Raises:
-        TypeError: `images` is neither an array nor a tensor, or of another type of number.
-        ValueError: The shape cannot be understood, a value is not finite or lies outside [0, 1].
+        TypeError: If `images` is neither an array nor a tensor, or of another type of number.
+        ValueError: If the shape cannot be understood, a value is not finite or lies outside [0, 1].
     """
     if isinstance(images, np.ndarray):
         tensor = _from_numpy(images)

@@ -76,7 +76,7 @@ def write_audit(path: str | Path, audit: Audit) -> None:
     """Write an audit as one HTML file that needs no other file, no network and no script.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     write_page(path, render_audit(audit))
 

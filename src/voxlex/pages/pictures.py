@@ -129,7 +129,7 @@ def reconstruction_sheet(
     """Write the picture of `draw_reconstructions` as PNG.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     _write_png(path, draw_reconstructions(originals, reconstructions, captions=captions))
 
@@ -138,7 +138,7 @@ def sample_sheet(path: str | Path, samples: Image, *, captions: Sequence[str] | 
     """Write the picture of `draw_samples` as PNG.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     _write_png(path, draw_samples(samples, captions=captions))
 

@@ -110,7 +110,7 @@ def write_report(path: str | Path, content: ReportContent) -> None:
     """Write a report as one HTML file that needs no other file, no network and no script.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     write_page(path, render_report(content))
 

@@ -51,7 +51,7 @@ class StoredGrid:
         """The same grid in canonical order.
 
         Raises:
-            DataError: The affine does not span a space.
+            DataError: If the affine does not span a space.
         """
         axes, signs = self._turn
         lengths = _three(self.shape)
@@ -73,7 +73,7 @@ class StoredGrid:
         """Undo `to_canonical`.
 
         Raises:
-            DataError: The voxels do not fit the grid.
+            DataError: If the voxels do not fit the grid.
         """
         axes, signs = self._turn
         turned = voxels[_steps(signs)].transpose(np.argsort(axes))

@@ -28,7 +28,7 @@ def find_scans(folder: str | Path) -> list[str]:
         Paths relative to `folder`, with forward slashes, sorted; "." for `folder` itself.
 
     Raises:
-        DataError: `folder` is missing, is not a folder, or cannot be listed.
+        DataError: If `folder` is missing, is not a folder, or cannot be listed.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -54,7 +54,7 @@ def list_scans(folder: Path) -> list[str]:
     """List the scans of a folder and of all folders below it; there must be at least one. See `find_scans`.
 
     Raises:
-        DataError: `folder` is missing, is not a folder, cannot be read, or does not hold a scan.
+        DataError: If `folder` is missing, is not a folder, cannot be read, or does not hold a scan.
     """
     paths = find_scans(folder)
     if not paths:

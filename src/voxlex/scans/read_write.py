@@ -32,7 +32,7 @@ def read_scan(
         spacing_mm: Distance between voxels along each axis, for NPY and NPZ files that do not say.
 
     Raises:
-        DataError: The scan cannot be used; names the file or folder and the one cause.
+        DataError: If the scan cannot be used. The message names the file or folder and the cause.
     """
     path = Path(path)
     suffix = suffix_of(path)
@@ -71,7 +71,7 @@ def write_scan(path: str | Path, scan: Scan) -> None:
     that the volume came from; NIfTI keeps its type of numbers as well. NPZ takes canonical voxels, spacing and affine.
 
     Raises:
-        DataError: The format is unknown or cannot hold the voxels, or the file cannot be written.
+        DataError: If the format is unknown or cannot hold the voxels, or the file cannot be written.
     """
     path = Path(path)
     suffix = suffix_of(path)

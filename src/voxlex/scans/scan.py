@@ -50,7 +50,7 @@ class Scan:
             window: See `Scan`.
 
         Raises:
-            DataError: The affine does not span a space, or the values cannot be voxels.
+            DataError: If the affine does not span a space, or the values cannot be voxels.
         """
         voxels = stored.to_canonical(as_voxels(values))
         if min(voxels.strides) < 0:  # PyTorch takes no array that runs backwards; the order in memory stays the file's
@@ -64,7 +64,7 @@ class Scan:
         Without a stored grid these are the canonical ones.
 
         Raises:
-            DataError: The scan is a picture, or its voxels do not fit its stored grid.
+            DataError: If the scan is a picture, or its voxels do not fit its stored grid.
         """
         if not self.is_volume or self.affine is None:
             raise DataError("expected a volume, got a picture, which has no place in space; write it as PNG or TIFF")
@@ -89,7 +89,7 @@ def as_voxels(values: np.ndarray) -> np.ndarray:
     Integers stay integers where 32 bits hold them; all else becomes `float32`.
 
     Raises:
-        DataError: The values are not real numbers, or not all are finite in `float32`.
+        DataError: If the values are not real numbers, or not all are finite in `float32`.
     """
     if values.dtype.kind not in "buif":
         raise DataError(f"expected real numbers, got values of type {values.dtype}")
@@ -106,7 +106,7 @@ def choose_volume(volume: int | None, *, count: int, shape: tuple[int, ...]) -> 
     """Return which of the `count` volumes of a file is meant.
 
     Raises:
-        DataError: There are several and none is chosen, or there are not as many.
+        DataError: If there are several and none is chosen, or there are not as many.
     """
     if volume is None:
         if count == 1:

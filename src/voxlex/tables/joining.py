@@ -39,7 +39,7 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
         they identify people.
 
     Raises:
-        DataError: Nothing fits, or a scan fits several rows that differ.
+        DataError: If nothing fits, or a scan fits several rows that differ.
     """
     keys, rows = max(_fits(manifest, table), key=lambda fit: int((fit[1] >= 0).sum()), default=((), None))
     if rows is None or (rows < 0).all():

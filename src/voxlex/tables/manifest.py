@@ -64,7 +64,7 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
             to be divided by subject are taken for one.
 
     Raises:
-        DataError: `source` is missing, cannot be read, holds no scan, or contradicts itself.
+        DataError: If `source` is missing, cannot be read, holds no scan, or contradicts itself.
     """
     if is_table(source):
         return _index_table(Path(source))
@@ -90,7 +90,7 @@ def join_table(index: Index, path: str | Path) -> Index:
     """Add the columns of a table, such as ages, to an index by path, session or subject; see `joining.join`.
 
     Raises:
-        DataError: The table cannot be read, or does not fit.
+        DataError: If the table cannot be read, or does not fit.
     """
     table, left_out = join(index.table, read_table(path), where=path)
     if "split" in table:

@@ -38,7 +38,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         path: A .csv (separated by commas or semicolons), .tsv or .parquet file.
 
     Raises:
-        DataError: The file is missing, is not such a table, has no rows, or has a column twice.
+        DataError: If the file is missing, is not such a table, has no rows, or has a column twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -122,7 +122,7 @@ def named_splits(column: pd.Series, *, where: str | Path) -> pd.Series | None:
         "train", "validation" or "test" for each row; None if no row says anything.
 
     Raises:
-        DataError: A row says something else; lists the lines.
+        DataError: If a row has another value. The message lists the lines.
     """
     if (column == "").all():
         return None

@@ -36,7 +36,7 @@ class Journal:
         active: Write at all; of several processes only the first does.
 
     Raises:
-        DataError: The file cannot be written; what an earlier call wrote is as it was.
+        DataError: If the file cannot be written. What an earlier call wrote is then unchanged.
     """
 
     def __init__(self, files: JournalFiles, *, stage: str, resumed_step: int = 0, active: bool = True) -> None:

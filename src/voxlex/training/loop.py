@@ -85,9 +85,9 @@ def fit(
         save_every_s: Seconds of training between two saved states.
 
     Raises:
-        Interrupted: On SIGINT or SIGTERM to any of the processes, after the state is saved.
+        Interrupted: If any of the processes receives SIGINT or SIGTERM. The state is saved first.
         TrainingError: If the loss is no longer a number, or a process is lost.
-        ToldElsewhere: Instead of the two above, in all processes but one.
+        ToldElsewhere: If one of the two errors above is raised in another process, which reports it.
         DataError: If there are fewer rows than a batch.
     """
     trainer = _Trainer(objective, team=team, budget=budget, schedule=schedule, seed=seed)

@@ -64,8 +64,8 @@ class Team:
         """Turn the failure to reach another process into an error that says what to do.
 
         Raises:
-            TrainingError: In the first process, or in the next one if the first is gone.
-            ToldElsewhere: In the others.
+            TrainingError: If a process is lost, in the first process, or in the next one if the first is lost.
+            ToldElsewhere: If a process is lost, in all other processes.
         """
         try:
             yield

@@ -21,7 +21,7 @@ def audit(place: str, *, out: Path | None = None, json_file: Path | None = None,
         phases: Told of what takes time.
 
     Raises:
-        DataError: The source cannot be used at all, or a file cannot be written.
+        DataError: If the source cannot be used at all, or a file cannot be written.
     """
     source = find_source(place)
     if source.index is not None:

@@ -22,7 +22,7 @@ def fetch(name: str, *, out: Path | None = None, accepts: Callable[[PublicSet], 
         The folder.
 
     Raises:
-        DataError: There is no such set, its terms are not accepted, or it cannot be fetched.
+        DataError: If there is no such set, its terms are not accepted, or it cannot be fetched.
     """
     public = find_set(name)
     folder = Path(name) if out is None else out

@@ -33,7 +33,7 @@ def index(
         overwrite: Replace a file that is there.
 
     Raises:
-        DataError: The source or the table cannot be used, nothing is left, or `out` is in the way or cannot be
+        DataError: If the source or the table cannot be used, nothing is left, or `out` is in the way or cannot be
             written.
     """
     if out.suffix.lower() not in TABLE_SUFFIXES:

@@ -36,7 +36,7 @@ class ResultWriter:
         """Write a scan as `<name>.png` or `<name>.nii.gz`, with its numbers as they are.
 
         Raises:
-            DataError: The file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
+            DataError: If the file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
         """
         write_scan(self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}", scan)
         self.written += 1
@@ -54,7 +54,7 @@ class ResultWriter:
             spacing_mm: Distance between the voxels of a cube; 1 mm by default.
 
         Raises:
-            DataError: The file cannot be written.
+            DataError: If the file cannot be written.
         """
         if image.ndim == 3:
             self.write(name, cube_as_scan(intensity.from_unit(image), spacing_mm=spacing_mm or 1.0))

@@ -25,7 +25,7 @@ def write(
         The files.
 
     Raises:
-        DataError: The folder is in the way, or a file cannot be written.
+        DataError: If the folder is in the way, or a file cannot be written.
     """
     output_folder(out, overwrite=overwrite)
     with phases("writing") as progress:
@@ -41,7 +41,7 @@ def write_from_labels(
         The files.
 
     Raises:
-        DataError: The folder is in the way, or a label map cannot be used.
+        DataError: If the folder is in the way, or a label map cannot be used.
     """
     output_folder(out, overwrite=overwrite)
     with phases("writing") as progress:

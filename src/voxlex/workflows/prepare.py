@@ -31,7 +31,7 @@ def prepare(
         The data set, with what was left out in `skipped`.
 
     Raises:
-        DataError: The source cannot be used, or `out` exists or cannot be written.
+        DataError: If the source cannot be used, or `out` exists or cannot be written.
     """
     source = find_source(place, options)
     with phases("preparing") as progress:

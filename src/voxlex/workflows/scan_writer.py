@@ -103,7 +103,7 @@ class ScanWriter:
         """Take the image `(1, *space)` in [0, 1] of the next row, in each of its versions.
 
         Raises:
-            DataError: A file cannot be written.
+            DataError: If a file cannot be written.
         """
         self._scan = self._scan or next(self._scans)
         self._images.append(tuple(version[0].numpy() for version in versions))

@@ -21,7 +21,7 @@ def open_for(config: Config, place: str, *, whole: bool = False, phases: Phases 
         phases: Told of what takes time.
 
     Raises:
-        DataError: The source cannot be used.
+        DataError: If the source cannot be used.
     """
     source = find_source(place, SourceOptions(phantom=config.data.phantom))
     frame = frame_of(config, whole=whole)

@@ -41,8 +41,9 @@ def train(
         display: Who wants to see how it goes.
 
     Raises:
-        VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving; `ToldElsewhere` in a
-            process of several that ends for a reason that another one names.
+        VoxlexError: If the settings, the data or the folder cannot be used, or training fails.
+        Interrupted: If training was asked to stop. The state is saved first.
+        ToldElsewhere: If this process ends for a reason that another process reports.
     """
     config = validated(config)
     plan = plan_training(out, config=config, stage=stage, resume=resume, overwrite=overwrite)

@@ -36,7 +36,7 @@ def write_versions(
         origin: The scan without its voxels, as `fit_voxels` returns it.
 
     Raises:
-        DataError: A file cannot be written.
+        DataError: If a file cannot be written.
     """
     view, results, intensity = RegionView(region, scan.spacing_mm), ResultWriter(folder), origin.intensity
     mean = with_values(scan, region, values.mean(axis=0, dtype=np.float64))

@@ -20,7 +20,8 @@ def read_dicom(path: Path, *, volume: int | None = None) -> Scan:
     picture. Of several planes without a place, such as a film, `volume` chooses one.
 
     Raises:
-        DataError: The file cannot be used; names the file and the cause, and none of its other content.
+        DataError: If the file cannot be used. The message names the file and the cause, and quotes nothing else from
+            it.
     """
     try:
         dataset = open_dataset(path, pixels=True)
@@ -46,7 +47,7 @@ def read_dicom_series(folder: Path, files: list[Path], *, volume: int | None = N
         volume: Which volume of a series that holds several, from 0.
 
     Raises:
-        DataError: The files belong to several series, or do not make up an evenly spaced volume.
+        DataError: If the files belong to several series, or do not make up an evenly spaced volume.
     """
     headers = _headers(files)
     if len(headers) == 1:

@@ -109,8 +109,8 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
     """Read the tags that voxlex knows, and the pixels if asked for; all else stays in the file.
 
     Raises:
-        NoImageError: The file does not hold an image.
-        DataError: The file is missing, is not a DICOM file, or is damaged.
+        NoImageError: If the file does not hold an image.
+        DataError: If the file is missing, is not a DICOM file, or is damaged.
     """
     from pydicom import dcmread
     from pydicom.uid import UID
@@ -148,7 +148,7 @@ def header_of(dataset: "Dataset") -> Header:
     """Read the geometry and grey scale of each plane.
 
     Raises:
-        DataError: A tag that is needed does not hold a number, or is damaged.
+        DataError: If a tag that is needed does not hold a number, or is damaged.
     """
     try:
         return _header(dataset)

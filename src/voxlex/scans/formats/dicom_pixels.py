@@ -25,7 +25,7 @@ def grey_values(dataset: "Dataset", header: Header) -> np.ndarray:
         `(planes, rows, columns)`, one of `VOXEL_TYPES`.
 
     Raises:
-        DataError: The pixels cannot be decoded.
+        DataError: If the pixels cannot be decoded.
     """
     try:
         stored = _decode(dataset).reshape(len(header.planes), header.rows, header.columns, -1)

@@ -33,8 +33,8 @@ def stack_planes(planes: Sequence[Plane], *, rows: int, columns: int, volume: in
             counted in the order of their numbers.
 
     Raises:
-        DataError: Planes that point in several directions, differ in pixel spacing, are missing, not evenly spaced or
-            held twice; or several volumes and none chosen.
+        DataError: If the planes point in several directions, differ in pixel spacing, are not evenly spaced, or some of
+            them are missing or held twice; or if there are several volumes and none is chosen.
     """
     rows_to, columns_to = _directions(planes)
     spacings = {tuple(round(step, 4) for step in plane.spacing_mm or (1.0, 1.0)) for plane in planes}

@@ -22,7 +22,7 @@ def read_itk(path: Path, *, volume: int | None = None) -> Scan:
     Any text in its header is left in the file.
 
     Raises:
-        DataError: The file is damaged, holds colour or vectors, or has a fourth axis and no `volume` is chosen.
+        DataError: If the file is damaged, holds colour or vectors, or has a fourth axis and no `volume` is chosen.
     """
     import SimpleITK
 
@@ -44,7 +44,7 @@ def write_itk(path: Path, scan: Scan) -> None:
     """Write a volume as `.nrrd` or `.mha`, in the order of axes of the file that it came from, compressed.
 
     Raises:
-        DataError: The scan is a picture, or the file cannot be written.
+        DataError: If the scan is a picture, or the file cannot be written.
     """
     import SimpleITK
 

@@ -38,7 +38,7 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
         volume: Which volume of a file with a fourth axis, from 0.
 
     Raises:
-        DataError: The file is damaged, of another kind, has a fourth axis and no `volume` is chosen, or holds no
+        DataError: If the file is damaged, of another kind, has a fourth axis and no `volume` is chosen, or holds no
             usable affine or voxels.
     """
     if not path.exists():
@@ -63,7 +63,7 @@ def write_nifti(path: Path, scan: Scan) -> None:
     The type is that of the file if it can hold every value, else that of the voxels. No text is written.
 
     Raises:
-        DataError: The scan is a picture, or the file cannot be written.
+        DataError: If the scan is a picture, or the file cannot be written.
     """
     import nibabel
 

@@ -23,7 +23,7 @@ def read_numpy(path: Path, *, spacing_mm: tuple[float, float, float] | None = No
         spacing_mm: Distance of the voxels along each axis, where the file does not say.
 
     Raises:
-        DataError: The file is damaged or needs unpickling, does not hold exactly one array, or holds a volume of
+        DataError: If the file is damaged or needs unpickling, does not hold exactly one array, or holds a volume of
             unknown spacing.
     """
     try:
@@ -45,7 +45,7 @@ def write_npz(path: Path, scan: Scan) -> None:
     """Write canonical voxels as `voxels`, with `spacing_mm` and `affine` where they are known.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     arrays: dict[str, Any] = {"voxels": scan.voxels, "spacing_mm": scan.spacing_mm, "affine": scan.affine}
     known: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
