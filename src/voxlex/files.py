@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Write files and folders atomically: they appear complete or not at all."""
 
 import secrets
 import shutil
@@ -11,12 +11,13 @@ from voxlex.errors import DataError
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and put it in its place when the block ends well.
+    """Yield a temporary path beside `path`, and move it to `path` when the block succeeds.
 
-    An existing file is replaced; if the block fails, it stays as it was and nothing else is left behind.
+    An existing file is replaced. If the block fails, an existing file does not change, and no other file is left
+    behind.
 
     Args:
-        path: The file to write; missing parent folders are made.
+        path: The file to write. Missing parent folders are created.
 
     Raises:
         DataError: If the file cannot be written (no space, no permission, ...). The message names `path` and the cause.
@@ -30,23 +31,23 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     except OSError as cause:
         raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
     finally:
-        with suppress(OSError):  # most often it is gone already; and the first error is the one to report
+        with suppress(OSError):  # usually it has been moved; otherwise, the first error is the one to report
             building.unlink()
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`, and rename it to `path` when the block ends well.
+    """Yield an empty temporary folder beside `path`, and rename it to `path` when the block succeeds.
 
     Args:
-        path: The folder to make; it must not exist yet, except as an empty folder.
+        path: The folder to create. It must not exist yet, or must be empty.
 
     Raises:
         DataError: If `path` exists and is not empty, or cannot be written. The message names `path` and the cause.
     """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DataError(f"{path}: already exists; remove it or choose another place")
+        raise DataError(f"{path}: exists already; remove it, or choose another place")
     building = _sibling(path)
     try:
         building.mkdir(parents=True)
@@ -59,7 +60,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def _sibling(path: Path) -> Path:
-    # Hidden, so that indexing a folder never sees it; on the same file system, so that the rename is atomic.
+    # A hidden file, so that indexing ignores it, on the same file system, so that renaming is atomic.
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 

@@ -77,7 +77,7 @@ def test_what_was_skipped_is_told_again(dataset: PreparedDataset, tmp_path: Path
 
 
 def test_an_existing_folder_is_not_overwritten(dataset: PreparedDataset, tmp_path: Path):
-    with pytest.raises(DataError, match="prepared: already exists"):
+    with pytest.raises(DataError, match="prepared: exists already"):
         dataset.write(tmp_path / "prepared")
 
 

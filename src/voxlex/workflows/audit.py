@@ -1,4 +1,4 @@
-"""Look at every image of a data set before anything is learnt from it."""
+"""Audit a data set before training on it."""
 
 import json
 from pathlib import Path
@@ -11,17 +11,17 @@ from voxlex.progress import Phases, silent
 
 
 def audit(place: str, *, out: Path | None = None, json_file: Path | None = None, phases: Phases = silent) -> Audit:
-    """Audit a source, and write what was found.
+    """Audit a source, and write the findings.
 
     Args:
-        place: What a person calls a data set; see `find_source`. Scans are looked at as they lie in their files, and
-            all else as it is prepared.
+        place: Path or name of the source; see `find_source`. Scans are examined as they are stored, and other sources
+            after they are prepared.
         out: HTML page to write.
-        json_file: JSON file to write, with every path.
-        phases: Told of what takes time.
+        json_file: JSON file to write. It lists every path.
+        phases: Receives the progress of the work.
 
     Raises:
-        DataError: If the source cannot be used at all, or a file cannot be written.
+        DataError: If the source cannot be used, or a file cannot be written.
     """
     source = find_source(place)
     if source.index is not None:

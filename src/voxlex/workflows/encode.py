@@ -1,4 +1,4 @@
-"""Store images as codes in a table."""
+"""Encode images and store their codes in a table."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ from voxlex.vocabulary import Vocabulary
 def encode(
     vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overwrite: bool = False, phases: Phases = silent
 ) -> int:
-    """Write the codes of every image to a Parquet file, one row an image; see `voxlex.code_table` for its columns.
+    """Write the codes of images to a Parquet file with one row for each image; see `voxlex.code_table`.
 
     Returns:
         The number of images.
 
     Raises:
-        CodesError: If the file is not called Parquet, or exists and is not to be overwritten.
+        CodesError: If the name of the file does not end in .parquet, or the file exists and `overwrite` is False.
     """
     if out.suffix.lower() != ".parquet":
-        raise CodesError(f"{out}: expected a name that ends in .parquet")
+        raise CodesError(f"{out}: expected a name that ends in .parquet, got {out.suffix!r}")
     if out.exists() and not overwrite:
         raise CodesError(f"{out}: exists already; choose another file, or replace it with --overwrite")
     with phases("encoding") as progress:

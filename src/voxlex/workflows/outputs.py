@@ -1,4 +1,4 @@
-"""Where results go: a folder, the names in it, and the writer of every picture and volume."""
+"""The folder for results, and the writer of pictures and volumes."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
 
 SUFFIXES = {2: ".png", 3: ".nii.gz"}
-"""The suffix of results with so many spatial dimensions."""
+"""File suffix of results by their number of spatial dimensions."""
 
 
 @dataclass
@@ -23,9 +23,9 @@ class ResultWriter:
     """Writes results into a folder: pictures as PNG, volumes as NIfTI.
 
     Attributes:
-        folder: Where to write; made if need be.
-        ending: What stands between the name and the suffix of each file.
-        written: How many files have been written.
+        folder: The folder to write to. It is created if necessary.
+        ending: Text between the name and the suffix of each file.
+        written: Number of files that have been written.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class ResultWriter:
     written: int = 0
 
     def write(self, name: str, scan: Scan) -> None:
-        """Write a scan as `<name>.png` or `<name>.nii.gz`, with its numbers as they are.
+        """Write a scan as `<name>.png` or `<name>.nii.gz`, with unchanged numbers.
 
         Raises:
             DataError: If the file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
@@ -44,13 +44,13 @@ class ResultWriter:
     def write_unit(
         self, name: str, image: Float[ndarray, "*space"], intensity: IntensityMap, *, spacing_mm: float | None = None
     ) -> None:
-        """Write an image in [0, 1] in its own grey values: a picture `(h, w)` or a cube `(z, y, x)` that stands alone.
+        """Write an image in [0, 1] with its original grey values: a picture `(h, w)` or a cube `(z, y, x)`.
 
         Args:
             name: See `write`.
             image: The image.
-            intensity: The map back to its grey values. A picture whose grey values PNG cannot hold is spread over 16
-                bits instead.
+            intensity: The map back to grey values. If PNG cannot hold the grey values of a picture, they are scaled to
+                16 bits instead.
             spacing_mm: Distance between the voxels of a cube; 1 mm by default.
 
         Raises:
@@ -65,40 +65,40 @@ class ResultWriter:
 
 
 def check_output_folder(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place for results before the work is done; nothing is made.
+    """Check that a folder can be used for results, before any work is done. Nothing is created.
 
     Raises:
-        DataError: If it is a file, or holds something and is not to be overwritten.
+        DataError: If it is a file, or is not empty and `overwrite` is False.
     """
     if path.exists() and not path.is_dir():
         raise DataError(f"{path}: expected a folder for the results, got a file")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise DataError(f"{path}: expected an empty folder; choose another one, or write into this with --overwrite")
+        raise DataError(f"{path}: expected an empty folder; choose another one, or write into it with --overwrite")
 
 
 def output_folder(path: Path, *, overwrite: bool) -> Path:
-    """Return a folder for results, made if need be.
+    """Return a folder for results, and create it if necessary.
 
     Raises:
-        DataError: If it holds something and is not to be overwritten, or cannot be made.
+        DataError: If it is not empty and `overwrite` is False, or if it cannot be created.
     """
     check_output_folder(path, overwrite=overwrite)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
-        raise DataError(f"{path}: cannot be made: {cause.strerror}") from cause
+        raise DataError(f"{path}: cannot be created: {cause.strerror}") from cause
     return path
 
 
 def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared: Sequence[Path] = ()) -> None:
-    """Remove what an earlier call with more results left behind, NAME-0012 and so on, which would pass for this call's.
+    """Remove numbered results of an earlier call, such as NAME-0012, that do not belong to this call.
 
     Args:
         folder: The folder of the results.
-        name: What stands before the numbers.
-        start: The first number to remove; those below it have been written anew.
-        suffix: What stands after the numbers.
-        spared: Files that this call has read; they stay, whatever their names.
+        name: The text before the numbers.
+        start: The first number to remove. Files with smaller numbers have just been written.
+        suffix: The text after the numbers.
+        spared: Files that this call has read. They are not removed.
 
     Raises:
         DataError: If a file cannot be removed.
@@ -112,15 +112,15 @@ def remove_numbered(folder: Path, name: str, *, start: int, suffix: str, spared:
                 path.unlink()
             except OSError as cause:
                 raise DataError(
-                    f"{path}: was left by an earlier call and cannot be removed: {cause.strerror}"
+                    f"{path}: comes from an earlier call and cannot be removed: {cause.strerror}"
                 ) from cause
 
 
 def check_apart(source: str, out: Path) -> None:
-    """Refuse to write over the scans that are read: results have their names.
+    """Check that results, which have the names of the scans, do not overwrite the scans.
 
     Raises:
-        DataError: If `out` is the folder of the source, or that which the scan or table lies in.
+        DataError: If `out` is the folder of the source, or the folder that contains the scan or the table.
     """
     place = Path(source).resolve()
     if place.exists() and out.resolve() == (place if place.is_dir() else place.parent):

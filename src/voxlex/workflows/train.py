@@ -1,4 +1,4 @@
-"""Train a vocabulary: images to an autoencoder, its codes to a prior, both to a report."""
+"""Train a vocabulary: first an autoencoder, then a prior over its codes. Then write a report."""
 
 from pathlib import Path
 
@@ -27,18 +27,19 @@ def train(
     overwrite: bool = False,
     display: Display = SILENCE,
 ) -> RunFolder:
-    """Train a vocabulary on a source, into a run folder.
+    """Train a vocabulary on a source, and write a run folder.
 
-    With several devices each runs a process that comes by here; the first one writes and shows.
+    With several devices, one process for each device calls this function. Only the first process writes files and
+    shows progress.
 
     Args:
         source: A folder of images, a prepared data set, or "phantom".
         out: The run folder.
-        config: The whole experiment; with `resume` it must agree with the run's.
-        stage: One stage, or both; "prior" goes on with a run that has an autoencoder.
-        resume: Go on with the run where it stopped.
-        overwrite: Replace a run folder that is there; for the stage "prior", the prior in it.
-        display: Who wants to see how it goes.
+        config: The whole experiment. With `resume`, it must agree with the settings of the run.
+        stage: The stage to train, or "all"; "prior" continues a run that has an autoencoder.
+        resume: Continue the run where it stopped.
+        overwrite: Replace an existing run folder, or, for the stage "prior", the prior in it.
+        display: Display that shows the progress.
 
     Raises:
         VoxlexError: If the settings, the data or the folder cannot be used, or training fails.
@@ -60,7 +61,7 @@ def train(
     team = launch(fabric)
     threads = config.training.threads
     with fixed_threads(None if threads == "auto" else threads), team.naming_the_lost(str(out)):
-        fabric.barrier()  # all have planned by what was there
+        fabric.barrier()  # all processes have made their plan before the first one changes the folder
         if team.first:
             plan.carry_out(config)
         fabric.barrier()
@@ -85,7 +86,7 @@ def train(
 
 
 def _conditions(config: Config, dataset: PreparedDataset) -> Conditions:
-    """What the prior can be asked for, from what the training images are known to be."""
+    """Return the conditions of the prior, from the table of the training images."""
     try:
         return Conditions.of(dataset.subset("train").manifest, config.prior.condition_columns)
     except ValueError as cause:

@@ -1,4 +1,4 @@
-"""`voxlex data audit`: look at every image of a data set."""
+"""`voxlex data audit`: examine every image of a data set."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Audit:
-    """Look at every image for what is unreadable, constant, captioned or a near-duplicate, and for leaking splits.
+    """Examine every image: find unreadable, constant and captioned images, near-duplicates, and splits that leak.
 
     Attributes:
         source: A folder or table of scans, a prepared data set, or "phantom".
-        out: HTML page to write, which shows the clusters of near-duplicates.
-        json: JSON file to write, which lists all paths.
+        out: HTML page to write. It shows the clusters of near-duplicates.
+        json: JSON file to write. It lists all paths.
     """
 
     source: Source
@@ -25,7 +25,7 @@ class Audit:
     json: Path | None = None
 
     def run(self) -> None:
-        """Audit."""
+        """Audit the data set."""
         from voxlex.commands.terminal import progress_bar
         from voxlex.workflows.audit import audit
 
@@ -35,7 +35,7 @@ class Audit:
 
 
 def _show(found: "Findings") -> None:
-    """Print the counts, and what crosses the splits."""
+    """Print the counts, and the leaks between splits."""
     from rich.console import Console
     from rich.table import Table
 
