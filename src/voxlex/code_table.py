@@ -84,7 +84,7 @@ def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int
         CodesError: If the file cannot be read, was written with another decoder, or holds codes that do not fit.
     """
     if not path.is_file():
-        raise CodesError(f"{path}: expected a file of codes, got no such file")
+        raise CodesError(f"{path}: no such file")
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as cause:

@@ -25,7 +25,7 @@ def load_weights(path: Path, module: nn.Module) -> None:
         RunError: If the file is missing, damaged, or holds the weights of another configuration.
     """
     if not path.is_file():
-        raise RunError(f"{path}: expected a file of weights, got no such file; train this stage first")
+        raise RunError(f"{path}: no such file; train this stage first")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
