@@ -1,4 +1,4 @@
-"""DICOM to scans: a file with one plane or many, or a folder that holds one series."""
+"""Read DICOM files with one or several planes, and folders with one series."""
 
 from collections import Counter
 from pathlib import Path
@@ -42,9 +42,9 @@ def read_dicom_series(folder: Path, files: list[Path], *, volume: int | None = N
     """Read the files of one series as a volume.
 
     Args:
-        folder: What messages name.
+        folder: The folder, for messages.
         files: The DICOM files in it.
-        volume: Which volume of a series that holds several, from 0.
+        volume: Index of the volume, from 0, in a series with several volumes.
 
     Raises:
         DataError: If the files belong to several series, or do not make up an evenly spaced volume.
@@ -79,7 +79,7 @@ def _headers(files: list[Path]) -> dict[Path, Header]:
     for path in files:
         try:
             headers[path] = header_of(open_dataset(path, pixels=False))
-        except NoImageError:  # a report beside the images, say
+        except NoImageError:  # such as a report beside the images
             continue
         except DataError as cause:
             raise DataError(f"{path}: {cause}") from None

@@ -1,4 +1,4 @@
-"""DICOM planes to a volume: sort them along their normal, and refuse those that would make a distorted head."""
+"""Sort DICOM planes to a volume, and refuse planes that would give a distorted volume."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _TOLERANCE = 0.1  # of the distance between slices, by which a position may be o
 
 
 class Stack(NamedTuple):
-    """Which planes make up a volume, in order, and the map from (column, row, plane) to RAS+ mm."""
+    """The order of the planes of a volume, and the map from (column, row, plane) to RAS+ mm."""
 
     order: list[int]
     affine: np.ndarray
@@ -80,7 +80,7 @@ def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None,
 
 
 def _step(positions: np.ndarray, first: Plane, normal: np.ndarray) -> np.ndarray:
-    """Return the way from one slice to the next, in mm; it is slanted where a tilted gantry shifts each slice."""
+    """Return the step from one slice to the next in mm, which is oblique if a tilted gantry shifts each slice."""
     if len(positions) == 1:
         return normal * (first.thickness_mm or (first.spacing_mm or (1.0,))[0])
     gaps = np.diff(positions @ normal)
