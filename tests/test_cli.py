@@ -175,7 +175,7 @@ def test_a_prior_of_another_recipe_replaces_the_old_one_when_it_is_asked_to(
 ) -> None:
     out = tmp_path / "run"
     train = ["train", str(scans), "--out", str(out), "--steps", "2"]
-    assert "no trained autoencoder" in refused(capsys, *train, "--stage", "prior")
+    assert "expected a run with a trained autoencoder" in refused(capsys, *train, "--stage", "prior")
     assert not out.exists()
     assert main([*train, *TINY]) == 0
     weights, config = (out / "autoencoder.safetensors").read_bytes(), (out / "config.yaml").read_text()
@@ -215,7 +215,7 @@ def test_an_output_that_exists_is_not_touched(
 ) -> None:
     (tmp_path / "mine.parquet").write_text("mine")
     assert "--overwrite" in refused(capsys, "train", scans, "--out", run)
-    assert "other things" in refused(capsys, "train", scans, "--out", tmp_path, "--overwrite")
+    assert "other files" in refused(capsys, "train", scans, "--out", tmp_path, "--overwrite")
     assert "--overwrite" in refused(capsys, "sample", run, "--count", "1", "--out", tmp_path)
     assert "--overwrite" in refused(capsys, "reconstruct", run, scans, "--out", tmp_path)
     assert "--overwrite" in refused(capsys, "encode", run, scans, "--out", tmp_path / "mine.parquet")
@@ -238,7 +238,7 @@ def test_scans_are_not_replaced_by_their_reconstructions(
 @pytest.mark.parametrize("command", ["evaluate", "sample", "info"])
 def test_a_folder_that_is_no_run(command: str, tmp_path: Path, scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = {"evaluate": [scans], "sample": ["--count", "1", "--out", tmp_path / "o"], "info": []}[command]
-    assert f"{tmp_path}: not a run folder" in refused(capsys, command, tmp_path, *more)
+    assert f"{tmp_path}: expected a run folder" in refused(capsys, command, tmp_path, *more)
 
 
 def test_a_damaged_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -325,7 +325,7 @@ def test_codes_of_another_run_or_none_at_all(
         assert f"{outside}: leads out" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
         assert not (tmp_path / "image.png").exists()
     table.drop(columns="codes").to_parquet(path)
-    assert "lacks the columns codes" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
+    assert "without the columns codes" in refused(capsys, "decode", run, path, "--out", tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
 
@@ -336,7 +336,7 @@ def test_codes_of_a_run_with_the_same_codewords_but_another_decoder(run: Path, s
     assert decode(other, tmp_path / "c.parquet", out=tmp_path / "same") == len(images)
     with torch.no_grad():
         other.autoencoder.decoder.head.weight += 1
-    with pytest.raises(CodesError, match="written by another run"):
+    with pytest.raises(CodesError, match="got those of another run"):
         decode(other, tmp_path / "c.parquet", out=tmp_path / "other")
 
 
@@ -496,14 +496,14 @@ def test_a_run_is_resumed_only_with_its_own_settings(
     assert "model changed" in said
     assert main(["train", str(scans), "--out", str(run), "--resume", "--recipe", "demo", "--size", "64"]) == 1
     said, refusal = capsys.readouterr().err.strip().splitlines()
-    assert said == f"voxlex: --recipe demo is not used: {run} goes on with its own settings"
+    assert said == f"voxlex: --recipe demo is not used: {run} continues with its own settings"
     assert "data changed" in refusal  # and nothing else: the recipe's model is another, too
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_an_unwritable_place(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o500)
-    assert "cannot be made" in refused(capsys, "train", scans, "--out", tmp_path / "o")
+    assert "cannot be created" in refused(capsys, "train", scans, "--out", tmp_path / "o")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of a file has no limit to set here")
@@ -531,7 +531,7 @@ def test_a_disk_that_takes_no_more_is_named(
 
 
 def test_debug_shows_where(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="not a run folder"):
+    with pytest.raises(Exception, match="expected a run folder"):
         main(["info", str(tmp_path), "--debug"])
 
 
@@ -594,7 +594,7 @@ def test_sampling_options_reach_the_prior(run: Path, tmp_path: Path) -> None:
     [
         (["--top-k", "0"], "top_k"),
         (["--top-p", "1.5"], "top_p"),
-        (["--seed", str(2**64)], "seed: expected a number of 64 bits"),
+        (["--seed", str(2**64)], "seed: expected an integer of 64 bits"),
         (["--guidance", "2"], "guidance needs"),
         (["--condition", "label=glioma"], "healthy, tumour"),
         (["--condition", "colour=red"], "label"),

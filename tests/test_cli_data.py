@@ -52,8 +52,8 @@ def test_index_writes_a_table_and_says_what_is_in_it(bids: Path, tmp_path: Path,
     said = capsys.readouterr().out
     assert "20 scans of 10 known subjects" in said
     assert "sequence: T1w 10, T2w 10" in said
-    assert "age: known of 18 scans" in said
-    assert "left out, since names and dates identify people: exam_date" in said
+    assert "age: known for 18 scans" in said
+    assert "left out, because names and dates identify people: exam_date" in said
     table = pd.read_csv(tmp_path / "m.csv")
     assert table.columns.tolist()[:6] == ["path", "subject", "session", "sequence", "slice", "label"]
     assert {"age", "sex", "scanner"} < set(table.columns)
@@ -92,7 +92,7 @@ def test_what_index_refuses(bids: Path, tmp_path: Path, capsys: Capture) -> None
     assert "no such file" in refused(capsys, "data", "index", tmp_path / "nothing.csv", "--out", out)
     assert "ends in .csv, .tsv, .parquet" in refused(capsys, "data", "index", bids, "--out", tmp_path / "m.xlsx")
     said = refused(capsys, "data", "index", bids, "--out", out, "--sequence", "T1")
-    assert "no scan of sequence 'T1'; there are T1w, T2w" in said
+    assert "expected one of the sequences T1w, T2w, got 'T1'" in said
     out.write_text("mine")
     assert "--overwrite" in refused(capsys, "data", "index", bids, "--out", out)
     assert out.read_text() == "mine"
@@ -192,7 +192,7 @@ def test_fetch_asks_for_the_licence_once(
     assert main(["data", "fetch", "small", "--accept-licence"]) == 0
     said = capsys.readouterr()
     assert "licence   CC0, https://example.org/cc0" in said.err
-    assert "none is published for 1 of 1 files" in said.err
+    assert "not published for 1 of 1 files" in said.err
     assert "small in small" in said.out
     assert (tmp_path / "small/sub-01/sub-01_T1w.png").is_file()
     assert main(["data", "fetch", "small"]) == 0  # it was accepted before, and is there

@@ -204,12 +204,20 @@ def test_what_does_not_fit_is_refused_and_nothing_written(
     Image.fromarray(np.eye(30, dtype=np.uint8) * 255).save(tmp_path / "picture.png")
     picture = tmp_path / "picture.png"
     refused = [
-        (scan, write_volume(tmp_path / "none.nii.gz", 0 * region), "none.nii.gz: the mask is empty"),
-        (scan, write_volume(tmp_path / "cut.nii.gz", region[1:]), "cut.nii.gz: expected a mask of the scan's size"),
+        (
+            scan,
+            write_volume(tmp_path / "none.nii.gz", 0 * region),
+            "none.nii.gz: expected a mask that is not 0 everywhere",
+        ),
+        (
+            scan,
+            write_volume(tmp_path / "cut.nii.gz", region[1:]),
+            "cut.nii.gz: expected a mask with the size of the scan",
+        ),
         (scan, write_volume(tmp_path / "las.nii.gz", region, LAS), "las.nii.gz: its voxels lie up to"),
-        (scan, picture, "picture.png: expected a mask of the scan's size"),
+        (scan, picture, "picture.png: expected a mask with the size of the scan"),
         (picture, mask, "picture.png: expected a volume for a run of volumes, got a picture"),
-        (large, whole, "whole.nii.gz: 177232 of 210000 voxels lie beyond the cube of 32 mm"),
+        (large, whole, "whole.nii.gz: 177232 of 210000 voxels lie outside the cube of 32 mm"),
         (write_volume(tmp_path / "flat.nii.gz", 0 * head(SHAPE)), mask, "flat.nii.gz: constant image"),
         (tmp_path / "missing.nii.gz", mask, "missing.nii.gz: no such file"),
     ]

@@ -66,6 +66,6 @@ def test_folder_vanishes_on_failure(tmp_path: Path):
 
 def test_folder_in_use_is_refused(tmp_path: Path):
     (tmp_path / "a").write_text("a")
-    with pytest.raises(DataError, match="already exists"), atomic_folder(tmp_path):
+    with pytest.raises(DataError, match="exists already"), atomic_folder(tmp_path):
         pass
     assert (tmp_path / "a").read_text() == "a"

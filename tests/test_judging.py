@@ -74,15 +74,15 @@ def test_too_few_images_to_judge_by_are_said_and_none_is_drawn(
     monkeypatch.setattr(Vocabulary, "sample", lambda *_, **__: pytest.fail("was drawn"))
     assert main(["evaluate", str(run), "phantom", "--samples", "3"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "were not judged: that takes 16 of them and 32 held-out images; 3 were asked for, and 32 are held" in said
-    assert "not the images that the run was trained on" not in said
+    assert "needs at least 16 new and 32 held-out images, and there were 3 new and 32 held-out images" in said
+    assert "not the data set that the run was trained on" not in said
     assert main(["evaluate", str(run), "phantom", "--samples", "-1"]) == 1
     assert "samples: expected at least 0, got -1" in capsys.readouterr().err
 
 
 def test_a_report_shows_new_images_that_are_too_few_to_judge(tmp_path: Path) -> None:
     assert main(["train", "phantom", "--out", str(tmp_path), *TINY, "--data.phantom.subjects", "20"]) == 0
-    assert "New images were not judged" in (tmp_path / "report.html").read_text()
+    assert "New images were not compared with real ones" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "samples.png").is_file()
 
 
@@ -91,7 +91,7 @@ def test_other_images_than_those_of_the_run_are_said(
 ) -> None:
     assert main(["prepare", "phantom", "--out", str(tmp_path / "o"), "--size", "32", "--phantom.subjects", "10"]) == 0
     assert main(["evaluate", str(run), str(tmp_path / "o"), "--samples", "0"]) == 0
-    assert "not the images that the run was trained on (phantom)" in " ".join(capsys.readouterr().out.split())
+    assert "not the data set that the run was trained on (phantom)" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

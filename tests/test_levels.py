@@ -109,7 +109,7 @@ def test_codes_that_do_not_fit_together_are_refused(model: TwoLevels) -> None:
         ((coarse, fine, fine), "expected 2 levels, coarsest first, got 3"),
         ((coarse, fine[0]), r"codes of level 1: expected 4 axes \(b, q, \*grid\)"),
         ((coarse, fine.float()), "codes of level 1: expected integers"),
-        ((coarse[:1], fine), r"expected as many images in each level, got \[1, 2\]"),
+        ((coarse[:1], fine), r"expected equally many images in each level, got \[1, 2\]"),
         ((coarse[..., :3], fine), r"expected the grids of one image, got \(4, 3\), \(8, 8\)"),
         ((coarse, fine[..., :7]), r"expected the grids of one image, got \(4, 4\), \(8, 7\)"),
     ]:
@@ -196,12 +196,12 @@ def test_a_table_that_does_not_fit_the_levels_is_refused(
         with pytest.raises(CodesError, match=said):
             decode(untaught, path, out=out)
     table.drop(columns="codes_1").to_parquet(path)
-    with pytest.raises(CodesError, match="lacks the columns codes_1"):
+    with pytest.raises(CodesError, match="without the columns codes_1"):
         decode(untaught, path, out=out)
     settings = {"embedding_dim": 4, "width": 8, "blocks": 1}
     quantizer = VectorQuantizer(num_embeddings=16, embedding_dim=4)
     single = VQVAE(encoder=Encoder(**settings), quantizer=quantizer, decoder=Decoder(**settings))
-    with pytest.raises(CodesError, match="lacks the columns codes, shape"):
+    with pytest.raises(CodesError, match="without the columns codes, shape"):
         decode(vocabulary(single, None), path, out=out)
     assert not out.exists()
 
@@ -212,7 +212,7 @@ def test_another_decoder_cannot_read_the_codes(untaught: Vocabulary, images: Pre
         other = untrained()
         first = next(tensor for tensor in getattr(other, part).state_dict().values() if tensor.is_floating_point())
         first += 1
-        with pytest.raises(CodesError, match="written by another run"):
+        with pytest.raises(CodesError, match="got those of another run"):
             decode(vocabulary(other, None), tmp_path / "codes.parquet", out=tmp_path / part)
 
 
@@ -307,6 +307,6 @@ def test_the_report_shows_each_level(
     write_run_report(folder, images)
     page = folder.report_file.read_text()
     assert "16 codes from a vocabulary of 8 codewords and 128 from one of 300 codewords" in page
-    for words in ("Codebook perplexity, level 1", "Prior, level 0", "level 0 is the coarsest", "codeword of level 1"):
+    for words in ("Codebook perplexity, level 1", "Prior, level 0", "Level 0 is the coarsest", "codeword of level 1"):
         assert words in page
     assert (tmp_path / "run" / "samples.png").is_file()

@@ -33,7 +33,7 @@ def test_refuses_to_replace_a_run_unless_told_to(tmp_path: Path) -> None:
 )
 def test_what_is_not_a_run_is_never_replaced(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(RunError, match="other things"):
+    with pytest.raises(RunError, match="other files"):
         RunFolder(tmp_path).check_free(overwrite=True)
 
 
@@ -44,16 +44,16 @@ def test_runs_of_version_0_1_0_are_known(name: str) -> None:
 
 def test_refuses_a_file_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(RunError, match="is a file"):
+    with pytest.raises(RunError, match="got a file"):
         RunFolder.create(tmp_path / "run", Config())
 
 
 def test_open_names_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(RunError, match="expected a run folder"):
         RunFolder.open(tmp_path)
     run = RunFolder.create(tmp_path, Config())
     run.update_metadata({"format_version": 99})
-    with pytest.raises(RunError, match="format 99, expected 1"):
+    with pytest.raises(RunError, match="format 1, got 99"):
         RunFolder.open(tmp_path)
     run.metadata_file.write_text("{")
     with pytest.raises(RunError, match=r"metadata\.json"):

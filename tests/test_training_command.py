@@ -120,5 +120,5 @@ def test_two_devices_refuse_with_one_line(tmp_path: Path) -> None:
     done = subprocess.run([*command, *TINY, *too_many], capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("voxlex: ")] == [
-        "voxlex: 16 training images are fewer than one batch of 200"
+        "voxlex: training images: expected at least one batch of 200, got 16"
     ]

@@ -6,7 +6,7 @@ import voxlex
 vocabulary = voxlex.load("runs/demo")
 codes = vocabulary.encode(images)            # (b, h, w) NumPy or (b, 1, h, w) tensors to int64 (b, q, *grid)
 x_hat = vocabulary.decode(codes)             # back to float32 (b, 1, h, w) in [0, 1]
-new = vocabulary.sample(16, seed=0)          # images that never were
+new = vocabulary.sample(16, seed=0)          # 16 new images
 ```
 """
 
@@ -47,7 +47,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `import voxlex` and `voxlex --help` are quick."""
+    """Import a public name when it is first used, which keeps `import voxlex` and `voxlex --help` fast."""
     if name == "__version__":
         from importlib.metadata import version
 

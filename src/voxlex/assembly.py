@@ -1,4 +1,4 @@
-"""From a configuration to modules; the one place where the two meet."""
+"""Build modules from a configuration. Only this file knows both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 
 def build_autoencoder(config: ModelConfig) -> VQVAE:
-    """Return a new, untrained autoencoder.
+    """Build a new, untrained autoencoder.
 
     Raises:
-        ConfigError: If its network or its quantizer is of an unknown kind.
+        ConfigError: If the kind of the network or of the quantizer is unknown.
     """
     network = config.network
     encoder_class, decoder_class = _chosen(NETWORKS, network, "network")
     shared = {"spatial_dims": config.spatial_dims, "embedding_dim": config.quantizer.embedding_dim}
-    # In this order: the random numbers of a seed go to the encoder first, then to the decoder.
+    # The order matters: with a seed, the encoder takes the first random numbers, and the decoder the next.
     encoder = encoder_class(in_channels=config.in_channels, **shared, **_arguments_of("encoder", network))
     decoder = decoder_class(out_channels=config.in_channels, **shared, **_arguments_of("decoder", network))
     return VQVAE(
@@ -39,10 +39,10 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:
-    """Return a new, untrained quantizer.
+    """Build a new, untrained quantizer.
 
     Raises:
-        ConfigError: If it is of an unknown kind.
+        ConfigError: If the kind is unknown.
     """
     quantizer = _chosen(QUANTIZERS, config, "quantizer")
     if isinstance(config, ResidualQuantizerConfig):
@@ -56,15 +56,15 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
 
 
 def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], conditions: Conditions) -> Prior:
-    """Return a new, untrained prior over the codes of an autoencoder.
+    """Build a new, untrained prior over the codes of an autoencoder.
 
     Args:
-        config: Its settings; with several levels, those of each level's prior.
+        config: Settings of the prior. With several levels, the prior of each level has these settings.
         layouts: Layout of the codes of each level, coarsest first.
-        conditions: What it may be asked for.
+        conditions: Conditions of the prior.
 
     Raises:
-        ConfigError: If it is of an unknown kind.
+        ConfigError: If the kind is unknown.
     """
     kind = _chosen(PRIORS, config, "prior")
     arguments = _arguments(config)
@@ -77,7 +77,7 @@ def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], condition
 
 
 def _chosen(table: Mapping[str, T], config: Any, what: str) -> T:
-    """Return what a table has for the kind of a configuration."""
+    """Look up the kind of a configuration in a table."""
     kind = getattr(config, "kind", type(config).__name__)
     if kind not in table:
         raise ConfigError(f"kind of {what}: {one_of(list(table), kind)}")
@@ -89,7 +89,7 @@ def _arguments(config: Any) -> dict[str, Any]:
 
 
 def _arguments_of(side: str, network: NetworkConfig) -> dict[str, Any]:
-    """Return the settings of the encoder or of the decoder: those named after it, and those named after neither."""
+    """Return the settings of the encoder or of the decoder: those with its prefix, and those without a prefix."""
     arguments = _arguments(network)
     other = {"encoder": "decoder", "decoder": "encoder"}[side]
     return {name.removeprefix(f"{side}_"): arguments[name] for name in arguments if not name.startswith(f"{other}_")}

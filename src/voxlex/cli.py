@@ -1,4 +1,4 @@
-"""The command line: from words to a command, and from errors to one line and an exit status."""
+"""The entry point of the command line: it runs a command, and prints each error as one line."""
 
 import os
 import sys
@@ -9,9 +9,10 @@ from voxlex.errors import Interrupted, VoxlexError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, 1 for an error, or 130 when interrupted. Usage errors exit with 2.
+    """Run a command and return its exit status: 0, 1 after an error, or 130 after an interrupt.
 
-    `--debug`, anywhere, lets errors through with their traceback; `--version`, alone, says which voxlex this is.
+    A usage error exits with 2.
+    The option `--debug` shows the traceback of an error. The option `--version`, given alone, prints the version.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("voxlex: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who reads the output, such as `head`, has enough; nothing is left to say at exit either
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it; Python would flush it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -39,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = "" if known else f"{type(error).__name__}: "
         print(f"voxlex: {kind}{_one_line(error)}", file=sys.stderr)
         if not known:
-            print("voxlex: this is a mistake in voxlex; --debug shows where it happened", file=sys.stderr)
+            print("voxlex: this is a bug in voxlex; --debug shows where it happened", file=sys.stderr)
         return 130 if isinstance(error, Interrupted) else 1
     return 0
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
-    """Divide words into the name of a command and the rest, or show the list of commands and exit."""
+    """Split the words into the name of a command and its arguments, or print the list of commands and exit."""
     groups = {name.partition(" ")[0] for name in COMMANDS if " " in name}
     prefix = f"{words[0]} " if words and words[0] in groups else ""
     inner = words[1:] if prefix else words
@@ -74,7 +75,7 @@ def _list_of_commands(prefix: str) -> str:
             *([] if prefix else ["A discrete vocabulary for brain images. Start with `voxlex demo`.", ""]),
             *lines,
             "",
-            f"`voxlex {prefix}COMMAND --help` shows what a command takes; `voxlex --version` shows the version.",
+            f"`voxlex {prefix}COMMAND --help` shows the arguments of a command; `voxlex --version` shows the version.",
         ]
     )
 

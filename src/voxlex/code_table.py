@@ -1,10 +1,11 @@
-"""The table of codes: a Parquet file with one row for each image, and all that the way back to its scan needs.
+"""The table of codes: a Parquet file with one row for each image, and with all that is needed to restore its scan.
 
-Columns: `path`; `codes`, flat in the order (q, *grid); `shape`, the lengths of those axes; `ORIGIN_COLUMNS`, the way
-back to the scan's own grid and grey values; and what the manifest knows of subject, slice and label. Codes of several
-levels stand in `codes_0`, `codes_1` and so on, coarsest first, each with its own `shape_0`, `shape_1` and so on.
+The columns are: `path`; `codes`, flattened in the order (q, *grid); `shape`, the lengths of these axes;
+`ORIGIN_COLUMNS`, from which the scan's own grid and grey values are restored; and subject, slice and label from the
+manifest. Codes of several levels are stored in `codes_0`, `codes_1` and so on, coarsest first, with their shapes in
+`shape_0`, `shape_1` and so on.
 
-The file also carries a fingerprint of the decoder, so that codes are not decoded by another one.
+The file also contains a fingerprint of the decoder, so that codes are not decoded with another one.
 """
 
 import hashlib
@@ -35,11 +36,11 @@ _DECODER_KEY = b"voxlex.decoder"
 
 @dataclass(frozen=True)
 class CodeTable:
-    """What a file of codes holds.
+    """The content of a file of codes.
 
     Attributes:
         codes: The codes of every image, on the CPU.
-        rows: One row for each image: where it came from, and the way back to its scan.
+        rows: One row for each image, with its path and the facts that restore its scan.
     """
 
     codes: Codes | Levels
@@ -51,9 +52,9 @@ def write_code_table(path: Path, codes: Codes | Levels, manifest: pd.DataFrame, 
 
     Args:
         path: The file.
-        codes: As `autoencoder` gives them, on the CPU.
+        codes: Codes from `autoencoder`, on the CPU.
         manifest: The table of a prepared data set, with one row for each image.
-        autoencoder: The one that encoded the images.
+        autoencoder: The autoencoder that encoded the images.
 
     Raises:
         DataError: If the file cannot be written.
@@ -76,14 +77,14 @@ def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int
 
     Args:
         path: The file.
-        autoencoder: The one that shall decode the codes.
-        space: Sides of the images that it was trained on; volumes may have others.
+        autoencoder: The autoencoder that will decode the codes.
+        space: Sides of the images that it was trained on. Volumes may have other sides.
 
     Raises:
         CodesError: If the file cannot be read, was written with another decoder, or holds codes that do not fit.
     """
     if not path.is_file():
-        raise CodesError(f"{path}: no such file of codes")
+        raise CodesError(f"{path}: no such file")
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as cause:
@@ -92,10 +93,12 @@ def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int
     of_codes = [name for pair in names for name in pair]
     missing = {*_NEEDED, *of_codes} - set(table.column_names)
     if missing:
-        raise CodesError(f"{path}: not a file of codes: it lacks the columns {', '.join(sorted(missing))}")
+        raise CodesError(f"{path}: expected a file of codes, got one without the columns {', '.join(sorted(missing))}")
     stamp = (table.schema.metadata or {}).get(_DECODER_KEY)
     if stamp is not None and stamp.decode() != decoder_fingerprint(autoencoder):
-        raise CodesError(f"{path}: written by another run; decode it with the run that encoded it")
+        raise CodesError(
+            f"{path}: expected codes of this run, got those of another run; decode them with the run that encoded them"
+        )
     shapes = [_shapes(table[shape_name]) for _, shape_name in names]
     layouts = _layouts(shapes, autoencoder, space)
     levels = []
@@ -111,9 +114,9 @@ def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int
 
 
 def decoder_fingerprint(autoencoder: Autoencoder) -> str:
-    """Return a hash of quantizers and decoder: codes mean something only beside what turns them into images.
+    """Return a hash of the quantizers and the decoder, which together give codes their meaning.
 
-    The codewords alone would not do: those of finite scalars and of signs are the same in every run.
+    The codewords alone are not enough: finite scalar and lookup-free quantizers have the same ones in every run.
     """
     digest = hashlib.sha256()
     for part in autoencoder.decoding_modules:
@@ -137,7 +140,7 @@ def _layouts(
 ) -> tuple[CodeLayout, ...]:
     """Return the layouts that codes of these shapes should have."""
     if autoencoder.spatial_dims == 3 and all(len(found) == 1 for found in shapes):
-        with suppress(CodesError):  # a whole volume may be larger than those that were learned from
+        with suppress(CodesError):  # a whole volume may be larger than the training images
             space = autoencoder.space_of([min(found)[1:] for found in shapes])
     return autoencoder.layouts(space)
 
@@ -146,7 +149,7 @@ def _codes(column: pa.ChunkedArray, layout: CodeLayout, *, name: str) -> LevelCo
     values = pc.list_flatten(column)
     lengths = pc.list_value_length(column).unique().to_pylist()
     if set(lengths) - {layout.codes_per_image}:
-        raise CodesError(f"{name}: expected {layout.codes_per_image} codes in each row, as its shape says")
+        raise CodesError(f"{name}: expected {layout.codes_per_image} codes in each row, got {sorted(set(lengths))}")
     if not pa.types.is_integer(values.type) or values.null_count:
         raise CodesError(f"{name}: expected integers, got {values.type} with {values.null_count} missing")
     return torch.from_numpy(values.to_numpy().astype(np.int64)).view(len(column), *layout.shape)

@@ -1,4 +1,4 @@
-"""Code layouts: how many codes an image becomes, where they lie, and which numbers they can be."""
+"""Code layouts: the number, the arrangement and the range of the codes of an image."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -58,42 +58,42 @@ class CodeLayout:
 
     @property
     def raw_bits(self) -> float:
-        """Bits of one image's codes at log₂K bits each, as without a prior."""
+        """Bits of the codes of one image without a prior, at log₂K bits each."""
         return self.codes_per_image * log2(self.num_embeddings)
 
     def check(self, codes: Tensor) -> None:
-        """Refuse codes that do not have this layout.
+        """Check that codes have this layout.
 
         Args:
             codes: int64 `(b, q, *grid)`.
 
         Raises:
-            CodesError: If shape, type or range differ from the layout, or there is no image.
+            CodesError: If the shape, the type or the range differs from the layout, or there is no image.
         """
         if tuple(codes.shape[1:]) != self.shape:
             shape = ", ".join(map(str, self.shape))
-            raise CodesError(f"expected codes of shape (b, q, *grid) = (b, {shape}), got {tuple(codes.shape)}")
+            raise CodesError(f"codes: expected the shape (b, q, *grid) = (b, {shape}), got {tuple(codes.shape)}")
         if codes.dtype != torch.int64:
-            raise CodesError(f"expected int64 codes, got {codes.dtype}")
+            raise CodesError(f"codes: expected int64, got {codes.dtype}")
         if not len(codes):
-            raise CodesError("expected the codes of at least one image, got none")
+            raise CodesError("codes: expected the codes of at least one image, got none")
         low, high = (int(extreme) for extreme in codes.aminmax())
         if low < 0 or high >= self.num_embeddings:
-            raise CodesError(f"expected codes in [0, {self.num_embeddings}), got {low} to {high}")
+            raise CodesError(f"codes: expected values in [0, {self.num_embeddings}), got {low} to {high}")
 
 
 def rate_bpp(layouts: Sequence[CodeLayout], *, pixels_per_image: int) -> float:
-    """Bits per pixel of codes stored at log₂K bits each, over all levels."""
+    """Return the bits per pixel of codes that are stored at log₂K bits each, over all levels."""
     return sum(layout.raw_bits for layout in layouts) / pixels_per_image
 
 
 def levels_of(codes: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return codes as a tuple of levels, coarsest first; those of a single level may come as one tensor."""
+    """Return codes as a tuple of levels, coarsest first. The codes of a single level may be one tensor."""
     return (codes,) if isinstance(codes, Tensor) else tuple(codes)
 
 
 def from_levels(levels: Sequence[T]) -> T | tuple[T, ...]:
-    """Return a single level as one tensor, and several as a tuple: what people are given."""
+    """Return a single level as one tensor, and several levels as a tuple, as the public methods do."""
     return levels[0] if len(levels) == 1 else tuple(levels)
 
 
@@ -105,7 +105,7 @@ def for_each_level(
 
 
 def take(codes: Tensor | Sequence[Tensor], rows: slice | Sequence[int] | Tensor) -> Tensor | tuple[Tensor, ...]:
-    """Return the codes of some of the images, of all levels."""
+    """Return the codes of some of the images, at all levels."""
     return from_levels([level[rows] for level in levels_of(codes)])
 
 

@@ -1,4 +1,4 @@
-"""The errors a caller may want to catch; each message names the thing, what was expected and what came."""
+"""The errors that voxlex raises. Each message names the problem, what was expected, and what was given."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class VoxlexError(Exception):
-    """Base of every error that voxlex raises on purpose; the command line prints it as one line."""
+    """Base class of the errors of voxlex. The command line prints such an error as one line."""
 
 
 class DataError(VoxlexError):
@@ -14,19 +14,19 @@ class DataError(VoxlexError):
 
 
 class ConfigError(VoxlexError):
-    """A recipe or an option that is misspelt, of the wrong type or out of range."""
+    """A recipe or an option that is misspelled, has the wrong type or is out of range."""
 
 
 class RunError(VoxlexError):
-    """A run folder that is missing, damaged, in the way, or from an incompatible version."""
+    """A run folder that is missing, damaged, must not be overwritten, or comes from an incompatible version."""
 
 
 class CodesError(VoxlexError, ValueError):
-    """Codes out of range, of the wrong grid, or made by another vocabulary."""
+    """Codes that are out of range, have the wrong shape, or come from another vocabulary."""
 
 
 class TrainingError(VoxlexError):
-    """Training that cannot go on, such as a loss that is no longer a number."""
+    """Training that cannot continue, for example because the loss is not a finite number."""
 
 
 class Interrupted(VoxlexError):
@@ -34,12 +34,12 @@ class Interrupted(VoxlexError):
 
 
 class ToldElsewhere(VoxlexError):
-    """Training ends in this process because it ends in all of them; another process says why."""
+    """Training ends in this process because it ends in all processes; another process reports why."""
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Begin the message of an error raised within with the file that it is about, unless it begins so already."""
+    """Prepend a file name to the message of a DataError, unless the message begins with it already."""
     try:
         yield
     except VoxlexError as cause:

@@ -15,15 +15,16 @@ from voxlex.errors import DataError
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and put it in its place when the block ends well.
+    """Yield a temporary path beside `path`, and move it to `path` when the block succeeds.
 
-    An existing file is replaced; if the block fails, it stays as it was and nothing else is left behind.
+    An existing file is replaced. If the block fails, an existing file does not change, and no other file is left
+    behind.
 
     Args:
-        path: The file to write; missing parent folders are made.
+        path: The file to write. Missing parent folders are created.
 
     Raises:
-        DataError: The file cannot be written (no space, no permission, ...); names `path` and the cause.
+        DataError: If the file cannot be written (no space, no permission, ...). The message names `path` and the cause.
     """
     path = Path(path)
     building = _sibling(path)
@@ -34,7 +35,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     except OSError as cause:
         raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
     finally:
-        with suppress(OSError):  # most often it is gone already; and the first error is the one to report
+        with suppress(OSError):  # usually it has been moved; otherwise, the first error is the one to report
             building.unlink()
 
 
@@ -50,13 +51,13 @@ def write_json(path: str | Path, content: Any) -> None:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`, and rename it to `path` when the block ends well.
+    """Yield an empty temporary folder beside `path`, and rename it to `path` when the block succeeds.
 
     Args:
         path: The folder to make; it must not exist yet, except as an empty folder, or a link to one.
 
     Raises:
-        DataError: `path` exists and holds something, or cannot be written; names `path` and the cause.
+        DataError: If `path` exists and is not empty, or cannot be written. The message names `path` and the cause.
     """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -144,7 +145,7 @@ def is_there(path: Path) -> bool:
 
 
 def _sibling(path: Path) -> Path:
-    # Hidden, so that indexing a folder never sees it; on the same file system, so that the rename is atomic.
+    # A hidden file, so that indexing ignores it, on the same file system, so that renaming is atomic.
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 

@@ -1,4 +1,4 @@
-"""Whether codebooks are well: how many of their words carry a data set, and how long they are."""
+"""The health of codebooks: how many codewords are used, and how long the codewords are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ _COLLAPSED = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class CodebookHealth:
-    """Figures of a quantizer's codebooks over a data set; means over codebooks, where there are several.
+    """Figures of the codebooks of a quantizer on a data set. With several codebooks, figures are means over them.
 
     Attributes:
-        codewords: Codewords of all codebooks together.
-        usage: Share of the codewords that occur at all, from 0 to 1.
+        codewords: Number of codewords in all codebooks together.
+        usage: Share of the codewords that occur, from 0 to 1.
         perplexity: Effective number of codewords in use, from 1 to K.
-        dead: Codewords, of all codebooks together, that do not occur.
-        norms: Shortest, median and longest codeword, over all codebooks.
-        warning: What is wrong and what to try, if the codebook has collapsed; else None.
+        dead: Number of codewords, in all codebooks together, that do not occur.
+        norms: Lengths of the shortest, the median and the longest codeword of all codebooks.
+        warning: The problem and a remedy, if the codebook has collapsed; None otherwise.
     """
 
     codewords: int
@@ -62,8 +62,8 @@ class Health:
     def figures(self) -> dict[str, float]:
         """The figures by the names that evaluations use, such as `codebook.perplexity`.
 
-        Of several levels each has its own, such as `codebook.0.perplexity` of the coarsest; `codebook.usage` and
-        `codebook.dead` are then those of all codewords together.
+        With several levels, each level has its own figures, such as `codebook.0.perplexity` for the coarsest level. In
+        that case, `codebook.usage` and `codebook.dead` count the codewords of all levels.
         """
         if len(self.levels) == 1:
             return {f"codebook.{name}": value for name, value in self.levels[0].figures.items()}
@@ -78,7 +78,7 @@ class Health:
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong and what to try, for each level that has collapsed."""
+        """The problem and a remedy, for each level that has collapsed."""
         if len(self.levels) == 1:
             return [level.warning for level in self.levels if level.warning]
         return [f"level {number}: {level.warning}" for number, level in enumerate(self.levels) if level.warning]
@@ -88,19 +88,19 @@ def health_of(quantizers: Sequence[Quantizer], codes: Codes | Levels) -> Health:
     """Examine the codebooks of every level.
 
     Args:
-        quantizers: One for each level, coarsest first.
-        codes: Of a whole data set, as an autoencoder gives them; a batch says too little.
+        quantizers: The quantizer of each level, coarsest first.
+        codes: Codes of a whole data set from an autoencoder. The codes of a single batch are too few.
     """
     pairs = zip(quantizers, levels_of(codes), strict=True)
     return Health(tuple(codebook_health(quantizer, level) for quantizer, level in pairs))
 
 
 def codebook_health(quantizer: Quantizer, codes: LevelCodes) -> CodebookHealth:
-    """Examine a quantizer's codebooks.
+    """Examine the codebooks of a quantizer.
 
     Args:
         quantizer: The quantizer.
-        codes: Of a whole data set, as `quantizer.encode` gives them; a batch says too little.
+        codes: Codes of a whole data set from `quantizer.encode`. The codes of a single batch are too few.
     """
     counts = metrics.code_counts(codes, quantizer.num_embeddings)
     norms = quantizer.codeword_norms().flatten()

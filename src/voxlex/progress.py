@@ -1,16 +1,16 @@
-"""How work tells how far it is, without knowing who listens."""
+"""Callbacks that report the progress of work."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 Progress = Callable[[int, int], None]
-"""Called with the work done and the work there is."""
+"""Called with the work done and the total work."""
 
 Phases = Callable[[str], AbstractContextManager[Progress]]
-"""Called with what is about to be done, such as "decoding"; gives the progress of it for as long as it takes."""
+"""Called with the name of a phase, such as "decoding". Returns a context that gives the progress of the phase."""
 
 
 @contextmanager
 def silent(phase: str) -> Iterator[Progress]:
-    """Tell nobody; what a workflow does unless it is given other `Phases`."""
+    """Ignore the progress. This is the default of workflows."""
     yield lambda done, total: None

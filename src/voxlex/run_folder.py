@@ -1,4 +1,4 @@
-"""The run folder: everything one experiment leaves behind, under names that are fixed here."""
+"""The run folder, which contains all files of one experiment under fixed names."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ CURVES = "events.out.tfevents.*"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths in a run folder, and its two descriptions: `config.yaml` and `metadata.json`."""
+    """The files of a run folder, with its two descriptions `config.yaml` and `metadata.json`."""
 
     path: Path
 
@@ -34,7 +34,7 @@ class RunFolder:
 
     @property
     def metadata_file(self) -> Path:
-        """Versions, data, and what each stage took."""
+        """Versions, data, and the steps and the time of each stage."""
         return self.path / RUN_METADATA
 
     @property
@@ -49,16 +49,16 @@ class RunFolder:
 
     @property
     def journal_file(self) -> Path:
-        """Figures of the training as they came."""
+        """Figures of the training, in the order in which they were measured."""
         return self.path / "metrics.csv"
 
     @property
     def curves_folder(self) -> Path:
-        """The same figures for TensorBoard."""
+        """Folder with the same figures for TensorBoard."""
         return self.path / "tensorboard"
 
     def state_file(self, stage: str) -> Path:
-        """What an unfinished stage resumes from."""
+        """Return the file from which an unfinished stage resumes."""
         return self.path / f"{stage}.state.pt"
 
     @property
@@ -73,7 +73,7 @@ class RunFolder:
 
     @property
     def report_file(self) -> Path:
-        """The report for a person to open."""
+        """The report of the run."""
         return self.path / "report.html"
 
     def files_of_prior(self) -> tuple[Path, ...]:
@@ -95,7 +95,7 @@ class RunFolder:
         """Make a new run folder.
 
         Raises:
-            RunError: If something is in the way, or the place cannot be written.
+            RunError: If the folder exists and must not be overwritten, or cannot be created.
         """
         run = cls(path)
         run.check_free(overwrite=False)
@@ -116,37 +116,41 @@ class RunFolder:
         self.write_config(config)
 
     def check_free(self, *, overwrite: bool) -> None:
-        """Raise RunError if a run must not be made here; nothing is changed."""
+        """Raise RunError if a run must not be created here, without changing anything."""
         if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path}: is a file, expected a place for a run folder")
+            raise RunError(f"{self.path}: expected a place for a run folder, got a file")
         if not self.path.exists() or not any(self.path.iterdir()):
             return
         if not overwrite:
-            raise RunError(f"{self.path}: exists already; --resume goes on with it, --overwrite starts anew")
+            raise RunError(f"{self.path}: exists already; continue it with --resume, or replace it with --overwrite")
         if not is_run(self.path):
-            raise RunError(f"{self.path}: holds other things than a run; not overwriting them")
+            raise RunError(
+                f"{self.path}: expected a run or an empty folder, got a folder with other files; choose another one"
+            )
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open an existing run folder.
 
         Raises:
-            RunError: If it is none, is damaged, or was made by a version that stores runs in another way.
+            RunError: If the folder is not a run, is damaged, or comes from an incompatible version.
         """
         run = cls(path)
         if not run.config_file.is_file():
-            raise RunError(f"{path}: not a run folder: there is no {run.config_file.name} in it")
+            raise RunError(f"{path}: expected a run folder, got one without {run.config_file.name}")
         found = run.metadata().get("format_version")
         if found != FORMAT_VERSION:
-            raise RunError(f"{path}: made by another version of voxlex: format {found}, expected {FORMAT_VERSION}")
+            raise RunError(
+                f"{path}: expected a run of format {FORMAT_VERSION}, got {found} from another version of voxlex"
+            )
         return run
 
     def has_prior(self) -> bool:
-        """Return whether a prior is there, trained or begun."""
+        """Return whether there is a prior, whose training has finished or begun."""
         return self.prior_file.exists() or self.state_file(PRIOR).exists()
 
     def remove_prior(self) -> None:
-        """Remove the prior, and what it would resume from."""
+        """Remove the prior, and the state from which it would resume."""
         for file in self.files_of_prior():
             remove(file)
 
@@ -167,12 +171,12 @@ class RunFolder:
             raise RunError(f"{self.metadata_file}: cannot be read: {cause}") from cause
 
     def update_metadata(self, additions: Mapping[str, Any]) -> None:
-        """Add to the metadata, or replace some of it."""
+        """Add entries to the metadata, or replace them."""
         before = self.metadata() if self.metadata_file.exists() else {}
         write_json(self.metadata_file, before | dict(additions))
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of voxlex and of what its results depend on most."""
+    """Return the versions of voxlex and of the libraries that most affect its results."""
     names = ("voxlex", "torch", "lightning-fabric", "torchmetrics", "numpy")
     return {name: metadata.version(name) for name in names}

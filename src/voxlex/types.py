@@ -1,4 +1,4 @@
-"""Names for the tensors that travel through voxlex; jaxtyping checks their shapes in the tests."""
+"""Types of the tensors in voxlex. In the tests, jaxtyping checks their shapes."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ Image = Float[Tensor, "b c *space"]
 """An image tensor: float32, values in [0, 1], two or three spatial dimensions."""
 
 Latents = Float[Tensor, "b d *grid"]
-"""Latent vectors before (`z_e`) or after (`z_q`) quantization, one of size `d` in each cell of the grid."""
+"""Latent vectors of size `d`, one in each cell of the grid, before (`z_e`) or after (`z_q`) quantization."""
 
 Codes = Int64[Tensor, "b q *grid"]
 """Codeword indices; `q` is the number of codebooks in each cell (1 for plain vector quantization)."""
@@ -22,7 +22,7 @@ Levels = tuple[LevelCodes, ...]
 """Codes of a model with codes at several scales, coarsest first."""
 
 CodesLike = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
-"""Codes as people hold them: one array or tensor for a single level, a sequence of them for several levels."""
+"""Codes as callers may pass them: one array or tensor for a single level, or a sequence of them for several levels."""
 
 Logits = Float[Tensor, "b k q *grid"]
 """Unnormalised log-probabilities of the `k` possible codes of each codebook in each cell."""

@@ -1,4 +1,4 @@
-"""A trained vocabulary, loaded from its run folder: what a notebook works with."""
+"""A trained vocabulary, which is loaded from a run folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ from voxlex.types import Codes, CodesLike, Image, Levels
 
 _BATCH_SIZE = 64
 _CELLS_AT_ONCE = 2**17
-"""Cells of the code grids drawn at a time; what a prior keeps grows with them."""
+"""Cells of code grids that are drawn at a time. The memory that a prior needs grows with this number."""
 
 _CANDIDATES = 8
-"""Drawn by an autoregressive prior for each result when it inpaints, to choose from; see `Prior.complete`."""
+"""Candidates that an autoregressive prior draws for each inpainted result; see `Prior.complete`."""
 
 _TOUCHED = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 _NEIGHBOURS = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -41,13 +41,14 @@ _NEIGHBOURS = {2: F.max_pool2d, 3: F.max_pool3d}
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Images to codes and back, and new images from a prior over the codes.
+    """Encodes images as codes, decodes codes, and draws new images from a prior over codes.
 
-    Codes are one tensor `(b, q, *grid)`; where the autoencoder has several levels, a tuple of them, coarsest first.
+    Codes are a tensor `(b, q, *grid)`. If the autoencoder has several levels, codes are a tuple of such tensors,
+    coarsest first.
 
     Attributes:
-        autoencoder: Turns images into codes and back; in eval mode.
-        prior: A distribution over the codes of an image, in eval mode; None if the run has only its first stage.
+        autoencoder: The autoencoder, in eval mode.
+        prior: The prior over the codes of an image, in eval mode; None if no prior was trained.
         config: The run's complete configuration.
         metadata: Versions, data and timings of the run.
     """
@@ -58,22 +59,22 @@ class Vocabulary:
     metadata: Mapping[str, Any]
 
     def encode(self, images: np.ndarray | Tensor) -> Codes | Levels:
-        """Return the codes of images of any size; see `Autoencoder.encode` for what may be given.
+        """Return the codes of images of any size; see `Autoencoder.encode` for the accepted arrays.
 
-        Images that are too large to be encoded at once go through in tiles, with the same codes.
+        Images that are too large to be encoded at once are encoded in tiles, which gives the same codes.
         """
         dims = self.autoencoder.spatial_dims
         x = to_image_tensor(images, channels=self.autoencoder.in_channels, spatial_dims=dims)
         return encode_tiled(self.autoencoder, x) if needs_tiles(x.shape[2:]) else self.autoencoder.encode(x)
 
     def decode(self, codes: CodesLike) -> Image:
-        """Return the images that codes stand for, float32 in [0, 1]; large ones are decoded in tiles."""
+        """Decode codes to images, float32 in [0, 1]. Large images are decoded in tiles."""
         levels = self.autoencoder.levels(codes)
         space = self.autoencoder.space_of([level.shape[2:] for level in levels])
         return decode_tiled(self.autoencoder, levels) if needs_tiles(space) else self.autoencoder.decode(levels)
 
     def reconstruct(self, images: np.ndarray | Tensor) -> Image:
-        """Return what is left of images when they have been stored as codes: `decode(encode(images))`."""
+        """Encode images and decode their codes: `decode(encode(images))`."""
         return self.decode(self.encode(images))
 
     def sample(
@@ -88,11 +89,11 @@ class Vocabulary:
         """Draw new images.
 
         Args:
-            count: How many.
-            condition: What is wanted, by the names of `conditions`: a value for all, or a sequence of one for each.
-                What is left out may be any.
-            seed: The same seed gives the same images on the same machine; None draws new ones each time.
-            progress: Called with the work done and the work there is.
+            count: Number of images.
+            condition: Values of `conditions` by name: one value for all images, or a sequence with a value for each
+                image. Conditions that are left out are not imposed.
+            seed: The same seed gives the same images on the same machine. With None, each call draws other images.
+            progress: Called with the work done and the total work.
             **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
         Returns:
@@ -114,9 +115,11 @@ class Vocabulary:
         progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Codes | Levels:
-        """Draw the codes of new images; arguments as for `sample`."""
+        """Draw the codes of new images, with the arguments of `sample`."""
         if self.prior is None:
-            raise RunError("this run has no prior to sample from; train it with --stage prior --resume")
+            raise RunError(
+                "sampling: expected a run with a prior, got one without; train it with --stage prior --resume"
+            )
         prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, count)
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
@@ -136,30 +139,32 @@ class Vocabulary:
         seed: int | None = None,
         progress: Progress | None = None,
     ) -> Image:
-        """Draw a region of an image anew from the prior, given the rest of its codes.
+        """Redraw a region of an image from the prior, given the other codes of the image.
 
-        Cells that the region touches, and those next to them, which have seen it through the encoder, are hidden and
-        drawn. Outside the region the image stays as it is.
+        The codes of the cells that the region touches are drawn anew, and also those of the neighbouring cells, because
+        the encoder saw the region for them. Outside the region, the image does not change.
 
         Args:
-            image: One image of the vocabulary's size, as `encode` takes it: `(h, w)`, `(h, w, c)` or `(c, h, w)`, and
-                of a vocabulary of volumes `(d, h, w)`.
-            mask: Of the same sides, true where to draw.
-            count: How many times, each on its own.
-            condition: What the image is known to be, by the names of `conditions`.
-            temperature: Below 1 keeps to what is likely.
+            image: One image of the vocabulary's size, as `encode` takes it: `(h, w)`, `(h, w, c)` or `(c, h, w)`, or
+                `(d, h, w)` for a vocabulary of volumes.
+            mask: Mask with the sides of the image, true inside the region.
+            count: Number of independent draws.
+            condition: Known values of `conditions` for this image, by name.
+            temperature: A value below 1 keeps draws close to what is likely.
             seed: The same seed gives the same images on the same machine.
-            progress: Called with the work done and the work there is.
+            progress: Called with the work done and the total work.
 
         Returns:
             Images `(count, c, *space)`, float32 in [0, 1].
 
         Raises:
             RunError: If the run has no prior.
-            ValueError: If image and mask do not fit each other or the vocabulary, or the mask is empty.
+            ValueError: If the image and the mask do not fit each other or the vocabulary, or the mask is empty.
         """
         if self.prior is None:
-            raise RunError("this run has no prior to draw from; train it with --stage prior --resume")
+            raise RunError(
+                "inpainting: expected a run with a prior, got one without; train it with --stage prior --resume"
+            )
         if count < 1:
             raise ValueError(f"count: expected at least 1, got {count}")
         x = to_image_tensor(
@@ -210,7 +215,7 @@ class Vocabulary:
         elif -(2**63) <= seed < 2**64:
             generator.manual_seed(seed)
         else:
-            raise ValueError(f"seed: expected a number of 64 bits, got {seed}")
+            raise ValueError(f"seed: expected an integer of 64 bits, got {seed}")
         return generator
 
     def _encoded(self, condition: Mapping[str, Any] | None, count: int) -> Condition | None:
@@ -227,23 +232,23 @@ class Vocabulary:
 
     @property
     def conditions(self) -> Conditions:
-        """What the prior can be asked for."""
+        """The conditions of the prior."""
         return Conditions() if self.prior is None else self.prior.conditions
 
     @property
     def labels(self) -> list[str]:
-        """The labels that the prior can be asked for."""
+        """The labels that the prior knows."""
         named = [column for column in self.conditions.columns if isinstance(column, Categorical)]
         return [value for column in named if column.name == "label" for value in column.values]
 
     @property
     def space(self) -> tuple[int, ...]:
-        """Sides of the images that the run learned from, which new images have too."""
+        """Sides of the images that the run was trained on, and of new images."""
         return (self.config.data.size,) * self.autoencoder.spatial_dims
 
     @property
     def layouts(self) -> tuple[CodeLayout, ...]:
-        """How the codes of such an image lie: one layout for each level, coarsest first."""
+        """Layout of the codes of such an image: one for each level, coarsest first."""
         return self.autoencoder.layouts(self.space)
 
 
@@ -257,10 +262,10 @@ def _in_batches(
     """Draw the codes of `count` images, some at a time.
 
     Args:
-        draw: Given the number of the first, how many there are in the batch, and its progress.
-        count: How many in all.
-        at_once: How many at a time.
-        progress: Called with the work done and the work there is, of all batches together.
+        draw: Function that draws a batch. It gets the number of the first image, the size of the batch, and a progress.
+        count: Number of images in all.
+        at_once: Number of images in a batch.
+        progress: Called with the work done and the total work of all batches together.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
@@ -272,7 +277,7 @@ def _in_batches(
 
 
 def _shifted(progress: Progress | None, start: int, size: int, count: int) -> Progress | None:
-    """Turn the progress of one batch into that of all samples."""
+    """Convert the progress of one batch to the progress of all images."""
     if progress is None:
         return None
     return lambda done, total: progress(start * total + size * done, count * total)

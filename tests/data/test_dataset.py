@@ -52,7 +52,7 @@ def test_an_unknown_split_and_an_empty_one(make_folder: Callable[..., Path], tmp
         dataset.subset("dev")
     two = ScanSource.at(make_folder(2, name="two")).prepare(tmp_path / "p2", Frame(size=16))
     assert len(two.subset("test")) == 2
-    with pytest.raises(DataError, match="two: holds no train images"):
+    with pytest.raises(DataError, match="two: expected train images, got none"):
         two.subset("train")
 
 
@@ -77,12 +77,12 @@ def test_what_was_skipped_is_told_again(dataset: PreparedDataset, tmp_path: Path
 
 
 def test_an_existing_folder_is_not_overwritten(dataset: PreparedDataset, tmp_path: Path):
-    with pytest.raises(DataError, match="prepared: already exists"):
+    with pytest.raises(DataError, match="prepared: exists already"):
         dataset.write(tmp_path / "prepared")
 
 
 def test_a_foreign_folder(tmp_path: Path):
-    with pytest.raises(DataError, match=r"not a prepared data set \(no prepared.json in it\)"):
+    with pytest.raises(DataError, match=r"expected a prepared data set, got a folder without prepared\.json"):
         PreparedDataset.open(tmp_path)
 
 

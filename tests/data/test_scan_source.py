@@ -132,7 +132,7 @@ def test_over_a_tenth_unreadable_is_an_error(make_folder: Callable[..., Path], t
     source = make_folder(30)
     for number in range(5):
         (source / f"x{number}.png").touch()
-    with pytest.raises(DataError, match=r"5 of 35 images are unreadable: x0\.png: .*; x2\.png: .*; and 2 more"):
+    with pytest.raises(DataError, match=r"got 5 unreadable of 35: x0\.png: .*; x2\.png: .*; and 2 more"):
         ScanSource.at(source).prepare(tmp_path / "out", Frame(size=16))
     assert not (tmp_path / "out").exists()
 
@@ -146,7 +146,7 @@ def test_empty_slices_are_no_reason_to_stop_unless_there_is_nothing_else(
     assert len(ScanSource.at(source).prepare(tmp_path / "out", Frame(size=16))) == 5
     for path in source.glob("0*.png"):
         path.unlink()
-    with pytest.raises(DataError, match=r"none of 5 images can be used: black0\.png: constant image"):
+    with pytest.raises(DataError, match=r"expected usable images, got none of 5: black0\.png: constant image"):
         ScanSource.at(source).prepare(tmp_path / "nothing", Frame(size=16))
 
 

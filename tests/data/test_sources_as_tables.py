@@ -95,12 +95,15 @@ def test_a_users_split_is_kept(make_folder: MakeFolder, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"picture": ["a"]}, r"t\.csv: has no column 'path'; its columns are picture"),
-        ({"path": ["a.png", ""]}, r"t\.csv: line 3 has no path"),
-        ({"path": ["a.png", "x/../a.png"]}, r"t\.csv: line 3 names a scan that an earlier line names"),
+        ({"picture": ["a"]}, r"t\.csv: expected a column 'path', got picture"),
+        ({"path": ["a.png", ""]}, r"t\.csv: line 3: expected a path"),
+        ({"path": ["a.png", "x/../a.png"]}, r"t\.csv: line 3: expected a new scan, got one that an earlier line names"),
         ({"path": ["a", "b", "c"], "split": ["train", "", "oops"]}, r"got line 3 '', line 4 'oops'"),
         ({"path": ["a", "b"], "slice": ["1", "1.5"]}, r"line 3: expected a whole number as slice, got '1\.5'"),
-        ({"path": ["a", "b"], "group": ["patient", "control"]}, "'group' is not free.*Call a class 'cohort'"),
+        (
+            {"path": ["a", "b"], "group": ["patient", "control"]},
+            "'group' is reserved.*Rename it, for example to 'cohort'",
+        ),
     ],
 )
 def test_tables_that_contradict_themselves(columns: dict, message: str, tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_a_few_missing_files_are_listed_and_many_are_an_error(make_folder: MakeF
     )
     assert dataset.skipped == [Skip("gone.png", "no such file")]
     many = table(source / "m.csv", path=[*names, *(f"gone{number}.png" for number in range(9))])
-    with pytest.raises(DataError, match=r"9 of 29 .* are unreadable: gone0\.png: no such file"):
+    with pytest.raises(DataError, match=r"got 9 unreadable of 29: gone0\.png: no such file"):
         ScanSource.at(many).prepare(tmp_path / "other", Frame(size=16))
 
 
@@ -192,7 +195,7 @@ def test_participants_that_fit_nobody_are_noted_and_do_no_harm(tmp_path: Path) -
     (source / "participants.tsv").write_text("participant_id\tage\nP01\t30\n")
     index = index_source(source)
     assert tuple(index.table.columns) == INDEX_COLUMNS
-    assert "participants.tsv: no row fits a scan" in index.notes[0]
+    assert "participants.tsv: expected a path, session or subject of a scan" in index.notes[0]
 
 
 def test_the_split_of_oasis_slices_is_taken_and_others_only_if_asked(tmp_path: Path) -> None:
@@ -203,7 +206,9 @@ def test_the_split_of_oasis_slices_is_taken_and_others_only_if_asked(tmp_path: P
     assert "split" not in index_source(others).table
     assert index_source(others, split_folders=True).table["split"].tolist() == ["test", "train"]
     write(others, "stray.png")
-    with pytest.raises(DataError, match=r"not in a folder named train, validation or test: stray\.png"):
+    with pytest.raises(
+        DataError, match=r"expected all scans in folders named train, validation or test, got stray\.png"
+    ):
         index_source(others, split_folders=True)
 
 

@@ -126,5 +126,5 @@ def test_a_region_lies_in_the_cube_where_the_volume_has_it() -> None:
 def test_a_region_beyond_the_cube_is_refused() -> None:
     region = np.zeros((40, 20, 20), bool)
     region[2:10, 10, 10] = True
-    with pytest.raises(DataError, match=r"^4 of 8 voxels lie beyond the cube of 28 mm around the middle of the head"):
+    with pytest.raises(DataError, match=r"^4 of 8 voxels lie outside the cube of 28 mm around the middle of the head"):
         region_in_cube(region, np.eye(4), size=28, spacing_mm=1.0, centre=(19.5, 9.5, 9.5))

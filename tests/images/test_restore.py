@@ -177,5 +177,5 @@ def test_what_does_not_belong_to_the_scan_is_refused(tmp_path: Path) -> None:
         restore_grid([flat] * 19, in_slices)
     with pytest.raises(ValueError, match="expected one array for a cube, got 2"):
         restore_grid([deep, deep], in_cube)
-    with pytest.raises(ValueError, match="expected the origin of a picture or of slices, got that of a cube"):
+    with pytest.raises(ValueError, match="origin: expected a picture or slices, got a cube"):
         restore_slice(flat, in_cube)

@@ -33,7 +33,7 @@ def test_grey_and_colour_keep_their_values():
 
 
 def test_channels_without_a_colour_are_refused():
-    with pytest.raises(ValueError, match="expected 1 or 3 channels, got 2"):
+    with pytest.raises(ValueError, match="image: expected 1 or 3 channels, got 2"):
         pictures.to_picture(torch.zeros(2, 4, 4))
 
 
@@ -99,7 +99,7 @@ def test_captions_must_be_as_many_as_images():
 
 
 def test_no_images_are_an_error():
-    with pytest.raises(ValueError, match="no images to show"):
+    with pytest.raises(ValueError, match="images: expected at least one, got none"):
         pictures.draw_samples(torch.zeros(0, 1, 16, 16))
 
 

@@ -118,7 +118,7 @@ def test_the_summary_says_what_an_image_becomes(full: ReportContent):
     ).words
     assert "Each 128×128 image is stored as 1,024 codes from a vocabulary of 512 codewords" in words
     assert "14.2 times smaller" in words
-    assert "192 images come back with a mean SSIM of 0.957" in words
+    assert "192 images were reconstructed from their codes, with a mean SSIM of 0.957" in words
 
 
 def test_nothing_outside_the_file_is_needed(full: ReportContent):
@@ -153,7 +153,7 @@ def test_a_run_without_prior_has_no_empty_parts(without_prior: ReportContent):
     assert "New images" not in page.words
     assert "Settings" not in page.words
     assert "Prior" not in page.words
-    assert "no prior yet" in page.words
+    assert "does not have a prior yet" in page.words
     assert len(page.images()) == 3 + 1
 
 
@@ -165,7 +165,7 @@ def test_samples_can_stand_alone(full: ReportContent):
 
 @pytest.mark.parametrize(
     ("split", "expected"),
-    [("test", "took no part in training"), ("all", "the figures flatter"), ("validation", "the validation split")],
+    [("test", "not used to train"), ("all", "make the figures look better"), ("validation", "the validation split")],
 )
 def test_the_notes_say_what_was_measured(without_prior: ReportContent, split: str, expected: str):
     assert expected in Page(render_report(replace(without_prior, split=split))).words
@@ -191,7 +191,10 @@ def test_judged_samples_stand_beside_real_images_and_their_closest(full: ReportC
     pairs = [ClosePair(*images(2, side=side), "training image 7 · sample 3 · distance 0.012")]
     page = Page(render_report(replace(full, figures=full.figures | judged, pairs=pairs)))
     assert "Sliced Wasserstein 0.750 0.500" in page.words
-    assert "A classifier tells samples from real images in 75% of cases (real from real: 50%" in page.words
+    assert (
+        "A classifier can tell samples from real images in 75% of cases (real images from other real images: 50%"
+        in page.words
+    )
     assert "training image 7 · sample 3 · distance 0.012" in page.words
     assert "generation." not in page.words
 

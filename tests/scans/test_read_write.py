@@ -70,7 +70,7 @@ def test_scans_of_every_kind_are_read_in_threads(tmp_path: Path):
 def test_a_suffix_that_is_not_known(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("no scan")
     with pytest.raises(
-        DataError, match=r"notes\.txt: expected a folder of DICOM files or a file with one of the suffixes \.png, "
+        DataError, match=r"notes\.txt: expected a folder of DICOM files, or one of the suffixes \.png, "
     ):
         read_scan(tmp_path / "notes.txt")
     with pytest.raises(DataError, match=r"a\.dcm: expected one of the suffixes \.png, .*\.nii\.gz.*, got '\.dcm'"):

@@ -101,14 +101,16 @@ def test_labels_and_splits_of_the_table_win() -> None:
 
 
 def test_a_table_of_other_people() -> None:
-    with pytest.raises(DataError, match=r"t\.csv: no row fits a scan.*its columns are participant_id, age"):
+    with pytest.raises(
+        DataError, match=r"t\.csv: expected a path.* of a scan in a row, got none in the columns participant_id, age"
+    ):
         joined(BIDS, participant_id=["sub-77"], age=["1"])
-    with pytest.raises(DataError, match="no row fits"):
+    with pytest.raises(DataError, match="of a scan in a row, got none"):
         joined(BIDS, age=["1"])
 
 
 def test_subjects_in_several_rows_that_differ() -> None:
-    with pytest.raises(DataError, match="1 values of participant_id stand in several rows that differ"):
+    with pytest.raises(DataError, match="expected one row for each participant_id, got 1 with several different rows"):
         joined(BIDS, participant_id=["sub-01", "sub-01", "sub-02"], age=["50", "51", "60"])
     days = ["2006-05-19", "2006-05-20"]
     assert joined(BIDS, participant_id=["sub-01", "sub-01"], age=["50", "50"], day=days)["age"].iat[0] == 50

@@ -37,11 +37,11 @@ def test_a_spreadsheet_with_semicolons_and_a_byte_order_mark(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "has no rows"),
-        ("path\n", "has no rows"),
+        ("", "expected at least one row"),
+        ("path\n", "expected at least one row"),
         ("path\nM\xfcller\n", "cannot be read as a table: 'utf-8'"),
-        ("path,age,age\na,1,2\n", r"has the column 'age' twice"),
-        ("path,age\na,1,2,3\nb,1\n", "line 2 has 4 cells, the header 2"),
+        ("path,age,age\na,1,2\n", r"got 'age' twice"),
+        ("path,age\na,1,2,3\nb,1\n", "line 2: expected 2 cells as in the header, got 4"),
     ],
 )
 def test_tables_that_are_none(content: str, message: str, tmp_path: Path) -> None:

@@ -24,5 +24,5 @@ def test_processes_share_the_rows_of_a_step() -> None:
 
 
 def test_refuses_fewer_rows_than_a_batch() -> None:
-    with pytest.raises(DataError, match=r"5 training images are fewer than one batch of 6"):
+    with pytest.raises(DataError, match=r"training images: expected at least one batch of 6, got 5"):
         Batches(rows=5, batch_size=3, seed=0, processes=2)

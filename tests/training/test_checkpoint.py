@@ -23,7 +23,7 @@ def test_damaged_weights_are_named(tmp_path: Path, damage: object) -> None:
     path = tmp_path / "w.safetensors"
     save_weights(path, nn.Linear(2, 2), about={})
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
-    with pytest.raises(RunError, match=r"w\.safetensors: damaged weights"):
+    with pytest.raises(RunError, match=r"w\.safetensors: cannot be read as weights"):
         load_weights(path, nn.Linear(2, 2))
 
 

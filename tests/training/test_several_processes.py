@@ -68,7 +68,7 @@ def test_all_end_with_the_same_step_and_weights(ran: Ran, turn: str) -> None:
 
 def test_a_signal_to_one_stops_all_and_one_of_them_tells(ran: Ran) -> None:
     first, *others = ran.left["signal"]
-    assert first["ended"] == "Interrupted: toy: stopped by SIGTERM at step 8, saved; go on with --resume"
+    assert first["ended"] == "Interrupted: toy: stopped by SIGTERM at step 8, saved; continue with --resume"
     assert all(other["ended"].startswith("ToldElsewhere: ") for other in others)
 
 
@@ -82,7 +82,7 @@ def test_when_one_is_killed_one_of_the_others_tells(ran: Ran) -> None:
     told = [line for line in ran.said.splitlines() if line.startswith("told: ")]
     gone = "the first process ended" if ran.killed == 0 else f"process {ran.killed} of 2 ended by SIGKILL"
     assert told == [
-        f"told: toy: {gone}, and the others cannot go on without it; --resume goes on from the last saved state"
+        f"told: toy: {gone}, and the others cannot continue without it; --resume continues from the last saved state"
     ]
 
 

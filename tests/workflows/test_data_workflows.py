@@ -118,7 +118,7 @@ def test_nothing_is_fetched_whose_licence_is_not_accepted(tmp_path: Path, listen
         asked.append(public)
         return False
 
-    with pytest.raises(DataError, match="ixi-t1: its licence was not accepted, nothing was fetched"):
+    with pytest.raises(DataError, match="ixi-t1: the licence was not accepted, so nothing was fetched"):
         fetch("ixi-t1", out=tmp_path / "ixi", accepts=refuses, phases=listener.phases)
     assert asked == [CATALOGUE["ixi-t1"]]
     assert listener.heard == []

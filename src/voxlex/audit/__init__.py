@@ -1,1 +1,1 @@
-"""What must be known of a data set before figures measured on it can be believed."""
+"""Audits of data sets: unreadable images, near-duplicates, and splits that leak."""

@@ -1,19 +1,19 @@
-"""Text burnt into an image, suspected from small bright strokes in a row near its border."""
+"""Detect text that is burnt into an image, by small bright strokes in a row near the border."""
 
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Num
 
-_STROKE = 5  # pixels of a 224-pixel image that no stroke of a letter is as wide as
+_STROKE = 5  # pixels; in an image of 224 pixels, strokes of letters are narrower
 _CONTRAST = 0.25  # least share of the image's range by which a stroke is brighter than what surrounds it
 _BACKGROUND = 0.12  # largest share of the range that lies behind a letter
 _BAND = 0.16  # share of a side that counts as near the border
-_LETTERS = 5  # so many in a row are suspected to be text
+_LETTERS = 5  # this many letters in a row are suspected to be text
 
 
 def captioned(pixels: Num[np.ndarray, "h w"]) -> bool:
-    """Tell whether text seems to be burnt in.
+    """Tell whether text seems to be burnt into an image.
 
     A white top-hat (the image less its opening by a square) leaves what is bright and no wider than a stroke of a
     letter. Its connected parts near the border and on a dark ground count if they are as high as letters, each as so
@@ -71,7 +71,7 @@ def _clear_middle(strokes: Bool[np.ndarray, "h w"]) -> None:
 
 
 def _opened(picture: np.ndarray, width: int) -> np.ndarray:
-    """Open a picture by a square; shifted views and minima are some forty times faster than filters of any shape."""
+    """Open a picture by a square. Minima of shifted views are about forty times faster than a general filter."""
     eroded = _extreme(picture, width, np.minimum)
     return _extreme(eroded, width, np.maximum)
 

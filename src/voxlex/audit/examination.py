@@ -1,4 +1,4 @@
-"""What an audit notes about one image."""
+"""The examination of one image in an audit."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ from voxlex.images.stack import displayed
 from voxlex.scans.read_write import read_scan
 
 BINS = 64
-"""Steps from black to white in which grey values are counted."""
+"""Number of bins from black to white in which grey values are counted."""
 
 CANVAS = 128
-"""Side in pixels of the canvas on which images are compared, and shown."""
+"""Side in pixels of the canvas on which images are compared and shown."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Examination:
-    """An image, or the middle axial slice of a volume.
+    """Findings about an image, or about the middle axial slice of a volume.
 
     Attributes:
-        problem: Why it cannot be used; "" if it can.
+        problem: Why the image cannot be used; "" if it can be used.
         constant: Whether the problem is that it has a single grey value.
         height: Height in pixels; 0 if it cannot be read.
         width: Width in pixels; 0 if it cannot be read.
         captioned: Whether text seems to be burnt in.
-        content: Hash of shape, type and grey values of the whole scan.
+        content: Hash of the shape, the type and the grey values of the whole scan.
         histogram: `(64,)` counts of grey values from black to white.
-        canvas: The picture that is shown of it, `(128, 128)` of `uint8`.
-        thumbnail: The small picture that it is compared by, `(32, 34)`.
+        canvas: The picture that the audit shows, `(128, 128)` of `uint8`.
+        thumbnail: The small picture that is compared with other images, `(32, 34)`.
     """
 
     problem: str = ""
@@ -49,7 +49,7 @@ class Examination:
 
 
 def examine_file(path: Path) -> Examination:
-    """Read a scan and look at it; what is wrong with it is noted and not raised."""
+    """Read a scan and examine it. Problems are noted in the result and do not raise errors."""
     try:
         scan = read_scan(path)
         intensity = IntensityMap.of(scan)
@@ -67,11 +67,11 @@ def examine_file(path: Path) -> Examination:
 
 
 def examine_pixels(pixels: np.ndarray, *, content: bytes = b"") -> Examination:
-    """Look at an image `(h, w)` of `uint8`.
+    """Examine an image `(h, w)` of `uint8`.
 
     Args:
-        pixels: 0 is black and 255 white.
-        content: Hash of the scan; by default, the pixels are hashed.
+        pixels: The image; 0 is black and 255 is white.
+        content: Hash of the scan; by default, a hash of the pixels.
     """
     counts = np.bincount(pixels.ravel(), minlength=256)
     canvas = fit_to_canvas(pixels, size=CANVAS)

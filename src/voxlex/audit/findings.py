@@ -1,4 +1,4 @@
-"""The audit of a data set: every image looked at, all of them compared, and what was found."""
+"""Audit a data set: examine every image, and compare all images with each other."""
 
 import os
 from collections import Counter
@@ -21,7 +21,7 @@ TINY = 64
 """Images with a side shorter than this many pixels show hardly any anatomy."""
 
 CLOSE_BITS = 5
-"""Near-duplicates whose hashes differ in no more bits are as good as copies."""
+"""Largest number of differing hash bits at which near-duplicates are almost certainly copies."""
 
 _ODD_SHARE = 0.01
 _ODD_ASPECT = 2.0
@@ -29,7 +29,7 @@ _ODD_ASPECT = 2.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Audit:
-    """What was found in a data set.
+    """The findings of an audit.
 
     Attributes:
         name: Name of the data set.
@@ -37,10 +37,10 @@ class Audit:
             `captioned`, `tiny`, `odd_size`, `exact` (another file has the same grey values), `cluster` (a number for
             images that are near-duplicates, -1 for others) and `bits` (the fewest in which its hash differs from
             that of a near-duplicate; -1 if there is no near-duplicate).
-        canvases: The picture that is shown of each image; None for one that cannot be used.
+        canvases: The picture of each image; None for images that cannot be used.
         histogram: `(64,)` shares of grey values from black to white.
         figures: Counts by name.
-        leaks: What crosses the splits; None if the data set is not divided.
+        leaks: Subjects and near-duplicates that cross the splits; None if the data set is not divided.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Audit:
         return sorted((rows.tolist() for _, rows in grouped), key=lambda rows: (-len(rows), rows))
 
     def as_json(self) -> dict[str, Any]:
-        """Return all that was found, in plain types."""
+        """Return all findings as a dictionary that JSON can store."""
         paths = list(self.table["path"])
         listed = {
             name: [paths[row] for row in np.flatnonzero(self.table[name])]
@@ -76,14 +76,14 @@ class Audit:
 
 
 def audit_scans(index: Index, *, progress: Progress | None = None) -> Audit:
-    """Audit the scans of a folder or a table, as they lie in their files."""
+    """Audit the scans of a folder or a table, as they are stored."""
     table = index.table.reset_index(drop=True)
     looked_at = _in_parallel(examine_file, [index.root / path for path in table["path"]])
     return _audit(index.name, table, _counted(looked_at, len(table), progress))
 
 
 def audit_prepared(dataset: PreparedDataset, *, progress: Progress | None = None) -> Audit:
-    """Audit a prepared data set by its canvases; what was left out when it was made is listed."""
+    """Audit the canvases of a prepared data set, and list the scans that were left out of it."""
     table = dataset.manifest.reset_index(drop=True)
     looked_at = _counted(_in_parallel(_examine_canvas, dataset.images), len(table), progress)
     audit_of = [_with_size(*row) for row in zip(looked_at, table["height"], table["width"], strict=True)]
@@ -159,7 +159,7 @@ def _describe(table: pd.DataFrame, found: list[Examination]) -> pd.DataFrame:
 
 @dataclass(eq=False)
 class _Comparison:
-    """Near-duplicates of different subjects, and how many pairs one subject has with itself; see `Audit.table`."""
+    """Near-duplicates of different subjects, and the number of pairs within subjects; see `Audit.table`."""
 
     bits: np.ndarray
     clusters: np.ndarray
@@ -169,7 +169,7 @@ class _Comparison:
 
 
 def _compare(thumbnails: dict[int, np.ndarray], subjects: list[str], leaks: Leaks | None) -> _Comparison:
-    """Compare the images of some rows of the table; what is found is told in numbers of rows."""
+    """Compare the images of some rows of the table. The result refers to images by their row numbers."""
     nothing = np.full(len(subjects), -1)
     result = _Comparison(bits=nothing, clusters=nothing)
     if not thumbnails:
@@ -178,7 +178,7 @@ def _compare(thumbnails: dict[int, np.ndarray], subjects: list[str], leaks: Leak
 
     def across(portions: Iterable[Pairs]) -> Iterator[Pairs]:
         for portion in portions:
-            # Neighbouring slices of a person look alike, and share the split anyway.
+            # Neighbouring slices of a subject look alike, and lie in the same split anyway.
             apart = (who[portion.first] == "") | (who[portion.first] != who[portion.second])
             result.within_subjects += int((~apart).sum())
             kept = portion[apart]

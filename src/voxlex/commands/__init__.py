@@ -1,31 +1,32 @@
-"""One file a command, under the name that a person types: what it takes, and what it says when `workflows` have worked.
+"""The commands of the command line, one file each: their arguments, and what they print.
 
-Nothing is imported here until a command is asked for, so that a list of all commands costs nothing.
+Each command calls a function of `workflows`. A command is imported only when it is used, so that the list of all
+commands appears at once.
 """
 
 from importlib import import_module
 from typing import Any
 
 COMMANDS = {
-    "demo": "Train on the embedded phantom, from nothing to a report.",
+    "demo": "Train on the embedded phantom and write a report.",
     "train": "Learn a vocabulary from images, and write a report.",
     "info": "Show what a run folder holds.",
-    "evaluate": "Measure a vocabulary on images that it never saw.",
-    "reconstruct": "Encode and decode scans, and write what comes out.",
+    "evaluate": "Measure a vocabulary on held-out images.",
+    "reconstruct": "Encode and decode scans, and write the results.",
     "encode": "Store scans as codes.",
     "decode": "Turn codes back into scans.",
     "sample": "Draw new images.",
-    "inpaint": "Draw a region of a scan anew.",
-    "prepare": "Make a data set ready to train on.",
+    "inpaint": "Redraw a region of a scan.",
+    "prepare": "Prepare a data set for training.",
     "phantom": "Write the embedded data set as files.",
     "data index": "Write a table of the scans in a folder.",
     "data audit": "Look for bad images, duplicates, and leaks between splits.",
     "data fetch": "Download a public data set.",
 }
-"""What each command does; one of two words lies in a folder of the first."""
+"""A description of each command. A command with two words, such as "data index", lies in the folder of the first."""
 
 
 def command_named(name: str) -> type[Any]:
-    """Return the class of a command; its attributes are what it takes, and its `run` does it."""
+    """Return the class of a command. Its attributes are the arguments, and its method `run` runs the command."""
     module = import_module(f"{__name__}.{name.replace(' ', '.')}")
     return getattr(module, name.split()[-1].capitalize())

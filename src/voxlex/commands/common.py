@@ -1,4 +1,4 @@
-"""What the commands have in common: their arguments, and where results go by default."""
+"""Arguments that several commands share, and the default places of their results."""
 
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
@@ -15,19 +15,19 @@ Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 @runtime_checkable
 class Command(Protocol):
-    """One thing that a person asks for."""
+    """A command of the command line."""
 
     def run(self) -> None:
-        """Do it."""
+        """Run the command."""
 
 
 def place(default: str) -> Any:
-    """Say in the help of an option where results go if it is not given."""
+    """Return the settings of an option for an output path, with a default that the help shows."""
     return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
 
 
 def name_of(source: str | Path) -> str:
-    """Return what results of a folder, a scan or a table are called: its name without a suffix that voxlex knows."""
+    """Return the name of a folder, a scan or a table without a known suffix. Results are named after it."""
     path = Path(source)
     name = path.resolve().name
     if path.is_dir():
@@ -36,10 +36,10 @@ def name_of(source: str | Path) -> str:
 
 
 def wanted(conditions: tuple[str, ...]) -> dict[str, str]:
-    """Return what `--condition NAME=VALUE …` asks for, by name.
+    """Parse `--condition NAME=VALUE …` into a dictionary.
 
     Raises:
-        ConfigError: If one has another form, or a name comes twice.
+        ConfigError: If a condition has another form, or a name is given twice.
     """
     values: dict[str, str] = {}
     for condition in conditions:

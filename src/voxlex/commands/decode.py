@@ -14,10 +14,10 @@ class Decode:
     """Turn codes back into scans: pictures as PNG, volumes as NIfTI on their own grid.
 
     Attributes:
-        run_folder: The run that wrote the codes.
+        run_folder: Folder of the run that wrote the codes.
         codes: File of codes.
         out: Folder for the scans.
-        original_size: Give each picture the size that it came in, not the model's.
+        original_size: Resize each picture to its original size. Without this, pictures have the size of the model.
         overwrite: Write into the folder even if it is not empty.
     """
 
@@ -28,7 +28,7 @@ class Decode:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Decode."""
+        """Decode the codes."""
         from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
         from voxlex.workflows.decode import decode

@@ -1,4 +1,4 @@
-"""`voxlex demo`: the main job once, on the embedded phantom."""
+"""`voxlex demo`: train once on the embedded phantom."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,12 @@ from voxlex.config import load_recipe, with_budget
 
 @dataclass(kw_only=True)
 class Demo:
-    """Do the main job once, on the embedded phantom: train, reconstruct, sample, and write a report.
+    """Show what voxlex does on the embedded phantom: train, reconstruct, sample, and write a report.
 
     Attributes:
-        out: Run folder to make.
-        minutes: Time to train.
-        overwrite: Replace the run that is there.
+        out: Run folder to create.
+        minutes: Training time in minutes.
+        overwrite: Replace an existing run.
     """
 
     out: Path = Path("runs/demo")

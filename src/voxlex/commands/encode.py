@@ -15,8 +15,8 @@ class Encode:
     Attributes:
         run_folder: Run folder.
         source: A folder or table of scans, a single scan, a prepared data set, or "phantom".
-        out: File to write; its name ends in .parquet.
-        overwrite: Replace the file that is there.
+        out: File to write. Its name must end in .parquet.
+        overwrite: Replace an existing file.
     """
 
     run_folder: Run
@@ -25,7 +25,7 @@ class Encode:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Encode."""
+        """Encode the scans."""
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.run_folder import RunFolder
         from voxlex.vocabulary import load

@@ -15,11 +15,14 @@ class Evaluate:
 
     Attributes:
         run_folder: Run folder.
-        source: What the run was trained on; with --split all, any folder or table of scans or prepared data set.
-        split: Measure on the images that training never saw, or on all. New images are compared only with the former.
-        samples: How many new images to draw and compare, if enough images were held out; 0 for none.
-        features: What new images are compared by: "default", which needs no weights, "inception", or a TorchScript
-            file.
+        source: The source that the run was trained on. With --split all, any folder or table of scans or any prepared
+            data set.
+        split: Images to measure on: the held-out images ("test"), or all of them. New images are compared only with
+            held-out images.
+        samples: Number of new images to draw and to compare with held-out images. This step is skipped if there are too
+            few held-out images, or if the number is 0.
+        features: Features by which new images are compared: "default", which needs no weights, "inception", or a
+            TorchScript file.
         json: File to write the figures to.
         overwrite: Replace the file that is there.
     """
@@ -33,7 +36,7 @@ class Evaluate:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Evaluate."""
+        """Evaluate the run."""
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.outputs import check_file
         from voxlex.run_folder import RunFolder
@@ -63,7 +66,7 @@ class Evaluate:
 
 
 def _show(figures: Mapping[str, float], *, title: str) -> None:
-    """Print figures as a table; beside a figure of new images, the same figure of real ones."""
+    """Print figures as a table. Figures of new images stand beside the same figures of real images."""
     from rich.console import Console
     from rich.table import Table
 

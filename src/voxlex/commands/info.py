@@ -20,14 +20,14 @@ class Info:
     run_folder: Run
 
     def run(self) -> None:
-        """Print it."""
+        """Print the table and the settings."""
         from voxlex.workflows.info import info
 
         _show(info(self.run_folder), title=str(self.run_folder))
 
 
 def _show(found: "RunInfo", *, title: str) -> None:
-    """Print what a run was trained on, what its stages took, its files, and its settings."""
+    """Print the data, the stages, the files and the settings of a run."""
     from rich.console import Console
     from rich.table import Table
 

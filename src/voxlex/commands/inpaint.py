@@ -1,4 +1,4 @@
-"""`voxlex inpaint`: draw a region of a scan anew."""
+"""`voxlex inpaint`: redraw a region of a scan."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,17 @@ from voxlex.commands.common import Run, name_of, place, wanted
 
 @dataclass(kw_only=True)
 class Inpaint:
-    """Draw a region of a picture or a volume anew, given the rest: several draws, their mean, and where they differ.
+    """Redraw a region of a picture or volume from its surroundings. Write several draws, their mean and deviation.
 
     Attributes:
         run_folder: Run folder.
-        image: A picture; for a run of volumes, a volume such as a NIfTI file or the folder of a DICOM series.
-        mask: A picture or volume with the same grid, which is 0 (black) except where to draw.
+        image: A picture. For a run that was trained on volumes, a volume such as a NIfTI file or a folder with a DICOM
+            series.
+        mask: A picture or volume with the same grid. It is 0 (black) outside the region to redraw.
         out: Folder for the results, which have the grid and the grey values of the image.
-        count: How many draws to make.
-        condition: What is known of the image, such as label=glioma.
-        temperature: Below 1, draws keep to what is likely.
+        count: Number of draws.
+        condition: Known facts about the image, such as label=glioma.
+        temperature: A value below 1 keeps draws close to what is likely.
         seed: The same seed gives the same images on the same machine.
         overwrite: Write into the folder even if it is not empty, and remove older draws from it.
     """
@@ -36,7 +37,7 @@ class Inpaint:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Inpaint."""
+        """Redraw the region."""
         from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
         from voxlex.workflows.inpaint import inpaint

@@ -1,4 +1,4 @@
-"""From the words after a command's name to the command, and from a slip to one line that says what was meant."""
+"""Parse the arguments of a command, and report a wrong argument in one line."""
 
 import io
 import re
@@ -21,9 +21,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def parse(name: str, words: Sequence[str]) -> Command:
-    """Return a command with what was given to it; exit with 0 after help, and with 2 for words that it cannot take.
+    """Return a command with its arguments. Exit with status 0 after help, and with 2 after a wrong argument.
 
-    A command that is read in another way has a method `from_words`.
+    A command that parses its arguments in its own way has a method `from_words`.
     """
     kind = command_named(name)
     read = partial(_read, name)
@@ -43,13 +43,13 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
     with redirect_stdout(page), suppress(SystemExit):
         ask(args=["--help"])
     problem = _unknown_option(words, page.getvalue()) or _in_one_line(said.getvalue(), page.getvalue())
-    more = "" if problem.endswith("?") else f"; `voxlex {name} --help` shows what it takes"
+    more = "" if problem.endswith("?") else f"; `voxlex {name} --help` shows the arguments"
     print(f"voxlex {name}: {problem}{more}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def _unknown_option(words: Sequence[str], page: str) -> str | None:
-    """Name the first of some words that is an option and not on the page of help, and the option that was meant."""
+    """Name the first option that the help page does not list, and a similar option that it does."""
     options = re.findall(r"--[a-z][a-z0-9.-]*", page)
     for word in words:
         given = word.partition("=")[0]
@@ -63,7 +63,7 @@ def _unknown_option(words: Sequence[str], page: str) -> str | None:
 
 
 def _in_one_line(box: str, page: str) -> str:
-    """Say what stands in a box of tyro's, as other errors are said."""
+    """Rewrite an error message of tyro as one line, in the style of other errors."""
     plain = _COLOURS.sub("", box).translate(_BORDERS)
     title, *lines = [line.rstrip() for line in plain.splitlines()] or [""]
     inner = dropwhile(_is_rule, lines)
@@ -87,7 +87,7 @@ def _is_rule(line: str) -> bool:
 
 
 def _kind_of(text: str, page: str) -> str | None:
-    """Say what kind of value the option takes that could not be read."""
+    """Return which kind of value was expected for the option that could not be parsed."""
     option = re.match(r"Error parsing (--\S+):", text)
     kind = option and re.search(rf"{re.escape(option[1])} (\S+)", page)
     return f"{option[1]}: expected {kind[1].replace('{None}|', '')}" if option and kind else None

@@ -8,17 +8,17 @@ from voxlex.config.options import PhantomOptions
 
 @dataclass(kw_only=True)
 class Phantom:
-    """Write the embedded data set as files to try things on: slices as PNG, or whole heads as NIfTI.
+    """Write the embedded data set as files, for experiments: slices as PNG, or whole heads as NIfTI.
 
     Attributes:
         out: Folder for the files.
         volumes: Write whole heads, `sub-001.nii.gz`, instead of slices, `sub-001/slice-01.png`.
-        labels: Folder of label maps. Write a volume of random contrast for each of them instead, on its own grid.
+        labels: Folder of label maps. For each of them, write a volume of random contrast on the same grid instead.
         size: Side of the slices in pixels, 128 by default, or of the heads in voxels, 64 by default.
-        spacing_mm: Distance between the voxels of a head.
-        seed: Decides which subjects there are.
+        spacing_mm: Distance between the voxels of a head in mm.
+        seed: Seed of the subjects.
         overwrite: Write into the folder even if it is not empty.
-        phantom: What the subjects look like.
+        phantom: Appearance of the subjects.
     """
 
     out: Path
@@ -31,7 +31,7 @@ class Phantom:
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
-        """Write them."""
+        """Write the files."""
         from voxlex.commands.terminal import progress_bar
         from voxlex.images.frame import Frame
         from voxlex.workflows.phantom import write, write_from_labels

@@ -1,4 +1,4 @@
-"""`voxlex prepare`: make a data set ready to train on."""
+"""`voxlex prepare`: prepare a data set for training."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +12,17 @@ from voxlex.config import DataConfig, PhantomOptions, SliceOptions
 
 @dataclass(kw_only=True)
 class Prepare:
-    """Make a data set ready to train on: decode and resize its images, and divide them into splits.
+    """Prepare a data set for training: decode and resize its images, and divide them into splits.
 
     Attributes:
         source: A folder or table of scans, or "phantom".
-        out: Folder to make. Use it as SOURCE from then on.
+        out: Folder to create. Other commands accept it as SOURCE.
         size: Side of the square canvas in pixels, or of the cube in voxels.
-        seed: Decides which subjects go into which split.
-        spacing_mm: Make a cube of each volume instead of slices, with voxels of so many mm.
-        slices: Which slices of volumes to take.
-        allow_leak: Use the splits of a table even if subjects or near-duplicates lie in two of them.
-        phantom: What the phantom looks like; only for the source "phantom".
+        seed: Seed of the division into splits.
+        spacing_mm: Make a cube of each volume instead of slices, with this distance between voxels in mm.
+        slices: Slices to take from volumes.
+        allow_leak: Use the splits of a table even if a subject or a pair of near-duplicates lies in two of them.
+        phantom: Appearance of the phantom. Only for the source "phantom".
     """
 
     source: Source
@@ -35,7 +35,7 @@ class Prepare:
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
-        """Prepare."""
+        """Prepare the data set."""
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.data.sources import SourceOptions
         from voxlex.images.frame import Frame

@@ -1,4 +1,4 @@
-"""`voxlex reconstruct`: encode and decode scans, and write what comes out."""
+"""`voxlex reconstruct`: encode and decode scans, and write the results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from voxlex.commands.common import Run, Source, name_of, place
 
 @dataclass(kw_only=True)
 class Reconstruct:
-    """Encode and decode scans, and write what comes out, with a sheet of originals, reconstructions and differences.
+    """Encode and decode scans. Write the results, and a sheet of originals, reconstructions and differences.
 
     Attributes:
         run_folder: Run folder.
         source: A folder or table of scans, a single scan, a prepared data set, or "phantom".
-        out: Folder for the results, which are named after the scans. Pictures become PNG, and volumes become NIfTI on
-            their own grid.
-        inputs: Also write each scan as the model saw it, as NAME.input.png or NAME.input.nii.gz.
+        out: Folder for the results, which are named after the scans. Pictures are written as PNG, and volumes as NIfTI
+            on their own grid.
+        inputs: Also write each scan as the model sees it, as NAME.input.png or NAME.input.nii.gz.
         overwrite: Write into the folder even if it is not empty.
     """
 
@@ -27,7 +27,7 @@ class Reconstruct:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Reconstruct."""
+        """Reconstruct the scans."""
         from voxlex.commands.terminal import progress_bar, show_skipped
         from voxlex.outputs import check_folder
         from voxlex.vocabulary import load

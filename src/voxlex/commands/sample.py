@@ -13,14 +13,14 @@ class Sample:
 
     Attributes:
         run_folder: Run folder.
-        count: How many images to draw.
-        out: Folder for the images, and for a sheet of them.
-        condition: What to ask for, such as label=glioma slice=12. By default, anything.
-        guidance: Above 1, images show more of what was asked for and differ less. Sampling takes twice as long.
-        temperature: Below 1, images keep to what is likely; above 1, they are more adventurous.
-        top_k: Draw each code from the k likeliest.
-        top_p: Draw each code from the smallest set that has this share of the probability.
-        min_p: Draw each code from those whose probability is at least this share of the likeliest one's.
+        count: Number of images to draw.
+        out: Folder for the images and for a sheet that shows them.
+        condition: Conditions on the images, such as label=glioma slice=12. By default there are none.
+        guidance: A value above 1 makes images follow the conditions more closely and vary less, and doubles the time.
+        temperature: A value below 1 keeps images close to what is likely. A value above 1 makes them more varied.
+        top_k: Draw each code from the k most likely ones.
+        top_p: Draw each code from the smallest set of likely codes that has this share of the probability.
+        min_p: Draw each code from those that are at least this share as probable as the most likely one.
         seed: The same seed gives the same images on the same machine.
         overwrite: Write into the folder even if it is not empty, and remove older samples from it.
     """
@@ -38,7 +38,7 @@ class Sample:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Sample."""
+        """Draw the images."""
         from voxlex.commands.terminal import progress_bar
         from voxlex.vocabulary import load
         from voxlex.workflows.sample import sample

@@ -1,6 +1,6 @@
-"""What commands tell on standard error: progress bars, as the `Phases` of a workflow, and scans that were left out.
+"""What commands print to standard error: progress bars, and the scans that were left out.
 
-Bars are drawn in a terminal only, so that no log has them.
+Bars are drawn only in a terminal, so that they do not appear in log files.
 """
 
 import sys
@@ -26,14 +26,14 @@ from voxlex.workflows.opening import skipped_lines
 
 @contextmanager
 def progress_bar(phase: str) -> Iterator[Progress]:
-    """Show how much of a phase is done, in pieces of work."""
+    """Show how many items of a phase are done."""
     with _bar(phase, MofNCompleteColumn()) as progress:
         yield progress
 
 
 @contextmanager
 def byte_bar(phase: str) -> Iterator[Progress]:
-    """Show how much of a download is done, in bytes and bytes a second."""
+    """Show how much of a download is done, in bytes and bytes per second."""
     with _bar(phase, DownloadColumn(), TransferSpeedColumn()) as progress:
         yield progress
 

@@ -24,14 +24,14 @@ class Train:
 
     Attributes:
         source: A folder of scans (searched recursively), one scan, a table of scans, a prepared data set, or "phantom".
-        out: Run folder to make.
+        out: Run folder to create.
         recipe: Name of a recipe, or a YAML file. Other options change single settings of it. With --stage prior, only
-            the prior of the recipe is used; with --resume, nothing of it.
-        minutes: Time to train, which both stages share. The recipe decides if neither this nor --steps is given.
-        steps: Train each stage for so many steps instead of minutes.
-        stage: Train only the autoencoder, only the prior of a run that has an autoencoder, or all.
-        resume: Go on with the run where it stopped, with its own settings.
-        overwrite: Replace the run that is there; with --stage prior, replace only its prior.
+            the prior of the recipe is used. With --resume, the recipe is ignored.
+        minutes: Training time in minutes, shared by both stages. The default is that of the recipe.
+        steps: Number of training steps of each stage, instead of a time.
+        stage: Train only the autoencoder, only the prior (in a run that already has an autoencoder), or both ("all").
+        resume: Continue the run where it stopped, with its own settings.
+        overwrite: Replace an existing run. With --stage prior, replace only its prior.
     """
 
     source: Source
@@ -45,7 +45,7 @@ class Train:
     config: Settings = field(default_factory=Config)
 
     def run(self) -> None:
-        """Train."""
+        """Train the run."""
         from voxlex.commands.training_display import TerminalDisplay
         from voxlex.training.display import SILENCE
         from voxlex.training.processes import is_first_process
@@ -66,13 +66,13 @@ class Train:
         except (KeyboardInterrupt, VoxlexError) as error:
             if speaks or isinstance(error, TrainingError):
                 raise
-            sys.exit(1)  # the first process meets the same, and says so
+            sys.exit(1)  # the first process meets the same error and reports it
         if speaks:
             print(f"report: {folder.report_file}")
             print(f"to train further: {self._further(config)}")
 
     def _further(self, config: Config) -> str:
-        """Return the command that trains for as long again."""
+        """Return the command that trains for the same time again."""
         training = config.training
         budget = (
             ["--steps", f"{2 * training.steps}"]
@@ -89,11 +89,11 @@ class Train:
 
     @classmethod
     def from_words(cls, words: Sequence[str], read: Callable[[Sequence[str], type["Train"]], "Train"]) -> "Train":
-        """Return the command; its options change a recipe, or the settings of the run that goes on.
+        """Parse the command. Its options change a recipe, or the settings of the run that is continued.
 
         Args:
-            words: What a person has typed.
-            read: Reads words into a command of the given class.
+            words: The arguments of the command.
+            read: Function that parses arguments into a command of the given class.
         """
         command = read(words, cls._changing(_settings_to_change(words)))
         if command.out is None and (command.resume or command.stage == "prior"):
@@ -103,28 +103,28 @@ class Train:
 
     @classmethod
     def _changing(cls, config: Config) -> type["Train"]:
-        """Return this command with other settings for its defaults."""
+        """Return this command with other default settings."""
         start = field(default_factory=lambda: config)
         fields = [("config", Settings, start)]
         return make_dataclass(cls.__name__, fields, bases=(cls,), kw_only=True, namespace={"__doc__": cls.__doc__})
 
 
 def _settings_to_change(words: Sequence[str]) -> Config:
-    """Return the settings that the options in some words change, with the kinds that they ask for."""
+    """Return the settings that the options change, with the kinds that the options choose."""
     ahead = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for option in ("recipe", "out", "stage", *(f"{setting}.kind" for setting in CHOICES)):
         ahead.add_argument(f"--{option}", nargs="?")
     ahead.add_argument("--resume", action="store_true")
     try:
         given, _ = ahead.parse_known_args(words)
-    except ArgumentError:  # reading all of the words tells what is wrong
+    except ArgumentError:  # parsing all of the words reports the error
         return Config()
     kinds = {setting: getattr(given, f"{setting}.kind") for setting in CHOICES}
     return with_kinds(_settings_to_start_from(given), {setting: kind for setting, kind in kinds.items() if kind})
 
 
 def _settings_to_start_from(given: Namespace) -> Config:
-    """Return a recipe, or the settings of the run that goes on; a prior that is added to a run may be a recipe's."""
+    """Return a recipe, or the settings of the run that is continued, perhaps with the prior of a recipe."""
     recipe = load_recipe(given.recipe or "default")
     only_prior = given.stage == "prior"
     run = RunFolder(Path(given.out)) if given.out and (given.resume or only_prior) else None
@@ -133,6 +133,8 @@ def _settings_to_start_from(given: Namespace) -> Config:
     own = read_config(run.config_file)
     if only_prior and given.recipe:
         return with_prior_of(own, recipe)
-    if given.recipe:  # most often it stands there because the first command is given again
-        print(f"voxlex: --recipe {given.recipe} is not used: {run.path} goes on with its own settings", file=sys.stderr)
+    if given.recipe:  # usually because the first command is repeated with --resume
+        print(
+            f"voxlex: --recipe {given.recipe} is not used: {run.path} continues with its own settings", file=sys.stderr
+        )
     return own

@@ -1,4 +1,4 @@
-"""How training looks to a person: a live line in a terminal, a line at each validation in a log."""
+"""Show the progress of training: a live line in a terminal, and a line for each validation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +11,7 @@ from voxlex.commands.terminal import progress_bar
 
 
 class TerminalDisplay:
-    """Shows a training on standard error."""
+    """Shows the progress of training on standard error."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -21,12 +21,12 @@ class TerminalDisplay:
         self._console.print(text, markup=False)
 
     def phase(self, name: str) -> AbstractContextManager[progress.Progress]:
-        """Draw a bar in a terminal, and nothing in a log."""
+        """Draw a bar in a terminal."""
         return progress_bar(name)
 
     @contextmanager
     def stage(self, name: str) -> Iterator["TerminalStage"]:
-        """Draw the live line of a stage as long as it takes."""
+        """Draw the live line of a stage while it trains."""
         with Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
@@ -54,14 +54,14 @@ class TerminalStage:
         self._live.update(self._task, completed=progress, figures=text)
 
     def validated(self, figures: Mapping[str, float], *, step: int, alarm: str | None) -> None:
-        """Print the figures of a validation, and its warning if there is one."""
+        """Print the figures of a validation and its warning, if there is one."""
         text = "  ".join(map(_figure, figures.items()))
         self._console.print(f"{self._name} step {step}: held out  {text}")
         if alarm:
             self._console.print(f"[bold yellow]warning:[/] {alarm}")
 
     def kept(self, step: int) -> None:
-        """Print that the last weights were not the best."""
+        """Print that the weights of an earlier step are kept, because they were the best."""
         self._console.print(f"{self._name}: kept the weights of step {step}, the best on held-out rows")
 
 

@@ -13,7 +13,8 @@ def check_consistent(config: Config) -> None:
     """Refuse a configuration whose parts do not fit together.
 
     Raises:
-        ConfigError: Names the setting, what was expected and what came.
+        ConfigError: If two settings do not fit together. The message names the setting, what was expected and what
+            came.
     """
     patch = config.model.network.downsampling
     if config.data.size % patch:
@@ -54,7 +55,7 @@ def check_resumable(before: Config, config: Config, *, where: Path, keeps_prior:
         keeps_prior: Whether there is a prior, trained or begun, that will be used.
 
     Raises:
-        ConfigError: Names the settings that changed.
+        ConfigError: If a setting has changed. The message names the settings that changed.
     """
     changed = [name for name in ("data", "model", "losses") if getattr(before, name) != getattr(config, name)]
     if before.training.seed != config.training.seed:

@@ -1,4 +1,4 @@
-"""Build a prepared data set from images that come one by one: spool them to disk, divide, order, store, describe."""
+"""Build a prepared data set from a stream of images: write them to disk, divide them, and order them by split."""
 
 import math
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from voxlex.images.frame import Frame
 
 
 class Spool:
-    """An append-only file of images, so that a data set larger than memory can be prepared.
+    """An append-only file of images, with which a data set can be larger than memory.
 
-    Images come in the order in which they are decoded, and are stored in that of their splits. Plain reads and writes
-    serve here, not a memory map: a full disk then is an `OSError`, and not the end of the process.
+    Images arrive in the order in which they are decoded, and are stored in the order of their splits. The file is not a
+    memory map, because a full disk would then end the process instead of raising an `OSError`.
     """
 
     def __init__(self, file: BinaryIO, *, shape: tuple[int, ...]) -> None:
@@ -43,13 +43,14 @@ class Spool:
         self._thumbnails.append(thumbnail(pixels).astype(np.float16))
 
     def thumbnails(self) -> np.ndarray:
-        """Return a small picture of each image, `(n, 32, 34)` of `float16`, to compare them by."""
+        """Return a thumbnail of each image, `(n, 32, 34)` of `float16`, for comparisons."""
         return np.stack(self._thumbnails) if self._thumbnails else np.zeros((0, ROWS, COLUMNS), np.float16)
 
     def write_array(self, path: Path, *, order: np.ndarray) -> None:
         """Write the images in `order` as one array `(n, 1, *shape)`, an NPY file.
 
-        The array is `uint8`, or `uint16` if any image is; 8-bit images then are widened so that white stays white.
+        The array is `uint8`, or `uint16` if any image is. In that case, 8-bit images are scaled so that white stays
+        white.
         """
         deep = any(dtype == np.uint16 for _, dtype in self._entries)
         dtype = np.dtype(np.uint16 if deep else np.uint8)
@@ -68,7 +69,7 @@ class Spool:
 
 
 Fill = Callable[[Spool], tuple[pd.DataFrame, list[Skip]]]
-"""Appends images to a spool; returns a table with a row for each, and what was left out."""
+"""Function that appends images to a spool. It returns a table with a row for each, and the skipped scans."""
 
 
 def build(
@@ -82,23 +83,23 @@ def build(
     compare: bool = True,
     allow_leak: bool = False,
 ) -> PreparedDataset:
-    """Make a prepared data set in a folder, which appears whole or not at all.
+    """Build a prepared data set in a folder, which appears complete or not at all.
 
-    Rows that must stay together get one `group`, see `division.divide`.
+    Rows that must stay together get the same `group`; see `division.divide`.
 
     Args:
-        folder: Where the data set is written; it must not exist.
-        frame: What all the images have in common.
-        fill: Called once, to append the images. Its table has all `COLUMNS`, where those that only volumes need may be
-            missing, and others that are kept. Without a column `split` it is divided here.
+        folder: Folder for the data set. It must not exist.
+        frame: The frame of all images.
+        fill: Function that appends the images. Its table has the columns `COLUMNS`, without those for volumes if there
+            are none, and further columns that are kept. Without a column `split`, the images are divided here.
         seed: Seed of the division into splits.
         name: Short name of the source.
-        options: What the images depend on, beside their size and the seed.
-        compare: Look for near-duplicates, and keep them together.
-        allow_leak: Take a split that the table brings as it is, even if subjects or near-duplicates cross it.
+        options: Options that the images depend on, besides their size and the seed.
+        compare: Whether to search for near-duplicates and keep them together.
+        allow_leak: Whether to use the splits of the table even if subjects or near-duplicates cross them.
 
     Raises:
-        DataError: The folder exists or cannot be written, or the table's split leaks.
+        DataError: If the folder exists or cannot be written, or the table's split leaks.
     """
     with atomic_folder(folder) as building:
         scratch = building / "scratch"

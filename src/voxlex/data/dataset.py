@@ -1,4 +1,4 @@
-"""A prepared data set, ready to train on: all images in one memory map, and a table beside it."""
+"""Prepared data sets: all images in one memory map, with a table."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from voxlex.types import Image
 
 FORMAT_VERSION = 2
 COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
-"""Columns that every `PreparedDataset.manifest` has: those of an index, and what undoes the preparation."""
+"""Columns of every `PreparedDataset.manifest`: those of an index, and those that restore scans."""
 
 IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", PREPARED_DESCRIPTION
 FILES = (IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE)
@@ -33,9 +33,9 @@ class Skip(NamedTuple):
     """A scan that was left out of a prepared data set.
 
     Attributes:
-        path: Its path, as the manifest would name it.
+        path: Path of the scan, as in a manifest.
         reason: Why it was left out.
-        constant: Whether that is because it holds a single grey value; it was read without fault then.
+        constant: Whether it was left out because it has a single grey value, and not because it cannot be read.
     """
 
     path: str
@@ -45,18 +45,19 @@ class Skip(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreparedDataset:
-    """Images on square canvases or in cubes, their table, and where they came from.
+    """Images on square canvases or in cubes, with a table of facts about them.
 
-    The rows are in the order of `SPLITS`, so that a split is a slice of the memory map and needs no copy.
+    The rows have the order of `SPLITS`, so that a split is a slice of the memory map and is not copied.
 
     Attributes:
         images: `(n, 1, *space)`, `uint8`, or `uint16` if any source image has more than 8 bits; 0 is black, the type's
             maximum white. Usually a read-only memory map.
-        manifest: One row per image with the columns `COLUMNS`, and whatever else the source says of its images.
+        manifest: One row for each image, with the columns `COLUMNS` and further columns of the source.
         name: Short name of the source.
-        fingerprint: Hash of pixels, table and options; the same data and options give the same fingerprint anywhere.
-        options: What the images were prepared with, such as `size` and `seed`.
-        skipped: The scans that were left out, and why.
+        fingerprint: Hash of the pixels, the table and the options. The same data and options give the same hash
+            anywhere.
+        options: Options of the preparation, such as `size` and `seed`.
+        skipped: The scans that were left out, with the reasons.
     """
 
     images: np.ndarray
@@ -81,7 +82,7 @@ class PreparedDataset:
 
     @property
     def labels(self) -> list[str]:
-        """The distinct labels, sorted; empty if the images carry none."""
+        """The distinct labels, sorted; empty if the images do not have labels."""
         return sorted(set(self.manifest["label"]) - {""})
 
     def tensor(self, rows: slice | Sequence[int] | np.ndarray | Tensor = slice(None)) -> Image:
@@ -98,8 +99,8 @@ class PreparedDataset:
         """View the images of one split ("train", "validation", "test"), or all of them ("all").
 
         Raises:
-            ValueError: There is no split of that name.
-            DataError: The split is empty.
+            ValueError: If there is no split with this name.
+            DataError: If the split is empty.
         """
         if split == "all":
             return self
@@ -107,15 +108,15 @@ class PreparedDataset:
             raise ValueError(f"split: expected one of {', '.join((*SPLITS, 'all'))}, got {split!r}")
         rows = np.flatnonzero(self.manifest["split"] == split)
         if len(rows) == 0:
-            raise DataError(f"{self.name}: holds no {split} images (of {len(self)}); too few groups to divide?")
+            raise DataError(f"{self.name}: expected {split} images, got none of {len(self)}; too few groups to divide?")
         span = slice(int(rows[0]), int(rows[-1]) + 1)
         return replace(self, images=self.images[span], manifest=self.manifest.iloc[span].reset_index(drop=True))
 
     def write(self, folder: str | Path) -> None:
-        """Write the data set as a folder that `open` reads; the folder appears whole or not at all.
+        """Write the data set to a folder that `open` can read. The folder appears complete or not at all.
 
         Raises:
-            DataError: The folder already exists, or cannot be written.
+            DataError: If the folder already exists, or cannot be written.
         """
         with atomic_folder(folder) as building:
             with (building / IMAGES_FILE).open("wb") as file:
@@ -124,14 +125,14 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: str | Path) -> "PreparedDataset":
-        """Open a folder that `write` or a source's `prepare` made; the images stay on disk.
+        """Open a folder from `write` or from a source's `prepare`. The images stay on disk.
 
         Raises:
-            DataError: The folder is not a prepared data set, is damaged, or comes from a newer version.
+            DataError: If the folder is not a prepared data set, is damaged, or comes from a newer version.
         """
         folder = Path(folder)
         if not is_prepared(folder):
-            raise DataError(f"{folder}: not a prepared data set (no {OPTIONS_FILE} in it)")
+            raise DataError(f"{folder}: expected a prepared data set, got a folder without {OPTIONS_FILE}")
         try:
             record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
             if record["format_version"] > FORMAT_VERSION:
@@ -149,7 +150,7 @@ class PreparedDataset:
             _check(dataset)
         except DataError:
             raise
-        except Exception as cause:  # json, numpy and parquet each have errors of their own for a damaged file
+        except Exception as cause:  # json, numpy and parquet raise different errors for a damaged file
             raise DataError(f"{folder}: damaged prepared data set: {cause}") from cause
         return dataset
 
@@ -160,7 +161,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Put the columns in the order of `COLUMNS`, others last, and add those that only some sources know."""
+    """Put the columns in the order of `COLUMNS`, others last, and add missing columns with their defaults."""
     absent = {
         column: pd.Series([default] * len(manifest), index=manifest.index, dtype=object if default is None else None)
         for column, default in {"session": "", "sequence": "", **ORIGIN_DEFAULTS}.items()
@@ -172,7 +173,7 @@ def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Return the order of rows that puts each split together, in the order of `SPLITS`, and else changes nothing."""
+    """Return a stable order of rows that groups them by split, in the order of `SPLITS`."""
     return np.argsort([SPLITS.index(split) for split in splits], kind="stable")
 
 
@@ -189,7 +190,7 @@ def fingerprint_of(images: np.ndarray, manifest: pd.DataFrame, options: dict[str
 
 
 def write_tables(dataset: PreparedDataset, folder: Path) -> None:
-    """Write the manifest and the description of a prepared data set, all but its images, into `folder`."""
+    """Write the manifest and the description of a prepared data set into `folder`, without its images."""
     dataset.manifest.to_parquet(folder / MANIFEST_FILE, index=False)
     record = {
         "format_version": FORMAT_VERSION,
@@ -215,11 +216,13 @@ def _read_skipped(record: dict[str, Any]) -> list[Skip]:
 def _check(dataset: PreparedDataset) -> None:
     missing = set(COLUMNS) - set(dataset.manifest.columns)
     if missing:
-        raise ValueError(f"the manifest lacks {', '.join(sorted(missing))}")
+        raise ValueError(f"expected a manifest with the columns {', '.join(sorted(missing))}, got one without them")
     if dataset.images.dtype not in (np.uint8, np.uint16) or dataset.images.ndim < 4:
-        raise ValueError(f"images of type {dataset.images.dtype} and shape {dataset.images.shape}")
+        raise ValueError(
+            f"expected uint8 or uint16 images (n, 1, *space), got {dataset.images.dtype} {dataset.images.shape}"
+        )
     if len(dataset.images) != len(dataset.manifest):
-        raise ValueError(f"{len(dataset.images)} images and {len(dataset.manifest)} rows in the manifest")
+        raise ValueError(f"expected a row for each of {len(dataset.images)} images, got {len(dataset.manifest)} rows")
     order = split_order(list(dataset.manifest["split"]))
     if not np.array_equal(order, np.arange(len(order))):
-        raise ValueError("the rows are not sorted by split")
+        raise ValueError("expected rows in the order of splits, got another order")

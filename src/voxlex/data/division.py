@@ -1,6 +1,6 @@
-"""Divide a data set into training, validation and test images, so that no image is known from another split.
+"""Divide a data set into training, validation and test images without leaks.
 
-The images of a subject stay together, and so do images that show the same slice.
+Images of one subject lie in one split, and so do images that show the same slice.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ SPLITS = ("train", "validation", "test")
 
 _NOTHING = np.zeros((0, ROWS, COLUMNS), np.float16)
 
-# What a split made here keeps together is judged a little more widely than what is called a near-duplicate elsewhere:
-# an audit, which sees other canvases, must find nothing across it.
+# The criteria are a little wider than those for near-duplicates, so that an audit, which uses other canvases, does not
+# find near-duplicates across the splits.
 _BITS, _CORRELATION = MAX_BITS + 4, MIN_CORRELATION - 0.02
 
 
@@ -33,22 +33,23 @@ def divide(
     name: str,
     allow_leak: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, str | int]]:
-    """Group the rows of a manifest, and divide them into splits where the user has not done so.
+    """Group the rows of a manifest, and divide them into splits unless the user has done so.
 
     Args:
-        manifest: Rows with a `path`, a `subject` and a `group`, and with a `split` if the user divides.
-        thumbnails: One for each row; None where near-duplicates need not be looked for.
+        manifest: Table with the columns `path`, `subject` and `group`, and with `split` if the user has divided the
+            data.
+        thumbnails: Thumbnail of each row; None to skip the search for near-duplicates.
         seed: Seed of the division.
-        name: Name of the source, for the message.
-        allow_leak: Take a user's split as it is, even if it leaks.
+        name: Name of the source, for messages.
+        allow_leak: Whether to use the splits of the user even if they leak.
 
     Returns:
-        The manifest, and what there is to say about a user's split: that it was "given", and how much leaks. In the
-        manifest, `group` names the connected components of "same group" and "near-duplicate", and each of them lies in
+        The manifest, and facts about the splits of the user: that they were "given", and the number of leaks. In the
+        manifest, `group` names the connected components of "same group" and "near-duplicate". Each component lies in
         one `split`.
 
     Raises:
-        DataError: The user's split leaks: a subject or a pair of near-duplicates crosses it.
+        DataError: If the user's split leaks: a subject or a pair of near-duplicates crosses it.
     """
     thumbnails = _NOTHING if thumbnails is None else thumbnails
     if "split" not in manifest:
@@ -69,9 +70,9 @@ def divide(
 
 
 def split_or_test(groups: Sequence[str], *, seed: int) -> np.ndarray:
-    """Divide 80/10/10, or, where fewer than three groups cannot be divided, give everything to the test split.
+    """Divide groups 80/10/10. If there are fewer than three groups, assign all images to the test split.
 
-    One or two images can then still be reconstructed and evaluated, and training on them says what is missing.
+    So one or two images can be reconstructed and evaluated. Training on them raises an error that explains the problem.
     """
     if len(set(groups)) < len(SPLITS):
         return np.full(len(groups), "test")
@@ -81,29 +82,31 @@ def split_or_test(groups: Sequence[str], *, seed: int) -> np.ndarray:
 def assign_splits(
     groups: Sequence[str], *, seed: int, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
 ) -> np.ndarray:
-    """Give each image the split of its group.
+    """Assign groups to splits, and return the split of each image.
 
     The split of a group depends on the seed and on the set of groups, not on the order or the number of their images.
     Each split whose fraction is above 0 gets at least one group.
 
     Args:
-        groups: Group of each image, such as its subject: images of one group stay together.
+        groups: Group of each image, such as its subject. Images of one group stay together.
         seed: Seed of the division.
-        fractions: Shares of the groups for training, validation and test; they sum to 1.
+        fractions: Shares of the groups for training, validation and test, which sum to 1.
 
     Returns:
         Array of `len(groups)` strings out of `SPLITS`.
 
     Raises:
-        ValueError: The fractions are negative or do not sum to 1.
-        DataError: There are fewer groups than splits.
+        ValueError: If the fractions are negative or do not sum to 1.
+        DataError: If there are fewer groups than splits.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions: expected shares of at least 0 that sum to 1, got {fractions}")
     names, members = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     wanted = sum(fraction > 0 for fraction in fractions)
     if len(names) < wanted:
-        raise DataError(f"{len(names)} groups (subjects, or files without one) cannot be divided into {wanted} splits")
+        raise DataError(
+            f"expected at least {wanted} groups (subjects, or files without one) to divide, got {len(names)}"
+        )
     order = np.random.default_rng(seed).permutation(len(names))
     of_group = np.empty(len(names), dtype=f"<U{max(map(len, SPLITS))}")
     of_group[order] = np.repeat(SPLITS, _counts(len(names), fractions))
@@ -111,7 +114,7 @@ def assign_splits(
 
 
 def join(groups: Sequence[str], clusters: Sequence[int] | np.ndarray) -> list[str]:
-    """Join groups that share a cluster, and clusters that share a group; a joined group has its first group's name.
+    """Join groups that share a cluster, and clusters that share a group. The first group names the joined group.
 
     Args:
         groups: Group of each image, such as its subject or its path.
@@ -128,7 +131,7 @@ def join(groups: Sequence[str], clusters: Sequence[int] | np.ndarray) -> list[st
 
 
 def _groups(groups: Sequence[str], thumbnails: np.ndarray) -> list[str]:
-    """Join groups by near-duplicates; pairs within one, such as the slices of a volume, need not be looked at."""
+    """Join groups by near-duplicates. Pairs within a group, such as slices of one volume, are skipped."""
     components = Components(np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1].reshape(-1))
     for _ in find_duplicates(thumbnails, bits=_BITS, correlation=_CORRELATION, components=components):
         pass
@@ -137,7 +140,7 @@ def _groups(groups: Sequence[str], thumbnails: np.ndarray) -> list[str]:
 
 def _counts(total: int, fractions: tuple[float, ...]) -> list[int]:
     counts = [max(round(total * fraction), int(fraction > 0)) for fraction in fractions]
-    # Rounding and the minimum of one leave a few groups too many or too few; the largest split can bear the difference.
+    # Because of rounding and the minimum of one, the sum may be off by a few groups. The largest split takes them.
     largest = counts.index(max(counts))
     counts[largest] += total - sum(counts)
     return counts

@@ -1,4 +1,4 @@
-"""Scans as a source: decode them in parallel, make images of them, and list those that cannot be used."""
+"""The source for scans: decode them in parallel, make images of them, and list unusable scans."""
 
 import os
 from collections import deque
@@ -27,17 +27,17 @@ from voxlex.scans.suffixes import is_volume
 from voxlex.tables.layouts import undated_paths
 from voxlex.tables.manifest import Index, index_source
 
-_TOLERATED = 0.1  # share of unreadable scans above which something other than a few bad files is wrong
-_VOLUMES_AT_ONCE = 8  # a volume may have a gigabyte, and pictures beside it should not wait
+_TOLERATED = 0.1  # largest tolerated share of unreadable scans
+_VOLUMES_AT_ONCE = 8  # volumes need much memory; pictures are not limited by this
 
 
 @dataclass(frozen=True, eq=False)
 class ScanSource:
-    """The scans of a folder or of a table, or a single one.
+    """The scans of a folder or of a table, or a single scan.
 
     Attributes:
-        index: The scans, and what is known of them.
-        allow_leak: Take a split that the index brings as it is, even if subjects or near-duplicates cross it.
+        index: The scans, with facts about them.
+        allow_leak: Whether to use the splits of the index even if subjects or near-duplicates cross them.
     """
 
     index: Index
@@ -48,7 +48,7 @@ class ScanSource:
         """List the scans of a folder or a table; see `index_source`.
 
         Raises:
-            DataError: There is no scan, or the table cannot be used.
+            DataError: If there is no scan, or the table cannot be used.
         """
         return cls(index_source(place), allow_leak=allow_leak)
 
@@ -62,15 +62,15 @@ class ScanSource:
         return None
 
     def state(self, frame: Frame) -> list[object]:
-        """Return what is known of the scans, and names, sizes and times of all files that they are read from."""
+        """Return the facts about the scans, and the names, sizes and times of all of their files."""
         places = [self.index.root / path for path in self.index.table["path"]]
-        # A series is a folder, and the folder's own time says nothing of the files in it.
+        # A series is a folder, and the time of the folder does not change with its files.
         files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
         state: list[object] = [self.index.table.to_csv(index=False)]
         for file in files:
             try:
                 status = file.stat()
-            except OSError:  # a dangling link, say: preparing will list it as unreadable
+            except OSError:  # such as a dangling link; preparing lists it as unreadable
                 status = None
             name = file.relative_to(self.index.root).as_posix()
             state.append((name, status.st_size, status.st_mtime_ns) if status else (name, -1, -1))
@@ -82,21 +82,21 @@ class ScanSource:
     ) -> PreparedDataset:
         """Prepare the scans for training: a row for each picture, and for each slice of a volume or each cube.
 
-        The images are divided as the index says (its column `split`), else 80/10/10 by group: the images of a subject,
-        and near-duplicates, stay together. Fewer than three groups cannot be divided; then every image is a test image,
-        which is enough to reconstruct and to evaluate. The slices of whole volumes are not compared.
+        The images are divided by the column `split` of the index, or else 80/10/10 by group, where images of a subject
+        and near-duplicates stay together. With fewer than three groups, every image becomes a test image, which is
+        enough to reconstruct and to evaluate. The slices of whole volumes are not compared.
 
         Args:
-            folder: Where the prepared form is written; it must not exist.
+            folder: Folder for the prepared data set. It must not exist.
             frame: How the scans become images.
             seed: Seed of the division into splits.
             progress: Called after each scan.
 
         Returns:
-            The data set, opened from the folder. Constant and unreadable scans are left out, and listed in `skipped`.
+            The data set, opened from the folder. Constant and unreadable scans are left out and listed in `skipped`.
 
         Raises:
-            DataError: More than a tenth of the scans is unreadable, none is left, their split leaks, or the folder
+            DataError: If more than a tenth of the scans is unreadable, none is left, their split leaks, or the folder
                 exists or cannot be written.
         """
         options = frame.options(volumes=self._has_volumes)
@@ -118,12 +118,12 @@ class ScanSource:
 
 
 def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress | None = None) -> Frame:
-    """Enlarge a frame of cubes, until a cube around the middle of each volume holds all of it.
+    """Enlarge a frame for cubes, so that a cube around the middle of each volume contains all of it.
 
     Args:
-        frame: The frame; its size is the least.
-        index: The scans; what cannot be read is left to preparing to tell.
-        multiple_of: What the size is a multiple of.
+        frame: The frame, whose size is the minimum.
+        index: The scans. Unreadable scans are ignored here.
+        multiple_of: Number that divides the size.
         progress: Called after each scan.
     """
     side, spacing_mm = frame.size, frame.spacing_mm or 1.0
@@ -139,7 +139,7 @@ def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress
 
 
 def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | None) -> tuple[pd.DataFrame, list[Skip]]:
-    """Put the images of all scans into `spool`; return a row for each, and what was left out."""
+    """Append the images of all scans to `spool`. Return a row for each image, and the scans that were left out."""
     table, paths = index.table, list(index.table["path"])
     rows: list[int] = []
     facts: list[dict[str, Any]] = []
@@ -158,13 +158,13 @@ def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | N
     _judge(index.root, skips, total=len(paths))
     names = dict(zip(paths, undated_paths(table), strict=True))
     manifest, found = table.assign(path=list(names.values())).iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
-    if "slice" in found:  # a picture's number is in its name, a slice's is its place in the volume
+    if "slice" in found:  # the number of a picture is in its name, that of a slice is its index in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
     return pd.concat([manifest, found], axis=1), [skip._replace(path=names[skip.path]) for skip in skips]
 
 
 def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fitted | Skip]:
-    """Read scans, in order; decoders release the interpreter lock, so that threads are enough."""
+    """Read scans in order, in threads. Decoders release the interpreter lock, so threads are enough."""
     volumes = BoundedSemaphore(_VOLUMES_AT_ONCE)
 
     def attempt(path: str) -> Fitted | Skip:
@@ -183,7 +183,7 @@ def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fit
 def _in_order(
     attempt: Callable[[str], Fitted | Skip], paths: Sequence[str], *, threads: int
 ) -> Iterator[Fitted | Skip]:
-    """Yield what becomes of each path, computed at most a few per thread in advance, since results take memory."""
+    """Yield the result for each path. Only a few results are computed in advance, because they take memory."""
     pool = ThreadPoolExecutor(max_workers=threads)
     pending: deque[Future[Fitted | Skip]] = deque()
     try:
@@ -194,7 +194,7 @@ def _in_order(
         while pending:
             yield pending.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the rest
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the remaining scans
 
 
 def _judge(root: Path, skips: list[Skip], *, total: int) -> None:
@@ -203,9 +203,11 @@ def _judge(root: Path, skips: list[Skip], *, total: int) -> None:
         raise DataError(f"{root / skips[0].path}: {skips[0].reason}")
     unreadable = [skip for skip in skips if not skip.constant]
     if len(unreadable) > _TOLERATED * total:
-        raise DataError(f"{root}: {len(unreadable)} of {total} images are unreadable: {_first(unreadable)}")
+        raise DataError(
+            f"{root}: expected readable images, got {len(unreadable)} unreadable of {total}: {_first(unreadable)}"
+        )
     if len(skips) == total:
-        raise DataError(f"{root}: none of {total} images can be used: {_first(skips)}")
+        raise DataError(f"{root}: expected usable images, got none of {total}: {_first(skips)}")
 
 
 def _first(skips: list[Skip], *, limit: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""One door to all data: whatever a person calls a data set is found out, and prepared where it must be."""
+"""Open any source of images, and prepare and cache it if necessary."""
 
 import hashlib
 import json
@@ -25,45 +25,45 @@ from voxlex.tables.manifest import Index
 
 @runtime_checkable
 class Source(Protocol):
-    """What images can be made from. A new kind of source is a class like this, and an entry in `KINDS`."""
+    """A source of images. A new kind of source needs a class with these methods, and an entry in `KINDS`."""
 
     @property
     def name(self) -> str:
-        """Short name, for messages and for the folder in the cache."""
+        """Short name of the source, for messages and for the folder in the cache."""
 
     @property
     def index(self) -> Index | None:
-        """The scans, where the source has files that can be looked at one by one; else None."""
+        """The scans, if the source consists of scan files; None otherwise."""
 
     def ready(self, frame: Frame | None) -> PreparedDataset | None:
-        """Return the images where they are prepared already; None where `prepare` must make them.
+        """Return the images if they are prepared already; None if `prepare` must make them.
 
         Args:
-            frame: How they must have been prepared; None where that does not matter.
+            frame: The frame that they must have; None for any frame.
 
         Raises:
-            DataError: They were prepared in another way.
+            DataError: If they were prepared with another frame.
         """
 
     def state(self, frame: Frame) -> list[object]:
-        """Return all that the prepared images depend on but the seed, in types that JSON knows.
+        """Return everything except the seed that the images depend on, in types that JSON can store.
 
-        Whoever finds it unchanged may take the images from the cache. No scan is opened for it.
+        As long as it does not change, the images in the cache are valid. No scan is opened.
         """
 
     def prepare(
         self, folder: Path, frame: Frame, *, seed: int = 0, progress: Progress | None = None
     ) -> PreparedDataset:
-        """Make the images and write them, divided into splits, as a prepared data set into a new folder.
+        """Make the images, divide them into splits, and write them as a prepared data set to a new folder.
 
         Raises:
-            DataError: The source cannot be used, or the folder exists or cannot be written.
+            DataError: If the source cannot be used, or the folder exists or cannot be written.
         """
 
 
 @dataclass(frozen=True)
 class PreparedSource:
-    """A folder that holds a prepared data set. Its images are divided already, so that no seed changes them.
+    """A folder with a prepared data set. Its images are already divided, so the seed has no effect.
 
     Attributes:
         folder: The folder.
@@ -81,7 +81,7 @@ class PreparedSource:
         """Open the folder.
 
         Raises:
-            DataError: It was prepared at another size or spacing, or is damaged.
+            DataError: If it was prepared at another size or spacing, or is damaged.
         """
         dataset = PreparedDataset.open(self.folder)
         if frame is None:
@@ -110,11 +110,11 @@ class PreparedSource:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """What sources must be told beside their place; each kind takes what concerns it.
+    """Options of sources. Each kind of source uses the options that apply to it.
 
     Attributes:
-        phantom: What the phantom should be like.
-        allow_leak: Take a split that a table brings as it is, even if subjects or near-duplicates cross it.
+        phantom: Options of the phantom.
+        allow_leak: Whether to use the splits of a table even if subjects or near-duplicates cross them.
     """
 
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
@@ -125,8 +125,8 @@ class Kind(NamedTuple):
     """A kind of source.
 
     Attributes:
-        fits: Tells whether a place is one of these.
-        make: Makes the source of a place that fits.
+        fits: Function that tells whether a place is of this kind.
+        make: Function that makes a source of such a place.
     """
 
     fits: Callable[[str], bool]
@@ -140,19 +140,19 @@ KINDS = (
         lambda place: Path(place).exists(), lambda place, options: ScanSource.at(place, allow_leak=options.allow_leak)
     ),
 )
-"""All kinds of sources; the first that fits is taken. A folder named "phantom" is reached as "./phantom"."""
+"""All kinds of sources. The first that fits is used. For a folder named "phantom", write "./phantom"."""
 
 
 def find_source(place: str | Path, options: SourceOptions | None = None) -> Source:
-    """Find out what a person means by the name of a data set.
+    """Return the source for a path or a name.
 
     Args:
         place: "phantom", a prepared folder, a folder of scans, a single scan, or a table of scans (.csv, .tsv,
             .parquet).
-        options: What it must be told beside its place.
+        options: Options of the source.
 
     Raises:
-        DataError: There is no such file or folder, or no scan in it.
+        DataError: If there is no such file or folder, or no scan in it.
     """
     for kind in KINDS:
         if kind.fits(str(place)):
@@ -171,21 +171,22 @@ def open_source(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> PreparedDataset:
-    """Open whatever a person calls a data set, and prepare it first where that is needed.
+    """Open a source of images, and prepare it first if necessary.
 
-    What was prepared is kept in the cache and used again as long as the files (names, sizes, times), the frame and the
-    seed are the same.
+    Prepared images are kept in the cache. They are used again as long as the files (names, sizes and times), the frame
+    and the seed are the same.
 
     Args:
-        source: A source, or what a person calls one; see `find_source`.
-        frame: How scans become images. By default a prepared folder is taken as it is, and of all else images of
-            128×128 pixels are made.
-        seed: Seed of the division into splits, and of the phantom's subjects. A prepared folder is divided already.
+        source: A source, or its path or name; see `find_source`.
+        frame: How scans become images. By default, a prepared folder is used unchanged, and other sources become images
+            of 128×128 pixels.
+        seed: Seed of the division into splits, and of the phantom's subjects. It has no effect on a prepared folder.
         cache: Folder of the cache; by default the environment variable VOXLEX_CACHE, else the user's cache folder.
         progress: Called after each scan that is prepared.
 
     Raises:
-        DataError: The source cannot be used, was prepared at another size or spacing, or the cache cannot be written.
+        DataError: If the source cannot be used, was prepared at another size or spacing, or the cache cannot be
+            written.
     """
     if isinstance(source, str | Path):
         source = find_source(source)
@@ -197,7 +198,7 @@ def open_source(
     if folder.exists():
         try:
             return PreparedDataset.open(folder)
-        except DataError:  # damaged since: the source is there, so make it anew
+        except DataError:  # the cache is damaged, so prepare the source again
             remove_among(folder, FILES)
     with _workplace(folder.parent) as aside:
         source.prepare(aside / folder.name, frame, seed=seed, progress=progress)
@@ -206,7 +207,7 @@ def open_source(
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:
-    """Return the folder in which prepared data sets are kept: `cache`, else VOXLEX_CACHE, else the user's own."""
+    """Return the folder of the cache: `cache`, else VOXLEX_CACHE, else the cache folder of the user."""
     return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
 
 
@@ -217,7 +218,7 @@ def _key(content: list[object]) -> str:
 
 @contextmanager
 def _workplace(cache: Path) -> Iterator[Path]:
-    """Make a hidden folder in the cache, where a data set is prepared before others see it."""
+    """Create a hidden folder in the cache, in which a data set is prepared before it is moved into place."""
     with ExitStack() as stack:
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -232,6 +233,6 @@ def _move(made: Path, folder: Path) -> None:
     try:
         move(made, folder)
     except OSError as cause:
-        # Mostly another process has put the same data set there in the meantime: then use that one.
+        # Usually another process has written the same data set in the meantime. Then use that one.
         if not is_prepared(folder):
             raise DataError(f"{folder}: cannot be written: {cause.strerror}") from cause

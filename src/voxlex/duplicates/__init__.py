@@ -1,1 +1,1 @@
-"""Images that show the same slice: arrays in, pairs out."""
+"""Find pairs of images that show the same slice."""

@@ -1,4 +1,4 @@
-"""Which images are joined by chains of pairs, kept up to date while pairs are found."""
+"""Connected components of images, which are updated while pairs are found."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,15 @@ class Components:
     """
 
     def __init__(self, labels: Sequence[int] | np.ndarray) -> None:
-        """Begin with images of equal labels joined; `np.arange(n)` joins none."""
+        """Start with components of images with equal labels; `np.arange(n)` joins no images."""
         self.labels: Int[np.ndarray, " n"] = np.asarray(labels)
 
     def apart(self, first: Int[np.ndarray, " p"], second: Int[np.ndarray, " p"]) -> Bool[np.ndarray, " p"]:
-        """Tell which pairs of images lie in two components."""
+        """Tell which pairs of images lie in different components."""
         return np.not_equal(self.labels[first], self.labels[second])
 
     def all_one(self, first: Int[np.ndarray, " n"], second: Int[np.ndarray, " m"]) -> bool:
-        """Tell whether all of some images, and of others, lie in a single component."""
+        """Tell whether all given images lie in a single component."""
         label = self.labels[first[0]]
         return bool((self.labels[first] == label).all() and (self.labels[second] == label).all())
 

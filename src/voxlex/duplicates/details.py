@@ -1,12 +1,13 @@
 """The anatomy of an image without its outline and shading, as a vector whose inner products are correlations.
 
-Coarsely seen, heads are alike: axial slices of two people at the same height correlate at up to 0.98. What tells people
-apart is finer, so the coarse part is taken out. In terms of the cosine transform (DCT-II, orthonormal) `C` of a
-thumbnail, with frequencies `u` in cycles per pixel times two,
+The coarse structure of all heads is similar: axial slices of two people at the same height correlate at up to 0.98.
+Fine structure tells people apart, so the coarse part is removed. In terms of the cosine transform (DCT-II, orthonormal)
+`C` of a thumbnail, with frequencies `u` in cycles per pixel times two,
 
     detail = C · (1 - exp(-π² (u_r² + u_c²) s² / 2)) / ‖…‖,    s = 2 pixels,
 
-which is the image less its blur by a Gaussian of `s`. Flips only change signs in it, `(-1)^k` for frequency number `k`.
+which is the image minus its blur by a Gaussian of width `s`. Flips only change signs in it, `(-1)^k` for frequency
+number `k`.
 """
 
 from functools import lru_cache
@@ -17,17 +18,17 @@ from jaxtyping import Float
 from voxlex.duplicates.thumbnails import COLUMNS, ROWS
 
 BLUR = 2.0
-"""Standard deviation in thumbnail pixels of the blur that is taken out."""
+"""Standard deviation of the blur that is subtracted, in thumbnail pixels."""
 
 SIGNS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], np.float32)
-"""Signs that each flip (a row, a number of `hashes.FLIPS`) gives to the `parity_classes` of an image."""
+"""Signs of the `parity_classes` of an image under each flip, in the order of `hashes.FLIPS`."""
 
 _FLAT = 1 / 255
-"""Thumbnails with a smaller standard deviation show nothing that could be compared."""
+"""Thumbnails with a smaller standard deviation do not have enough contrast for a comparison."""
 
 
 def details_of(thumbnails: Float[np.ndarray, "n 32 34"]) -> Float[np.ndarray, "n 32 34"]:
-    """Return the unit vector of each image's detail; zeros for an image with hardly any contrast."""
+    """Return the details of each image as a unit vector, or as zeros for an image with hardly any contrast."""
     rows, columns, weights = _transform()
     pictures = thumbnails.astype(np.float32)
     across = (pictures.reshape(-1, COLUMNS) @ columns.T).reshape(pictures.shape)
@@ -39,10 +40,10 @@ def details_of(thumbnails: Float[np.ndarray, "n 32 34"]) -> Float[np.ndarray, "n
 
 
 def parity_classes(details: Float[np.ndarray, "n 32 34"]) -> Float[np.ndarray, "n 4 272"]:
-    """Sort the frequencies by whether their numbers are odd: neither, that of columns, that of rows, both.
+    """Group the frequencies by parity: none odd, columns odd, rows odd, both odd.
 
-    A flip gives one sign to all of a class, see `SIGNS`, so that the correlations of two images under all flips are
-    sums of four inner products.
+    A flip multiplies all frequencies of a class by one sign, see `SIGNS`. So the correlations of two images under all
+    flips are sums of four inner products.
     """
     shape = (len(details), 1, ROWS // 2 * COLUMNS // 2)
     return np.concatenate([details[:, row::2, column::2].reshape(shape) for row in (0, 1) for column in (0, 1)], axis=1)

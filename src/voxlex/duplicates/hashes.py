@@ -1,4 +1,4 @@
-"""The difference hash: 256 bits that say where an image grows brighter from left to right."""
+"""The difference hash: 256 bits that show where the brightness of an image rises from left to right."""
 
 import numpy as np
 from jaxtyping import Float, Int, UInt64
@@ -6,7 +6,7 @@ from jaxtyping import Float, Int, UInt64
 BITS = 256
 
 FLIPS = ("as it is", "left-right", "up-down", "turned by 180°")
-"""The four ways to lay an image on itself that are told apart, by their number."""
+"""The four flips of an image that are compared."""
 
 MARGIN = 0.04
 """Share of an image's standard deviation by which a pixel must be brighter than its left neighbour."""
@@ -17,16 +17,16 @@ _ONES = np.array([bin(word).count("1") for word in range(1 << 16)], dtype=np.uin
 def hashes_of_flips(thumbnails: Float[np.ndarray, "n 32 34"]) -> UInt64[np.ndarray, "4 n 4"]:
     """Hash images to 256 bits each, as they are and in the other `FLIPS`.
 
-    The thumbnail is averaged to `16 × 17` pixels `g`; bit `(r, c)` is `g[r, c+1] - g[r, c] > MARGIN · σ(g)`. Without
-    the margin, the bits of a black background would be those of its noise; a share of `σ` keeps the hash blind to
-    brightness and contrast.
+    The thumbnail is averaged to `16 × 17` pixels `g`. Bit `(r, c)` is `g[r, c+1] - g[r, c] > MARGIN · σ(g)`. Without
+    the margin, the bits in a black background would depend on noise. The margin is proportional to `σ`, so that the
+    hash does not depend on brightness and contrast.
     """
     pictures = thumbnails.astype(np.float32)
     pairs = pictures[:, ::2] + pictures[:, 1::2]
     grid = (pairs[:, :, ::2] + pairs[:, :, 1::2]) / 4
     margin = MARGIN * grid.std(axis=(1, 2), keepdims=True)
     rise = np.diff(grid, axis=2)
-    # Mirrored, a rise from left to right is one from right to left.
+    # In a mirrored image, a rise from left to right becomes a fall.
     bits = np.stack([rise > margin, -rise[:, :, ::-1] > margin])
     bits = np.concatenate([bits, bits[:, :, ::-1]])
     return np.packbits(bits.reshape(len(FLIPS), len(grid), BITS), axis=2).view(np.uint64)

@@ -1,4 +1,4 @@
-"""Subjects and near-duplicates that lie in more than one split of a data set, and must not."""
+"""Leaks: subjects and near-duplicates that lie in more than one split of a data set."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _LISTED = 3
 
 
 def crossing(groups: Sequence[str], splits: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the groups that lie in more than one split, each with its splits; rows of no group ("") do not count."""
+    """Return the groups that lie in more than one split, each with its splits. Rows without a group are ignored."""
     found: dict[str, set[str]] = {}
     for group, split in zip(groups, splits, strict=True):
         if group:
@@ -21,14 +21,14 @@ def crossing(groups: Sequence[str], splits: Sequence[str]) -> dict[str, tuple[st
 
 @dataclass(eq=False)
 class Leaks:
-    """Counts what crosses the splits, and keeps the first of it.
+    """Counts the leaks of a data set, and keeps the first pairs.
 
     Attributes:
         paths: Path of each image.
         splits: Split of each image.
         subjects: The subjects that lie in several splits, each with its splits.
-        keep: How many pairs are kept.
-        pair_count: How many pairs of near-duplicates lie in two splits.
+        keep: Number of pairs to keep.
+        pair_count: Number of pairs of near-duplicates that lie in two splits.
         pairs: The first of these pairs, as numbers of images.
     """
 
@@ -40,7 +40,7 @@ class Leaks:
     pairs: list[tuple[int, int]] = field(default_factory=list)
 
     def watch(self, portions: Iterable[Pairs]) -> Iterator[Pairs]:
-        """Pass pairs of near-duplicates on, and note those that cross the splits."""
+        """Yield pairs of near-duplicates unchanged, and record those that cross the splits."""
         names, numbers = np.unique(np.asarray(self.splits, dtype=str), return_inverse=True)
         for portion in portions:
             across = portion[numbers[portion.first] != numbers[portion.second]] if len(names) > 1 else portion[:0]
@@ -56,7 +56,7 @@ class Leaks:
         return "; ".join(self.statements())
 
     def statements(self) -> list[str]:
-        """Say of subjects, and of pairs, how many leak, and name the first."""
+        """Return statements with the numbers of leaking subjects and pairs, and with the first of them."""
         parts = []
         if self.subjects:
             named = [f"{subject} in {' and '.join(splits)}" for subject, splits in self.subjects.items()]

@@ -12,12 +12,12 @@ from voxlex.duplicates.hashes import BITS, differing_bits, hashes_of_flips
 from voxlex.duplicates.search import Candidates, Sketch, candidates
 
 MAX_BITS = 24
-"""Bits of 256 in which the difference hashes of near-duplicates may differ."""
+"""Largest number of differing bits, of 256, between the difference hashes of near-duplicates."""
 
 MIN_CORRELATION = 0.92
-"""Least correlation of the details of near-duplicates."""
+"""Smallest correlation between the details of near-duplicates."""
 
-_PORTION = 4096  # pairs looked at at once
+_PORTION = 4096  # pairs that are examined at once
 _BATCH = 256  # pairs whose details fit into a processor's cache
 
 
@@ -26,10 +26,10 @@ class Pairs:
     """Pairs of near-duplicates.
 
     Attributes:
-        first: Number of an image.
-        second: Number of the other, larger than `first`.
-        bits: In how many of 256 bits their hashes differ, where one image is flipped so that they are most alike.
-        flip: How it is flipped, a number of `hashes.FLIPS`.
+        first: Index of one image.
+        second: Index of the other image, which is larger than `first`.
+        bits: Number of differing hash bits, of 256, after the best flip of one image.
+        flip: Index of this flip in `hashes.FLIPS`.
     """
 
     first: Int[np.ndarray, " p"]
@@ -55,14 +55,14 @@ def find_duplicates(
 
     Two images are near-duplicates if, with one of them flipped or not, their difference hashes differ in at most `bits`
     bits and their details correlate at `correlation` or more. The search is exact: a few matrix products find the few
-    pairs that can reach `correlation` (see `search`), and only those are looked at.
+    pairs that can reach `correlation` (see `search`), and only those are examined.
 
     Args:
-        thumbnails: One for each image, from `thumbnail`; `float16` is precise enough.
-        bits: In how many bits the hashes may differ at most.
-        correlation: How much the details must correlate at least.
-        components: Give these if it only matters which images are joined. Pairs that are found join them, and pairs
-            within a component are not looked at. By default all pairs are looked at.
+        thumbnails: Thumbnail of each image from `thumbnail`; `float16` is precise enough.
+        bits: Largest number of differing hash bits.
+        correlation: Smallest correlation of the details.
+        components: Components to update, if only the joined groups matter. Found pairs join components, and pairs
+            within a component are skipped. By default, all pairs are examined.
     """
     found = candidates(Sketch.of(thumbnails), correlation=correlation, components=components)
     for first, second in _in_portions(found):
@@ -80,8 +80,8 @@ def cluster(count: int, pairs: Iterator[Pairs] | Sequence[Pairs]) -> Int[np.ndar
     """Number the clusters of near-duplicates: images joined by a chain of pairs have the same number.
 
     Args:
-        count: How many images there are.
-        pairs: Portions of pairs; only one is held at a time.
+        count: Number of images.
+        pairs: Portions of pairs. Only one portion is in memory at a time.
     """
     components = Components(np.arange(count))
     for portion in pairs:
@@ -113,7 +113,7 @@ def _judge(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, *, bit
     left, right = np.split(where.reshape(-1), 2)
     hashes = hashes_of_flips(thumbnails[images])
     plain = hashes[0]
-    # A flip turns rises into falls, which a hash does not see: either image may be the flipped one.
+    # A flip turns rises into falls, which a hash does not contain. So each image is flipped in turn.
     distances = np.stack(
         [
             np.minimum(differing_bits(plain[left], flip[right]), differing_bits(flip[left], plain[right]))

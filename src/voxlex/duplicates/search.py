@@ -1,4 +1,4 @@
-"""Find the few pairs of images that can be near-duplicates, by a bound on their correlations under all flips.
+"""Find the few pairs of images that can be near-duplicates, by a bound on their correlation under all flips.
 
 The details of an image are a unit vector of frequencies, which fall into four classes. A flip changes only the signs of
 classes (`parity_classes`). With `P` a projection of each class onto some orthonormal axes, and `r` the length of what
@@ -7,7 +7,7 @@ the projection loses of an image,
     correlation(i, j) = Σ_c s_c ⟨d_ic, d_jc⟩ ≤ Σ_c s_c ⟨P d_ic, P d_jc⟩ + r_i r_j    for each flip, with its signs `s`,
 
 by the inequality of Cauchy and Schwarz. The bound holds for any axes. The principal axes of a sample of the images make
-it tight: heads are so much alike that 144 numbers hold nearly all of their 1,088.
+it tight: heads are so similar that 144 numbers contain nearly all information of 1,088.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ Candidates = tuple[np.ndarray, np.ndarray]
 """Numbers `(p,)` of the first and the second images of pairs, the first smaller than the second."""
 
 _AXES = 144  # in all four classes together
-_SAMPLE = 1024  # images to find principal axes with; as few as these are compared in full instead
+_SAMPLE = 1024  # images from which principal axes are computed; fewer images are compared in full instead
 _BATCH = 256  # images whose details fit into a processor's cache
 _TILE = (256, 1024)
 _SLACK = 1e-4  # rounding in float32, many times over
@@ -32,14 +32,14 @@ _SLACK = 1e-4  # rounding in float32, many times over
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """What the bound needs to know of images; those without contrast are left out.
+    """The data about images that the bound needs. Images without contrast are left out.
 
     Attributes:
         steady: Projections of the class of even frequencies, then `r`, then those of the class of odd frequencies.
         turning: Projections of the two classes in between.
         signs: -1 for the columns of `steady` that belong to odd frequencies, and 1 for the others.
         turning_signs: 1 for the columns of the first class in `turning`, and -1 for those of the other.
-        images: Number of each image.
+        images: Index of each image.
     """
 
     steady: Float[np.ndarray, "n k"]
@@ -50,7 +50,7 @@ class Sketch:
 
     @classmethod
     def of(cls, thumbnails: Float[np.ndarray, "n 32 34"]) -> "Sketch":
-        """Sketch images by their thumbnails."""
+        """Compute the sketch of images from their thumbnails."""
         axes = _principal_axes(thumbnails)
         steady, turning, images = [], [], []
         for start in range(0, max(len(thumbnails), 1), _BATCH):
@@ -83,8 +83,8 @@ def candidates(sketch: Sketch, *, correlation: float, components: Components | N
 
     Args:
         sketch: Sketch of the images.
-        correlation: How much a pair must be able to correlate.
-        components: Leave out pairs of images that are joined at the time.
+        correlation: Smallest upper bound on the correlation of a pair.
+        components: Components of images. Pairs within a component are left out.
     """
     count, (rows, columns) = len(sketch.images), _TILE
     for top in range(0, count, rows):
@@ -105,7 +105,7 @@ def candidates(sketch: Sketch, *, correlation: float, components: Components | N
 
 
 def _highest(steady: np.ndarray, turning: np.ndarray, others: np.ndarray, others_turning: np.ndarray) -> np.ndarray:
-    """Return the larger of two inner products: the classes in between are taken with their own sign, or the other."""
+    """Return the larger of two inner products, which differ in the sign of the classes in between."""
     either = turning @ others_turning.T
     highest: np.ndarray = steady @ others.T
     highest += np.abs(either, out=either)

@@ -1,4 +1,4 @@
-"""The small grey picture by which an image is compared with all others."""
+"""Thumbnails, by which images are compared."""
 
 from functools import lru_cache
 
@@ -6,15 +6,15 @@ import numpy as np
 from jaxtyping import Float
 
 ROWS, COLUMNS = 32, 34
-"""Shape of a thumbnail: two by two pixels of it make one pixel of the 16 × 17 grid of a difference hash."""
+"""Shape of a thumbnail. 2 × 2 pixels of it become one pixel of the 16 × 17 grid of a difference hash."""
 
 
 def thumbnail(canvas: np.ndarray) -> Float[np.ndarray, "32 34"]:
-    """Reduce an image to 32 × 34 means over areas, in shares of full scale.
+    """Reduce an image to 32 × 34 means over areas, scaled to [0, 1].
 
     Args:
-        canvas: `(h, w)` of `uint8` or `uint16`, or of floats in [0, 1], with sides of 8 or more; of a volume
-            `(d, h, w)`, the middle slice is taken.
+        canvas: Image `(h, w)` of `uint8` or `uint16`, or of floats in [0, 1], with sides of 8 or more. The middle slice
+            of a volume `(d, h, w)` is used.
     """
     plane = canvas if canvas.ndim == 2 else canvas[canvas.shape[0] // 2]
     full_scale = float(np.iinfo(plane.dtype).max) if plane.dtype.kind == "u" else 1.0
@@ -25,7 +25,7 @@ def thumbnail(canvas: np.ndarray) -> Float[np.ndarray, "32 34"]:
 
 @lru_cache(maxsize=64)
 def _means(pixels: int, cells: int) -> np.ndarray:
-    """Weights `(cells, pixels)` that average pixels over cells of equal width; pixels may lie in two cells."""
+    """Return weights `(cells, pixels)` that average pixels over cells of equal width. A pixel may lie in two cells."""
     edges, starts = np.linspace(0, pixels, cells + 1), np.arange(pixels)
     shared = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
     weights = shared.clip(0)

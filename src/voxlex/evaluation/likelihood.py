@@ -1,4 +1,4 @@
-"""How well a prior predicts codes it has not seen."""
+"""Evaluate how well a prior predicts held-out codes."""
 
 from collections.abc import Sequence
 
@@ -18,24 +18,24 @@ BATCH_SIZE = 32
 def evaluate_prior(
     prior: Prior, codes: Codes | Levels, condition: Condition | None, *, pixels_per_image: int
 ) -> dict[str, float]:
-    """Score codes under a prior, and under two that know less to compare it with.
+    """Score codes under a prior, and under two simpler distributions for comparison.
 
     Args:
-        prior: In eval mode.
-        codes: Codes of images that the prior was not trained on.
-        condition: What is known of each image, or None.
-        pixels_per_image: Pixels that the codes of one image stand for.
+        prior: The prior, in eval mode.
+        codes: Codes of held-out images.
+        condition: Condition of each image, or None.
+        pixels_per_image: Number of pixels of one image.
 
     Returns:
         Means over all codes:
 
-        - `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior can only give a bound of its likelihood;
-        - `prior.marginal_bits_per_code`, the entropy of the frequencies of these very codes. No prior that codes each
-          cell by itself, and all alike, can need less;
+        - `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior only has a bound of its likelihood; -
+        `prior.marginal_bits_per_code`, the entropy of the frequencies of these codes. This is a lower bound for priors
+          that treat all codes as independent and identically distributed;
         - `prior.uniform_bits_per_code`, log₂K;
 
-        and `prior.rate_bpp`, bits per pixel when the prior does the coding. Of several levels each also has its own
-        means, such as `prior.0.bits_per_code` of the coarsest.
+        and `prior.rate_bpp`, the bits per pixel if the prior compresses the codes. With several levels, each level also
+        has its own means, such as `prior.0.bits_per_code` for the coarsest level.
     """
     levels, layouts = levels_of(codes), prior.layouts
     bits = [metrics.bits(nats) for nats in _nats(prior, codes, condition)]
@@ -53,7 +53,7 @@ def evaluate_prior(
 
 
 def _nats(prior: Prior, codes: Codes | Levels, condition: Condition | None) -> list[float]:
-    """Return the negative log-likelihood of the codes of each level, all images together."""
+    """Return the negative log-likelihood of the codes of each level, summed over all images."""
     nats = [0.0] * len(prior.layouts)
     for rows in batches(len(levels_of(codes)[0]), pixels_per_image=1, at_most=BATCH_SIZE):
         some = for_each_level(lambda level: level.to(prior.device), take(codes, rows))

@@ -1,4 +1,4 @@
-"""How well images survive being stored as codes, and how many bits the codes take."""
+"""Evaluate the quality of reconstructions, and the number of bits that the codes need."""
 
 from dataclasses import dataclass
 from math import prod
@@ -18,13 +18,13 @@ from voxlex.types import Codes, Levels
 
 @dataclass(frozen=True)
 class ReconstructionFigures:
-    """Figures of a set of images, and the codes they were stored as.
+    """Figures of a set of images, and their codes.
 
     Attributes:
         figures: `reconstruction.l1`, `.psnr_db`, `.ssim` (means over images), `codebook.*` (see `health.Health`),
             `rate_bpp` (at log₂K bits a code) and `n_images`.
         codes: The codes of every image, on the CPU.
-        warnings: What is wrong with a codebook and what to try, if one has collapsed.
+        warnings: The problem and a remedy for each codebook that has collapsed.
     """
 
     figures: dict[str, float]
@@ -35,12 +35,12 @@ class ReconstructionFigures:
 def evaluate_reconstruction(
     autoencoder: Autoencoder, dataset: PreparedDataset, *, progress: Progress | None = None
 ) -> ReconstructionFigures:
-    """Reconstruct every image and measure.
+    """Reconstruct every image, and measure the quality.
 
     Args:
-        autoencoder: What is measured.
+        autoencoder: The model to measure.
         dataset: The images.
-        progress: Called with the number of images done and the number there are.
+        progress: Receives the number of images done, and of all images.
     """
     per_image: list[Tensor] = []
     batches: list[Codes | Levels] = []

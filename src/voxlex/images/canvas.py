@@ -1,4 +1,4 @@
-"""Fit an image of any size onto a square canvas, and take it off again."""
+"""Fit an image of any size onto a square canvas, and restore it from the canvas."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from voxlex.images.resampling import resample
 
 
 class Placement(NamedTuple):
-    """Where on the canvas an image lies: its top left corner and its size there, in canvas pixels."""
+    """The position of an image on its canvas: the top left corner and the size, in canvas pixels."""
 
     top: int
     left: int
@@ -20,8 +20,8 @@ class Placement(NamedTuple):
 def placement(height: float, width: float, *, size: int) -> Placement:
     """Place an image of `height × width`, in pixels or in mm, on a canvas of `size × size` pixels.
 
-    The longer side fills the canvas, the aspect is kept, and the image is centred (the odd pixel goes below and to the
-    right).
+    The longer side fills the canvas, and the aspect ratio is kept. The image is centred. An odd pixel is added below or
+    to the right.
     """
     scale = size / max(height, width)
     inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
@@ -31,17 +31,17 @@ def placement(height: float, width: float, *, size: int) -> Placement:
 def fit_to_canvas(
     pixels: np.ndarray, *, size: int, height: float | None = None, width: float | None = None
 ) -> np.ndarray:
-    """Resize an image to a square canvas with zeros around it.
+    """Resize an image, and place it on a square canvas with zeros around it.
 
     Args:
         pixels: `(h, w)`, `uint8` or `float32`.
         size: Side of the canvas in pixels.
-        height: Height that decides the placement, where `pixels` is a reduced version of the image, or its pixels are
-            not square; default `h`.
-        width: Width that decides the placement; default `w`.
+        height: Height that determines the placement, if `pixels` is a reduced version of the image or the pixels are
+            not square; by default `h`.
+        width: Width that determines the placement; by default `w`.
 
     Returns:
-        `(size, size)` of the type of `pixels`.
+        A canvas `(size, size)` with the type of `pixels`.
     """
     top, left, inner_height, inner_width = placement(height or pixels.shape[0], width or pixels.shape[1], size=size)
     canvas = np.zeros((size, size), pixels.dtype)
@@ -57,17 +57,17 @@ def restore_from_canvas(
     width: float | None = None,
     labels: bool = False,
 ) -> np.ndarray:
-    """Cut an image out of its canvas and resize it to its own pixels.
+    """Cut an image out of its canvas, and resize it to its original size.
 
     Args:
-        canvas: `(size, size)`, `uint8` or `float32`; labels may be of any type.
+        canvas: `(size, size)`, `uint8` or `float32`. Labels may have any type.
         shape: Height and width of the image in pixels.
-        height: Height that decided the placement; default that of `shape`.
-        width: Width that decided the placement.
-        labels: Give each pixel the label nearest to its centre, rather than a mean of its neighbours.
+        height: Height that determined the placement; by default that of `shape`.
+        width: Width that determined the placement; by default that of `shape`.
+        labels: Whether each pixel gets the label nearest to its centre, rather than a mean of its neighbours.
 
     Returns:
-        `shape`, of the type of `canvas`.
+        An image of shape `shape` with the type of `canvas`.
     """
     top, left, inner_height, inner_width = placement(height or shape[0], width or shape[1], size=canvas.shape[0])
     inner = canvas[top : top + inner_height, left : left + inner_width]
@@ -77,8 +77,8 @@ def restore_from_canvas(
 def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     if pixels.shape == (height, width):
         return pixels
-    # The triangle filter, widened when reducing: no aliasing, and unlike cubic filters it never leaves the range of its
-    # input, so dark halos do not appear around bright skulls and the intensity map stays exact.
+    # The triangle filter is wider when reducing, which avoids aliasing. Unlike cubic filters, it never leaves the range
+    # of its input. So dark halos do not appear around bright skulls, and the intensity map stays exact.
     if pixels.dtype == np.float32:
         return resample(pixels, height=height, width=width)
     image = Image.fromarray(np.ascontiguousarray(pixels))

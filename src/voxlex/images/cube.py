@@ -1,8 +1,9 @@
-"""Fit a volume of any shape and spacing to a cube of equal voxels around the head, and take it off again.
+"""Fit a volume of any shape and spacing to a cube around the head, and restore it from the cube.
 
-A cube `(z, y, x)` counts z from top to bottom, y from front to back and x from the subject's right to left, so that
-`cube[k]` is an axial slice as 2D images show it: front up, the subject's right on the left. Its axes are those of the
-scan, not of the scanner: planes are acquired along the anatomy more often than along the bore, and nothing is rotated.
+In a cube `(z, y, x)`, z runs from top to bottom, y from front to back, and x from the subject's right to the left. So
+`cube[k]` is an axial slice in the orientation of 2D images: the front is up, and the subject's right is on the left.
+The axes are those of the scan rather than of the scanner, because most scans are aligned with the anatomy. Nothing is
+rotated.
 """
 
 from collections.abc import Sequence
@@ -20,16 +21,16 @@ from voxlex.scans.scan import Scan
 Cube = Float[np.ndarray, "size size size"]
 Volume = Float[np.ndarray, "x y z"]
 
-_SHARE_OF_LARGEST = 0.05  # a plane with less foreground than this, beside the fullest one, holds specks and no head
-_ROUNDING = 1e-3  # in voxels of the cube, of which affines give the places only nearly
-_FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in its standard deviations
+_SHARE_OF_LARGEST = 0.05  # planes with a smaller share of the foreground of the fullest plane contain only specks
+_ROUNDING = 1e-3  # in voxels of the cube; positions from affines are inexact
+_FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in units of its standard deviation
 
 
 def head_centre(volume: np.ndarray) -> tuple[float, float, float]:
     """Return the centre of the head in voxel indices: the middle of the foreground's bounding box.
 
-    Foreground is what is brighter than the mean of the volume, and along each axis the box spans the planes that hold
-    more than specks of it. The middle of the volume, where nothing is brighter than anything else.
+    The foreground is brighter than the mean of the volume. Along each axis, the box spans the planes with more than
+    specks of foreground. For a constant volume, the result is the middle of the volume.
 
     Args:
         volume: `(x, y, z)`, dark where there is no head.
@@ -51,18 +52,18 @@ def fit_to_cube(
     spacing_mm: float,
     centre: Sequence[float] | None = None,
 ) -> Cube:
-    """Resample a volume to a cube around the head: smoothed first where the cube is coarser, then linearly.
+    """Resample a volume linearly to a cube around the head. The volume is smoothed first if the cube is coarser.
 
     Args:
-        volume: `(x, y, z)` in canonical order (x to the right, y to the front, z to the top), of numbers that are 0
-            where nothing is, such as the unit interval that `IntensityMap.to_unit` gives.
-        affine: `(4, 4)`, voxel indices to mm; only the lengths of the steps along its axes matter.
-        size: Voxels along each side of the cube.
-        spacing_mm: Distance between them.
-        centre: Voxel indices of the volume that come to lie in the middle of the cube; by default `head_centre`.
+        volume: `(x, y, z)` in canonical order (x to the right, y to the front, z to the top), with 0 as background,
+            such as values in [0, 1] from `IntensityMap.to_unit`.
+        affine: `(4, 4)` map from voxel indices to mm, of which only the distances between voxels matter.
+        size: Number of voxels along each side of the cube.
+        spacing_mm: Distance between voxels of the cube.
+        centre: Voxel indices of the volume that lie in the middle of the cube; by default `head_centre`.
 
     Returns:
-        `(size, size, size)` of `float32` in the order of a cube, within the range of the volume; 0 beyond the volume.
+        A cube `(size, size, size)` of `float32` within the range of the volume. It is 0 outside the volume.
     """
     steps = _steps(affine, spacing_mm=spacing_mm)
     starts = _starts(head_centre(volume) if centre is None else centre, steps, size=size)
@@ -79,28 +80,28 @@ def restore_from_cube(
     centre: Sequence[float],
     labels: bool = False,
 ) -> Shaped[np.ndarray, "x y z"]:
-    """Undo `fit_to_cube`: resample a cube onto a volume's own grid; 0 where the cube did not reach.
+    """Resample a cube to the grid of its volume, with 0 outside the cube; the inverse of `fit_to_cube`.
 
-    Where the volume's spacing is that of the cube or a multiple of it, every voxel that the cube holds comes back
+    If the spacing of the volume is that of the cube or a multiple of it, every voxel inside the cube is restored
     exactly.
 
     Args:
-        cube: `(size, size, size)` in the order of a cube.
-        affine: `(4, 4)` of the volume.
-        shape: Shape of the volume, `(x, y, z)`.
+        cube: Cube `(size, size, size)`.
+        affine: Affine `(4, 4)` of the volume.
+        shape: Shape `(x, y, z)` of the volume.
         spacing_mm: Distance between the voxels of the cube.
-        centre: Voxel indices of the volume in the middle of the cube: its `head_centre`, where none was chosen.
-        labels: Give each voxel the label nearest to its centre, and keep the type of the labels.
+        centre: Voxel indices of the volume in the middle of the cube, such as its `head_centre`.
+        labels: Whether each voxel gets the label nearest to its centre. The type of the labels is kept.
 
     Returns:
-        `shape`, of `float32` but for labels, in canonical order.
+        A volume of shape `shape` in canonical order, `float32` unless the values are labels.
     """
     steps = _steps(affine, spacing_mm=spacing_mm)
     starts = _starts(centre, steps, size=len(cube))
     if labels:
         return _nearest(from_cube_order(cube), starts=starts, steps=steps, shape=shape)
     backwards = [-start / step for start, step in zip(starts, steps, strict=True)]
-    # No smoothing here: along an axis on which the volume is the coarser, its voxels are among those of the cube.
+    # Smoothing is not needed: where the volume is coarser, its voxels are among those of the cube.
     own = from_cube_order(cube.astype(np.float32))
     return _look_up(own, starts=backwards, steps=[1 / step for step in steps], shape=shape)
 
@@ -113,20 +114,20 @@ def region_in_cube(
     spacing_mm: float,
     centre: Sequence[float],
 ) -> Bool[np.ndarray, "size size size"]:
-    """Find the voxels of a cube that decide what a region of a volume becomes on the way back, and all between them.
+    """Find the voxels of a cube from which a region of a volume is restored, and all voxels between them.
 
     Args:
-        region: In canonical order.
-        affine: `(4, 4)` of the volume.
-        size: Voxels along each side of the cube.
-        spacing_mm: Distance between them.
+        region: The region in canonical order.
+        affine: Affine `(4, 4)` of the volume.
+        size: Number of voxels along each side of the cube.
+        spacing_mm: Distance between voxels of the cube.
         centre: Voxel indices of the volume in the middle of the cube.
 
     Returns:
-        In the order of a cube.
+        The region in the order of a cube.
 
     Raises:
-        DataError: The region reaches beyond the cube.
+        DataError: If the region reaches beyond the cube.
     """
     steps = _steps(affine, spacing_mm=spacing_mm)
     starts = _starts(centre, steps, size=size)
@@ -135,40 +136,40 @@ def region_in_cube(
         places = (np.arange(region.shape[axis]) - start) / step  # of the volume's voxels, in voxels of the cube
         held = (places > -_ROUNDING) & (places < size - 1 + _ROUNDING)
         within = within & np.expand_dims(held, tuple({0, 1, 2} - {axis}))
-        # As far as linear interpolation reaches, on the grid that is the coarser along this axis.
+        # Linear interpolation reaches one step of the coarser grid along this axis.
         made_of = np.abs(places[:, None] - np.arange(size)) < max(1.0, 1 / step) - _ROUNDING
         found = np.moveaxis(np.tensordot(found, made_of.astype(np.float32), axes=(axis, 0)), -1, axis)
     beyond = int(region.sum() - within.sum())
     if beyond:
-        cube = f"the cube of {size * spacing_mm:g} mm around the middle of the head, which is what the model sees"
-        raise DataError(f"{beyond} of {int(region.sum())} voxels lie beyond {cube}")
+        cube = f"the cube of {size * spacing_mm:g} mm around the middle of the head that the model sees"
+        raise DataError(f"{beyond} of {int(region.sum())} voxels lie outside {cube}")
     return to_cube_order(found > 0)
 
 
 def to_cube_order(volume: np.ndarray) -> np.ndarray:
-    """Turn `(x, y, z)` in canonical order into `(z, y, x)` from top to bottom, front to back, right to left."""
+    """Convert `(x, y, z)` in canonical order to `(z, y, x)` from top to bottom, front to back and right to left."""
     return np.ascontiguousarray(volume[::-1, ::-1, ::-1].transpose(2, 1, 0))
 
 
 def from_cube_order(cube: np.ndarray) -> np.ndarray:
-    """Undo `to_cube_order`."""
+    """Convert the order of a cube back to canonical order; the inverse of `to_cube_order`."""
     return np.ascontiguousarray(cube[::-1, ::-1, ::-1].transpose(2, 1, 0))
 
 
 def cube_affine(size: int, *, spacing_mm: float) -> Float[np.ndarray, "4 4"]:
-    """Return the affine of a volume `from_cube_order` that has no place of its own: its middle lies at 0 mm."""
+    """Return the affine of a volume `from_cube_order` without a position in space. Its middle lies at 0 mm."""
     affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     affine[:3, 3] = -spacing_mm * (size - 1) / 2
     return affine
 
 
 def cube_as_scan(cube: np.ndarray, *, spacing_mm: float, centre_mm: Sequence[float] = (0.0, 0.0, 0.0)) -> Scan:
-    """Return a cube `(z, y, x)` of grey values as a volume that stands for itself.
+    """Return a cube `(z, y, x)` of grey values as a volume of its own.
 
     Args:
         cube: Grey values.
         spacing_mm: Distance between voxels.
-        centre_mm: Where the middle of the cube lies.
+        centre_mm: Position of the middle of the cube in mm.
     """
     affine = cube_affine(len(cube), spacing_mm=spacing_mm)
     affine[:3, 3] += centre_mm
@@ -183,23 +184,23 @@ def write_cube(
 
 
 def _steps(affine: np.ndarray, *, spacing_mm: float) -> list[float]:
-    """How many voxels of the volume one voxel of the cube advances, along each axis."""
+    """Return the step from one voxel of the cube to the next along each axis, in voxels of the volume."""
     return [spacing_mm / length for length in spacing_of(np.asarray(affine))]
 
 
 def _starts(centre: Sequence[float], steps: Sequence[float], *, size: int) -> list[float]:
-    """Voxel index of the volume at which the cube begins, along each axis.
+    """Return the voxel index of the volume at which the cube begins, along each axis.
 
-    A whole number, which moves the cube by half a voxel of the volume at most: so grids of one spacing coincide.
+    It is rounded to an integer, which moves the cube by at most half a voxel. So grids with the same spacing coincide.
     """
     return [float(round(middle - step * (size - 1) / 2)) for middle, step in zip(centre, steps, strict=True)]
 
 
 def _smooth(volume: np.ndarray, steps: Sequence[float]) -> np.ndarray:
-    """Take away what a cube of larger steps cannot hold.
+    """Remove details that are finer than the steps of the cube.
 
-    A voxel is taken for a Gaussian as wide as its side at half maximum; this makes the finer one as wide as the coarser
-    (Cardoso et al., Scale factor point spread function matching, MICCAI 2015).
+    Each voxel is modelled as a Gaussian whose width at half maximum is the side of the voxel. The function widens fine
+    voxels to the width of coarse ones (Cardoso et al., Scale factor point spread function matching, MICCAI 2015).
     """
     for axis, step in enumerate(steps):
         if step > 1:
@@ -208,14 +209,14 @@ def _smooth(volume: np.ndarray, steps: Sequence[float]) -> np.ndarray:
 
 
 def _look_up(volume: np.ndarray, *, starts: Sequence[float], steps: Sequence[float], shape: Sequence[int]) -> Volume:
-    """Interpolate a volume linearly at `start + i·step` along each axis; 0 outside."""
+    """Interpolate a volume linearly at `start + i·step` along each axis, with 0 outside."""
     return ndimage.affine_transform(
         volume, np.asarray(steps), offset=np.asarray(starts), output_shape=tuple(shape), order=1, mode="grid-constant"
     )
 
 
 def _nearest(cube: np.ndarray, *, starts: Sequence[float], steps: Sequence[float], shape: Sequence[int]) -> np.ndarray:
-    """Look up the voxel of a cube, in canonical order, that is nearest to each voxel of a volume; 0 beyond the cube."""
+    """Return the voxel of a cube, in canonical order, that is nearest to each voxel of a volume; 0 outside the cube."""
     held, found = [], []
     for length, start, step, size in zip(shape, starts, steps, cube.shape, strict=True):
         nearest = np.floor((np.arange(length) - start) / step + 0.5).astype(int)

@@ -1,4 +1,4 @@
-"""From a scan file to the images that a model sees; `restore.py` is the way back."""
+"""Turn a scan file into the images that a model sees. The inverse is in `restore.py`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,11 +21,11 @@ from voxlex.scans.suffixes import IMAGE_SUFFIXES, suffix_of
 
 
 class Fitted(NamedTuple):
-    """The images of one scan, and what is needed to undo them.
+    """The images of one scan, and the facts that restore the scan from them.
 
     Attributes:
-        images: Each a canvas `(size, size)` or a cube `(size, size, size)`, of `uint8` or `uint16`.
-        origin: What they were made of.
+        images: Canvases `(size, size)` or cubes `(size, size, size)`, of `uint8` or `uint16`.
+        origin: The origin of the images.
         slices: For slices of a volume, the index of each along the axis.
     """
 
@@ -35,13 +35,13 @@ class Fitted(NamedTuple):
 
 
 def fit_scan(path: Path, frame: Frame) -> Fitted:
-    """Read a scan and make images of it: of a picture one, of a volume its slices or one cube.
+    """Read a scan and make images of it: one from a picture, and slices or one cube from a volume.
 
-    One map of intensities serves a whole volume. Of the chosen slices, those of a single grey value are left out,
-    unless the frame asks for whole volumes.
+    A volume has one intensity map for all of its slices. Slices with a single grey value are left out, unless the frame
+    asks for whole volumes.
 
     Raises:
-        DataError: The scan cannot be used; `ConstantImageError` if there is nothing to see in it.
+        DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
     with naming(path):
         if suffix_of(path) in IMAGE_SUFFIXES and frame.spatial_dims == 2:
@@ -54,7 +54,7 @@ def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
     """Make images of a scan; see `fit_scan`.
 
     Raises:
-        DataError: The scan cannot be used; `ConstantImageError` if there is nothing to see in it.
+        DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
     if frame.spatial_dims == 3:
         return _fit_cube(scan, frame)
@@ -85,13 +85,13 @@ def _fit_slices(scan: Scan, frame: Frame) -> Fitted:
             images.append(_fit(pixels, origin.intensity, fit))
             kept.append(index)
     if not kept:
-        raise ConstantImageError(f"constant in every {stack.axis} slice that was chosen")
+        raise ConstantImageError(f"all chosen {stack.axis} slices are constant")
     return Fitted(images, origin, kept)
 
 
 def _fit_cube(scan: Scan, frame: Frame) -> Fitted:
     if not scan.is_volume:
-        raise DataError("expected a volume, got a picture, which is of no use in 3D")
+        raise DataError("expected a volume, got a picture")
     middle = None if frame.whole else head_centre(scan.voxels)
     origin = Origin.of_cube(scan, centre=middle, spacing_mm=frame.spacing_mm or 1.0)
     spacing_mm, centre = origin.placed_cube
@@ -101,7 +101,7 @@ def _fit_cube(scan: Scan, frame: Frame) -> Fitted:
 
 
 def _fit(pixels: np.ndarray, intensity: IntensityMap, fit: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    if (intensity.low, intensity.high, intensity.bit_depth) == (0, 255, 8):  # the identity: 8 bits are the fast road
+    if (intensity.low, intensity.high, intensity.bit_depth) == (0, 255, 8):  # the identity map needs no floats
         return fit(pixels)
     return _deep(fit(intensity.to_unit(pixels)))
 

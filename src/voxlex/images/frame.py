@@ -1,4 +1,4 @@
-"""What all images of a data set have in common: their size, and how scans are turned into them."""
+"""The frame of a data set: the size of its images, and how they are made from scans."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -11,21 +11,21 @@ from voxlex.scans.formats.pictures import MIN_SIDE
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """How scans become images.
+    """Describes how scans become images.
 
-    Without a spacing they become pictures: a picture stays one image, and a volume becomes some of its slices. With a
-    spacing each volume becomes one cube, and pictures cannot be used.
+    Without a spacing, images are two-dimensional: a picture becomes one image, and a volume becomes some of its slices.
+    With a spacing, each volume becomes one cube, and pictures cannot be used.
 
     Attributes:
         size: Side of the square canvas in pixels, or of the cube in voxels, at least 8.
-        slices: Which slices of a volume are taken; cubes do not depend on it.
-        spacing_mm: Distance between the voxels of a cube; None for pictures.
-        whole: Take all of a volume, so that it can be put together again: every slice, whatever `slices` says and
-            however empty; and a cube around the middle of the volume, not of the head.
+        slices: The slices to take from a volume. They do not matter for cubes.
+        spacing_mm: Distance between the voxels of a cube; None for two-dimensional images.
+        whole: Whether to take all of a volume, so that it can be restored: every slice, even if it is empty or not
+            chosen by `slices`, or a cube around the middle of the volume rather than of the head.
 
     Raises:
-        ValueError: The size is too small.
-        ConfigError: The spacing is not a length.
+        ValueError: If the size is too small.
+        ConfigError: If the spacing is not a positive finite length.
     """
 
     size: int = DataConfig.size
@@ -50,10 +50,10 @@ class Frame:
         return (self.size,) * self.spatial_dims
 
     def options(self, *, volumes: bool) -> dict[str, Any]:
-        """Return what images depend on beside their size.
+        """Return the options that images depend on, apart from their size.
 
         Args:
-            volumes: Whether any of the scans is a volume; slices do not matter to pictures.
+            volumes: Whether any of the scans is a volume. Pictures do not depend on the options for slices.
         """
         if self.spatial_dims == 3:
             return {"spacing_mm": self.spacing_mm, **({"whole": True} if self.whole else {})}

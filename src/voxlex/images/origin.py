@@ -1,4 +1,4 @@
-"""What is kept of a scan beside its images, so that images can become a scan like it again."""
+"""The origin of images: all facts about a scan that are needed to restore it from its images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from voxlex.scans.grid import Grid, StoredGrid
 from voxlex.scans.scan import Scan
 
 View = Literal["picture", "cube"] | Axis
-"""What an image shows: a picture file, a slice of a volume across one of its axes, or a volume as a whole."""
+"""What an image shows: a picture file, a slice of a volume across one of its axes, or a whole volume."""
 
 ORIGIN_DEFAULTS: dict[str, Any] = {
     "view": "picture",
@@ -27,22 +27,22 @@ ORIGIN_DEFAULTS: dict[str, Any] = {
     "centre": None,
     "spacing_mm": np.nan,
 }
-"""The columns that tell of volumes, and what they hold for pictures."""
+"""The columns that describe volumes, with their values for pictures."""
 
 ORIGIN_COLUMNS = ("height", "width", "bit_depth", "intensity_low", "intensity_high", *ORIGIN_DEFAULTS)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Origin:
-    """Everything about a scan except its voxels, and nothing that identifies a person.
+    """All facts that restore a scan from its images. They do not identify a person.
 
     Attributes:
-        view: What each image of the scan shows.
+        view: The kind of image.
         height: Height of the picture, or of each slice, in the scan's own pixels.
         width: Width in the scan's own pixels.
-        intensity: The map from the scan's grey values to [0, 1].
-        stored: How the file held the volume; None for pictures.
-        centre: For a cube, the voxel `(x, y, z)` of the volume that lies in its middle.
+        intensity: The map from the grey values of the scan to [0, 1].
+        stored: The grid of the volume in its file; None for pictures.
+        centre: For a cube, the voxel `(x, y, z)` of the volume in its middle.
         spacing_mm: For a cube, the distance between its voxels.
     """
 
@@ -64,7 +64,7 @@ class Origin:
 
     @classmethod
     def of_cube(cls, scan: Scan, *, centre: tuple[float, float, float] | None, spacing_mm: float) -> "Origin":
-        """Return the origin of a cube of a volume, around its middle where no centre is given."""
+        """Return the origin of a cube of a volume. Without a centre, the cube lies around the middle of the volume."""
         stored = _grid_of(scan)
         x, y, z = stored.canonical.shape
         return cls(
@@ -84,24 +84,24 @@ class Origin:
 
     @property
     def grid(self) -> Grid:
-        """The volume's grid in canonical order.
+        """The grid of the volume in canonical order.
 
         Raises:
-            ValueError: This is a picture.
+            ValueError: If this is a picture.
         """
         if self.stored is None:
-            raise ValueError(f"expected a volume, got a {self.view}")
+            raise ValueError(f"origin: expected a volume, got a {self.view}")
         return self.stored.canonical
 
     @cached_property
     def stack(self) -> Stack:
-        """How the slices lie in the volume.
+        """The arrangement of the slices in the volume.
 
         Raises:
-            ValueError: The images are not slices.
+            ValueError: If the images are not slices.
         """
         if self.view == "picture" or self.view == "cube":
-            raise ValueError(f"expected slices of a volume, got a {self.view}")
+            raise ValueError(f"origin: expected slices of a volume, got a {self.view}")
         shape, _, spacing_mm = self.grid
         return Stack(axis=self.view, shape=shape, spacing_mm=spacing_mm)
 
@@ -110,16 +110,16 @@ class Origin:
         """The spacing and the centre of the cube.
 
         Raises:
-            ValueError: The image is not a cube.
+            ValueError: If the image is not a cube.
         """
         if self.spacing_mm is None or self.centre is None:
-            raise ValueError(f"expected a cube with its spacing and centre, got a {self.view}")
+            raise ValueError(f"origin: expected a cube with its spacing and centre, got a {self.view}")
         return self.spacing_mm, self.centre
 
     def place(self, values: np.ndarray) -> Scan:
-        """Return a scan whose voxels are an array on this scan's grid, such as `restore_grid` returns.
+        """Return a scan with the voxels of an array on this scan's grid, such as one from `restore_grid`.
 
-        A file of it has this scan's order of axes and place in space, and holds the numbers of the array as they are.
+        Its file has the same order of axes and the same affine as this scan, and contains the numbers of the array.
         """
         if self.stored is None:
             return Scan(voxels=values)
@@ -127,7 +127,7 @@ class Origin:
         return Scan(voxels=values, spacing_mm=self.grid.spacing_mm, affine=self.grid.affine, stored=stored)
 
     def facts(self) -> dict[str, Any]:
-        """Return what a manifest says of it, the columns `ORIGIN_COLUMNS`."""
+        """Return the columns `ORIGIN_COLUMNS` of a manifest."""
         facts = {
             **ORIGIN_DEFAULTS,
             "view": self.view,
@@ -152,7 +152,7 @@ class Origin:
 
     @classmethod
     def from_facts(cls, row: Mapping[str, Any]) -> "Origin":
-        """Undo `facts`: read a row of a manifest or of a file of codes."""
+        """Read the origin from a row of a manifest or of a file of codes; the inverse of `facts`."""
         cube = row["view"] == "cube"
         return cls(
             view=row["view"],

@@ -1,4 +1,4 @@
-"""A region of a scan: read it from a mask, find it in the image that a model sees, and give it new values."""
+"""Regions of scans: read them from a mask, find them in the image of a model, and give them new values."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,58 +14,58 @@ from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 
 Region = Bool[np.ndarray, "*space"]
-"""An array of the shape of a scan's voxels, true in the region."""
+"""An array with the shape of a scan's voxels, which is true in the region."""
 
-_SHIFT = 0.1  # of a voxel: two programs that write down the places of one grid differ by less
+_SHIFT = 0.1  # of a voxel; different programs write the affine of one grid with smaller differences than this
 
 
 def read_region(path: Path, scan: Scan) -> Region:
-    """Read a mask of a scan: a file of any kind with the scan's pixels, or voxels in the same place; 0 is outside.
+    """Read a mask of a scan. The mask is a file of any format with the grid of the scan, and is 0 outside the region.
 
-    The mask may be stored with its axes in another order than the scan; only the place of its voxels counts.
+    The axes of the mask may be stored in another order than those of the scan. Only the positions of voxels matter.
 
     Raises:
-        DataError: The mask cannot be read, is of another grid, or empty.
+        DataError: If the mask cannot be read, has another grid, or is empty.
     """
     mask = read_scan(path)
     with naming(path):
         if mask.is_volume != scan.is_volume or mask.voxels.shape != scan.voxels.shape:
-            raise DataError(f"expected a mask of the scan's size, {_size(scan)}, got {_size(mask)}")
+            raise DataError(f"expected a mask with the size of the scan, {_size(scan)}, got {_size(mask)}")
         _check_place(mask, scan)
         region = mask.voxels != 0
         if not region.any():
-            raise DataError("the mask is empty (0 everywhere): there is nothing to draw")
+            raise DataError("expected a mask that is not 0 everywhere, got an empty one")
         return region
 
 
 def region_in_image(region: Region, origin: Origin, *, size: int) -> Bool[np.ndarray, "*image"]:
-    """Find the pixels of a canvas, or voxels of a cube, that decide what a region of a scan becomes on the way back.
+    """Find the pixels of a canvas, or the voxels of a cube, from which a region of a scan is restored.
 
     Args:
-        region: On the scan's own grid.
-        origin: What the image was made of.
-        size: Side of the image, a picture's canvas or a cube.
+        region: The region on the scan's own grid.
+        origin: The origin of the image.
+        size: Side of the canvas or of the cube.
 
     Raises:
-        DataError: The region reaches beyond the cube.
-        ValueError: `origin` is that of slices, each of which shows only a part of the region.
+        DataError: If the region reaches beyond the cube.
+        ValueError: If the images are slices, each of which shows only a part of the region.
     """
     if origin.view == "picture":
-        # Reducing and enlarging, a triangle reaches equally far: what has a share in it has the region in its share.
+        # The triangle filter reaches equally far in both directions, so the same pixels overlap with the region.
         return fit_to_canvas(region.astype(np.float32), size=size) > 0
     if origin.is_sliced:
-        raise ValueError(f"expected a picture or a whole volume, got {origin.view} slices")
+        raise ValueError(f"origin: expected a picture or a whole volume, got {origin.view} slices")
     spacing_mm, centre = origin.placed_cube
     return region_in_cube(region, origin.grid.affine, size=size, spacing_mm=spacing_mm, centre=centre)
 
 
 def with_values(scan: Scan, region: Region, values: Shaped[np.ndarray, " k"]) -> Scan:
-    """Return a scan that differs in a region only, in the scan's type of numbers.
+    """Return a copy of a scan with new values in a region. Its type of numbers does not change.
 
     Args:
         scan: The scan.
-        region: On its grid, `k` voxels.
-        values: Grey values of those, in the order in which the region indexes them.
+        region: The region on the grid of the scan, with `k` voxels.
+        values: Grey values of these voxels, in the order in which the region indexes them.
     """
     voxels = scan.voxels.copy()
     if voxels.dtype.kind in "ui":
@@ -76,7 +76,7 @@ def with_values(scan: Scan, region: Region, values: Shaped[np.ndarray, " k"]) ->
 
 
 def _check_place(mask: Scan, scan: Scan) -> None:
-    """Refuse a volume whose voxels lie elsewhere."""
+    """Check that the voxels of the mask and of the scan lie at the same positions."""
     if mask.affine is None or scan.affine is None:  # pictures
         return
     corners = np.indices((2, 2, 2)).reshape(3, -1) * (np.array(scan.voxels.shape) - 1)[:, None]

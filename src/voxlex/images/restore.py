@@ -1,7 +1,7 @@
-"""The way back, in two steps: arrays on the model's grid to the scan's own grid, and then to its grey values.
+"""Restore scans from images in two steps: first to the grid of the scan, then to its grey values.
 
-The first step is for any array: a reconstruction, a deviation, a probability, a map of labels. The second is for what
-stands for grey values in [0, 1]; `origin.intensity` knows the map, and `restore_scan` takes both steps at once.
+The first step works for any array: a reconstruction, a deviation, a probability or a label map. The second step is for
+values in [0, 1] that represent grey values. It uses the map `origin.intensity`. `restore_scan` does both steps.
 """
 
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ Array = Shaped[np.ndarray, "..."]
 
 
 def restore_grid(images: Sequence[Array], origin: Origin, *, labels: bool = False) -> Array:
-    """Bring arrays on the model's grid home to the grid of the scan that they belong to.
+    """Resample arrays on the grid of the model to the grid of their scan.
 
     Args:
-        images: One canvas of a picture, the canvases of all slices of a volume in the order of their index, or one
-            cube; of any numbers.
-        origin: What the canvases or the cube were made of.
-        labels: Take the nearest value and keep the type, for labels and masks. Otherwise values are interpolated
-            linearly, and no result lies outside their range.
+        images: The canvas of a picture, the canvases of all slices of a volume in the order of their index, or one
+            cube. They may contain any numbers.
+        origin: The origin of the canvases or of the cube.
+        labels: Whether the values are labels or masks. If so, the nearest value is taken, and the type is kept.
+            Otherwise values are interpolated linearly, and the results stay in their range.
 
     Returns:
-        `(h, w)` of a picture, `(x, y, z)` of a volume in canonical order; `float32` but for labels. It is 0 where the
-        cube did not reach.
+        An array `(h, w)` for a picture, or `(x, y, z)` in canonical order for a volume. It is `float32` unless the
+        values are labels, and 0 outside the cube.
 
     Raises:
-        ValueError: There are more or fewer arrays than the scan needs.
+        ValueError: If there are more or fewer arrays than the scan needs.
     """
     if origin.is_sliced:
         return origin.stack.assemble([restore_slice(image, origin, labels=labels) for image in images])
     if len(images) != 1:
-        raise ValueError(f"expected one array for a {origin.view}, got {len(images)}")
+        raise ValueError(f"images: expected one array for a {origin.view}, got {len(images)}")
     if origin.view == "picture":
         return restore_slice(images[0], origin, labels=labels)
     (shape, affine, _), (spacing_mm, centre) = origin.grid, origin.placed_cube
@@ -46,13 +46,13 @@ def restore_grid(images: Sequence[Array], origin: Origin, *, labels: bool = Fals
 
 
 def restore_slice(image: Array, origin: Origin, *, labels: bool = False) -> Array:
-    """Bring the canvas of a picture, or of one slice of a volume, home to its own pixels `(h, w)`; see `restore_grid`.
+    """Restore the pixels `(h, w)` of a picture, or of one slice of a volume, from a canvas; see `restore_grid`.
 
     Raises:
-        ValueError: `origin` is that of a cube.
+        ValueError: If the image is a cube.
     """
     if origin.view == "cube":
-        raise ValueError("expected the origin of a picture or of slices, got that of a cube")
+        raise ValueError("origin: expected a picture or slices, got a cube")
     values = image if labels else image.astype(np.float32, copy=False)
     height, width = origin.stack.slice_size_mm if origin.is_sliced else (None, None)
     shape = (origin.height, origin.width)
@@ -60,17 +60,17 @@ def restore_slice(image: Array, origin: Origin, *, labels: bool = False) -> Arra
 
 
 def restore_scan(images: Sequence[Array], origin: Origin) -> Scan:
-    """Undo `fit_scan`: the scan on its own grid, in its own grey values and, but for rounding, type.
+    """Restore a scan on its own grid, with its own grey values and type; the inverse of `fit_scan` up to rounding.
 
     Args:
         images: Floats in [0, 1]; see `restore_grid`.
-        origin: Where they come from.
+        origin: The origin of the images.
 
     Raises:
-        ValueError: Slices are missing.
+        ValueError: If slices are missing.
     """
     voxels = origin.intensity.from_unit(restore_grid(images, origin))
     stored = origin.stored
     if stored is not None and stored.dtype.kind in "ui" and stored.slope == 1 and voxels.dtype.kind == "f":
-        np.rint(voxels, out=voxels)  # a file of whole numbers stays one, even where 16 bits do not hold them
+        np.rint(voxels, out=voxels)  # a file of integers stays one, even if 16 bits cannot hold them
     return replace(origin.place(voxels), stored=stored)

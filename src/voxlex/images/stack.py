@@ -1,7 +1,7 @@
-"""A volume as a stack of images in radiological display, and the stack back to the volume.
+"""Show a volume as a stack of slices in radiological orientation, and restore the volume from the stack.
 
-Seen from the feet and from the front, as radiologists do: in axial slices front is up and the subject's right on the
-left, in coronal ones top is up and the right on the left, in sagittal ones top is up and the front on the left.
+In axial slices, the front is up and the subject's right is on the left. In coronal slices, the top is up and the
+subject's right is on the left. In sagittal slices, the top is up and the front is on the left.
 """
 
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from voxlex.config.options import Axis, SliceOptions
 from voxlex.images.canvas import fit_to_canvas
 
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
-"""Name of the slices across each axis of a volume `(x, y, z)`: to the right, to the front, to the top."""
+"""Name of the slices across each axis of a volume `(x, y, z)`; x runs to the right, y to the front, z to the top."""
 
-_SEEN = 0.05  # of what is bright in the fullest slice: a slice with less is beyond the head
+_SEEN = 0.05  # slices with a smaller share of the bright pixels of the fullest slice lie outside the head
 
 
 def displayed(voxels: np.ndarray) -> np.ndarray:
-    """View a volume `(x, y, z)` as `(z, y, x)`, from top to bottom, front to back and the right side to the left.
+    """View a volume `(x, y, z)` as `(z, y, x)`, from top to bottom, from front to back and from right to left.
 
-    It undoes itself: the display of a display is the volume.
+    Applied twice, this function returns the volume.
     """
     return voxels[::-1, ::-1, ::-1].T
 
 
 @dataclass(frozen=True)
 class Stack:
-    """How the slices of a volume lie in it.
+    """The arrangement of the slices of a volume.
 
     Attributes:
-        axis: What the slices are called.
-        shape: Voxels of the volume along x (to the right), y (to the front) and z (to the top).
-        spacing_mm: Distances between their centres.
+        axis: Name of the slices.
+        shape: Number of voxels along x (to the right), y (to the front) and z (to the top).
+        spacing_mm: Distances between voxel centres along these axes in mm.
     """
 
     axis: Axis
@@ -45,7 +45,7 @@ class Stack:
 
     @property
     def step_mm(self) -> float:
-        """Distance from one slice to the next."""
+        """Distance from one slice to the next in mm."""
         return self.spacing_mm[AXES.index(self.axis)]
 
     @property
@@ -62,7 +62,7 @@ class Stack:
 
     @property
     def _in_plane(self) -> tuple[int, int]:
-        # What is left of (z, y, x), the order of the display, without the axis across.
+        # The order of the display (z, y, x), without the axis across the slices.
         down, right = (axis for axis in (2, 1, 0) if AXES[axis] != self.axis)
         return down, right
 
@@ -71,26 +71,26 @@ class Stack:
         return np.moveaxis(displayed(voxels), 2 - AXES.index(self.axis), 0)[len(self) - 1 - index]
 
     def to_canvas(self, image: np.ndarray, *, size: int) -> np.ndarray:
-        """Fit a slice `(h, w)` to a canvas `(size, size)` of square pixels: its longer side in mm fills the canvas."""
+        """Fit a slice `(h, w)` to a canvas `(size, size)` of square pixels. The longer side in mm fills the canvas."""
         height_mm, width_mm = self.slice_size_mm
         return fit_to_canvas(image, size=size, height=height_mm, width=width_mm)
 
     def assemble(self, slices: Sequence[np.ndarray]) -> np.ndarray:
-        """Put all slices, in the order of their index, together to the volume `(x, y, z)`.
+        """Assemble all slices, in the order of their index, to a volume `(x, y, z)`.
 
         Raises:
-            ValueError: There are more or fewer slices than the volume has.
+            ValueError: If there are more or fewer slices than the volume has.
         """
         if len(slices) != len(self):
-            raise ValueError(f"expected all {len(self)} slices of a volume, got {len(slices)}")
+            raise ValueError(f"slices: expected all {len(self)} slices of a volume, got {len(slices)}")
         seen = np.stack(slices[::-1], axis=2 - AXES.index(self.axis))
         return np.ascontiguousarray(displayed(seen))
 
     def choose(self, voxels: np.ndarray, options: SliceOptions) -> list[int]:
-        """Choose slices of a volume `(x, y, z)`: their indices along the axis, ascending, at least one.
+        """Choose at least one slice of a volume `(x, y, z)`, and return indices along the axis in ascending order.
 
-        The head is taken to reach as far as slices show more than a little that is brighter than the volume on average.
-        `options.axis` does not matter here.
+        The head extends over the slices with a minimum number of voxels that are brighter than the mean of the volume.
+        `options.axis` is ignored here.
         """
         first, last = self._extent(voxels)
         low, high = (first + share * (last - first) for share in (options.lowest, options.highest))
@@ -105,9 +105,9 @@ class Stack:
 
     def _extent(self, voxels: np.ndarray) -> tuple[int, int]:
         across = AXES.index(self.axis)
-        # Every other row and column is enough to tell where a head ends, in a quarter of the time.
+        # Every second row and column is enough to find the ends of the head, and takes a quarter of the time.
         sparse = voxels[tuple(slice(None) if axis == across else slice(None, None, 2) for axis in range(3))]
-        sparse = sparse.copy(order="K")  # what lies together is gone through faster, and three times
+        sparse = sparse.copy(order="K")  # contiguous memory is faster to read, and is read three times
         bright = sparse > float(sparse.mean())
         counts = bright.sum(axis=tuple(axis for axis in range(3) if axis != across), dtype=np.int32)
         seen = np.flatnonzero(counts > _SEEN * counts.max())

@@ -1,4 +1,4 @@
-"""Models: images to codes and back."""
+"""Autoencoders, which encode images as codes and decode codes to images."""
 
 from torch import nn
 
@@ -11,6 +11,6 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
     "residual": (Encoder, Decoder),
     "paper": (PaperEncoder, PaperDecoder),
 }
-"""Every network by its kind: its encoder and its decoder."""
+"""The encoder and the decoder of every network, by its kind."""
 
 __all__ = ["NETWORKS", "VQVAE", "Autoencoder", "Decoder", "Encoder", "PaperDecoder", "PaperEncoder", "Reconstruction"]

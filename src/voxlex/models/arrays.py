@@ -1,4 +1,4 @@
-"""Images as people hold them, NumPy arrays or tensors in any usual layout and type, to image tensors."""
+"""Convert NumPy arrays or tensors of any usual layout and type to image tensors."""
 
 from collections.abc import Sequence
 
@@ -9,34 +9,35 @@ from torch import Tensor
 from voxlex.scans.scan import LUMINANCE
 from voxlex.types import Image
 
-_TOLERANCE = 1e-3  # resampling and half precision overshoot by about this much
+_TOLERANCE = 1e-3  # resampling and half precision exceed the range by about this much
 _FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
 
 
 def to_image_tensor(images: np.ndarray | Tensor, *, channels: int, spatial_dims: int) -> Image:
-    """Turn images into a float32 tensor `(b, channels, *space)` with values in [0, 1].
+    """Convert images to a float32 tensor `(b, channels, *space)` with values in [0, 1].
 
-    Shapes, with `*space` of `spatial_dims` axes:
+    These shapes are accepted, where `*space` stands for `spatial_dims` axes:
 
     - `(*space)`: one image of one channel;
     - `(b, *space)`: images of one channel;
     - `(b, c, *space)`: channels first, tensors and arrays;
     - `(b, *space, c)`: channels last, arrays only.
 
-    An array with as many channels at both ends is refused rather than guessed at. Three channels given to a model of
-    one channel become luminance. One image in colour needs a batch axis, `images[None]`.
+    An array whose channels may be first or last is refused. For a model with one channel, three channels are converted
+    to luminance. A single image in colour needs a batch axis, `images[None]`.
 
     Args:
-        images: `uint8` (0…255), `uint16` (0…65535), or floats in [0, 1]; floats outside by at most 0.001 are clipped.
-        channels: Channels of the model.
+        images: `uint8` (0…255), `uint16` (0…65535), or floats in [0, 1]. Floats that lie outside by at most 0.001 are
+            clipped.
+        channels: Number of channels of the model.
         spatial_dims: 2 for images, 3 for volumes.
 
     Returns:
-        The images, on the device they were on.
+        The images, on the same device.
 
     Raises:
-        TypeError: `images` is neither an array nor a tensor, or of another type of number.
-        ValueError: The shape cannot be understood, a value is not finite or lies outside [0, 1].
+        TypeError: If `images` is not an array or a tensor, or has another type of numbers.
+        ValueError: If the shape is not accepted, or a value is not finite or lies outside [0, 1].
     """
     if isinstance(images, np.ndarray):
         tensor = _from_numpy(images)
@@ -57,14 +58,14 @@ def to_image_tensor(images: np.ndarray | Tensor, *, channels: int, spatial_dims:
 def _from_numpy(images: np.ndarray) -> Tensor:
     if images.dtype.kind not in "uf" or images.dtype.itemsize > 8 or images.dtype in (np.uint32, np.uint64):
         raise TypeError(_unsupported(images.dtype))
-    # A tensor cannot share memory that is read-only, byte-swapped or runs backwards.
+    # A tensor cannot share memory that is read-only, byte-swapped or has negative strides.
     return torch.from_numpy(np.array(images, dtype=images.dtype.newbyteorder("="), order="C"))
 
 
 def _channels_first(images: Tensor, *, channels: int, spatial_dims: int, may_be_last: bool) -> Tensor:
     shape = tuple(images.shape)
     if 0 in shape:
-        raise ValueError(f"images: expected at least one pixel, got shape {shape}")
+        raise ValueError(f"images: expected at least one pixel, got the shape {shape}")
     if images.ndim == spatial_dims and channels == 1:
         return images[None, None]
     if images.ndim == spatial_dims + 1 and channels == 1:
@@ -75,7 +76,7 @@ def _channels_first(images: Tensor, *, channels: int, spatial_dims: int, may_be_
     first, last = shape[1] in usable, may_be_last and shape[-1] in usable
     if first and last:
         raise ValueError(
-            f"images: expected channels first or last, got shape {shape}, which may be either; give a tensor"
+            f"images: expected a shape with channels at one end, got {shape}; give a tensor, which has channels first"
         )
     if not first and not last:
         raise ValueError(_misshapen(shape, channels, spatial_dims))
@@ -106,4 +107,4 @@ def _misshapen(shape: Sequence[int], channels: int, spatial_dims: int) -> str:
     layouts = [f"(b, {channels}, {space})", f"(b, {space}, {channels}) as an array"]
     if channels == 1:
         layouts = [f"({space})", f"(b, {space})", *layouts]
-    return f"images: expected {', '.join(layouts)} for a model of {channels} channels, got shape {tuple(shape)}"
+    return f"images: expected one of the shapes {', '.join(layouts)}, got {tuple(shape)}"

@@ -1,4 +1,4 @@
-"""The default encoder and decoder: a linear trunk that learns the coarse picture at once, and residual blocks on it."""
+"""The default encoder and decoder: linear convolutions, which learn coarse structure fast, and residual blocks."""
 
 from itertools import pairwise
 
@@ -10,10 +10,10 @@ from voxlex.types import Image, Latents
 
 
 class ResidualBlock(nn.Module):
-    """x + conv₁ₓ₁(relu(conv₁ₓ₁(depthwise₃ₓ₃(x)))), the shape of ConvNeXt's blocks (2201.03545) without its norm.
+    """x + conv₁ₓ₁(relu(conv₁ₓ₁(depthwise₃ₓ₃(x)))), a block of ConvNeXt (2201.03545) without its normalisation.
 
-    Most of the work is in the 1×1 convolutions, which are plain matrix products. The last starts at zero, so that a new
-    block is the identity, and a deep stack needs no normalisation.
+    The 1×1 convolutions, which are matrix products, do most of the work. The last one starts at zero. So a new block is
+    the identity, and a deep stack does not need normalisation.
     """
 
     def __init__(self, *, spatial_dims: int, width: int, expansion: int) -> None:
@@ -31,15 +31,15 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Folds 2×2 patches into channels, halves the grid by strided convolutions, then works on the code grid.
+    """Folds 2×2 patches into channels, halves the grid with strided convolutions, and applies residual blocks.
 
     Args:
         in_channels: Channels of the images.
         embedding_dim: Length of a latent vector.
         spatial_dims: 2 for images, 3 for volumes.
-        downsampling: Side of the patch that one latent vector stands for; a power of two.
+        downsampling: Side of the patch that one latent vector represents; a power of two.
         width: Channels on the code grid.
-        stem_width: Channels at half the resolution of the image; they double with each halving after that.
+        stem_width: Channels at half the resolution of the image. They double with each further halving.
         blocks: Residual blocks on the code grid.
         expansion: Channels inside a block, in multiples of `width`.
     """
@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         expansion: int = 2,
     ) -> None:
         super().__init__()
-        self.reach = blocks + 1  # cells beyond its own that a latent depends on: one by the trunk
+        self.reach = blocks + 1  # cells around its own that a latent depends on; the trunk adds one
         widths = level_widths(downsampling, width=width, stem_width=stem_width)
         self.stem = convolution(spatial_dims, in_channels * 2**spatial_dims, widths[0], 3)
         self.halvings = nn.Sequential(*[convolution(spatial_dims, *pair, 4, stride=2) for pair in pairwise(widths)])
@@ -72,13 +72,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Works on the code grid, then unfolds channels into patches step by step (sub-pixel convolution, 1609.05158).
+    """Applies residual blocks on the code grid, then unfolds channels into patches (sub-pixel convolution, 1609.05158).
 
     Args:
         out_channels: Channels of the images.
         embedding_dim: Length of a latent vector.
         spatial_dims: 2 for images, 3 for volumes.
-        downsampling: Side of the patch that one latent vector stands for; a power of two.
+        downsampling: Side of the patch that one latent vector represents; a power of two.
         width: Channels on the code grid.
         stem_width: Channels at half the resolution of the image.
         blocks: Residual blocks on the code grid.
@@ -98,7 +98,7 @@ class Decoder(nn.Module):
         expansion: int = 2,
     ) -> None:
         super().__init__()
-        self.reach = blocks + 2  # cells beyond its own that a patch depends on: one each by stem and head
+        self.reach = blocks + 2  # a patch depends on this many cells around its own; one each because of stem and head
         widths = level_widths(downsampling, width=width, stem_width=stem_width)[::-1]
         self.stem = convolution(spatial_dims, embedding_dim, width, 3)
         self.blocks = nn.Sequential(
@@ -110,7 +110,7 @@ class Decoder(nn.Module):
         self.head = convolution(spatial_dims, widths[-1], out_channels * 2**spatial_dims, 3)
 
     def forward(self, z_q: Latents) -> Image:
-        """Return the images that latents stand for."""
+        """Decode latents to images."""
         x = self.blocks(self.stem(z_q))
         for doubling in self.doublings:
             x = depth_to_space(doubling(x), 2)

@@ -1,4 +1,4 @@
-"""The contract of every autoencoder: images in, codes at one level or several out, and back."""
+"""The base class of all autoencoders, with codes at one level or several levels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from voxlex.types import Codes, CodesLike, Image, Levels
 
 
 class Reconstruction(NamedTuple):
-    """What an autoencoder makes of a batch of images.
+    """The output of an autoencoder for a batch of images.
 
     Attributes:
-        x_hat: Reconstructions, not clamped.
-        codes: The codes they were made from, as `Autoencoder.encode` gives them; None if nothing was quantized.
+        x_hat: Reconstructions, which are not clamped.
+        codes: Codes of the images, as `Autoencoder.encode` returns them; None if nothing was quantized.
         losses: Loss terms of the quantizers, by name.
     """
 
@@ -32,24 +32,26 @@ class Reconstruction(NamedTuple):
 
 
 class Autoencoder(nn.Module, ABC):
-    """Base of all models that turn images into codes, and codes into images.
+    """Base class of all models that encode images as codes and decode codes to images.
 
-    The codes of an image lie in one grid or, at several scales, in several: its levels, coarsest first. `encode`,
-    `decode` and `forward` give and take a single level as one tensor and several as a tuple. A subclass works with a
-    tuple always: it defines `quantizers`, `decoding_modules`, `forward`, `_grids`, `_encode` and `_decode`.
+    The codes of an image lie on one grid, or on several grids at different scales, which are called levels. `encode`,
+    `decode` and `forward` accept and return one tensor for a single level, and a tuple of tensors, coarsest first, for
+    several levels. A subclass always works with a tuple. It defines `quantizers`, `decoding_modules`, `forward`,
+    `_grids`, `_encode` and `_decode`.
 
     Args:
-        in_channels: Channels of the images, c.
+        in_channels: Number of channels of the images, c.
         spatial_dims: 2 for images, 3 for volumes.
-        downsampling: Side of the image patch that one cell of the finest level stands for.
-        multiple_of: The sides of images are multiples of this; by default of `downsampling`.
+        downsampling: Side of the image patch that one cell of the finest level represents.
+        multiple_of: Number that divides the sides of all images; by default `downsampling`.
 
     Attributes:
-        checkpoint_activations: Whether the networks forget their activations in training and compute them again for
-            the gradient (Chen et al., 1604.06174): less memory, more time, the same results.
-        encoder_reach: How far beyond a patch of `multiple_of` pixels the codes in it see the image, in such patches;
-            None if that is not known. Where it is known, large images can be encoded in tiles.
-        decoder_reach: The same of the decoder: how far beyond a patch of the image the codes it depends on lie.
+        checkpoint_activations: Whether training discards the activations of the networks and computes them again for
+            the gradient (Chen et al., 1604.06174). This takes less memory and more time, and gives the same results.
+        encoder_reach: How far outside a patch of `multiple_of` pixels the image affects the codes of the patch, counted
+            in patches; None if this is unknown. If it is known, large images can be encoded in tiles.
+        decoder_reach: How far outside a patch codes affect the decoded patch, counted in patches; None if this is
+            unknown.
     """
 
     encoder_reach: int | None = None
@@ -73,34 +75,34 @@ class Autoencoder(nn.Module, ABC):
     @property
     @abstractmethod
     def decoding_modules(self) -> tuple[nn.Module, ...]:
-        """The modules that turn codes into images: what codes mean depends on their weights, and on nothing else."""
+        """The modules that decode codes. Only their weights determine the meaning of codes."""
 
     @abstractmethod
     def forward(self, x: Image, *, quantize: bool = True) -> Reconstruction:
-        """Encode, quantize and decode an image tensor; gradients flow, and in training mode the codebooks learn.
+        """Encode, quantize and decode images. Gradients flow, and the codebooks learn in training mode.
 
         Args:
             x: Images in [0, 1].
-            quantize: If not, the decoder gets the `continuous` latents of the quantizers.
+            quantize: Whether to quantize. If False, the decoder gets the `continuous` latents of the quantizers.
         """
 
     @abstractmethod
     def _grids(self, space: tuple[int, ...]) -> Sequence[tuple[int, ...]]:
-        """Return the grid of each level for images of these sides, which are multiples of `multiple_of`."""
+        """Return the grid of each level for images with these sides, which are multiples of `multiple_of`."""
 
     @abstractmethod
     def _encode(self, x: Image) -> Levels:
-        """Return the codes of an image tensor on this model's device."""
+        """Encode an image tensor on the device of the model."""
 
     @abstractmethod
     def _decode(self, codes: Levels) -> Image:
-        """Return the images that codes stand for, not clamped."""
+        """Decode codes to images that are not clamped."""
 
     def layouts(self, space: Sequence[int]) -> tuple[CodeLayout, ...]:
-        """Return how the codes of images of the given sides lie, one layout for each level, coarsest first.
+        """Return the layout of the codes of images with the given sides, for each level, coarsest first.
 
         Raises:
-            ValueError: If the model does not take images of these sides.
+            ValueError: If the model does not accept images with these sides.
         """
         space = tuple(space)
         if len(space) != self.spatial_dims or any(side < 1 or side % self.multiple_of for side in space):
@@ -113,10 +115,10 @@ class Autoencoder(nn.Module, ABC):
         )
 
     def space_of(self, grids: Sequence[Sequence[int]]) -> tuple[int, ...]:
-        """Return the sides of the images whose codes lie in these grids, one for each level.
+        """Return the sides of the images whose codes lie on these grids, one for each level.
 
         Raises:
-            CodesError: If no image has its codes in such grids.
+            CodesError: If no image has codes on these grids.
         """
         given = [tuple(grid) for grid in grids]
         space = tuple(side * self.downsampling for side in given[-1])
@@ -130,36 +132,36 @@ class Autoencoder(nn.Module, ABC):
         """Return the codes of images.
 
         Args:
-            images: NumPy `(b, h, w)` or channels-last `(b, h, w, c)`, or a tensor `(b, c, h, w)`; uint8, uint16, or
-                float in [0, 1].
+            images: NumPy array `(b, h, w)` or channels-last `(b, h, w, c)`, or a tensor `(b, c, h, w)`; uint8, uint16
+                or float in [0, 1].
 
         Returns:
-            Codes `(b, q, *grid)`; of a model with several levels a tuple of them, coarsest first.
+            Codes `(b, q, *grid)`. For a model with several levels, a tuple of such tensors, coarsest first.
 
         Raises:
-            ValueError: If shape, type or range cannot be images for this model.
+            ValueError: If the shape, the type or the range does not fit this model.
         """
         x = to_image_tensor(images, channels=self.in_channels, spatial_dims=self.spatial_dims)
-        self.layouts(x.shape[2:])  # refuses sides that do not divide
+        self.layouts(x.shape[2:])  # raises an error if the sides are not multiples of `multiple_of`
         return from_levels(self._encode(x.to(self.device)))
 
     @torch.no_grad()
     def decode(self, codes: CodesLike) -> Image:
-        """Return the images that codes stand for, float32 in [0, 1].
+        """Decode codes to images, float32 in [0, 1].
 
         Args:
-            codes: As `encode` gives them, of any type of integer.
+            codes: Codes as `encode` returns them, with any integer type.
 
         Raises:
-            CodesError: If the codes are of the wrong number of levels, shape, type or range.
+            CodesError: If the codes have the wrong number of levels, shape, type or range.
         """
         return self._decode(self.levels(codes)).float().clamp(0, 1)
 
     def levels(self, codes: CodesLike) -> Levels:
-        """Return codes of any type of integer as a tuple of int64 tensors on this model's device, coarsest first.
+        """Convert codes of any integer type to a tuple of int64 tensors on the device of the model, coarsest first.
 
         Raises:
-            CodesError: If the codes are of the wrong number of levels, shape or type; their range is not looked at.
+            CodesError: If the codes have the wrong number of levels, shape or type. Their range is not checked.
         """
         given = [codes] if isinstance(codes, np.ndarray | Tensor) else list(codes)
         if len(given) != len(self.quantizers):
@@ -176,21 +178,23 @@ class Autoencoder(nn.Module, ABC):
                 )
             levels.append(tensor.long())
         if len({len(level) for level in levels}) > 1:
-            raise CodesError(f"codes: expected as many images in each level, got {[len(level) for level in levels]}")
+            raise CodesError(
+                f"codes: expected equally many images in each level, got {[len(level) for level in levels]}"
+            )
         self.space_of([level.shape[2:] for level in levels])
         return tuple(levels)
 
     def reconstruct(self, images: np.ndarray | Tensor) -> Image:
-        """Return what is left of images when they have been stored as codes: `decode(encode(images))`."""
+        """Encode images and decode their codes: `decode(encode(images))`."""
         return self.decode(self.encode(images))
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def _apply_network(self, network: nn.Module, x: Tensor) -> Tensor:
-        """Apply a network, as `checkpoint_activations` says."""
+        """Apply a network, with activation checkpointing if `checkpoint_activations` is set."""
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
             return checkpoint(network, x, use_reentrant=False)
         return network(x)

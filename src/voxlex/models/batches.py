@@ -1,4 +1,4 @@
-"""A data set through a model, a batch at a time: images to codes, and codes to reconstructions."""
+"""Encode and reconstruct the images of a data set in batches."""
 
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
@@ -16,30 +16,30 @@ BATCH_SIZE = 32
 
 @runtime_checkable
 class Codec(Protocol):
-    """What turns images into codes and back: an autoencoder, or a vocabulary, which takes large volumes in tiles."""
+    """An object that encodes and decodes: an autoencoder, or a vocabulary, which processes large volumes in tiles."""
 
     def encode(self, images: Tensor) -> Codes | Levels:
         """Return the codes of images."""
 
     def decode(self, codes: Codes | Levels) -> Image:
-        """Return the images that codes stand for."""
+        """Decode codes to images."""
 
 
 def image_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[Image]:
-    """Yield the images of a data set in [0, 1], on the CPU, a batch at a time."""
+    """Yield the images of a data set in batches, in [0, 1], on the CPU."""
     for rows in batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=at_most):
         yield dataset.tensor(rows)
 
 
 def reconstruct_in_batches(codec: Codec, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes | Levels, Image]]:
-    """Yield images, their codes and their reconstructions in [0, 1], on the CPU, a batch at a time."""
+    """Yield images, their codes and their reconstructions in batches, in [0, 1], on the CPU."""
     for x in image_batches(dataset):
         codes = codec.encode(x)
         yield x, for_each_level(Tensor.cpu, codes), codec.decode(codes).cpu()
 
 
 def encode_dataset(codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None) -> Codes | Levels:
-    """Return the codes of every image, on the CPU."""
+    """Encode every image, and return the codes on the CPU."""
     found, done = [], 0
     for x in image_batches(dataset):
         found.append(for_each_level(Tensor.cpu, codec.encode(x)))

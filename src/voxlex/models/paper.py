@@ -23,7 +23,7 @@ class PaperResidualBlock(nn.Module):
 
 
 class PaperEncoder(nn.Sequential):
-    """Strided 4×4 convolutions, residual blocks, and a projection to the codebook's space; defaults as in the paper.
+    """Strided 4×4 convolutions, residual blocks, and a projection to code vectors. The defaults are those of the paper.
 
     Args:
         in_channels: Channels of the images.
@@ -54,7 +54,7 @@ class PaperEncoder(nn.Sequential):
             PaperResidualBlock(spatial_dims=spatial_dims, width=width, hidden=block_width) for _ in range(blocks)
         ]
         super().__init__(*layers, nn.ReLU(), convolution(spatial_dims, width, embedding_dim, 1))
-        self.reach = blocks + 1  # cells beyond its own that a latent depends on: one by the strided convolutions
+        self.reach = blocks + 1  # cells around its own that a latent depends on; strided convolutions add one
 
     def forward(self, x: Image) -> Latents:
         """Return the latents of images."""
@@ -62,7 +62,7 @@ class PaperEncoder(nn.Sequential):
 
 
 class PaperDecoder(nn.Sequential):
-    """The encoder's mirror: a 3×3 convolution from the codebook's space, residual blocks, transposed 4×4 convolutions.
+    """The mirror of the encoder: a 3×3 convolution, residual blocks, and transposed 4×4 convolutions.
 
     Args:
         out_channels: Channels of the images.
@@ -93,8 +93,8 @@ class PaperDecoder(nn.Sequential):
         for before, after in pairwise(widths):
             layers += [nn.ReLU(), doubling_convolution(spatial_dims, before, after)]
         super().__init__(*layers)
-        self.reach = blocks + 3  # cells beyond its own that a patch depends on: two by the transposed convolutions
+        self.reach = blocks + 3  # cells around its own that a patch depends on; transposed convolutions add two
 
     def forward(self, z_q: Latents) -> Image:
-        """Return the images that latents stand for."""
+        """Decode latents to images."""
         return super().forward(z_q)

@@ -1,8 +1,8 @@
 """Encode and decode images and volumes of any size in bounded memory, tile by tile.
 
-A tile is given to the network with a margin around it, the halo. A network sees only so far: where the halo is at least
-its reach, as it is by default, a tile comes out as if the whole had gone through, and there are no seams to hide. With
-a smaller halo, which is faster, tiles differ a little, and the decoder's are blended into each other.
+Each tile is processed together with a margin around it, the halo. The default halo is as large as the reach of the
+network. Then the result for each tile is the same as for the whole image, without seams. A smaller halo is faster, but
+tiles then differ slightly near their edges, and the tiles of the decoder are blended into each other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from voxlex.models.base import Autoencoder
 from voxlex.types import Codes, CodesLike, Image, Levels
 
 LARGEST_TILE = 2**23
-"""Pixels, or voxels, that go through a network at once: a volume of 203 voxels a side, a picture of 2,896."""
+"""Largest number of pixels or voxels that are processed at once: a volume of 203³ voxels, or a picture of 2,896²."""
 
 _BLEND = 1  # cells over which neighbouring tiles of the decoder fade into each other
 
@@ -29,19 +29,20 @@ _BLEND = 1  # cells over which neighbouring tiles of the decoder fade into each 
 def encode_tiled(
     autoencoder: Autoencoder, images: np.ndarray | Tensor, *, tile: int | None = None, halo: int | None = None
 ) -> Codes | Levels:
-    """Return the codes of images, as `Autoencoder.encode` does.
+    """Encode images in tiles; the result is that of `Autoencoder.encode`.
 
-    A cell is here a patch of `autoencoder.multiple_of` pixels a side: a cell of the code grid, and of several levels
-    one of the coarsest, which holds a whole number of cells of each other level.
+    Here, a cell is a patch with sides of `autoencoder.multiple_of` pixels. With one level, this is a cell of the code
+    grid. With several levels, it is a cell of the coarsest level, and contains several cells of the other levels.
 
     Args:
         autoencoder: In eval mode.
         images: As for `Autoencoder.encode`, of any size.
         tile: Side of a tile in cells, halo excluded; by default as large as `LARGEST_TILE` allows.
-        halo: Cells of margin; by default the encoder's reach. With less, codes differ near the edges of tiles.
+        halo: Width of the margin in cells; by default the reach of the encoder. With less, codes differ near edges of
+            tiles.
 
     Raises:
-        ValueError: If shape, type or range cannot be images for this model, or its levels cannot be cut into tiles.
+        ValueError: If the images do not fit this model, or its levels cannot be divided into tiles.
     """
     x = to_image_tensor(images, channels=autoencoder.in_channels, spatial_dims=autoencoder.spatial_dims)
     layouts, patch = autoencoder.layouts(x.shape[2:]), autoencoder.multiple_of
@@ -63,17 +64,17 @@ def encode_tiled(
 def decode_tiled(
     autoencoder: Autoencoder, codes: CodesLike, *, tile: int | None = None, halo: int | None = None
 ) -> Image:
-    """Return the images that codes stand for, as `Autoencoder.decode` does; for cells see `encode_tiled`.
+    """Decode codes in tiles, as `Autoencoder.decode` does. `encode_tiled` explains cells.
 
     Args:
         autoencoder: In eval mode.
         codes: As for `Autoencoder.decode`, of any size.
         tile: Side of a tile in cells, halo excluded; by default as large as `LARGEST_TILE` allows.
-        halo: Cells of margin beyond the one that tiles are blended over; by default the decoder's reach.
+        halo: Width of the margin in cells, without the cell in which tiles are blended; by default the decoder's reach.
 
     Raises:
-        CodesError: If the codes are of the wrong number of levels, shape, type or range.
-        ValueError: If the levels cannot be cut into tiles.
+        CodesError: If the codes have the wrong number of levels, shape, type or range.
+        ValueError: If the levels cannot be divided into tiles.
     """
     levels, patch = autoencoder.levels(codes), autoencoder.multiple_of
     space = autoencoder.space_of([level.shape[2:] for level in levels])
@@ -98,14 +99,14 @@ def decode_tiled(
 
 
 def needs_tiles(space: Sequence[int]) -> bool:
-    """Tell whether an image of these sides is too large to go through the networks at once."""
+    """Tell whether an image with these sides is too large to be processed at once."""
     return prod(space) > LARGEST_TILE
 
 
 def seams(
     autoencoder: Autoencoder, cells: tuple[int, ...], *, tile: int | None = None, halo: int | None = None
 ) -> list[list[int]]:
-    """Return, for each axis, the cells at which the decoder's tiles begin, but for the first."""
+    """Return, for each axis, the first cells of the decoder's tiles, except for the first tile."""
     halo = _halo(autoencoder, "decoder") if halo is None else halo
     tile = _tile_side(autoencoder, halo + _BLEND) if tile is None else tile
     return [[length * i // ceil(length / tile) for i in range(1, ceil(length / tile))] for length in cells]
@@ -130,7 +131,7 @@ class _Span(NamedTuple):
         return slice((self.start - self.first) * scale, (self.stop - self.first) * scale)
 
     def fade(self, patch: int) -> Float[Tensor, " n"]:
-        """Weights of the pixels seen: 1 inside, 0 in the halo, and ramps between, that complement a neighbour's."""
+        """Return weights of the visible pixels: 1 inside, 0 in the halo, and ramps between. Neighbours add up to 1."""
         pixels = torch.arange(self.first * patch, self.last * patch) + 0.5
         width = _BLEND * patch
         weights = torch.ones(len(pixels))
@@ -172,11 +173,11 @@ def _scale(layout: CodeLayout, cells: tuple[int, ...]) -> int:
 def _halo(autoencoder: Autoencoder, part: str) -> int:
     reach = autoencoder.encoder_reach if part == "encoder" else autoencoder.decoder_reach
     if reach is None:
-        raise ValueError(f"halo: the {part} of this model does not tell its reach, so the halo must be given")
+        raise ValueError(f"halo: expected a number of cells, got None; the reach of this model's {part} is unknown")
     return reach
 
 
 def _tile_side(autoencoder: Autoencoder, halo: int) -> int:
-    """Cells of a tile that stays below `LARGEST_TILE` with its halo; at least as wide as that."""
+    """Return the side of the largest tile that fits `LARGEST_TILE` with its halo, at least the width of the halo."""
     cells = int(LARGEST_TILE ** (1 / autoencoder.spatial_dims)) // autoencoder.multiple_of
     return max(cells - 2 * halo, halo, 2 * _BLEND)

@@ -12,12 +12,12 @@ class VQVAE(Autoencoder):
     """Vector-quantized variational autoencoder (van den Oord et al., 1711.00937), with codes at one level.
 
     Args:
-        encoder: Images `(b, c, *space)` to latents `(b, d, *grid)`.
-        quantizer: Latents to codes and back.
-        decoder: Latents to images.
-        in_channels: Channels of the images, c.
+        encoder: Module that maps images `(b, c, *space)` to latents `(b, d, *grid)`.
+        quantizer: Quantizer that maps latents to codes and back.
+        decoder: Module that maps latents to images.
+        in_channels: Number of channels of the images, c.
         spatial_dims: 2 for images, 3 for volumes.
-        downsampling: Side of the image patch that one cell of the grid stands for.
+        downsampling: Side of the image patch that one cell of the grid represents.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Pictures, curves and pages for a person to look at."""
+"""HTML pages, pictures and curves."""

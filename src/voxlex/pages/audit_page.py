@@ -1,4 +1,4 @@
-"""The page of an audit: one HTML file with its counts and, as pictures, the clusters of near-duplicates."""
+"""The HTML page of an audit, with its counts and with pictures of the near-duplicates."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,34 +14,37 @@ from voxlex.pages.pictures import data_uri
 
 MEANINGS = {
     "images": ("Images", "Scans of the source."),
-    "subjects": ("Known subjects", "As the table, or the names of the files, say."),
-    "unreadable": ("Unreadable", "Damaged, or not what the name says; left out of training."),
-    "constant": ("Constant", "A single grey value; left out of training."),
-    "tiny": ("Tiny", "A side of less than 64 pixels."),
-    "odd_size": ("Of an odd size", "A size that hardly any other image has, or more than twice as long as wide."),
-    "captioned": ("Suspected captions", "Small bright strokes in a row near the border, as of text. A guess: look."),
+    "subjects": ("Known subjects", "Subjects that the table or the file names identify."),
+    "unreadable": ("Unreadable", "Damaged, or of another format than the name says. Left out of training."),
+    "constant": ("Constant", "All pixels have the same grey value. Left out of training."),
+    "tiny": ("Tiny", "One side has less than 64 pixels."),
+    "odd_size": ("Odd sizes", "Images with a rare size, or more than twice as long as wide."),
+    "captioned": ("Suspected captions", "Small bright strokes in a row near the border, like text. This is a guess."),
     "exact_duplicates": ("Exact duplicates", "Another file has the same grey values."),
     "near_duplicates": (
         "Near-duplicates",
-        "Another image shows the same slice: recoded, in other contrast, mirrored.",
+        "Another image shows the same slice, perhaps re-encoded, mirrored or with another contrast.",
     ),
-    "near_duplicates_within_5_bits": ("… within 5 bits", "Of these, hashes differ in at most 5 of 256 bits."),
-    "pairs": ("Pairs of them", "Of different subjects, or of unknown ones."),
-    "mirrored_pairs": ("… mirrored", "One of the two is flipped, or turned by 180°."),
-    "clusters": ("Clusters of them", "Joined by chains of pairs; each stays on one side of a split."),
-    "largest_cluster": ("Largest cluster", "Images in it."),
-    "pairs_within_subjects": ("Alike within a subject", "Pairs such as neighbouring slices; no fault."),
-    "leaking_subjects": ("Subjects across splits", "They lie in more than one split."),
-    "leaking_pairs": ("Pairs across splits", "Near-duplicates in two splits."),
+    "near_duplicates_within_5_bits": (
+        "… within 5 bits",
+        "Near-duplicates with hashes that differ in at most 5 of 256 bits.",
+    ),
+    "pairs": ("Near-duplicate pairs", "Pairs of images of different or unknown subjects."),
+    "mirrored_pairs": ("… mirrored", "Pairs in which one image is flipped, or turned by 180°."),
+    "clusters": ("Clusters", "Near-duplicates that are joined by chains of pairs. Each cluster stays in one split."),
+    "largest_cluster": ("Largest cluster", "Number of images in the largest cluster."),
+    "pairs_within_subjects": ("Pairs within subjects", "Similar images of one subject, which is not a problem."),
+    "leaking_subjects": ("Subjects across splits", "Subjects with images in more than one split."),
+    "leaking_pairs": ("Pairs across splits", "Near-duplicates that lie in two splits."),
 }
-"""Name and meaning of each of an audit's figures."""
+"""Name and meaning of each figure of an audit."""
 
 _TILE = 92
 _CLUSTERS, _TILES, _LINES = 24, 8, 100
 
 
 class Tile(NamedTuple):
-    """A picture, what it shows in words, and the line below it."""
+    """A picture with its description and its caption."""
 
     uri: str
     alt: str
@@ -49,14 +52,14 @@ class Tile(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Pictures that belong together."""
+    """A group of pictures with a title."""
 
     title: str
     pictures: list[Tile]
 
 
 class Section(NamedTuple):
-    """A part of the page."""
+    """A section of the page."""
 
     title: str
     text: str
@@ -65,7 +68,7 @@ class Section(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the table of figures."""
+    """A row of the table of figures."""
 
     name: str
     value: str
@@ -76,13 +79,13 @@ def write_audit(path: str | Path, audit: Audit) -> None:
     """Write an audit as one HTML file that needs no other file, no network and no script.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     write_page(path, render_audit(audit))
 
 
 def render_audit(audit: Audit) -> str:
-    """Return the page's text."""
+    """Return the HTML of the page."""
     figures, table = audit.figures, audit.table
     heights = np.sqrt(audit.histogram / max(audit.histogram.max(), 1e-12)) * 100
     sizes = Counter(f"{h} × {w}" for h, w in zip(table["height"], table["width"], strict=True) if h)
@@ -109,8 +112,8 @@ def _summary(figures: dict[str, int]) -> str:
     if figures["near_duplicates"]:
         share = figures["near_duplicates"] / max(usable, 1)
         text += (
-            f" {share:.0%} of them show a slice that another one shows, too: they make {figures['clusters']:,} "
-            "clusters, which must not be torn apart when the images are divided."
+            f" {share:.0%} of them show the same slice as another image. They form {figures['clusters']:,} clusters, "
+            "which must not be divided between splits."
         )
     return text
 
@@ -124,17 +127,19 @@ def _sections(audit: Audit) -> list[Section]:
         _across(audit),
         Section(
             "Clusters of near-duplicates",
-            "Each row is one cluster: the same slice, encoded anew, brighter, sharper, mirrored or turned; or slices "
-            "of one head a few millimetres apart." + more,
+            "Each row shows one cluster: versions of one slice (re-encoded, brighter, sharper, mirrored or turned), or "
+            "slices of one head that are a few millimetres apart." + more,
             [Group(_heading(rows), _tiles(audit, rows)) for rows in shown],
             [],
         ),
-        _gallery(audit, "captioned", "Suspected captions", "Text burnt into an image would be learnt, and drawn."),
-        _gallery(audit, "odd_size", "Odd sizes", "Sizes that hardly any other image has, or very long ones."),
-        _gallery(audit, "tiny", "Tiny images", "They are enlarged to the size of the others."),
+        _gallery(
+            audit, "captioned", "Suspected captions", "A model would learn to draw text that is burnt into images."
+        ),
+        _gallery(audit, "odd_size", "Odd sizes", "These images have a rare size, or are very long."),
+        _gallery(audit, "tiny", "Tiny images", "These images are enlarged to the size of the others."),
         Section(
             "Images that cannot be used",
-            "They are left out when a data set is prepared.",
+            "These images are left out when a data set is prepared.",
             [],
             _cut([f"{path}: {problem}" for path, problem in zip(bad["path"], bad["problem"], strict=True)]),
         ),
@@ -150,7 +155,7 @@ def _across(audit: Audit) -> Section:
         for first, second in audit.leaks.pairs[:_TILES]
     ]
     lines = [f"{subject}: in {' and '.join(of_subject)}" for subject, of_subject in audit.leaks.subjects.items()]
-    text = "Pairs of near-duplicates, and subjects, that lie in two splits: figures on the one tell of the other."
+    text = "These near-duplicates and subjects lie in two splits, so figures of one split depend on the other."
     return Section("Across the splits", text, groups, _cut(lines))
 
 

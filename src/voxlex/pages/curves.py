@@ -1,4 +1,4 @@
-"""Curves of training and of codebook use, as small SVG pictures for light and dark pages."""
+"""Draw curves of training and of codebook use as small SVG pictures, for light and dark pages."""
 
 import base64
 import io
@@ -131,7 +131,7 @@ def _usage_plot(counts: Int64[Tensor, "q k"], *, of: str) -> Plot:
             shares = 100 * (row / row.sum().clamp_min(1)).sort(descending=True).values.numpy()
             used = shares[shares > 0]
             axes.step(np.arange(1, len(used) + 1), used, where="mid", color=colour, label=f"codebook {number}")
-        axes.axhline(100 / k, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="all used alike")
+        axes.axhline(100 / k, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="equal use")
         axes.legend(loc="lower left")
         axes.set_xlabel("Codewords, most used first")
         axes.set_xlim(0, k)
@@ -141,7 +141,7 @@ def _usage_plot(counts: Int64[Tensor, "q k"], *, of: str) -> Plot:
         return Plot(
             _svg(figure),
             f"Share of all codes{of} against codewords sorted by use; {in_use:,} of {counts.numel():,} are used.",
-            f"How often each codeword{of} is used. Flat and near the dashed line is best; a curve that ends early "
+            f"How often each codeword{of} is used. A flat curve near the dashed line is best. A curve that ends early "
             "leaves codewords unused.",
         )
 
@@ -187,7 +187,7 @@ def _codebook(journal: Journal) -> Plot | None:
         )
         for name, level in levels.items()
     ]
-    caption = "Perplexity: how many codewords would carry the same information if all were used alike."
+    caption = "Perplexity: the number of equally used codewords that would carry the same information."
     return _plot(curves, ylabel="Perplexity (codewords)", caption=caption)
 
 

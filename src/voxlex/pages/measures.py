@@ -1,4 +1,4 @@
-"""What the figures of an evaluation mean, in words for people who did not train the model."""
+"""Explanations of the figures of an evaluation, for readers who did not train the model."""
 
 import math
 import re
@@ -14,14 +14,14 @@ Figures = Mapping[str, float | int]
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One figure, and how a reader is told about it.
+    """One figure and its explanation.
 
     Attributes:
-        key: The key among the figures.
-        name: The name in a table.
+        key: The key of the figure.
+        name: The name of the figure in a table.
         form: The format specification for the value.
         unit: The unit after the value, if it has one.
-        better: Which direction is better; None for a figure that only serves comparison.
+        better: The direction that is better; None for a figure that only serves as a comparison.
         meaning: One line of explanation.
     """
 
@@ -33,7 +33,7 @@ class Measure:
     meaning: str
 
     def write(self, value: float | int) -> str:
-        """Return a value without its unit."""
+        """Format a value without its unit."""
         if math.isnan(value):
             return "not measured"
         return "∞" if math.isinf(value) else format(value, self.form)
@@ -53,7 +53,7 @@ MEASURES = (
         form=".2f",
         unit="dB",
         better="higher",
-        meaning="Peak signal-to-noise ratio: how far the error lies below the intensity range.",
+        meaning="Peak signal-to-noise ratio: the intensity range relative to the error.",
     ),
     Measure(
         key="reconstruction.l1",
@@ -107,7 +107,7 @@ MEASURES = (
         key="codebook.norm_longest",
         name="Longest codeword",
         form=".3f",
-        meaning="Length of the longest code vector; far above the median, codewords have run away.",
+        meaning="Length of the longest code vector; if it is far above the median, codewords have diverged.",
     ),
     Measure(
         key="prior.bits_per_code",
@@ -115,7 +115,7 @@ MEASURES = (
         form=".3f",
         unit="bit/code",
         better="lower",
-        meaning="Bits that a code needs once the prior has seen the codes before it.",
+        meaning="Bits that a code needs if the prior knows the codes before it.",
     ),
     Measure(
         key="prior.bits_per_code_at_most",
@@ -123,7 +123,7 @@ MEASURES = (
         form=".3f",
         unit="bit/code",
         better="lower",
-        meaning="Bits that a code needs at most; this kind of prior gives no exact likelihood, only a bound.",
+        meaning="Upper bound of the bits that a code needs; this kind of prior does not have an exact likelihood.",
     ),
     Measure(
         key="prior.marginal_bits_per_code",
@@ -158,8 +158,8 @@ def measured(figures: Figures) -> list[tuple[str, Measure, int | None]]:
     """Return the measures that figures hold, in the order of `MEASURES`.
 
     Returns:
-        The key, its measure, and the level it is of; None if it is of all levels. `codebook.0.usage` is the measure
-        `codebook.usage` of level 0.
+        The key, its measure, and its level, which is None for a figure of all levels together. For example,
+        `codebook.0.usage` is the measure `codebook.usage` of level 0.
     """
     order = {measure.key: place for place, measure in enumerate(MEASURES)}
     found = []
@@ -171,12 +171,12 @@ def measured(figures: Figures) -> list[tuple[str, Measure, int | None]]:
 
 
 def storage_sentence(figures: Figures, *, shape: tuple[int, ...], layouts: Sequence[CodeLayout]) -> str:
-    """Say what an image becomes.
+    """Return a sentence about how an image is stored.
 
     Args:
         figures: Figures with `rate_bpp`.
-        shape: Channels, and the sides of an image or a volume.
-        layouts: How its codes lie, one layout for each level.
+        shape: Number of channels, followed by the sides of an image or a volume.
+        layouts: Layout of the codes of each level.
     """
     channels, *space = shape
     image, pixel = ("image", "pixel") if len(space) == 2 else ("volume", "voxel")
@@ -190,51 +190,52 @@ def storage_sentence(figures: Figures, *, shape: tuple[int, ...], layouts: Seque
 
 
 def quality_sentence(figures: Figures, *, spatial_dims: int = 2) -> str:
-    """Say how close the reconstructions come to the images."""
+    """Return a sentence about how close the reconstructions are to the images."""
     pixels = "pixels" if spatial_dims == 2 else "voxels"
     return (
-        f"Rebuilt from these codes alone, {counted(figures['n_images'], spatial_dims)} come back with a mean SSIM of "
+        f"{counted(figures['n_images'], spatial_dims)} were reconstructed from their codes, with a mean SSIM of "
         f"{figures['reconstruction.ssim']:.3f} and a PSNR of {figures['reconstruction.psnr_db']:.1f} dB; {pixels} are "
         f"off by {figures['reconstruction.l1']:.1%} of the intensity range on average."
     )
 
 
 def prior_sentence(figures: Figures) -> str | None:
-    """Say how many bits the prior needs for a code; None if there is no prior."""
+    """Return a sentence about the bits that the prior needs for a code; None if there is no prior."""
     if "prior.uniform_bits_per_code" not in figures:
         return None
     uniform, exact = figures["prior.uniform_bits_per_code"], "prior.bits_per_code" in figures
     found = figures["prior.bits_per_code" if exact else "prior.bits_per_code_at_most"]
     return (
-        f"The prior, which new images are drawn from, needs {'' if exact else 'at most '}{found:.2f} bits for a code, "
-        f"where one without any knowledge needs {uniform:.2f}."
+        f"The prior, from which new images are drawn, needs {'' if exact else 'at most '}{found:.2f} bits for a code. "
+        f"Without a prior, a code needs {uniform:.2f} bits."
     )
 
 
 def notes(figures: Figures, *, split: str, spatial_dims: int = 2) -> list[str]:
-    """Say what the figures were measured on and how, and what they do not show."""
+    """Return sentences about how the figures were measured, and what they do not show."""
     window = "×".join(["11"] * spatial_dims) + (" pixels" if spatial_dims == 2 else " voxels")
     images = counted(figures["n_images"], spatial_dims)
     origin = {
-        "test": f"Measured on the test split, {images} that took no part in training nor in any choice of the model.",
-        "all": f"Measured on all {images} of the source. Where some of them were trained on, the figures flatter.",
+        "test": f"Measured on the test split: {images} that were not used to train or to choose the model.",
+        "all": f"Measured on all {images} of the source. Images from training make the figures look better.",
     }
     lines = [
-        origin.get(split, f"Measured on the {split} split, {images}."),
-        f"SSIM, PSNR and L1 are taken of each image by itself and then averaged. SSIM: Gaussian window of {window}, "
+        origin.get(split, f"Measured on the {split} split: {images}."),
+        f"SSIM, PSNR and L1 are computed for each image and then averaged. SSIM: Gaussian window of {window}, "
         "σ = 1.5, data range 1. PSNR: intensities in [0, 1], peak 1.",
-        "SSIM and PSNR speak of likeness, not of diagnosis: a small lesion may vanish at little cost to either. "
-        "Reconstructions and samples are for research.",
+        "SSIM and PSNR measure similarity, not diagnostic value: they hardly change if a small lesion disappears. "
+        "Reconstructions and samples are for research only.",
     ]
     if spatial_dims == 3:
         lines.append(
-            "Of the figures of new images, the likeness of pairs is that of the middle axial slices; the classifier, "
-            "the Fréchet distance and the overlap see axial slices; the others are of whole volumes."
+            "Some figures of new volumes are computed from slices. The similarity of pairs uses middle axial slices. "
+            "The classifier, the Fréchet distance, precision, recall, density and coverage use axial slices. The other "
+            "figures use whole volumes."
         )
     if any(level is not None for _, _, level in measured(figures)):
-        lines.append("The codes lie at several levels, of which level 0 is the coarsest.")
+        lines.append("The codes have several levels. Level 0 is the coarsest.")
     if "prior.uniform_bits_per_code" not in figures:
-        lines.append("This run has no prior yet, so there are no new images to show.")
+        lines.append("This run does not have a prior yet, so the report does not show new images.")
     return lines
 
 

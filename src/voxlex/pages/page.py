@@ -1,4 +1,4 @@
-"""HTML pages, each a single file that needs neither other files nor a network nor scripts."""
+"""Render HTML pages. Each page is a single file that does not need other files, a network or scripts."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
-"""Pictures to judge a model by: reconstructions beside their originals, and sheets of samples.
+"""Draw reconstructions beside their originals, and sheets of samples.
 
-Pixels are only ever enlarged by whole numbers and never blurred, so that what is seen is what the model made.
+Pixels are enlarged by whole numbers and never blurred, so that the pictures show exactly what the model made.
 """
 
 import base64
@@ -27,11 +27,11 @@ from voxlex.scans.formats.pictures import png_mark
 from voxlex.types import Image
 
 DIFFERENCE_LIMIT = 0.1
-"""Differences are shown from minus to plus this share of the intensity range; one scale makes errors comparable."""
+"""Largest difference that colours show, as a share of the intensity range. It is fixed, so errors are comparable."""
 
 HEADINGS = ("Original", "Reconstruction", "Difference")
 
-# Black where nothing differs, as an error map of a dark image should be; blue and orange are told apart by everyone.
+# Black means no difference, as suits dark images. Colour-blind people can tell blue from orange, too.
 _DIFFERENCE_STOPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 DIFFERENCE_COLOURS = ((160, 220, 255), (35, 115, 220), (0, 0, 0), (220, 90, 15), (255, 225, 130))
 
@@ -44,9 +44,9 @@ _SIDE, _SIDE_OF_FEW = 128, 256  # pixels that a tile should at least measure
 
 
 def to_picture(image: Float[Tensor, "c *space"]) -> Picture:
-    """Return an image in [0, 1] of one channel (grey) or three (red, green, blue) with 8 bits each.
+    """Convert an image in [0, 1] with one channel (grey) or three (red, green, blue) to 8 bits for each channel.
 
-    A volume is shown by its middle slices side by side.
+    For a volume, the picture shows its middle slices side by side.
     """
     (image,) = as_row(image[None])
     if image.shape[0] not in (1, 3):
@@ -66,7 +66,7 @@ def triptych(
 ) -> Picture:
     """Return original, reconstruction and difference side by side, each pixel `scale` pixels wide.
 
-    Volumes are shown by their middle slices below one another.
+    For volumes, the picture shows their middle slices below one another.
     """
     (original,), (reconstruction,) = as_column(original[None]), as_column(reconstruction[None])
     tiles = (to_picture(original), to_picture(reconstruction), difference_picture(original, reconstruction))
@@ -74,12 +74,12 @@ def triptych(
 
 
 def draw_reconstructions(originals: Image, reconstructions: Image, *, captions: Sequence[str] | None = None) -> Picture:
-    """Draw each original with its reconstruction and their difference, and below them the scale of differences.
+    """Draw each original with its reconstruction and their difference, and below them the colour scale.
 
     Args:
         originals: Images in [0, 1], `(b, c, h, w)`, or volumes `(b, c, d, h, w)`.
         reconstructions: What the model made of them.
-        captions: A line under each row, such as `quality_captions` gives.
+        captions: A line below each row, such as `quality_captions` returns.
     """
     scale = _scale(originals)
     pairs = zip(originals, reconstructions, strict=True)
@@ -94,11 +94,11 @@ def draw_reconstructions(originals: Image, reconstructions: Image, *, captions: 
 
 
 def draw_samples(samples: Image, *, captions: Sequence[str] | None = None) -> Picture:
-    """Draw images in a grid as square as can be, each with its caption below.
+    """Draw images in a nearly square grid, each with its caption below.
 
     Args:
         samples: Images in [0, 1], `(b, c, h, w)`, or volumes `(b, c, d, h, w)`.
-        captions: A word for each, such as the class it was asked to be.
+        captions: A word for each image, such as the class that it was drawn for.
     """
     scale = _scale(samples)
     tiles = [_enlarged(to_picture(sample), scale) for sample in samples]
@@ -107,7 +107,7 @@ def draw_samples(samples: Image, *, captions: Sequence[str] | None = None) -> Pi
 
 
 def difference_legend() -> Picture:
-    """Draw the scale of differences, with what its ends mean."""
+    """Draw the colour scale of differences, with the meaning of its ends."""
     bar = fromarray(_difference_colours(np.tile(np.linspace(-1, 1, 128), (12, 1))))
     ends = (f"Reconstruction − original: −{DIFFERENCE_LIMIT:g} too dark", f"too bright +{DIFFERENCE_LIMIT:g}")
     words = [_line(text, width=ceil(_font().getlength(text)) + 16) for text in ends]
@@ -119,7 +119,7 @@ def difference_legend() -> Picture:
 
 
 def quality_captions(originals: Image, reconstructions: Image, names: Sequence[str]) -> list[str]:
-    """Return "name · SSIM 0.95 · PSNR 33.1 dB" for each image; a line may not end before the unit."""
+    """Return "name · SSIM 0.95 · PSNR 33.1 dB" for each image, with a non-breaking space before the unit."""
     ssim, psnr_db = metrics.ssim(reconstructions, originals), metrics.psnr_db(reconstructions, originals)
     figures = zip(names, ssim.tolist(), psnr_db.tolist(), strict=True)
     return [f"{name} · SSIM {s:.3f} · PSNR {p:.1f}\N{NO-BREAK SPACE}dB" for name, s, p in figures]
@@ -131,7 +131,7 @@ def reconstruction_sheet(
     """Write the picture of `draw_reconstructions` as PNG.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     _write_png(path, draw_reconstructions(originals, reconstructions, captions=captions))
 
@@ -140,20 +140,20 @@ def sample_sheet(path: str | Path, samples: Image, *, captions: Sequence[str] | 
     """Write the picture of `draw_samples` as PNG.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     _write_png(path, draw_samples(samples, captions=captions))
 
 
 def to_png(picture: Picture, *, mark: PngInfo | None = None) -> bytes:
-    """Encode a picture without loss, with a mark in its header if it is to be a file."""
+    """Encode a picture as PNG, with a mark in its header if it becomes a file."""
     encoded = io.BytesIO()
     picture.save(encoded, format="PNG", optimize=True, pnginfo=mark)
     return encoded.getvalue()
 
 
 def data_uri(picture: Picture) -> str:
-    """Return a picture as an address that holds it, for a page with nothing beside it."""
+    """Return a data URI that holds the picture, for a page that does not need other files."""
     return "data:image/png;base64," + base64.b64encode(to_png(picture)).decode("ascii")
 
 
@@ -170,7 +170,7 @@ def _difference_colours(signed: np.ndarray) -> np.ndarray:
 
 def _scale(images: Image) -> int:
     if len(images) == 0:
-        raise ValueError("there are no images to show")
+        raise ValueError("images: expected at least one, got none")
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE
     return ceil(side / max(images.shape[-2:]))
 
@@ -229,7 +229,7 @@ def _line(text: str, *, width: int) -> Picture:
 
 
 def _shortened(text: str, *, width: int) -> str:
-    # A path is told apart by its end, and the figures stand at the end too; so the start gives way.
+    # The end of a path tells files apart, and the figures stand at the end, too. So the start is cut off.
     kept = text
     while kept and _font().getlength(kept if kept == text else f"…{kept}") > width:
         kept = kept[1:]
@@ -238,5 +238,5 @@ def _shortened(text: str, *, width: int) -> str:
 
 @cache
 def _font() -> ImageFont.FreeTypeFont:
-    # matplotlib brings a font with every letter and sign that a file's name or a figure may need.
+    # The font of matplotlib has every character that a file name or a figure may need.
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size=13)

@@ -1,4 +1,4 @@
-"""Scans of one grid as pictures that show a region of it."""
+"""Show a region of scans that have the same grid."""
 
 from math import ceil
 
@@ -12,18 +12,18 @@ from voxlex.images.intensity import IntensityMap
 from voxlex.images.stack import AXES, Stack
 
 _LARGEST = 256  # pixels along the longest side: a sheet has a dozen of them
-_SMALLEST = 128  # pixels of height: three slices side by side are wide enough for a sheet not to enlarge them
+_SMALLEST = 128  # pixels of height; a sheet does not enlarge three slices of this height side by side
 
 
 class RegionView:
-    """Shows a picture as it is, and of a volume the axial, coronal and sagittal slices that hold most of a region.
+    """Shows a picture as it is, or the axial, coronal and sagittal slices of a volume that contain most of a region.
 
-    Slices lie side by side as radiologists see them, at one scale, with square pixels whatever the voxels are; those of
-    small volumes are enlarged by a whole number.
+    The slices lie side by side in radiological orientation. They have the same scale and square pixels, even if the
+    voxels are not cubes. Slices of small volumes are enlarged by a whole number.
 
     Args:
-        region: On the grid of the scans, `(h, w)` or `(x, y, z)` in canonical order.
-        spacing_mm: Of the voxels; does not matter to pictures.
+        region: The region on the grid of the scans, `(h, w)` or `(x, y, z)` in canonical order.
+        spacing_mm: Distances between voxels in mm; not used for pictures.
     """
 
     def __init__(self, region: Bool[np.ndarray, "*space"], spacing_mm: tuple[float, ...] | None) -> None:

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file with its figures, pictures, curves and settings, and nothing outside it."""
+"""The report of a run: one HTML file with its figures, pictures, curves and settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _TILE_WIDTH = 128
 
 
 class ClosePair(NamedTuple):
-    """A sample and the training image nearest to it, and a line about them."""
+    """A sample, the training image nearest to it, and a caption."""
 
     training: Float[Tensor, "c *space"]
     sample: Float[Tensor, "c *space"]
@@ -42,20 +42,20 @@ class ReportContent:
 
     Attributes:
         title: Heading of the report.
-        figures: The figures of the evaluation, by keys such as `reconstruction.ssim`; those of the prior are left out
-            when there is none. `measures.MEASURES` lists the known ones, others are shown by their key.
-        split: What was evaluated, "test" or "all".
-        layouts: How the codes of an image lie, one layout for each level.
+        figures: The figures of the evaluation, by keys such as `reconstruction.ssim`. Figures of the prior are missing
+            if there is no prior. `measures.MEASURES` lists the known figures; others are shown by their key.
+        split: The split that was evaluated, "test" or "all".
+        layouts: Layout of the codes of each level.
         originals: Some of the evaluated images, in [0, 1].
-        reconstructions: What the model made of them.
-        paths: Where they come from.
+        reconstructions: The reconstructions of these images.
+        paths: The paths of these images.
         samples: Images drawn from the prior.
-        sample_captions: A word for each sample, such as its class.
-        real: Images of the data to put beside the samples.
-        pairs: Samples that are most like a training image, beside it.
+        sample_captions: Caption of each sample, such as its class.
+        real: Real images to show beside the samples.
+        pairs: The samples that are most similar to a training image, each with that image.
         journal: Rows of the run's `metrics.csv`.
         code_counts: How often each codeword of each codebook is used, for each level.
-        facts: Settings and circumstances: section, name, value.
+        facts: Settings and other facts, by section and name.
         warnings: What a reader must know to judge the figures, such as a collapsed codebook.
     """
 
@@ -77,7 +77,7 @@ class ReportContent:
 
 
 class Illustration(NamedTuple):
-    """A picture in the page: its address, what it shows in words, and the line below it."""
+    """A picture on the page, with its data URI, its description and its caption."""
 
     uri: str
     alt: str
@@ -85,7 +85,7 @@ class Illustration(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of a table of figures; `floor` is the value that real images get."""
+    """A row of a table of figures; `floor` is the value for real images."""
 
     name: str
     value: str
@@ -109,7 +109,7 @@ def write_report(path: str | Path, content: ReportContent) -> None:
     """Write a report as one HTML file that needs no other file, no network and no script.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     write_page(path, render_report(content))
 

@@ -1,4 +1,4 @@
-"""Show volumes as pictures of their three orthogonal middle slices. Two-dimensional images stay unchanged.
+"""Show volumes as pictures of their three orthogonal middle slices; two-dimensional images stay unchanged.
 
 The axes of a volume `(z, y, x)` run from top to bottom, front to back, and right to left. So the slices appear as
 radiologists see them: the front or the top points up, and the subject's right is on the left. In the sagittal slice,

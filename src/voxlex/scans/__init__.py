@@ -1,1 +1,1 @@
-"""Scan files of every kind, read to voxels in canonical order and written back as they were."""
+"""Read scan files of many formats as voxels in canonical order, and write them."""

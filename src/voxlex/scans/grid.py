@@ -16,7 +16,7 @@ class Grid(NamedTuple):
     """A grid in canonical order.
 
     Attributes:
-        shape: Voxels along x, y and z.
+        shape: Number of voxels along x, y and z.
         affine: `(4, 4)` map from voxel indices to scanner coordinates (RAS+) in mm.
         spacing_mm: Distance between voxel centres along each axis.
     """
@@ -28,15 +28,15 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StoredGrid:
-    """How a file held a volume before it was turned to canonical order, so that it is written back the same.
+    """The grid of a volume in its file, from which the same grid can be written again.
 
     Attributes:
-        shape: Shape in the file, two or three axes and any further ones of length 1.
+        shape: Shape in the file, with two or three axes and any further axes of length 1.
         affine: `(4, 4)` map from voxel indices in the file to scanner coordinates (RAS+) in mm.
         dtype: Type of the numbers in the file.
-        slope: The file's numbers times `slope` plus `intercept` are the grey values.
+        slope: Grey values are the numbers in the file times `slope` plus `intercept`.
         intercept: See `slope`.
-        space: NIfTI's code for what the coordinates refer to: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI152.
+        space: NIfTI code of the coordinate space: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI152.
     """
 
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ class StoredGrid:
         """The same grid in canonical order.
 
         Raises:
-            DataError: The affine does not span a space.
+            DataError: If the affine does not span a space.
         """
         axes, signs = self._turn
         lengths = _three(self.shape)
@@ -65,25 +65,25 @@ class StoredGrid:
         return Grid((x, y, z), affine, spacing_of(affine))
 
     def to_canonical(self, values: np.ndarray) -> Shaped[np.ndarray, "x y z"]:
-        """View an array of the shape `shape` in canonical order; axes are exchanged and turned round, not resampled."""
+        """View an array of shape `shape` in canonical order. Axes are permuted and flipped, not resampled."""
         axes, signs = self._turn
         return values.reshape(_three(self.shape)).transpose(axes)[_steps(signs)]
 
     def from_canonical(self, voxels: Shaped[np.ndarray, "x y z"]) -> np.ndarray:
-        """Undo `to_canonical`.
+        """View an array in canonical order in the order of the file; the inverse of `to_canonical`.
 
         Raises:
-            DataError: The voxels do not fit the grid.
+            DataError: If the voxels do not fit the grid.
         """
         axes, signs = self._turn
         turned = voxels[_steps(signs)].transpose(np.argsort(axes))
         if turned.shape != _three(self.shape):
-            raise DataError(f"expected voxels of the file's shape {_three(self.shape)}, got {turned.shape}")
+            raise DataError(f"expected voxels with the file's shape {_three(self.shape)}, got {turned.shape}")
         return turned.reshape(self.shape)
 
     @cached_property
     def _turn(self) -> tuple[list[int], list[int]]:
-        """For each canonical axis, the axis of the file that runs nearest to it, and 1, or -1 if it runs backwards."""
+        """For each canonical axis, the nearest axis of the file, and 1, or -1 if it runs in the opposite direction."""
         from nibabel.orientations import io_orientation
 
         _check_affine(self.affine)
@@ -102,8 +102,8 @@ def affine_from_lps(steps: Float[np.ndarray, "3 3"], origin: Float[np.ndarray, "
     """Return the affine of a grid that is described in LPS+ coordinates, as DICOM and ITK do.
 
     Args:
-        steps: In each column, the way from one voxel to the next along one axis, in mm.
-        origin: Where the first voxel lies, in mm.
+        steps: Matrix whose columns are the steps from one voxel to the next along each axis, in mm.
+        origin: Position of the first voxel, in mm.
     """
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = steps, origin
@@ -117,13 +117,13 @@ def affine_to_lps(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
 
 def _check_affine(affine: np.ndarray) -> None:
     if not np.isfinite(affine).all():
-        raise DataError("the affine holds values that are not finite")
+        raise DataError("affine: expected finite values, got NaN or infinity")
     columns = affine[:3, :3]
     lengths = np.linalg.norm(columns, axis=0)
     if not lengths.all():
-        raise DataError("the affine is zero along an axis, so it gives the voxels no size")
+        raise DataError("affine: expected a length above 0 along each axis, got 0")
     if abs(np.linalg.det(columns / lengths)) < 1e-3:
-        raise DataError("the affine is singular: its axes do not span a space")
+        raise DataError("affine: expected axes that span a space, got a singular matrix")
 
 
 def _steps(signs: list[int]) -> tuple[slice, ...]:

@@ -1,4 +1,4 @@
-"""Find the scans below a folder by their names; only a few DICOM files are opened."""
+"""Find the scans below a folder by their names. Only a few DICOM files are opened."""
 
 import os
 from contextlib import suppress
@@ -11,24 +11,23 @@ _BY_SUFFIX = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if s
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """Return the DICOM files of a folder, sorted by name; the folders in it are not searched."""
+    """Return the DICOM files of a folder, sorted by name, without searching its subfolders."""
     files, _ = _entries(str(folder), set())
     return [folder / name for name in files if is_dicom(folder / name)]
 
 
 def find_scans(folder: str | Path) -> list[str]:
-    """List the scans of a folder and of all folders below it: picture files, volume files, and folders of one series.
+    """List the scans below a folder: picture files, volume files, and folders with one DICOM series.
 
-    Hidden files and folders are left out, and so are files whose names do not look like scans. Links to folders are
-    followed once. A folder with several DICOM files counts as one scan, unless each file stands alone: as a series of
-    its own, an X-ray or a multi-frame file. Then each file is a scan. Whether a folder holds a whole series turns out
-    when it is read.
+    Hidden files and folders are left out, and so are files with other suffixes. Links to folders are followed once. A
+    folder with several DICOM files counts as one scan, unless each file is a scan of its own: a separate series, an
+    X-ray or a multi-frame file. Whether a folder contains a complete series is checked when it is read.
 
     Returns:
         Paths relative to `folder`, with forward slashes, sorted; "." for `folder` itself.
 
     Raises:
-        DataError: `folder` is missing, is not a folder, or cannot be listed.
+        DataError: If `folder` is missing, is not a folder, or cannot be listed.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -51,10 +50,10 @@ def find_scans(folder: str | Path) -> list[str]:
 
 
 def list_scans(folder: Path) -> list[str]:
-    """List the scans of a folder and of all folders below it; there must be at least one. See `find_scans`.
+    """List the scans below a folder like `find_scans`, and raise an error if there are none.
 
     Raises:
-        DataError: `folder` is missing, is not a folder, cannot be read, or does not hold a scan.
+        DataError: If `folder` is missing, is not a folder, cannot be read, or does not hold a scan.
     """
     paths = find_scans(folder)
     if not paths:
@@ -64,13 +63,13 @@ def list_scans(folder: Path) -> list[str]:
 
 
 def _dicom_scans(folder: str, names: list[str]) -> list[str]:
-    """The DICOM files of a folder that stand alone, or [""] for the folder where some are slices of one series."""
+    """Return the DICOM files that are scans of their own, or [""] if files of the folder are slices of a series."""
     from voxlex.scans.formats.dicom_header import series_of
 
     if len(names) < 2:
         return names
     sampled = {series_of(Path(folder, name)) for name in (names[0], names[len(names) // 2], names[-1])}
-    if len(sampled) == 1 and None not in sampled:  # three of them are usually enough to tell
+    if len(sampled) == 1 and None not in sampled:  # three files are usually enough
         return [""]
     series = [series_of(Path(folder, name)) for name in names]
     images = [found for found in series if found is not None]
@@ -80,9 +79,9 @@ def _dicom_scans(folder: str, names: list[str]) -> list[str]:
 
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Names of the files of a folder, and names and paths of its folders; nothing of a folder seen before."""
+    """Return the names of files, and the names and paths of subfolders; both are empty for a folder seen before."""
     try:
-        # A link may lead back to a folder above it; device and inode tell that the folder is known.
+        # A link may lead to a folder above it. Device and inode identify folders that were seen before.
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen:
             return [], []
@@ -97,6 +96,6 @@ def _entries(folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[t
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    with suppress(OSError):  # a link to itself, say: then reading it will tell
+    with suppress(OSError):  # such as a link to itself, for which reading raises an error
         return entry.is_dir()
     return False

@@ -1,4 +1,4 @@
-"""Read a scan file of any kind, and write one."""
+"""Read and write scan files of any supported format."""
 
 from pathlib import Path
 
@@ -23,20 +23,20 @@ WRITTEN_SUFFIXES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npz")
 def read_scan(
     path: str | Path, *, volume: int | None = None, spacing_mm: tuple[float, float, float] | None = None
 ) -> Scan:
-    """Read a scan: its grey values in their own units, in canonical order, without anything that identifies a person.
+    """Read a scan in canonical order, with grey values in their own units and without facts that identify a person.
 
     Args:
         path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
             folder that holds one DICOM series.
-        volume: Which volume of a file that holds several over time or contrast, from 0.
-        spacing_mm: Distance between voxels along each axis, for NPY and NPZ files that do not say.
+        volume: Index of the volume, from 0, in a file with several volumes over time or contrast.
+        spacing_mm: Distance between voxels along each axis in mm, for NPY and NPZ files without it.
 
     Raises:
-        DataError: The scan cannot be used; names the file or folder and the one cause.
+        DataError: If the scan cannot be used. The message names the file or folder and the cause.
     """
     path = Path(path)
     suffix = suffix_of(path)
-    # Each of these libraries takes a third of a second to import, so only those who read its files pay for it.
+    # Each of these libraries takes a third of a second to import, so it is imported only for its files.
     if path.is_dir():
         from voxlex.scans.formats.dicom import read_dicom_series
 
@@ -64,14 +64,14 @@ def read_scan(
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
-    """Write a scan in the format that the suffix of `path` names: whole or not at all, and without metadata.
+    """Write a scan in the format of the suffix of `path`, atomically and without metadata.
 
-    PNG takes pictures of `uint8` and `uint16`, TIFF also of `int32` and `float32`, and JPEG takes `uint8` and loses
-    some detail. NIfTI, NRRD and MetaImage take volumes and keep the order of axes, the affine and the shape of the file
-    that the volume came from; NIfTI keeps its type of numbers as well. NPZ takes canonical voxels, spacing and affine.
+    PNG stores pictures of `uint8` and `uint16`, TIFF also of `int32` and `float32`. JPEG stores `uint8` and is lossy.
+    NIfTI, NRRD and MetaImage store volumes with the order of axes, the affine and the shape of the original file, and
+    NIfTI also with its type of numbers. NPZ stores canonical voxels, spacing and affine.
 
     Raises:
-        DataError: The format is unknown or cannot hold the voxels, or the file cannot be written.
+        DataError: If the format is unknown or cannot hold the voxels, or the file cannot be written.
     """
     path = Path(path)
     suffix = suffix_of(path)
@@ -98,7 +98,9 @@ def _read_picture(path: Path, *, volume: int | None) -> Scan:
         if not path.exists():
             raise DataError(f"{path}: no such file")
         known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
-        raise DataError(f"{path}: expected a folder of DICOM files or a file with one of the suffixes {known}")
+        raise DataError(
+            f"{path}: expected a folder of DICOM files, or one of the suffixes {known}, got {path.suffix!r}"
+        )
     if volume not in (None, 0):
-        raise DataError(f"{path}: expected a file of several volumes, got a picture, which has no volume {volume}")
+        raise DataError(f"{path}: expected a file of several volumes, got a picture without a volume {volume}")
     return Scan(voxels=read_picture(path).pixels)

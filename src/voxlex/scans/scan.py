@@ -1,4 +1,4 @@
-"""A scan: voxels with what is needed to write them back, and nothing that identifies a person."""
+"""Scans: voxels with the facts that are needed to write them, and without facts that identify a person."""
 
 from dataclasses import dataclass
 
@@ -8,26 +8,26 @@ from voxlex.errors import DataError
 from voxlex.scans.grid import StoredGrid
 
 VOXEL_TYPES = ("uint8", "uint16", "int16", "int32", "float32")
-"""Types that the voxels of a scan may have; others become the next of these that holds their values."""
+"""Types of the voxels of a scan. Other types are converted to the next of these that can hold the values."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in a grey value (ITU-R 601)."""
+"""Weights of red, green and blue in the luminance (ITU-R 601)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scan:
-    """Voxels and their place in space.
+    """Voxels with their position in space.
 
     Attributes:
         voxels: Grey values in the scan's own units and type (one of `VOXEL_TYPES`), always finite. A picture is
-            `(h, w)`, row 0 on top. A volume is `(x, y, z)` in canonical order: x runs to the subject's right, y to the
-            front, z to the top (RAS+), each as nearly as its file's axes do; oblique volumes are not resampled. In
-            memory the axes may lie in another order, that of the file.
-        spacing_mm: Distance between voxel centres along each axis of `voxels`, in mm; None where the file does not say.
+            `(h, w)` with row 0 at the top. A volume is `(x, y, z)` in canonical order (RAS+): x runs to the subject's
+            right, y to the front, and z to the top, as nearly as the axes of the file allow. Oblique volumes are not
+            resampled. In memory, the axes may have the order of the file.
+        spacing_mm: Distance between voxel centres along each axis of `voxels`, in mm; None if it is unknown.
         affine: `(4, 4)` map from indices of `voxels` to scanner coordinates (RAS+) in mm; None for pictures.
-        stored: How the file held the volume; None for pictures and for volumes that come from no file.
-        modality: "MR", "CT", "CR", "DX" and so on as in DICOM; "" where the file does not say.
-        window: Grey values `(low, high)` between which the file says to display it; None where it does not say.
+        stored: Grid of the volume in its file; None for pictures, and for volumes that do not come from a file.
+        modality: "MR", "CT", "CR", "DX" and so on as in DICOM; "" if it is unknown.
+        window: Range of grey values `(low, high)` to display; None if the file does not have one.
     """
 
     voxels: np.ndarray
@@ -41,33 +41,33 @@ class Scan:
     def from_file(
         cls, values: np.ndarray, stored: StoredGrid, *, modality: str = "", window: tuple[float, float] | None = None
     ) -> "Scan":
-        """Turn the grey values of a file to canonical order; axes are exchanged and turned round, nothing is resampled.
+        """Bring the grey values of a file to canonical order. Axes are permuted and flipped, but not resampled.
 
         Args:
-            values: Grey values (slope and intercept applied) of the shape `stored.shape`.
+            values: Grey values of shape `stored.shape`, with slope and intercept applied.
             stored: The file's own grid.
             modality: See `Scan`.
             window: See `Scan`.
 
         Raises:
-            DataError: The affine does not span a space, or the values cannot be voxels.
+            DataError: If the affine does not span a space, or the values cannot be voxels.
         """
         voxels = stored.to_canonical(as_voxels(values))
-        if min(voxels.strides) < 0:  # PyTorch takes no array that runs backwards; the order in memory stays the file's
+        if min(voxels.strides) < 0:  # PyTorch refuses negative strides; the copy keeps the order in memory
             voxels = voxels.copy(order="K")
         _, affine, spacing_mm = stored.canonical
         return cls(voxels=voxels, spacing_mm=spacing_mm, affine=affine, stored=stored, modality=modality, window=window)
 
     def for_file(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the voxels of a volume in the order of its file, and the affine that belongs to them.
+        """Return the voxels of a volume in the order of its file, with the affine for this order.
 
-        Without a stored grid these are the canonical ones.
+        Without a stored grid, the order is canonical.
 
         Raises:
-            DataError: The scan is a picture, or its voxels do not fit its stored grid.
+            DataError: If the scan is a picture, or its voxels do not fit its stored grid.
         """
         if not self.is_volume or self.affine is None:
-            raise DataError("expected a volume, got a picture, which has no place in space; write it as PNG or TIFF")
+            raise DataError("expected a volume, got a picture; write it as PNG or TIFF")
         if self.stored is None:
             return self.voxels, self.affine
         return self.stored.from_canonical(self.voxels), self.stored.affine
@@ -84,12 +84,12 @@ class Scan:
 
 
 def as_voxels(values: np.ndarray) -> np.ndarray:
-    """Return real numbers of any type and byte order as one of `VOXEL_TYPES`; what fits is not copied.
+    """Convert real numbers of any type and byte order to one of `VOXEL_TYPES`, without a copy if possible.
 
-    Integers stay integers where 32 bits hold them; all else becomes `float32`.
+    Integers that fit into 32 bits stay integers. All other numbers become `float32`.
 
     Raises:
-        DataError: The values are not real numbers, or not all are finite in `float32`.
+        DataError: If the values are not real numbers, or not all are finite in `float32`.
     """
     if values.dtype.kind not in "buif":
         raise DataError(f"expected real numbers, got values of type {values.dtype}")
@@ -103,10 +103,10 @@ def as_voxels(values: np.ndarray) -> np.ndarray:
 
 
 def choose_volume(volume: int | None, *, count: int, shape: tuple[int, ...]) -> int:
-    """Return which of the `count` volumes of a file is meant.
+    """Return the index of the chosen volume of a file with `count` volumes.
 
     Raises:
-        DataError: There are several and none is chosen, or there are not as many.
+        DataError: If there are several volumes and none is chosen, or the index is out of range.
     """
     if volume is None:
         if count == 1:

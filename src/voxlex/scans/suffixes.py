@@ -1,16 +1,16 @@
-"""Tell from the suffixes of file names which are scans; only files without one are opened, to look for DICOM."""
+"""Recognise scans by the suffixes of their names. Only files without a suffix are opened, to detect DICOM."""
 
 from contextlib import suppress
 from pathlib import Path
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
-"""Pillow's name of the format that belongs to each file suffix."""
+"""Pillow's name of the format for each suffix."""
 
 IMAGE_SUFFIXES = tuple(FORMATS)
 """Suffixes of picture files, in lower case."""
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-"""Suffixes that DICOM files may have; many have none, or a number."""
+"""Suffixes of DICOM files. Many DICOM files do not have a suffix, or have a number instead."""
 
 NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -21,7 +21,7 @@ VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUF
 
 
 def suffix_of(path: str | Path) -> str:
-    """Return the suffix of a file's name in lower case, ".nii.gz" as one."""
+    """Return the suffix of a file name in lower case, where ".nii.gz" is one suffix."""
     path = Path(path)
     return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
 
@@ -33,16 +33,16 @@ def without_suffix(path: str) -> str:
 
 
 def is_volume(path: str | Path) -> bool:
-    """Whether a path that `find_scans` lists is a volume file, a DICOM file or a folder, and not a picture file.
+    """Tell whether a path from `find_scans` is a volume file, a DICOM file or a folder, and not a picture file.
 
-    A DICOM file may still turn out to hold a picture, such as an X-ray; `Scan.is_volume` tells.
+    A DICOM file may still contain a picture, such as an X-ray; see `Scan.is_volume`.
     """
     path = Path(path)
     return suffix_of(path) in VOLUME_SUFFIXES or path.is_dir() or is_dicom(path)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: by its suffix, or, where that is missing or a number, by its first bytes."""
+    """Tell whether a file is DICOM by its suffix, or by its first bytes if the suffix is missing or a number."""
     suffix = path.suffix.lower()
     if suffix in DICOM_SUFFIXES:
         return True

@@ -1,1 +1,1 @@
-"""What is known of scans besides their voxels: where they are, whose they are, and the tables that say so."""
+"""Tables of scans: facts about scans from their paths and from tables of people."""

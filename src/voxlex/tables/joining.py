@@ -1,4 +1,4 @@
-"""Join a table of people or scans, such as `participants.tsv`, to a manifest, by the columns that fit."""
+"""Join a table of people or scans, such as `participants.tsv`, to a manifest by matching columns."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from voxlex.tables.naming import date_of, session_of, stem_of
 from voxlex.tables.reading import days_of, holds_days, identifies
 
 RENAMED = {"group": "cohort"}
-"""In BIDS, `group` is who a participant is; in a manifest, it is what must not be torn apart by a split."""
+"""Columns with another name in a manifest. There, `group` names rows that must stay in one split."""
 
 _PATHS = {"path", "file", "filename", "filepath", "image", "imagepath", "scan"}
 _SESSIONS = {"id", "mriid", "sessionid", "mrid", "imagedataid", "imageid", "imageuid", "seriesid", "scanid"}
@@ -25,26 +25,28 @@ _IMAGE_ID = re.compile(r"(?:^|[/_])([IS]\d{3,})(?=[/_.]|$)")  # ADNI: images and
 def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """Add the columns of a table to a manifest, matched by path, by session, by subject and day, or by subject.
 
-    The key is the column that fits the most scans; among those that fit as many, it is the most exact. The columns
-    `subject`, `session`, `sequence`, `label` and `split` of the table replace those of the manifest where they say
-    something. A column `group` is called `cohort`.
+    The key is the column that matches most scans, or the most specific of several such columns. The columns `subject`,
+    `session`, `sequence`, `label` and `split` of the table replace those of the manifest where they are not empty. A
+    column `group` is renamed to `cohort`.
 
     Args:
         manifest: A manifest with the columns of `describe_paths`.
-        table: A table of text, as `read_table` returns it.
+        table: A table of text from `read_table`.
         where: Name of the table, for messages.
 
     Returns:
-        The manifest with more columns, as text, rows as before, and the names of the columns that were left out because
-        they identify people.
+        The manifest with further columns of text and the same rows, and the names of the columns that were left out
+        because they identify people.
 
     Raises:
-        DataError: Nothing fits, or a scan fits several rows that differ.
+        DataError: If no scan matches, or a scan matches several rows that differ.
     """
     keys, rows = max(_fits(manifest, table), key=lambda fit: int((fit[1] >= 0).sum()), default=((), None))
     if rows is None or (rows < 0).all():
         names = ", ".join(table.columns)
-        raise DataError(f"{where}: no row fits a scan by path, session or subject; its columns are {names}")
+        raise DataError(
+            f"{where}: expected a path, session or subject of a scan in a row, got none in the columns {names}"
+        )
     left_out = [name for name in table.columns if identifies(table[name])]
     kept = table.drop(columns=[name for name in left_out if name not in keys])
     _check_unique(kept.iloc[sorted(set(rows[rows >= 0]))], kept, keys, where=where)
@@ -61,7 +63,7 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
 
 
 def _fits(manifest: pd.DataFrame, table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.Series]]:
-    """Yield ways to match, the most exact first: the key columns, and the row of each scan, -1 without."""
+    """Yield ways to match, the most specific first: the key columns, and the row of each scan (-1 for none)."""
     names = {name: re.sub(r"[^a-z]", "", name.lower()) for name in table.columns}
     subjects = [name for name in table.columns if names[name] in _SUBJECTS]
     for name in table.columns:
@@ -116,6 +118,6 @@ def _check_unique(used: pd.DataFrame, table: pd.DataFrame, keys: tuple[str, ...]
     several = int((same_keys[names].value_counts() > 1).sum())
     if several:
         raise DataError(
-            f"{where}: {several} values of {' and '.join(keys)} stand in several rows that differ; "
-            "give each one row, or a column with the session or the path"
+            f"{where}: expected one row for each {' and '.join(keys)}, got {several} with several different rows; "
+            "add a column with the session or the path"
         )

@@ -1,4 +1,4 @@
-"""What the layout of a folder says about its scans: BIDS, OASIS, ADNI, IXI, class folders, split folders."""
+"""Facts about scans from the layout of a folder: BIDS, OASIS, ADNI, IXI, class folders and split folders."""
 
 import re
 from collections import Counter
@@ -22,10 +22,10 @@ _PUBLISHED_SPLIT = re.compile(r"(?:^|/)keras_png_(?:slices|seg)_(train|validate|
 
 
 def describe_paths(paths: Sequence[str]) -> pd.DataFrame:
-    """Read what relative paths say of scans; no file is opened.
+    """Read facts about scans from their relative paths, without opening files.
 
-    A session that is named by a date becomes the number of the visit, "ses-01" and so on for each subject, since the
-    date of a visit can identify a person.
+    A session that is named by a date becomes a number of the visit for each subject ("ses-01" and so on), because dates
+    of visits can identify a person.
 
     Args:
         paths: Paths of scans, with forward slashes.
@@ -64,20 +64,20 @@ def number_visits(subjects: Sequence[str], sessions: Sequence[str]) -> list[str]
 
 
 def undated_paths(table: pd.DataFrame) -> list[str]:
-    """Name scans without the days of visits; what is made of a scan is called by this name, not by its path.
+    """Return names of scans without the dates of visits. Results of scans get these names rather than the paths.
 
     Args:
         table: A table with the columns `path` and `session`, where dates have become numbers of visits.
 
     Returns:
-        The path of each row. If its session is named by a date, the number of the visit stands in place of the date.
+        The path of each row. If the session is named by a date, the number of the visit replaces the date.
     """
     taken: Counter[str] = Counter()
     names = []
     for path, session in zip(table["path"], table["session"], strict=True):
         name = without_dates(path, session) if date_of(session_of(path)) else path
         taken[name] += 1
-        if taken[name] > 1:  # two series of a day, told apart by nothing but the time
+        if taken[name] > 1:  # two series of one day, which differ only in the time
             head, dot, suffixes = name.rpartition("/")[2].partition(".")
             name = f"{name[: len(name) - len(head + dot + suffixes)]}{head}-{taken[name]}{dot}{suffixes}"
         names.append(name)
@@ -87,18 +87,18 @@ def undated_paths(table: pd.DataFrame) -> list[str]:
 def published_splits(paths: Sequence[str]) -> list[str] | None:
     """Find the split that comes with a data set, if its layout is known to be divided by subject.
 
-    This is so for OASIS as PNG slices (`keras_png_slices_train` and so on). Other folders named "train" or "test" are
-    often divided image by image, and only `folder_splits` takes them for a split.
+    This applies to OASIS as PNG slices (`keras_png_slices_train` and so on). Other folders named "train" or "test" are
+    often divided image by image, and only `folder_splits` uses them as splits.
 
     Returns:
-        "train", "validation" or "test" for each path; None if a path does not say.
+        "train", "validation" or "test" for each path; None if a path has no such folder.
     """
     found = [_PUBLISHED_SPLIT.search(path) for path in paths]
     return [split_named(match.group(1)) for match in found if match] if all(found) else None
 
 
 def folder_splits(paths: Sequence[str]) -> list[str]:
-    """Return the split that the innermost folder named so ("train", "x_val", "Testing") stands for, else ""."""
+    """Return the split that is named by the innermost such folder ("train", "x_val", "Testing"), else ""."""
     return [
         next((split for name in reversed(path.split("/")[:-1]) if (split := split_named(name))), "") for path in paths
     ]

@@ -1,4 +1,4 @@
-"""One table per data set: a row for each scan of a folder, or of a table that a person made."""
+"""The index of a data set: a table with a row for each scan of a folder or of a user's table."""
 
 import os
 import re
@@ -16,10 +16,10 @@ from voxlex.tables.naming import is_table
 from voxlex.tables.reading import identifies, named_splits, read_table, typed
 
 INDEX_COLUMNS = ("path", "subject", "session", "sequence", "slice", "label", "group")
-"""Columns of every manifest, in this order; others follow."""
+"""Columns of every manifest, in this order. Other columns follow."""
 
 PARTICIPANTS = "participants.tsv"
-"""The table that BIDS keeps beside the folders of its subjects."""
+"""Name of the BIDS table that lies beside the folders of subjects."""
 
 _PATHS = ("path", "file", "filename", "filepath", "file_name", "file_path", "image", "image_path", "scan")
 _SUBJECTS = ("subject", "subject_id", "participant_id", "participant", "patient_id", "patient")
@@ -35,15 +35,15 @@ class Index:
     Attributes:
         name: Short name of the folder or the table.
         root: The folder that the paths of the table are relative to.
-        table: One row per scan, with the columns `INDEX_COLUMNS`, `split` if the source says how it is divided, and
-            whatever else the source says: numbers (NaN for unknown) or text ("" for unknown).
+        table: One row for each scan, with the columns `INDEX_COLUMNS`, `split` if the source is divided, and further
+            columns of the source: numbers (NaN for unknown) or text ("" for unknown).
 
-            - `path`: relative to `root`, with forward slashes, inside it;
-            - `subject`, `session`, `sequence`, `label`: as the source says, else as the layout does, else "";
+            - `path`: path relative to `root`, with forward slashes; it does not lead out of `root`;
+            - `subject`, `session`, `sequence`, `label`: from the source, else from the layout, else "";
             - `slice`: `Int64`, missing where unknown;
-            - `group`: what must not be torn apart by a split: the subject where it is known, else the scan.
-        left_out: Columns that were left out, since they name persons or days.
-        notes: What else did not go into the table, and why.
+            - `group`: name of rows that must stay in one split: the subject if it is known, else the scan.
+        left_out: Columns that were left out, because they contain names of persons or dates.
+        notes: Notes about other facts that were left out, with the reasons.
     """
 
     name: str
@@ -54,18 +54,18 @@ class Index:
 
 
 def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
-    """List the scans of a folder and of all folders below it, or those of a table; no scan is opened.
+    """List the scans of a folder (recursively) or of a table, without opening them.
 
     If a folder in BIDS layout has a `participants.tsv`, its columns are joined.
 
     Args:
         source: The folder, or a single scan, or a table (.csv, .tsv, .parquet) with a column `path`, relative to the
             table's folder or absolute.
-        split_folders: Take folders named train, validation and test for a split. By default only layouts that are known
-            to be divided by subject are taken for one.
+        split_folders: Use folders named train, validation and test as splits. By default, this is done only for layouts
+            that are known to be divided by subject.
 
     Raises:
-        DataError: `source` is missing, cannot be read, holds no scan, or contradicts itself.
+        DataError: If `source` is missing, cannot be read, does not contain a scan, or is inconsistent.
     """
     if is_table(source):
         return _index_table(Path(source))
@@ -76,7 +76,7 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     if not folder.exists():
         raise DataError(f"{folder}: no such file or folder")
     paths = list_scans(folder)
-    if "." in paths:  # the folder is a series itself, and results are named after it
+    if "." in paths:  # the folder itself is a series, and results are named after it
         folder = folder.resolve()
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
@@ -91,7 +91,7 @@ def join_table(index: Index, path: str | Path) -> Index:
     """Add the columns of a table, such as ages, to an index by path, session or subject; see `joining.join`.
 
     Raises:
-        DataError: The table cannot be read, or does not fit.
+        DataError: If the table cannot be read, or does not match the scans.
     """
     table, left_out = join(index.table, read_table(path), where=path)
     if "split" in table:
@@ -107,7 +107,7 @@ def _index_table(path: Path) -> Index:
     names = {name.lower(): name for name in raw.columns}
     column = next((names[name] for name in _PATHS if name in names), None)
     if column is None:
-        raise DataError(f"{path}: has no column 'path'; its columns are {', '.join(raw.columns)}")
+        raise DataError(f"{path}: expected a column 'path', got {', '.join(raw.columns)}")
     root, paths = _below_one_root(path, raw[column])
     table = describe_paths(paths)
     known = {column}
@@ -128,44 +128,44 @@ def _index_table(path: Path) -> Index:
     table = _ordered(table)
     if "group" in raw and (raw["group"] != table["group"].where(raw["group"] != "", "")).any():
         raise DataError(
-            f"{path}: the column 'group' is not free: a manifest names there what must not be torn apart by a split. "
-            f"Call a class {RENAMED['group']!r}, and give rows that belong together one 'subject'"
+            f"{path}: the column 'group' is reserved for rows that must stay in one split. Rename it, for example to "
+            f"{RENAMED['group']!r}, or give rows that belong together the same 'subject'"
         )
     return Index(name=path.resolve().stem, root=root, table=table, left_out=left_out)
 
 
 def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
-    """Find the folder that holds all scans of a table, and their paths in it, which results are named by."""
+    """Find the folder that contains all scans of a table, and return it with the paths of the scans in it."""
     empty = np.flatnonzero(column == "")
     if len(empty):
-        raise DataError(f"{table}: line {empty[0] + 2} has no path")
+        raise DataError(f"{table}: line {empty[0] + 2}: expected a path, got an empty cell")
     home = Path(os.path.normpath(table.parent.absolute()))
     places = [os.path.normpath(home / path.replace("\\", "/")) for path in column]
     twice = np.flatnonzero(pd.Series(places).duplicated())
     if len(twice):
-        raise DataError(f"{table}: line {twice[0] + 2} names a scan that an earlier line names")
+        raise DataError(f"{table}: line {twice[0] + 2}: expected a new scan, got one that an earlier line names")
     try:
         common = os.path.commonpath([home, *places])
         if common != str(home):
             common = os.path.commonpath([str(Path(place).parent) for place in places])
     except ValueError as cause:
-        raise DataError(f"{table}: the scans lie on several drives") from cause
+        raise DataError(f"{table}: expected scans on one drive, got several drives") from cause
     return (table.parent if common == str(home) else Path(common)), [
         Path(place).relative_to(common).as_posix() for place in places
     ]
 
 
 def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """Describe scans by their paths and by the tables of participants beside them; also return what was left out."""
+    """Describe scans by their paths and by tables of participants. Also return the left-out columns and notes."""
     table = describe_paths(paths)
     left_out: list[str] = []
     notes: list[str] = []
     for above, participants in participant_tables(folder, paths):
-        # Another data set in the same folder may call other people by the same names.
+        # Another data set in the same folder may use the same names for other people.
         inside = table["path"].str.startswith(above)
         try:
             part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
-        except DataError as cause:  # nobody has asked for this table, and the scans are there without it
+        except DataError as cause:  # the user did not ask for this table, and the scans can be used without it
             notes.append(str(cause))
             continue
         table = pd.concat([part, table[~inside]], ignore_index=True)
@@ -188,7 +188,7 @@ def _splits(paths: list[str], *, where: Path, split_folders: bool) -> list[str] 
     outside = [path for path, split in zip(paths, splits, strict=True) if not split]
     if outside:
         listed = ", ".join(outside[:_LISTED]) + (f" and {len(outside) - _LISTED} more" if outside[_LISTED:] else "")
-        raise DataError(f"{where}: not in a folder named train, validation or test: {listed}")
+        raise DataError(f"{where}: expected all scans in folders named train, validation or test, got {listed}")
     return splits
 
 

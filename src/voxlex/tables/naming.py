@@ -1,4 +1,4 @@
-"""What the name of a file says of person, session, sequence and slice, if it follows a known pattern."""
+"""Find subject, session, sequence and slice in file names that follow a known pattern."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ _SUFFIXES = re.compile(r"(?:\.(?:nii|nifti|gz|img|hdr|mgz|mgh|dcm|ima|nrrd|mha|m
 def subject_of(path: str) -> str:
     """Find the subject in a relative path, such as "sub-01", "OAS1_0001", "002_S_0413" or "case_001"; "" without one.
 
-    Sessions and runs of a subject share its name, so that they never end on two sides of a split.
+    All sessions and runs of a subject have the same name, so that they lie in one split.
     """
     for pattern in _SUBJECTS:
         found = pattern.search(path)
@@ -62,8 +62,8 @@ def slice_of(path: str) -> int | None:
 def session_of(path: str) -> str:
     """Find the session in a relative path, such as "ses-02", "MR1" or "d0129"; "" without one.
 
-    A session that is named by a date keeps that name here. `date_of` recognises it, and the manifest numbers such
-    sessions.
+    If a session is named by a date, the date is returned. `date_of` recognises it, and the manifest replaces it by a
+    number.
     """
     for pattern in _SESSIONS:
         found = pattern.search(path)
@@ -88,7 +88,7 @@ def without_dates(path: str, session: str) -> str:
 
 
 def sequence_of(path: str) -> str:
-    """Find what was measured, or made of it, as the layout names it ("T1w", "MPRAGE", "aligned_norm"); "" if unknown.
+    """Find the sequence or the processed version in a path, such as "T1w", "MPRAGE", "aligned_norm"; "" if unknown.
 
     It is the suffix of a BIDS name, the folder below an ADNI subject, the end of an IXI name, or what follows the
     session in OASIS-1 and -2.
@@ -116,11 +116,11 @@ def stem_of(path: str) -> str:
 
 
 def is_class_folder(name: str) -> bool:
-    """Tell whether a folder's name can be a label: it is not empty, a subject's or a split's ("train", "x_val")."""
+    """Tell whether the name of a folder can be a label, and is not empty, a subject or a split ("train", "x_val")."""
     return bool(name) and not subject_of(name) and not _SPLIT_FOLDER.search(name)
 
 
 def split_named(name: str) -> str:
-    """Return the split that a word or a folder's name means, such as "validation" for "val" and "x_val"; else ""."""
+    """Return the split that a word or folder names, such as "validation" for "val" and "x_val"; else ""."""
     found = _SPLIT_FOLDER.search(name)
     return next(split for split, group in zip(_SPLITS, found.groups(), strict=True) if group) if found else ""

@@ -1,4 +1,4 @@
-"""Tables that people keep beside their scans: read as text, given types, and freed of what identifies a person."""
+"""Read tables of users as text, convert columns to types, and find columns that identify persons."""
 
 import csv
 import re
@@ -24,43 +24,43 @@ _LISTED = 5
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table as text, so that "007" stays "007"; marks of unknown values ("n/a", "NaN") become "".
+    """Read a table as text, so that "007" stays "007". Markers of unknown values ("n/a", "NaN") become "".
 
     Args:
         path: A .csv (separated by commas or semicolons), .tsv or .parquet file.
 
     Raises:
-        DataError: The file is missing, is not such a table, has no rows, or has a column twice.
+        DataError: If the file is missing, is not such a table, has no rows, or has a column twice.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if not is_table(path):
-        raise DataError(f"{path}: expected a table ({', '.join(TABLE_SUFFIXES)})")
+        raise DataError(f"{path}: expected a table ({', '.join(TABLE_SUFFIXES)}), got {path.suffix!r}")
     try:
         table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
     except DataError:
         raise
-    except Exception as cause:  # csv, encodings and parquet each have errors of their own
+    except Exception as cause:  # csv, encodings and parquet raise different errors
         raise DataError(f"{path}: cannot be read as a table: {' '.join(str(cause).split())}") from cause
     table.columns = [str(name).strip() for name in table.columns]
-    table = table.loc[:, table.columns != ""]  # row numbers that somebody's export added
+    table = table.loc[:, table.columns != ""]  # row numbers that some exports add
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
-        raise DataError(f"{path}: has the column {twice[0]!r} twice")
+        raise DataError(f"{path}: expected different names of columns, got {twice[0]!r} twice")
     if table.empty:
-        raise DataError(f"{path}: has no rows")
+        raise DataError(f"{path}: expected at least one row, got none")
     return pd.DataFrame({name: as_text(table[name]) for name in table.columns})
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Write every value as text, and marks of unknown values as ""."""
+    """Convert every value to text, and markers of unknown values to ""."""
     text = column.map(_written).astype(object)
     return text.where(~text.str.lower().isin(_UNKNOWN), "")
 
 
 def typed(column: pd.Series) -> pd.Series:
-    """Give a column its type: whole numbers, numbers (NaN for unknown), or text ("" for unknown).
+    """Convert a column to integers, numbers (NaN for unknown), or text ("" for unknown).
 
     Codes with leading zeros, such as "007", stay text.
     """
@@ -77,9 +77,9 @@ def typed(column: pd.Series) -> pd.Series:
 
 
 def identifies(column: pd.Series) -> bool:
-    """Tell whether a column of text names persons or days, and so may not go into a manifest.
+    """Tell whether a column contains names of persons or dates, and so must not go into a manifest.
 
-    A single full date among the values is enough, since a day of birth or of a visit identifies.
+    A single full date is enough, because a date of birth or of a visit can identify a person.
     """
     name = str(column.name)
     if _BIRTH.search(name) or re.sub(r"[^a-z]", "", name.lower()) in _NAMES:
@@ -88,7 +88,7 @@ def identifies(column: pd.Series) -> bool:
 
 
 def holds_days(column: pd.Series) -> bool:
-    """Tell whether a column of text has full dates in it; numbers are dates only if all of them can be."""
+    """Tell whether a column of text contains full dates. Numbers count as dates only if all of them can be dates."""
     known = column[column != ""]
     if known.empty:
         return False
@@ -96,25 +96,25 @@ def holds_days(column: pd.Series) -> bool:
 
 
 def days_of(column: pd.Series, *, day_first: bool) -> pd.Series:
-    """Read dates as "20060519", and all else as ""; `day_first` tells whether 5/6/2006 is in June."""
+    """Convert dates to the form "20060519", and other values to "". With `day_first`, 5/6/2006 is in June."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # pandas thinks aloud when dates are written in other orders
+        warnings.simplefilter("ignore", UserWarning)  # pandas warns about dates in other orders
         read = pd.to_datetime(column, errors="coerce", dayfirst=day_first, format="mixed")
     return read.dt.strftime("%Y%m%d").fillna("").astype(object)
 
 
 def named_splits(column: pd.Series, *, where: str | Path) -> pd.Series | None:
-    """Read a user's division into splits; common synonyms, such as "val" or "testing", are understood.
+    """Read the splits of a user's table. Common synonyms, such as "val" or "testing", are accepted.
 
     Args:
-        column: Text, of a table whose first row is line 2.
-        where: The table, for the message.
+        column: Column of text from a table whose first row is line 2.
+        where: Name of the table, for messages.
 
     Returns:
-        "train", "validation" or "test" for each row; None if no row says anything.
+        "train", "validation" or "test" for each row; None if the column is empty.
 
     Raises:
-        DataError: A row says something else; lists the lines.
+        DataError: If a row has another value. The message lists the lines.
     """
     if (column == "").all():
         return None
@@ -133,7 +133,7 @@ def _read_text(path: Path) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()
         if separator not in header and header.count(";") > header.count(","):
-            separator = ";"  # what spreadsheets write where the comma is the decimal point
+            separator = ";"  # spreadsheets write semicolons where the comma is the decimal separator
         file.seek(0)
         rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
         names = next(rows, [])
@@ -142,7 +142,9 @@ def _read_text(path: Path) -> pd.DataFrame:
             if not row:
                 continue
             if len(row) != len(names):
-                raise DataError(f"{path}: line {rows.line_num} has {len(row)} cells, the header {len(names)}")
+                raise DataError(
+                    f"{path}: line {rows.line_num}: expected {len(names)} cells as in the header, got {len(row)}"
+                )
             cells.append(row)
     return pd.DataFrame(cells, columns=names, dtype=object)
 
@@ -150,7 +152,7 @@ def _read_text(path: Path) -> pd.DataFrame:
 def _written(value: object) -> str:
     if value is None or value is pd.NaT:
         return ""
-    # A parquet column of whole numbers with gaps comes as floats: 70.0 was 70.
+    # Parquet returns integers with gaps as floats: 70.0 was 70.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()

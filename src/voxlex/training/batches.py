@@ -1,4 +1,4 @@
-"""The rows of each batch follow from the seed and the step alone, so that training resumes where it stopped."""
+"""Shuffled batches that depend only on the seed and the step, so that training can resume."""
 
 import functools
 
@@ -10,14 +10,14 @@ from voxlex.errors import DataError
 
 
 class Batches:
-    """Shuffled batches of row numbers, epoch after epoch; the rows left over in an epoch are dropped.
+    """Shuffled batches of row numbers. Rows that are left over at the end of an epoch are dropped.
 
     Args:
-        rows: How many rows there are.
-        batch_size: Rows in a batch, on each process.
-        seed: Of the shuffling.
-        rank: Which of the processes this is.
-        processes: How many there are; each takes its own rows.
+        rows: Number of rows.
+        batch_size: Number of rows in a batch, for each process.
+        seed: Seed of the shuffling.
+        rank: Rank of this process.
+        processes: Number of processes. Each process takes different rows.
 
     Raises:
         DataError: If there are fewer rows than all processes need for one batch.
@@ -25,7 +25,7 @@ class Batches:
 
     def __init__(self, *, rows: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
         if rows < batch_size * processes:
-            raise DataError(f"{rows} training images are fewer than one batch of {batch_size * processes}")
+            raise DataError(f"training images: expected at least one batch of {batch_size * processes}, got {rows}")
         self.rows = rows
         self.batch_size = batch_size
         self.seed = seed
@@ -33,7 +33,7 @@ class Batches:
         self.processes = processes
 
     def __getitem__(self, step: int) -> Int64[Tensor, " b"]:
-        """Return the rows of one step's batch, steps counted from 0."""
+        """Return the rows of the batch of a step. Steps are counted from 0."""
         together = self.batch_size * self.processes
         epoch, batch = divmod(step, self.rows // together)
         start = batch * together + self.rank * self.batch_size

@@ -1,4 +1,4 @@
-"""How long to train, and the learning rate that follows from the share of that which is spent."""
+"""The budget of training, and the learning rate that depends on the share that is spent."""
 
 import math
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Minutes of training or a number of steps; exactly one of them.
+    """A budget of minutes or of steps; exactly one of them is given.
 
     Raises:
-        ValueError: If both or neither are given, or the one given is not above 0.
+        ValueError: If both or neither are given, or the given one is not above 0.
     """
 
     minutes: float | None = None
@@ -30,11 +30,11 @@ class Budget:
 
 
 def learning_rate_factor(progress: float, *, warmup: float) -> float:
-    """Rise linearly over the first `warmup` of the budget, then fall along a cosine to zero (1608.03983).
+    """Return the factor on the learning rate: a linear rise, then a cosine decay to zero (1608.03983).
 
     Args:
         progress: Share of the budget spent, from 0 to 1.
-        warmup: Share of the budget to rise in, from 0 up to, but not including, 1.
+        warmup: Share of the budget in which the factor rises, in [0, 1).
     """
     if progress < warmup:
         return max(progress / warmup, 0.01)

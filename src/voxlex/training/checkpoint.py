@@ -1,4 +1,4 @@
-"""The state that training resumes from, written whole or not at all."""
+"""Save and load the state from which training resumes."""
 
 import io
 from collections.abc import Collection, Mapping
@@ -12,30 +12,30 @@ from voxlex.files import atomic_file
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write what an interrupted stage needs to go on."""
-    buffer = io.BytesIO()  # torch reports a full disk as an error of its archive; writing bytes, it is one of the disk
+    """Write the state that an interrupted stage needs to continue."""
+    buffer = io.BytesIO()  # torch reports a full disk as an error of the archive; writing bytes raises an OSError
     torch.save(dict(state), buffer)
     with atomic_file(path) as building:
         building.write_bytes(buffer.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; only tensors and plain values are accepted, never code.
+    """Read a state from `save_state`. Only tensors and plain values are accepted, never code.
 
     Raises:
         RunError: If the file is missing or damaged.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as cause:  # torch raises errors of many kinds for a damaged file
+    except Exception as cause:  # torch raises many kinds of errors for a damaged file
         raise RunError(f"{path}: cannot resume from it: {str(cause).splitlines()[0]}") from cause
 
 
 def players_of(state: Mapping[str, Any], names: Collection[str], *, where: Path) -> dict[str, Any]:
-    """Return the state of each player; version 0.1.0 saved only one, without its name.
+    """Return the state of each player. Version 0.1.0 saved a single player without its name.
 
     Raises:
-        RunError: If the state is of other players.
+        RunError: If the state belongs to other players.
     """
     if "players" not in state and len(names) == 1:
         return {name: {part: state[part] for part in ("module", "optimizer")} for name in names}
@@ -52,7 +52,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put torch's random generators back into a state that `random_state` returned."""
+    """Restore a state of torch's random generators from `random_state`."""
     torch.set_rng_state(state["cpu"])
     if len(state["gpus"]) == torch.cuda.device_count() and state["gpus"]:
         torch.cuda.set_rng_state_all(state["gpus"])

@@ -1,4 +1,4 @@
-"""The devices that training runs on and its precision; the automatic choice is what the hardware is fast at."""
+"""Choose the devices and the precision of training."""
 
 import ctypes
 import logging
@@ -25,24 +25,24 @@ def choose_devices(*, accelerator: str = "auto", devices: int = 1, precision: Pr
     """Return a Fabric that has not started yet.
 
     Args:
-        accelerator: "auto", "cpu", "gpu", "mps" and whatever else Fabric knows.
-        devices: How many of them; with more than one, each runs a process and takes its own part of every batch.
-        precision: Of the arithmetic; weights are float32 in every case.
+        accelerator: "auto", "cpu", "gpu", "mps" or another accelerator of Fabric.
+        devices: Number of devices. With more than one, each device has a process, which takes a part of every batch.
+        precision: Precision of the arithmetic. Weights are always float32.
 
     Raises:
-        ConfigError: If there are no such devices here, or fewer of them.
+        ConfigError: If this machine does not have such devices, or not enough of them.
     """
-    # Before latents are quantized, the quantizer's parameters take no part in a step.
+    # As long as latents are not quantized, steps do not use the parameters of the quantizer.
     strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
     try:
         with _only_warnings():
             return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
-    except Exception as cause:  # Fabric has an error of its own for each kind of device
+    except Exception as cause:  # Fabric raises different errors for each kind of device
         raise ConfigError(f"training.accelerator {accelerator!r}, training.devices {devices}: {cause}") from cause
 
 
 def launch(fabric: Fabric) -> Team:
-    """Start Fabric and, where there are several devices, a process for each; return what holds them together."""
+    """Start Fabric with a process for each device, and return the team of these processes."""
     keep_freed_memory()
     watch = None
     if isinstance(fabric.strategy, DDPStrategy) and fabric.strategy.num_processes > 1:
@@ -53,7 +53,7 @@ def launch(fabric: Fabric) -> Team:
 
 
 def automatic_precision(accelerator: str = "auto") -> Precision:
-    """Return `bf16-mixed` where bfloat16 is native to the hardware, else `32-true`."""
+    """Return `bf16-mixed` if the hardware supports bfloat16 natively, else `32-true`."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif accelerator in ("auto", "cpu") and not torch.backends.mps.is_available():
@@ -77,10 +77,10 @@ def _only_warnings() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Tell the C library not to hand freed memory back to the system, where that library is glibc.
+    """Configure glibc to keep freed memory instead of returning it to the system.
 
-    Training on a CPU takes and frees the same buffers in every step; handed back, each of them is mapped and zeroed
-    again, page by page.
+    Training on a CPU allocates and frees the same buffers in every step. If they were returned, the system would map
+    and zero them again in each step, page by page.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -90,7 +90,7 @@ def keep_freed_memory() -> None:
 
 
 def lay_out_channels_last(module: nn.Module) -> None:
-    """Store kernels with their channels innermost, in place: convolutions then run faster, with the same results."""
+    """Store kernels in place with channels last. Convolutions are then faster, with the same results."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in module.parameters():
         if parameter.ndim in formats:

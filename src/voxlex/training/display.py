@@ -1,4 +1,4 @@
-"""What training tells while it goes on; somebody may listen, and nobody has to."""
+"""Protocols for displays that show the progress of training, and a silent default."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -9,44 +9,44 @@ from voxlex.progress import Progress, silent
 
 @runtime_checkable
 class StageDisplay(Protocol):
-    """Is told how one stage is doing."""
+    """Shows the progress of one stage."""
 
     def show(self, figures: Mapping[str, float], *, progress: float, elapsed_s: float) -> None:
-        """Take the figures of the last step, the share of the budget that is spent, and the seconds it took."""
+        """Show the figures of the last step, the share of the budget that is spent, and the elapsed seconds."""
 
     def validated(self, figures: Mapping[str, float], *, step: int, alarm: str | None) -> None:
-        """Take the figures of a validation, and its warning if there is one."""
+        """Show the figures of a validation, and its warning if there is one."""
 
     def kept(self, step: int) -> None:
-        """Learn that the weights of that step are kept, not the last ones."""
+        """Show that the weights of this step are kept rather than the last ones."""
 
 
 @runtime_checkable
 class Display(Protocol):
-    """Is told how a training is doing."""
+    """Shows the progress of training."""
 
     def note(self, text: str) -> None:
-        """Take a line that a person should read."""
+        """Show a line of text."""
 
     def phase(self, name: str) -> AbstractContextManager[Progress]:
-        """Return the progress of work around the stages, such as "preparing"."""
+        """Return a context with the progress of other work, such as "preparing"."""
 
     def stage(self, name: str) -> AbstractContextManager[StageDisplay]:
-        """Return the display of a stage, for as long as it takes."""
+        """Return a context with the display of a stage."""
 
 
 class Silence:
     """A display that shows nothing."""
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def phase(self, name: str) -> AbstractContextManager[Progress]:
-        """Tell nobody."""
+        """Show nothing."""
         return silent(name)
 
     def stage(self, name: str) -> AbstractContextManager[StageDisplay]:
-        """Return the silent display of a stage."""
+        """Return a silent display of the stage."""
         return nullcontext(self)
 
     def show(self, figures: Mapping[str, float], *, progress: float, elapsed_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM set a flag, which the training loop looks at between two steps."""
+"""Stop requests by Ctrl-C and SIGTERM. They set a flag that the training loop checks after each step."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether somebody has asked training to stop: the number of the signal, 0 as long as there was none."""
+    """A flag with the number of the received signal. It is 0 as long as no signal was received."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -16,9 +16,9 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Catch the first SIGINT or SIGTERM and remember it; a second one acts as it always does.
+    """Catch the first SIGINT or SIGTERM and remember it. A second signal has its usual effect.
 
-    Outside the main thread, where Python allows no signal handlers, nothing is caught.
+    Outside the main thread, signals are not caught, because Python does not allow signal handlers there.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""The figures of a run as they come: a table for people and scripts, TensorBoard for curves."""
+"""Record the figures of a run in a CSV file, and in TensorBoard for curves."""
 
 import csv
 from collections.abc import Mapping
@@ -15,28 +15,29 @@ COLUMNS = ("stage", "step", "elapsed_s", "name", "value")
 
 @runtime_checkable
 class JournalFiles(Protocol):
-    """Where figures go; a run folder says so."""
+    """The files for figures, such as those of a run folder."""
 
     @property
     def journal_file(self) -> Path:
-        """The table."""
+        """The CSV file."""
 
     @property
     def curves_folder(self) -> Path:
-        """The same for TensorBoard."""
+        """The folder for TensorBoard."""
 
 
 class Journal:
-    """Appends figures to the files of a run, one row a figure.
+    """Appends figures to the files of a run, with one row for each figure.
 
     Args:
-        files: Where they go.
+        files: The files for the figures.
         stage: Name of the stage; rows of other stages stay as they are.
-        resumed_step: Rows of this stage after that step are dropped: they were not saved with the weights.
-        active: Write at all; of several processes only the first does.
+        resumed_step: Step from which training resumes. Later rows of this stage are dropped, since the saved weights
+            precede them.
+        active: Whether to write. Of several processes, only the first one writes.
 
     Raises:
-        DataError: The file cannot be written; what an earlier call wrote is as it was.
+        DataError: If the file cannot be written. What an earlier call wrote is then unchanged.
     """
 
     def __init__(self, files: JournalFiles, *, stage: str, resumed_step: int = 0, active: bool = True) -> None:
@@ -55,7 +56,7 @@ class Journal:
         self._curves = SummaryWriter(files.curves_folder, purge_step=resumed_step or None)
 
     def write(self, figures: Mapping[str, float], *, step: int, elapsed_s: float) -> None:
-        """Append figures of one step; names look like `train/loss/l1` or `validation/ssim`."""
+        """Append the figures of one step. Names have the form `train/loss/l1` or `validation/ssim`."""
         if not self._active:
             return
         for name, value in figures.items():
@@ -77,7 +78,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a journal; none, if there is no such file."""
+    """Read the rows of a journal; an empty list if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

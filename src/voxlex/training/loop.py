@@ -28,15 +28,15 @@ _SHOW_EVERY_S = 1.0
 
 @runtime_checkable
 class Files(JournalFiles, Protocol):
-    """Where a stage leaves what it writes while it trains."""
+    """The files that a stage writes while it trains."""
 
     def state_file(self, stage: str) -> Path:
-        """What a stage resumes from."""
+        """Return the file from which a stage resumes."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a stage took, over all its sessions: steps, and seconds of training; and the step whose weights it kept."""
+    """Steps and seconds of a stage over all of its sessions, and the step whose weights it kept."""
 
     step: int
     elapsed_s: float
@@ -45,7 +45,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _Best:
-    """The weights that did best on held-out rows so far."""
+    """The best weights on held-out rows so far."""
 
     value: float
     step: int
@@ -66,29 +66,30 @@ def fit(
     threads: ThreadChooser | None = None,
     save_every_s: float = 60.0,
 ) -> Fitted:
-    """Train an objective's players in place until its budget is spent.
+    """Train the players of an objective in place until the budget is spent.
 
-    With several processes the first one's clock counts, and all of them take the same steps, save, validate and stop
-    together. With a yardstick, the result ends with the weights that did best on held-out rows, else with the last.
+    With several processes, the clock of the first process counts. All processes take the same steps, and save, validate
+    and stop together. If the objective has a yardstick, the result gets the weights that were best on held-out rows,
+    otherwise the last weights.
 
     Args:
-        objective: What to train, on what.
+        objective: The objective, which contains the players and the training rows.
         team: The devices, and the processes that train on them.
-        budget: How long.
-        schedule: Rows a step, the course of the learning rate, how often to validate.
-        seed: Of the order of the rows.
-        files: Where figures, curves and the state to resume from go.
-        resume: Go on from the saved state, if there is one.
-        begun: What the result's weights have been through already; training goes on from there if no state is saved.
-        display: Who wants to see how it goes.
-        threads: Chooses the number of threads on the way; without it, that number stays as it is.
+        budget: Time or number of steps.
+        schedule: Batch size, learning rate and number of validations.
+        seed: Seed of the order of the rows.
+        files: Files for figures, curves and the state for resuming.
+        resume: Continue from the saved state, if there is one.
+        begun: Steps and time of training behind the weights. If there is no saved state, training continues from there.
+        display: Display that shows the progress.
+        threads: Chooser of the number of threads during training; None keeps the current number.
         save_every_s: Seconds of training between two saved states.
 
     Raises:
-        Interrupted: On SIGINT or SIGTERM to any of the processes, after the state is saved.
-        TrainingError: If the loss is no longer a number, or a process is lost.
-        ToldElsewhere: Instead of the two above, in all processes but one.
-        DataError: If there are fewer rows than a batch.
+        Interrupted: If any of the processes receives SIGINT or SIGTERM. The state is saved first.
+        TrainingError: If the loss is not finite, or a process is lost.
+        ToldElsewhere: If one of the two errors above is raised in another process, which reports it.
+        DataError: If there are fewer rows than one batch needs.
     """
     trainer = _Trainer(objective, team=team, budget=budget, schedule=schedule, seed=seed)
     trainer.state_file, trainer.save_every_s = files.state_file(objective.name), save_every_s
@@ -139,7 +140,7 @@ class _Trainer:
         return self.budget.progress(step=self.step, elapsed_s=self.elapsed_s)
 
     def run(self, journal: Journal, display: StageDisplay, threads: ThreadChooser | None) -> None:
-        """Take steps until the budget is spent; show, note, validate and save on the way."""
+        """Take steps until the budget is spent. In between, show, record, validate and save."""
         started = time.perf_counter() - self.elapsed_s
         validations = math.floor(self.progress * self.schedule.validations)
         last_shown = last_saved = self.elapsed_s
@@ -177,7 +178,7 @@ class _Trainer:
         return step
 
     def _agree(self, started: float, stop: StopRequest) -> str | None:
-        """Set the clock by that of the first process; return the name of the signal that any of them has received."""
+        """Set the clock to that of the first process. Return the name of a signal that any process received."""
         elapsed_s = time.perf_counter() - started
         self.elapsed_s, received = self.team.most(elapsed_s if self.team.first else 0.0, stop.received)
         return signal.Signals(int(received)).name if received else None
@@ -185,7 +186,7 @@ class _Trainer:
     def _stop(self, signal_name: str) -> None:
         self.save()
         at = f"{self.objective.name}: stopped by {signal_name} at step {self.step}"
-        raise self.team.ending(Interrupted(f"{at}, saved; go on with --resume"))
+        raise self.team.ending(Interrupted(f"{at}, saved; continue with --resume"))
 
     def _show(self, step: Step, journal: Journal, display: StageDisplay) -> None:
         losses = {name: float(value.detach()) for name, value in step.losses.items()}
@@ -216,7 +217,7 @@ class _Trainer:
             player.on_devices.train(mode)
 
     def _compare(self, figures: Mapping[str, float]) -> None:
-        """Remember the weights if they are the best yet."""
+        """Remember the weights if they are the best so far."""
         if self.objective.yardstick is None:
             return
         value = self.team.of_first(figures[self.objective.yardstick])
@@ -225,14 +226,14 @@ class _Trainer:
             self.best = _Best(value, self.step, weights)
 
     def keep_best(self) -> int:
-        """Give the result its best weights; return their step, the last one if none were better."""
+        """Give the result its best weights, and return their step."""
         if self.best is None or self.best.step == self.step:
             return self.step
         self.objective.result.load_state_dict(self.best.weights)
         return self.best.step
 
     def save(self) -> None:
-        """Write the state to resume from."""
+        """Write the state for resuming."""
         random = self.team.gathered(random_state())
         if not self.team.first:
             return
@@ -247,7 +248,7 @@ class _Trainer:
         save_state(self.state_file, state)
 
     def restore(self) -> bool:
-        """Go back to the saved state; return whether there was one."""
+        """Restore the saved state. Return whether there was one."""
         if not self.state_file.exists():
             return False
         state = load_state(self.state_file)
@@ -262,6 +263,6 @@ class _Trainer:
         return True
 
     def go_on_from(self, begun: Fitted) -> None:
-        """Count from there; how good the weights are has to be found out if the best are kept."""
+        """Count steps and time from there. If the best weights are kept, the weights are validated first."""
         self.step, self.elapsed_s = begun.step, begun.elapsed_s
         self.unknown_best = self.objective.yardstick is not None and self.progress < 1

@@ -1,4 +1,4 @@
-"""An estimate of the memory that a training step of the autoencoder needs, made with one small image."""
+"""Estimate the memory of a training step of the autoencoder, by a measurement with one small image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class StepMemory:
     """Estimated peak of one training step, in bytes.
 
     Attributes:
-        weights: Weights, gradients and the averages of the optimizer.
-        activations: What the forward pass keeps for the backward pass, and the largest gradients of the latter.
+        weights: Weights, gradients and the running averages of the optimizer.
+        activations: Activations that are kept for the backward pass, and the largest gradients of the backward pass.
     """
 
     weights: int
@@ -27,7 +27,7 @@ class StepMemory:
 
     @property
     def total(self) -> int:
-        """Bytes in all. What PyTorch itself needs is not counted."""
+        """Total number of bytes, without the memory that PyTorch itself needs."""
         return self.weights + self.activations
 
 
@@ -36,11 +36,11 @@ def estimate_step_memory(
 ) -> StepMemory:
     """Estimate the memory of a training step.
 
-    One small image is encoded and decoded, and the bytes that the networks keep for the backward pass are counted. For
-    convolutions, they grow in proportion to the image.
+    The function encodes and decodes one small image, and counts the bytes that the networks keep for the backward pass.
+    For convolutions, this number is proportional to the size of the image.
 
     Args:
-        autoencoder: The model, on the CPU; it is not changed.
+        autoencoder: The model, on the CPU. It is not changed.
         space: Size of the images or patches along each axis.
         batch_size: Number of images or patches in a step.
         autocast: Type of the reduced-precision arithmetic; None for float32.
@@ -66,10 +66,10 @@ class _Kept:
 
 
 def _kept(network: nn.Module, x: Tensor) -> tuple[Tensor, _Kept]:
-    """Apply a network; count the bytes that it keeps for the backward pass, besides its weights."""
+    """Apply a network, and count the bytes that it keeps for the backward pass, without its weights."""
     kept = _Kept()
     seen = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    alive = []  # so that no address is used twice
+    alive = []  # keeps tensors alive, so that no address is used twice
     # Reduced precision keeps a copy of each kernel, which does not grow with the image.
     shapes = {parameter.shape for parameter in network.parameters()}
 

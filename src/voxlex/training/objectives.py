@@ -1,4 +1,4 @@
-"""What each stage of training optimizes, and how it is validated."""
+"""The objectives of the two stages: what they optimize, and how they are validated."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -30,21 +30,22 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True)
 class Step:
-    """What one training step found: its loss terms, and figures that are only worked out when they are shown."""
+    """The result of a training step: its loss terms, and a function that computes figures to show."""
 
     losses: Mapping[str, Float[Tensor, ""]]
     measure: Callable[[], dict[str, float]]
 
 
 class Objective(ABC, Generic[Batch]):
-    """Modules that learn, the rows they learn from, and how one step is taken.
+    """Base class of objectives: modules that learn, the rows that they learn from, and the update in one step.
 
     Attributes:
-        name: Of the stage, as the run folder's files are called.
-        players: Who learns, by name: one module and its optimizer, or several that play with or against each other.
-        result: The module that the stage is there for; its weights are what a run keeps.
+        name: Name of the stage, which also names its files in the run folder.
+        players: The modules that learn, with their optimizers, by name.
+        result: The module whose weights the run keeps.
         rows: Number of training rows.
-        yardstick: The validation figure, smaller is better, by which the best weights are kept; None keeps the last.
+        yardstick: Validation figure by which the best weights are chosen; smaller is better. With None, the last
+            weights are kept.
     """
 
     name: str
@@ -55,11 +56,11 @@ class Objective(ABC, Generic[Batch]):
 
     @abstractmethod
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
-        """Return a batch on the CPU; whatever is random about it follows from the rows and the step."""
+        """Load a batch on the CPU. All randomness in it is determined by the rows and the step."""
 
     @abstractmethod
     def update(self, fabric: Fabric, batch: Batch, *, progress: float) -> Step:
-        """Move the players by one step of each.
+        """Take one step of each player.
 
         Args:
             fabric: The devices.
@@ -69,7 +70,7 @@ class Objective(ABC, Generic[Batch]):
 
     @abstractmethod
     def validate(self, *, progress: float) -> dict[str, float]:
-        """Return the figures of held-out rows; the players are in eval mode.
+        """Return the figures of held-out rows. The players are in eval mode.
 
         Args:
             progress: Share of the budget that was spent when the last step began.
@@ -85,15 +86,16 @@ class AutoencoderObjective(Objective[Image]):
 
     Args:
         autoencoder: The model to train.
-        training: Its images.
-        validation: Held-out images; at most `validation_images` of them are used.
-        schedule: How it is optimized.
+        training: Training images.
+        validation: Held-out images, of which at most `validation_images` are used.
+        schedule: Optimizer settings and schedule.
         loss_weights: Weight of each reconstruction term, by its name in `losses.RECONSTRUCTION_LOSSES`.
-        continuous_share: Share of the budget, at its start, in which latents are not quantized. The noise of a young
-            codebook drowns the finer dimensions of the latents, and they do not come back; this lets them grow first.
-        patches: What to learn from instead of whole images; validation is always of whole images.
-        augmentation: What varies training images; validation is always of images as they are.
-        validation_images: Enough for a steady curve, few enough to cost little.
+        continuous_share: Share of the budget, at its start, in which latents are not quantized. The noise of an
+            untrained codebook would suppress the finer dimensions of the latents, which do not recover. This lets them
+            develop first.
+        patches: Patches to train on instead of whole images. Validation always uses whole images.
+        augmentation: Augmentation of training images. Validation always uses unchanged images.
+        validation_images: Largest number of images for validation.
     """
 
     name = "autoencoder"
@@ -126,7 +128,7 @@ class AutoencoderObjective(Objective[Image]):
         self.validation_batches = [chosen[some] for some in rows]
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
-        """Return images or patches of them, varied if they are to be."""
+        """Load images or patches, and vary them if there is an augmentation."""
         images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
         return images if self.augmentation is None else self.augmentation(images, rows, step=step)
 
@@ -151,7 +153,7 @@ class AutoencoderObjective(Objective[Image]):
     def validate(self, *, progress: float) -> dict[str, float]:
         """Return L1, PSNR and SSIM of held-out images and, once there are codes, perplexity and usage of the codebooks.
 
-        Of several levels the figures of a codebook are named as in `Health.figures`, such as `0.perplexity`.
+        With several levels, the figures of codebooks are named as in `Health.figures`, such as `0.perplexity`.
         """
         per_image: list[Tensor] = []
         codes: list[Codes | Levels] = []
@@ -172,7 +174,7 @@ class AutoencoderObjective(Objective[Image]):
         return figures
 
     def alarm(self, *, progress: float) -> str | None:
-        """Warn of a collapsing codebook, once it has had time to learn."""
+        """Return a warning about a collapsing codebook, after it has had time to learn."""
         return self.warning if progress >= self.continuous_share + 0.1 else None
 
     def _quantizes(self, progress: float) -> bool:
@@ -180,28 +182,28 @@ class AutoencoderObjective(Objective[Image]):
 
 
 class CodeBatch(NamedTuple):
-    """Codes of images, and what is known of each image."""
+    """Codes of images, and the condition of each image."""
 
     codes: Codes | Levels
     condition: Condition
 
     def rows(self, rows: Int64[Tensor, " b"]) -> "CodeBatch":
-        """Return some of them."""
+        """Return some of the rows."""
         return CodeBatch(take(self.codes, rows), self.condition[rows])
 
 
 class PriorObjective(Objective[CodeBatch]):
     """Stage two: model the code grids of the frozen autoencoder (1711.00937, section 3.3).
 
-    On few images a prior begins to learn them by heart long before its budget is spent; the weights that predict
+    With few images, a prior starts to memorise them long before its budget is spent. So the weights that predict
     held-out codes best are kept.
 
     Args:
         prior: The model to train.
-        training: Codes of the training images, and what is known of each.
-        validation: The same of held-out images; at most `validation_images` of them are used.
-        schedule: How it is optimized.
-        validation_images: Enough for a steady curve, few enough to cost little.
+        training: Codes and conditions of the training images.
+        validation: Codes and conditions of held-out images, of which at most `validation_images` are used.
+        schedule: Optimizer settings and schedule.
+        validation_images: Largest number of images for validation.
     """
 
     name = "prior"
@@ -225,11 +227,11 @@ class PriorObjective(Objective[CodeBatch]):
         self.validation_batches = [validation.rows(rows) for rows in chosen.split(32)]
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> CodeBatch:
-        """Return codes and conditions."""
+        """Load codes and conditions."""
         return self.training.rows(rows)
 
     def update(self, fabric: Fabric, batch: CodeBatch, *, progress: float) -> Step:
-        """Take a step against the negative log-likelihood of a batch of code grids, in nats per code."""
+        """Take a step that decreases the negative log-likelihood of a batch, in nats per code."""
         nll = self.player.on_devices.loss(*batch)
         self.player.descend(fabric, [nll])
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})

@@ -1,4 +1,4 @@
-"""Random patches of images, for images too large to learn from whole; where they lie follows from seed and step."""
+"""Random patches, for training on images that are too large. Seed and step determine their positions."""
 
 from functools import lru_cache
 
@@ -9,20 +9,21 @@ from torch import Tensor
 
 from voxlex.data.dataset import PreparedDataset
 
-_TRIES = 64  # places looked at for one in the foreground; an image may be all but black
+_TRIES = 64  # places that are tried to find one in the foreground; an image may be almost entirely black
 
 
 class Patches:
-    """Patches at random places, mostly where there is something to see.
+    """Patches at random positions, preferably in the foreground.
 
-    Only the voxels of the patches are read, so volumes that do not fit into memory can be learned from.
+    Only the voxels of the patches are read, so the data set may be larger than memory.
 
     Args:
         dataset: The images.
         size: Side of a patch.
         foreground_share: Probability that a patch is centred on a voxel brighter than the mean of its image, as far as
-            the border lets it; otherwise it lies anywhere.
-        seed: Together with the step and the row, it decides where a patch lies, on any number of devices.
+            the border allows. Other patches lie anywhere.
+        seed: Random seed. Together with the step and the row, it determines the position of a patch, independent of the
+            number of devices.
 
     Raises:
         ValueError: If a patch is larger than an image.
@@ -38,7 +39,7 @@ class Patches:
         self._mean = lru_cache(maxsize=None)(lambda row: float(self.images[row].mean(dtype=np.float64)))
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Float[Tensor, "b c *patch"]:
-        """Return a patch of each row, float32 in [0, 1]."""
+        """Load a patch of each row, float32 in [0, 1]."""
         patches = []
         for row in rows.tolist():
             corner = self.corner(row, step=step)
@@ -47,7 +48,7 @@ class Patches:
         return torch.from_numpy(np.stack(patches).astype(np.float32)).div_(full_scale)
 
     def corner(self, row: int, *, step: int) -> list[int]:
-        """Return where the patch of a row begins in a step, along each axis."""
+        """Return the position at which the patch of a row begins in a step, along each axis."""
         rng = np.random.default_rng([self.seed, step, row])
         room = np.array(self.images.shape[2:]) - self.size
         if rng.random() >= self.foreground_share:

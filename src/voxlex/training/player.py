@@ -1,4 +1,4 @@
-"""A module that learns, and the optimizer that moves it."""
+"""A module that learns, together with its optimizer."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,13 +16,13 @@ _DECAYED = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspos
 
 
 class Player:
-    """A module and its optimizer, on the devices once `set_up` has been called.
+    """A module and its optimizer. They are moved to the devices by `set_up`.
 
     Args:
-        module: What learns.
-        optimizer: What moves its parameters; the learning rates it comes with are the peaks of the schedule.
-        gradient_clip: Largest norm of the gradient.
-        forward_methods: Methods of the module, other than `forward`, that a loss is computed with.
+        module: The module that learns.
+        optimizer: The optimizer of its parameters. Its learning rates are the peaks of the schedule.
+        gradient_clip: Norm to which larger gradients are clipped.
+        forward_methods: Methods of the module, other than `forward`, that compute losses.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Player:
 
     @classmethod
     def with_adamw(cls, module: nn.Module, schedule: StageConfig, *, forward_methods: Iterable[str] = ()) -> "Player":
-        """Return a player that AdamW moves as a schedule says."""
+        """Return a player with AdamW, with the settings of a schedule."""
         optimizer = adamw(
             module,
             learning_rate=schedule.learning_rate,
@@ -52,7 +52,7 @@ class Player:
         return cls(module, optimizer, gradient_clip=schedule.gradient_clip, forward_methods=forward_methods)
 
     def set_up(self, fabric: Fabric) -> None:
-        """Move module and optimizer to the devices."""
+        """Move the module and the optimizer to the devices."""
         lay_out_channels_last(self.module)
         self.on_devices, optimizer = fabric.setup(self.module, self.optimizer)
         self.optimizer = optimizer
@@ -60,23 +60,23 @@ class Player:
             self.on_devices.mark_forward_method(method)
 
     def set_rate(self, factor: float) -> None:
-        """Set the learning rates to a share of their peaks."""
+        """Multiply the peak learning rates by a factor, and set them."""
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
     def descend(self, fabric: Fabric, losses: Iterable[Float[Tensor, ""]]) -> None:
-        """Take one step against the gradient of the sum of some losses."""
+        """Take a gradient step that decreases the sum of some losses."""
         self.optimizer.zero_grad()
         fabric.backward(torch.stack(list(losses)).sum())
         fabric.clip_gradients(self.on_devices, self.optimizer, max_norm=self.gradient_clip, error_if_nonfinite=False)
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        """Return what the player resumes from."""
+        """Return the state from which the player resumes."""
         return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned."""
+        """Restore a state that `state` returned."""
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -84,9 +84,9 @@ class Player:
 def adamw(
     module: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
 ) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov and Hutter, 1711.05101) with weight decay on kernels and matrices alone.
+    """Return AdamW (Loshchilov and Hutter, 1711.05101) with weight decay only on kernels and matrices.
 
-    Biases, scales, embeddings and codebooks are exempt: pulling them to zero means nothing.
+    Biases, scales, embeddings and codebooks do not decay, since decay towards zero would not make sense for them.
     """
     decayed = {id(part.weight) for part in module.modules() if isinstance(part, _DECAYED)}
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]

@@ -1,4 +1,4 @@
-"""Processes that train together on one machine: the first starts the others, and watches that they are there."""
+"""Processes that train together on one machine. The first process starts the others and watches them."""
 
 import atexit
 import os
@@ -11,26 +11,26 @@ from collections.abc import Sequence
 
 from lightning_fabric.plugins.environments import ClusterEnvironment
 
-_STARTED_BY = "VOXLEX_STARTED_BY"  # names the first process to those that it starts
+_STARTED_BY = "VOXLEX_STARTED_BY"  # tells started processes the id of the first process
 _LOOK_EVERY_S = 0.5
-_GRACE_S = 10.0  # for the training to end by itself, once a process is missing
+_GRACE_S = 10.0  # time for training to end by itself after a process is lost
 
 
 def is_first_process() -> bool:
-    """Return whether this is the process that speaks for all; it may be asked before training starts, too."""
+    """Return whether this is the first process. This also works before training starts."""
     rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0")))
     return rank == "0"
 
 
 class Watch:
-    """Looks from a thread of its own whether the processes of a training are alive.
+    """Watches in its own thread whether the processes of a training are alive.
 
-    The first process looks at those that it started; these look at the first. A training that waits for a process
-    that is gone most often fails at once. Where it goes on waiting, as on a GPU, the watch ends the process.
+    The first process watches the processes that it started, and these watch the first process. If a process is lost,
+    training usually fails at once in the others. If they keep waiting, as on a GPU, the watch ends them.
 
     Args:
-        others: The processes that this one has started, the one of rank 1 first; none, if it was started itself.
-        first: The number of the process that started this one.
+        others: The processes that this one has started, in the order of their ranks; empty for a started process.
+        first: The id of the process that started this one.
     """
 
     def __init__(self, others: Sequence[subprocess.Popen[bytes]] = (), *, first: int | None = None) -> None:
@@ -40,10 +40,10 @@ class Watch:
         threading.Thread(target=self._look, daemon=True, name="watch").start()
 
     def missing(self) -> str | None:
-        """Return which process is gone, in words; None if all are there as far as can be seen from here."""
+        """Return a description of a lost process; None if all processes seem to be alive."""
         ended = {rank: status for rank, process in enumerate(self._others, start=1) if (status := process.poll())}
         if ended:
-            # One that was killed goes before those that ended because of it.
+            # A process that was killed is reported before those that ended because of it.
             rank = min(ended, key=lambda rank: (ended[rank] > 0, rank))
             how = signal.Signals(-ended[rank]).name if ended[rank] < 0 else f"exit status {ended[rank]}"
             return f"process {rank} of {len(self._others) + 1} ended by {how}"
@@ -52,14 +52,14 @@ class Watch:
         return None
 
     def wait_for_missing(self, *, seconds: float) -> str | None:
-        """Return which process is gone; one whose connection is closed may take a moment to end."""
+        """Return a description of a lost process, and wait for it if necessary, since it may take a moment to end."""
         deadline = time.monotonic() + seconds
         while (missing := self.missing()) is None and time.monotonic() < deadline:
             time.sleep(0.1)
         return missing
 
     def release(self) -> None:
-        """Stop looking: from now on the processes end one after the other, each in its own time."""
+        """Stop watching, because the processes are about to end one after the other."""
         self._over = True
 
     def _look(self) -> None:
@@ -73,14 +73,14 @@ class Watch:
 
     def _end(self, missing: str) -> None:
         if self._others or is_next_in_line():
-            told = f"{missing}, and the others cannot go on without it; --resume goes on from the last saved state"
+            told = f"{missing}, and the others cannot continue without it; --resume continues from the last saved state"
             print(f"voxlex: {told}", file=sys.stderr, flush=True)
         for process in self._others:
             process.kill()
         os._exit(1)
 
     def wait_for_others(self) -> None:
-        """Let the processes that this one has started come to their end, and end those that do not."""
+        """Wait until the started processes end, and kill those that do not end."""
         self.release()
         deadline = time.monotonic() + _GRACE_S
         for process in self._others:
@@ -91,23 +91,23 @@ class Watch:
 
 
 def is_next_in_line() -> bool:
-    """Return whether this process speaks if the first one is gone."""
+    """Return whether this process reports errors if the first one is lost."""
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK")) == "1"
 
 
 def start_others(count: int, environment: ClusterEnvironment) -> Watch | None:
-    """Start the command that runs in this process once more for each further device; return what watches over them.
+    """Start the command of this process again for each further device, and return the watch over these processes.
 
-    Nothing is started by a process that was started itself, here or by a launcher such as torchrun; only what was
-    started here is watched.
+    A process that was started by this function, or by a launcher such as torchrun, does not start others. Only
+    processes that were started here are watched.
 
     Args:
-        count: Number of processes in all.
-        environment: Where they find each other.
+        count: Total number of processes.
+        environment: Address at which the processes find each other.
     """
     if "LOCAL_RANK" in os.environ:
         return Watch(first=int(os.environ[_STARTED_BY])) if _STARTED_BY in os.environ else None
-    # Fabric starts processes, too, but kills the first without a word as soon as it finds one of the others gone.
+    # Fabric can start processes, too, but it kills the first one without a message if another one is lost.
     os.environ |= {
         "MASTER_ADDR": environment.main_address,
         "MASTER_PORT": str(environment.main_port),

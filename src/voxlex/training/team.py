@@ -1,4 +1,4 @@
-"""The processes of a training act as one: the clock of the first counts, and a signal to any of them is for all."""
+"""Communication between the processes of a training, so that they act together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ _SIGNS_OF_A_LOST_PROCESS = ("gloo", "nccl", "connection closed", "connection res
 
 
 class Team:
-    """What the processes of a training tell each other, beside gradients.
+    """Exchanges values other than gradients between the processes of a training.
 
-    They do so on the CPU, through a group of their own, so that no GPU is waited for. A process that is alone
-    talks to nobody, and nothing here costs it anything.
+    They communicate on the CPU through a separate group, so that they do not wait for a GPU. A single process does not
+    communicate at all.
 
     Args:
         fabric: The devices.
-        watch: What watches over the processes, if they were started here.
+        watch: The watch over the processes, if they were started here.
     """
 
     def __init__(self, fabric: Fabric, watch: Watch | None = None) -> None:
@@ -34,7 +34,7 @@ class Team:
         self._group = None if self.alone else distributed.new_group(backend="gloo")
 
     def most(self, *values: float) -> tuple[float, ...]:
-        """Return the largest that any process has, of each value."""
+        """Return the maximum of each value over all processes."""
         if self.alone:
             return values
         together = torch.tensor(values, dtype=torch.float64)
@@ -42,11 +42,11 @@ class Team:
         return tuple(together.tolist())
 
     def of_first(self, value: float) -> float:
-        """Return what the first process has."""
+        """Return the value of the first process."""
         return self.most(value if self.first else -torch.inf)[0]
 
     def gathered(self, value: Any) -> list[Any]:
-        """Return what each process has; complete in the first process only."""
+        """Return the values of all processes. The list is complete only in the first process."""
         if self.alone:
             return [value]
         values = [None] * self._size if self.first else None
@@ -54,18 +54,18 @@ class Team:
         return values or [value]
 
     def ending(self, error: VoxlexError) -> VoxlexError:
-        """Return what to raise in this process when all end for one reason; only the first one tells it."""
+        """Return the error to raise in this process when all processes end. Only the first process reports it."""
         if self._watch is not None:
             self._watch.release()
         return error if self.first else ToldElsewhere(str(error))
 
     @contextmanager
     def naming_the_lost(self, name: str) -> Iterator[None]:
-        """Turn the failure to reach another process into an error that says what to do.
+        """Convert errors about lost processes to an error that says what to do.
 
         Raises:
-            TrainingError: In the first process, or in the next one if the first is gone.
-            ToldElsewhere: In the others.
+            TrainingError: If a process is lost, in the first process, or in the next one if the first is lost.
+            ToldElsewhere: If a process is lost, in all other processes.
         """
         try:
             yield
@@ -75,7 +75,7 @@ class Team:
             missing = self._watch.wait_for_missing(seconds=2.0) if self._watch is not None else None
             if self._watch is not None:
                 self._watch.release()
-            told = f"{name}: {missing or 'a process was lost'}, and the others cannot go on without it"
+            told = f"{name}: {missing or 'a process was lost'}, and the others cannot continue without it"
             speaks = self.first or (missing is not None and is_next_in_line())
-            error = f"{told}; --resume goes on from the last saved state"
+            error = f"{told}; --resume continues from the last saved state"
             raise (TrainingError(error) if speaks else ToldElsewhere(error)) from cause

@@ -1,8 +1,8 @@
-"""How many threads torch uses on a CPU: more are faster on a quiet machine, and far slower beside other work.
+"""Choose how many CPU threads torch uses.
 
-Threads that work on one operation wait for each other. Where other work holds a core, all of them wait for the one that
-shares it, so that one thread can take many times as many steps as two. The last bits of a result depend on the number
-of threads; whoever must get the same bits again has to fix it.
+More threads are faster on an idle machine, but much slower on a busy one: threads that share an operation wait for each
+other, so all of them wait for a thread whose core has other work. The last bits of a result depend on the number of
+threads. To get the same bits again, fix this number.
 """
 
 import statistics
@@ -14,26 +14,26 @@ from types import TracebackType
 import torch
 
 _WARM_UP = 2  # steps that are slow for other reasons
-_TRIES = 3  # steps that are timed with a number of threads, after one that is not
-_HOPELESS = 2.5  # times as slow as the best: not tried any longer
-_CHANGED = 1.5  # times as slow, or as fast, as expected: the machine is busier, or calmer
-_WINDOW = 8  # steps that tell so
-_CALM_S, _CALM_SHARE = 30.0, 0.01  # how often to try others while nothing changes, and at most which share of time
+_TRIES = 3  # steps that are timed with each number of threads, after an untimed one
+_HOPELESS = 2.5  # a number of threads is dropped if it is this many times as slow as the best one
+_CHANGED = 1.5  # the load of the machine has changed if steps are slower or faster by this factor
+_WINDOW = 8  # number of steps to detect such a change
+_CALM_S, _CALM_SHARE = 30.0, 0.01  # time between trials, and largest share of time for them, while nothing changes
 _HURRY_S, _HURRY_SHARE = 5.0, 0.05  # the same after a change
 
 
 class ThreadChooser:
-    """Times training steps, at the start and now and then, and keeps the number of threads that was fastest.
+    """Times training steps from time to time, and uses the number of threads that was fastest.
 
-    It is a context: the first step in it has one thread, and in the end the number is what it was before.
+    Use it as a context manager. The first step has one thread, and the previous number is restored at the end.
 
-    It begins with one thread, which other work slows least, and goes on to more as long as they are faster. Trying
-    costs about one step in a hundred at most while nothing changes: what is slow is dropped after a step, and the
-    longer trying has taken, the later it is done again.
+    A trial starts with one thread, which suffers least from other work, and adds threads as long as steps get faster.
+    While nothing changes, trials cost at most about one step in a hundred: slow choices are dropped after one step, and
+    the next trial starts later if a trial took long.
 
     Args:
-        most: The largest number of threads; smaller ones are its halves, down to one.
-        use: Called with the number that the next step is to use; by default it is set in torch.
+        most: The largest number of threads. Half of it, a quarter and so on, down to one, are tried as well.
+        use: Function that sets the number of threads of the next step; by default that of torch.
     """
 
     def __init__(self, most: int, *, use: Callable[[int], None] | None = None) -> None:
@@ -55,12 +55,12 @@ class ThreadChooser:
         self._use(self._before)
 
     def took(self, seconds: float) -> None:
-        """Note how long a step took, and set the number of threads for the next."""
+        """Record how long a step took, and set the number of threads for the next step."""
         self._seconds = seconds
         self._use(next(self._steps))
 
     def _steps_of_trying(self, choices: list[int], *, warm_up: int = 0) -> Iterator[int]:
-        """Yield, for ever, the number of threads for each step; between two of them `_seconds` is that of the first."""
+        """Yield the number of threads for each step, for ever. The caller sets `_seconds` to the time of the step."""
         for _ in range(warm_up):
             yield self.threads
         while True:
@@ -68,7 +68,7 @@ class ThreadChooser:
             choices = yield from self._stay(expected, lost)
 
     def _try(self, choices: list[int]) -> Generator[int, None, tuple[float, float]]:
-        """Time choices, and take the fastest; return its seconds, and those lost on slower ones."""
+        """Time the choices and use the fastest. Return its seconds, and the seconds lost on slower ones."""
         medians: dict[int, float] = {}
         spent, steps = 0.0, 0
         for threads in choices:
@@ -86,7 +86,7 @@ class ThreadChooser:
         return medians[self.threads], spent - steps * medians[self.threads]
 
     def _stay(self, expected: float, lost: float) -> Generator[int, None, list[int]]:
-        """Use the chosen number until it is time to try others; return those to be tried."""
+        """Use the chosen number until it is time for a trial. Return the choices to try."""
         elapsed, recent = 0.0, deque[float](maxlen=_WINDOW)
         while True:
             yield self.threads
@@ -106,7 +106,7 @@ class ThreadChooser:
 
 @contextmanager
 def fixed_threads(number: int | None) -> Iterator[None]:
-    """Use a number of threads, and the one from before in the end; None changes nothing."""
+    """Use a number of threads in a context, and restore the previous number at the end. None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:

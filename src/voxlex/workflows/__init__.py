@@ -1,1 +1,1 @@
-"""The road from a source to a result, a file for each thing that a person asks for."""
+"""The tasks of the command line as functions, one file each. They return results and print nothing."""

@@ -1,4 +1,4 @@
-"""Look at every image of a data set before anything is learnt from it."""
+"""Audit a data set before training on it."""
 
 from pathlib import Path
 
@@ -19,18 +19,18 @@ def audit(
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> Audit:
-    """Audit a source, and write what was found.
+    """Audit a source, and write the findings.
 
     Args:
-        place: What a person calls a data set; see `find_source`. Scans are looked at as they lie in their files, and
-            all else as it is prepared.
+        place: Path or name of the source; see `find_source`. Scans are examined as they are stored, and other sources
+            after they are prepared.
         out: HTML page to write.
-        json_file: JSON file to write, with every path.
-        overwrite: Replace files that are there.
-        phases: Told of what takes time.
+        json_file: JSON file to write. It lists every path.
+        overwrite: Replace files that exist.
+        phases: Receives the progress of the work.
 
     Raises:
-        DataError: The source cannot be used at all, or a file is in the way or cannot be written.
+        DataError: If the source cannot be used, or a file exists or cannot be written.
     """
     check_files_differ(out, json_file)
     for file in (out, json_file):

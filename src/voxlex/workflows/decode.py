@@ -23,22 +23,22 @@ def decode(
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> int:
-    """Write the scans that a file of codes stands for, in their own grey values.
+    """Decode a file of codes, and write the scans in their own grey values.
 
     Args:
-        vocabulary: The one that wrote the codes.
+        vocabulary: The vocabulary that wrote the codes.
         codes: A file that `encode` wrote.
-        out: Folder for `<relative name>.png`, and `<relative name>.nii.gz` for volumes, which come on their own grid.
-        original_size: Resize each picture to the size it came in; otherwise it has the model's size.
+        out: Folder for pictures, `<relative name>.png`, and for volumes on their own grid, `<relative name>.nii.gz`.
+        original_size: Resize each picture to its original size. Otherwise it has the size of the model.
         overwrite: Write into a folder that is not empty.
-        phases: Told how far the work is.
+        phases: Receives the progress of the work.
 
     Returns:
         The number of scans.
 
     Raises:
         CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
-        DataError: If the folder is in the way or cannot be written, or a path in the file leads out of it.
+        DataError: If the folder cannot be used or written, or a path in the file leads out of it.
     """
     autoencoder = vocabulary.autoencoder
     table = read_code_table(codes, autoencoder=autoencoder, space=vocabulary.space)

@@ -1,4 +1,4 @@
-"""Store images as codes in a table."""
+"""Encode images and store their codes in a table."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +15,7 @@ from voxlex.vocabulary import Vocabulary
 def encode(
     vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overwrite: bool = False, phases: Phases = silent
 ) -> int:
-    """Write the codes of every image to a Parquet file, one row an image; see `voxlex.code_table` for its columns.
+    """Write the codes of images to a Parquet file with one row for each image; see `voxlex.code_table`.
 
     Returns:
         The number of images.

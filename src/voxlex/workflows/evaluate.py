@@ -20,12 +20,12 @@ from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures of a set of images by their names, and what else a report shows of them.
+    """The figures of a set of images, and other results that a report shows.
 
     Attributes:
-        figures: By name.
-        reconstruction: Those of the autoencoder, and the codes.
-        generation: New images, and how they compare with real ones; None if none were drawn.
+        figures: All figures by name.
+        reconstruction: The figures of the autoencoder, and the codes.
+        generation: New images and their comparison with real images; None if no images were drawn.
         warnings: What a reader must know to judge the figures.
     """
 
@@ -45,19 +45,19 @@ def evaluate(
     shown: bool = False,
     phases: Phases = silent,
 ) -> Evaluation:
-    """Measure reconstructions, codes, and, if there is one, the prior and what is drawn from it.
+    """Measure reconstructions, codes, and, if there is a prior, its likelihood and its samples.
 
     Args:
-        vocabulary: What is measured.
-        dataset: Images; if `split` is "test", those that the vocabulary was trained on and their test part.
-        split: Which of them to measure on. New images are judged beside the test part only.
-        samples: How many new images to judge; 0 for none.
-        features: What new images are compared by; see `evaluation.generation.load_features`.
-        shown: The new images are looked at, too: draw some even where there are too few to judge.
-        phases: Told how far the work is.
+        vocabulary: The vocabulary to measure.
+        dataset: The images. If `split` is "test", this should be the data set that the vocabulary was trained on.
+        split: The images to measure on. New images are compared only with test images.
+        samples: Number of new images to compare; 0 for none.
+        features: Features by which new images are compared; see `evaluation.generation.load_features`.
+        shown: Whether new images are also shown. If so, some are drawn even if there are too few to compare.
+        phases: Receives the progress of the work.
 
     Raises:
-        DataError: If the features are not there.
+        DataError: If the features cannot be loaded.
         ValueError: If `samples` is below 0.
     """
     if samples < 0:
@@ -89,8 +89,8 @@ def _warnings_of_new_images(figures: Mapping[str, float], *, samples: int, held_
     if can_judge(samples=samples, held_out=held_out):
         return generation_measures.warnings(figures)
     return [
-        f"New images were not judged: that takes {FEWEST} of them and {2 * FEWEST} held-out images; "
-        f"{samples} were asked for, and {held_out} are held out."
+        f"New images were not compared with real ones. This needs at least {FEWEST} new and {2 * FEWEST} held-out "
+        f"images, and there were {samples} new and {held_out} held-out images."
     ]
 
 
@@ -99,19 +99,20 @@ def _warnings_of_split(vocabulary: Vocabulary, dataset: PreparedDataset) -> list
     own = vocabulary.metadata.get("data", {})
     if own.get("fingerprint") != dataset.fingerprint:
         warnings.append(
-            f"These are not the images that the run was trained on ({own.get('name', 'unknown')}): the test part may "
-            "hold some of those, and then the figures flatter; copies are looked for in the training part of these."
+            f"These images are not the data set that the run was trained on ({own.get('name', 'unknown')}). If some "
+            "test images were used for training, the figures look better than they are. Copies are searched for only "
+            "among the training part of these images."
         )
     if not (dataset.manifest["subject"] != "").any():
         warnings.append(
-            "The subjects of these images are unknown: slices of one person may lie on both sides of the split, and "
-            "then the figures flatter."
+            "The subjects of these images are unknown. If slices of one person lie on both sides of the split, the "
+            "figures look better than they are."
         )
     return warnings
 
 
 def write_figures(path: Path, figures: Mapping[str, float]) -> None:
-    """Write figures as a JSON object; null for what is not finite, such as the PSNR of equal images.
+    """Write figures as a JSON object. Figures that are not finite, such as the PSNR of equal images, become null.
 
     Raises:
         DataError: If the file cannot be written.

@@ -1,4 +1,4 @@
-"""Fetch a public set whose terms are accepted."""
+"""Fetch a public data set if its terms are accepted."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,25 +10,26 @@ from voxlex.progress import Phases, silent
 
 
 def fetch(name: str, *, out: Path | None = None, accepts: Callable[[PublicSet], bool], phases: Phases = silent) -> Path:
-    """Fetch a set after its terms were accepted.
+    """Fetch a set if its terms are accepted.
 
     Args:
         name: Name of the set.
-        out: Folder for it; by default one of its name, here.
-        accepts: Asked whether the terms of the set are accepted, unless they have been for this folder before.
-        phases: Told of what takes time, in bytes.
+        out: Folder for the set; by default a folder with its name in the working directory.
+        accepts: Function that asks whether the terms are accepted. It is not called if they were accepted for this
+            folder.
+        phases: Receives the progress in bytes.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: There is no such set, its terms are not accepted, or it cannot be fetched.
+        DataError: If there is no such set, its terms are not accepted, or it cannot be fetched.
     """
     public = find_set(name)
     folder = Path(name) if out is None else out
     if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file, expected a folder for the data")
+        raise DataError(f"{folder}: expected a folder for the data, got a file")
     if not FetchRecord(folder).accepted(public) and not accepts(public):
-        raise DataError(f"{name}: its licence was not accepted, nothing was fetched")
+        raise DataError(f"{name}: the licence was not accepted, so nothing was fetched")
     with phases(name) as progress:
         return fetch_set(public, folder=folder, progress=progress)

@@ -1,4 +1,4 @@
-"""Write down what is known of the scans of a source, as a table to look at, to change, and to train on."""
+"""Write a table of the scans of a source, which a person can edit and train on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,19 +24,19 @@ def index(
     split_folders: bool = False,
     overwrite: bool = False,
 ) -> Index:
-    """Write the table of a source.
+    """Write a table of the scans of a source.
 
     Args:
-        source: Folder of scans, or a table of them.
-        out: A .csv, .tsv or .parquet file. Its paths are relative to its folder where the scans lie in that, else
-            absolute.
-        table: Another table to join, by path, session or subject.
-        sequences: Keep only scans of these; all, if there are none.
-        split_folders: Believe folders named train, validation and test.
-        overwrite: Replace a file that is there.
+        source: Folder of scans, or a table of scans.
+        out: A .csv, .tsv or .parquet file. The paths in it are relative to its folder if the scans lie below that
+            folder, and absolute otherwise.
+        table: Another table to join by path, session or subject.
+        sequences: The sequences to keep; by default all.
+        split_folders: Use folders named train, validation and test as splits.
+        overwrite: Replace an existing file.
 
     Raises:
-        DataError: The source or the table cannot be used, nothing is left, or `out` is in the way or cannot be
+        DataError: If the source or the table cannot be used, nothing is left, or `out` is in the way or cannot be
             written.
     """
     if out.suffix.lower() not in TABLE_SUFFIXES:
@@ -56,7 +56,7 @@ def _only(found: Index, sequences: Sequence[str], *, where: str | Path) -> Index
     strange = [name for name in sequences if name not in there]
     if strange:
         known = ", ".join(sorted(there - {""})) or "none"
-        raise DataError(f"{where}: no scan of sequence {strange[0]!r}; there are {known}")
+        raise DataError(f"{where}: expected one of the sequences {known}, got {strange[0]!r}")
     table = found.table[found.table["sequence"].isin(sequences)].reset_index(drop=True)
     return replace(found, table=table)
 
@@ -68,7 +68,7 @@ def _with_paths_from(folder: Path, found: Index) -> pd.DataFrame:
 
 
 def _write(table: pd.DataFrame, out: Path) -> None:
-    # A group that is the scan itself would not follow a path that changes; it is found anew when the table is read.
+    # A group that is named after the path would be wrong if the path changes. Reading the table makes groups anew.
     table = table.drop(columns="group")
     with atomic_file(out) as building:
         if out.suffix.lower() == ".parquet":

@@ -1,4 +1,4 @@
-"""Say what a run folder holds."""
+"""Describe a run folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from voxlex.run_folder import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What a run folder holds.
+    """A description of a run folder.
 
     Attributes:
-        metadata: Versions, data, and what each stage took.
-        files: Size in bytes of each of its main files, by name; None for one that is not there yet.
+        metadata: Versions, data, and the steps and the time of each stage.
+        files: Size in bytes of each main file, by name; None for a file that does not exist yet.
         config: The settings of the run.
     """
 
@@ -25,7 +25,7 @@ class RunInfo:
 
 
 def info(path: Path) -> RunInfo:
-    """Return what a run was trained on, what its stages took, and its settings.
+    """Return a description of a run folder.
 
     Raises:
         RunError: If the folder is not a run, or is damaged.

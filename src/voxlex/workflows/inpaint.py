@@ -1,4 +1,4 @@
-"""Draw a region of a scan anew: several versions, and where they differ."""
+"""Redraw a region of a scan in several versions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,29 +34,29 @@ def inpaint(
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> None:
-    """Write versions of a scan with a region drawn anew, their mean and deviation, and a sheet of all.
+    """Redraw a region of a scan, and write the versions, their mean and deviation, and a sheet.
 
-    They have the scan's own grid and grey values, and outside the region they are the scan. See `write_versions` for
-    the files. A vocabulary of images takes pictures; one of volumes takes volumes, of which it sees a cube around the
-    head, and the region must lie in it.
+    The versions have the scan's own grid and grey values, and outside the region they equal the scan. See
+    `write_versions` for the files. A vocabulary of images takes pictures. A vocabulary of volumes takes volumes: it
+    sees a cube around the head, and the region must lie in this cube.
 
     Args:
-        vocabulary: With a prior.
+        vocabulary: A vocabulary with a prior.
         image: The scan: a file, or the folder of a DICOM series.
-        mask: A file of any format with the same grid; it is 0 except where to draw anew.
+        mask: A file of any format with the same grid. It is 0 outside the region to redraw.
         out: Folder for the results.
-        count: How many independent draws to make.
-        condition: What the scan is known to be, by the names of the prior's conditions.
-        temperature: Below 1, draws keep to what is likely.
+        count: Number of independent draws.
+        condition: Known values of the prior's conditions for this scan, by name.
+        temperature: A value below 1 keeps draws close to what is likely.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty; further draws of an earlier call are removed.
-        phases: Told what is being done, and how far it is.
+        overwrite: Write into a folder that is not empty. Further draws of an earlier call are removed.
+        phases: Receives the progress of the work.
 
     Raises:
-        RunError: If there is no prior.
-        DataError: If a file cannot be read, the scan is not of the vocabulary's kind, the mask does not fit it, or the
-            folder is in the way.
-        ValueError: If an argument is out of range, or a condition unknown.
+        RunError: If the vocabulary does not have a prior.
+        DataError: If a file cannot be read, the scan is a picture and the vocabulary takes volumes or vice versa, the
+            mask does not fit the scan, or the folder cannot be used.
+        ValueError: If an argument is out of range, or a condition is unknown.
     """
     check_folder(out, overwrite=overwrite, reads=[image, mask])
     scan = read_scan(image)

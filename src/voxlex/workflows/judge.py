@@ -1,4 +1,4 @@
-"""Draw new images from a vocabulary and judge them beside real ones."""
+"""Draw new images from a vocabulary and compare them with real images."""
 
 from dataclasses import dataclass
 
@@ -15,26 +15,26 @@ from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
 
 SHOWN_SAMPLES = 64
-"""Enough for a sheet, however few the held-out images are."""
+"""Number of new images to draw at least, for a sheet, even if few images are held out."""
 
 SHOWN_VOLUMES = 24
-"""Fewer, of volumes: each takes as long as dozens of images, and shows three slices."""
+"""The same for volumes. Drawing a volume takes as long as dozens of images, and the sheet shows three slices of it."""
 
 SHOWN_PAIRS = 6
-"""Samples that are shown beside the training image nearest to them."""
+"""Number of samples that are shown beside their nearest training image."""
 
 _BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """New images, and what was found out about them.
+    """New images and their comparison with real images.
 
     Attributes:
-        samples: Drawn from the prior, in [0, 1], on the CPU.
-        labels: What each was asked to be, "" where it may be any; None for a prior that cannot be asked.
-        report: How they compare with held-out images; None if those are too few to tell.
-        nearest: The training images of the first pairs of `report.pairs`, the closest.
+        samples: The new images, in [0, 1], on the CPU.
+        labels: The label that each image was drawn for, "" for none; None if the prior does not know labels.
+        report: The comparison with held-out images; None if there are too few of them.
+        nearest: The training images of the closest pairs, which come first in `report.pairs`.
     """
 
     samples: Image
@@ -44,7 +44,7 @@ class Generation:
 
 
 def can_judge(*, samples: int, held_out: int) -> bool:
-    """Whether so many new images and held-out ones are enough to compare them."""
+    """Tell whether there are enough new and held-out images to compare them."""
     return samples >= FEWEST and held_out >= 2 * FEWEST
 
 
@@ -57,15 +57,17 @@ def generate_and_judge(
     seed: int = 0,
     phases: Phases = silent,
 ) -> Generation:
-    """Draw new images, of the labels that held-out images have, and judge them by those; look for copies in training.
+    """Draw new images and compare them with held-out images, which have the same labels.
+
+    Also search for samples that are copies of training images.
 
     Args:
-        vocabulary: With a prior.
-        dataset: What it was trained on; its test part is what the samples are compared with.
-        count: How many to draw; fewer if the held-out images are too few to compare so many with.
-        features: What they are compared by; see `evaluation.generation.load_features`.
+        vocabulary: A vocabulary with a prior.
+        dataset: The data set that it was trained on. Samples are compared with its test part.
+        count: Number of images to draw. Fewer are drawn if there are not enough held-out images to compare them with.
+        features: Features by which they are compared; see `evaluation.generation.load_features`.
         seed: The same seed gives the same samples and figures on the same machine.
-        phases: Told how far the work is.
+        phases: Receives the progress of the work.
     """
     held_out, training = dataset.subset("test"), dataset.subset("train")
     shown = SHOWN_SAMPLES if vocabulary.autoencoder.spatial_dims == 2 else SHOWN_VOLUMES
@@ -91,7 +93,7 @@ def generate_and_judge(
 
 
 def _labels_like(images: PreparedDataset, count: int, *, known: list[str]) -> list[str] | None:
-    """Return labels in the proportions of images, sorted; "" where it is unknown; None if the prior knows none."""
+    """Return sorted labels in the same proportions as in the images; None if the prior does not know labels."""
     if not known:
         return None
     found = [images.manifest["label"].iloc[i * len(images) // count] for i in range(count)]

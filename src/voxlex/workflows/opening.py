@@ -1,4 +1,4 @@
-"""Open a source the way an experiment needs it."""
+"""Open a source for an experiment."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,17 +16,17 @@ _LISTED = 20
 
 
 def open_for(config: Config, place: str, *, whole: bool = False, phases: Phases = silent) -> PreparedDataset:
-    """Return the images of a source as the experiment wants them, divided by its seed.
+    """Prepare the images of a source with the settings of an experiment, and return them.
 
     Args:
         config: The experiment.
-        place: What a person calls a data set; see `find_source`.
-        whole: Take all of a volume and not only what is learned from, so that it can be put together again: every
-            slice, or a cube that is large enough for all of each volume.
-        phases: Told of what takes time.
+        place: Path or name of the source; see `find_source`.
+        whole: Take all of each volume, so that it can be restored: every slice, or a cube that is large enough for the
+            largest volume. Otherwise only the part that models learn from is taken.
+        phases: Receives the progress of the work.
 
     Raises:
-        DataError: The source cannot be used.
+        DataError: If the source cannot be used.
     """
     source = find_source(place, SourceOptions(phantom=config.data.phantom))
     frame = frame_of(config, whole=whole)
@@ -63,13 +63,13 @@ def files_of_scans(root: Path, paths: Iterable[str]) -> Iterator[Path]:
 
 
 def frame_of(config: Config, *, whole: bool = False) -> Frame:
-    """Return how an experiment turns scans into images."""
+    """Return the frame of an experiment, which describes how scans become images."""
     data = config.data
     return Frame(size=data.size, slices=data.slices, spacing_mm=data.spacing_mm, whole=whole)
 
 
 def skipped_lines(dataset: PreparedDataset) -> list[str]:
-    """Say in lines of text which scans were left out and why; all of them are in `prepared.json`."""
+    """Return lines of text about the scans that were left out. The file `prepared.json` lists all of them."""
     skipped = dataset.skipped
     if not skipped:
         return []

@@ -1,4 +1,4 @@
-"""Where results go: a folder, the names in it, and the writer of every picture and volume."""
+"""The folder for results, and the writer of pictures and volumes."""
 
 import re
 from collections.abc import Iterable
@@ -22,9 +22,9 @@ class ResultWriter:
     """Writes results into a folder: pictures as PNG, volumes as NIfTI.
 
     Attributes:
-        folder: Where to write; made if need be.
-        ending: What stands between the name and the suffix of each file.
-        written: How many files have been written.
+        folder: The folder to write to. It is created if necessary.
+        ending: Text between the name and the suffix of each file.
+        written: Number of files that have been written.
     """
 
     folder: Path
@@ -32,10 +32,10 @@ class ResultWriter:
     written: int = 0
 
     def write(self, name: str, scan: Scan) -> None:
-        """Write a scan as `<name>.png` or `<name>.nii.gz`, with its numbers as they are.
+        """Write a scan as `<name>.png` or `<name>.nii.gz`, with unchanged numbers.
 
         Raises:
-            DataError: The file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
+            DataError: If the file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
         """
         write_scan(self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}", scan)
         self.written += 1
@@ -43,17 +43,17 @@ class ResultWriter:
     def write_unit(
         self, name: str, image: Float[ndarray, "*space"], intensity: IntensityMap, *, spacing_mm: float | None = None
     ) -> None:
-        """Write an image in [0, 1] in its own grey values: a picture `(h, w)` or a cube `(z, y, x)` that stands alone.
+        """Write an image in [0, 1] with its original grey values: a picture `(h, w)` or a cube `(z, y, x)`.
 
         Args:
             name: See `write`.
             image: The image.
-            intensity: The map back to its grey values. A picture whose grey values PNG cannot hold is spread over 16
-                bits instead.
+            intensity: The map back to grey values. If PNG cannot hold the grey values of a picture, they are scaled to
+                16 bits instead.
             spacing_mm: Distance between the voxels of a cube; 1 mm by default.
 
         Raises:
-            DataError: The file cannot be written.
+            DataError: If the file cannot be written.
         """
         if image.ndim == 3:
             self.write(name, cube_as_scan(intensity.from_unit(image), spacing_mm=spacing_mm or 1.0))
@@ -73,18 +73,18 @@ def output_folder(path: Path, *, overwrite: bool, reads: Iterable[Path] = ()) ->
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
-        raise DataError(f"{path}: cannot be made: {cause.strerror}") from cause
+        raise DataError(f"{path}: cannot be created: {cause.strerror}") from cause
     return path
 
 
 def remove_numbered(folder: Path, name: str, *, start: int, suffix: str) -> None:
-    """Remove what an earlier call with more results left behind, NAME-0012 and so on, which would pass for this call's.
+    """Remove numbered results of an earlier call, such as NAME-0012, that do not belong to this call.
 
     Args:
         folder: The folder of the results.
-        name: What stands before the numbers.
-        start: The first number to remove; those below it have been written anew.
-        suffix: What stands after the numbers.
+        name: The text before the numbers.
+        start: The first number to remove. Files with smaller numbers have just been written.
+        suffix: The text after the numbers.
 
     Raises:
         DataError: If a file cannot be removed.

@@ -22,13 +22,13 @@ def write(
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> list[Path]:
-    """Write the phantom's slices as PNG, or, where the frame has a spacing, its heads as NIfTI.
+    """Write the slices of the phantom as PNG, or, if the frame has a spacing, its heads as NIfTI.
 
     Returns:
         The files.
 
     Raises:
-        DataError: The folder is in the way, or a file cannot be written.
+        DataError: If the folder cannot be used, or a file cannot be written.
     """
     output_folder(out, overwrite=overwrite)
     with phases("writing") as progress:
@@ -38,13 +38,13 @@ def write(
 def write_from_labels(
     out: Path, labels: Path, *, seed: int = 0, overwrite: bool = False, phases: Phases = silent
 ) -> list[Path]:
-    """Write a made-up volume for every label map of a folder.
+    """Write a synthetic volume for every label map of a folder.
 
     Returns:
         The files.
 
     Raises:
-        DataError: The folder is in the way, or a label map cannot be used.
+        DataError: If the folder or a label map cannot be used.
     """
     output_folder(out, overwrite=overwrite, reads=_label_maps(labels))
     with phases("writing") as progress:

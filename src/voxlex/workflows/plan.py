@@ -1,4 +1,4 @@
-"""What a training does with the folder it is to write into: a new run, the same one from there on, or another prior."""
+"""Plan what training does with its run folder: create it, continue the run in it, or replace its prior."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ Stage = Literal["autoencoder", "prior", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done, decided before anything is changed.
+    """The plan of a training, made before anything is changed.
 
     Attributes:
         folder: The run folder.
-        goes_on: With the run that is there; else a run is made.
-        replaces: What is there: the whole run, or, if it goes on, the prior in it.
-        autoencoder_share: Share of the minutes for the first stage; 0 to take the autoencoder that is there.
-        prior_share: Share of the minutes for the second stage; 0 to leave it out.
+        goes_on: Whether the existing run is continued. Otherwise a new run is created.
+        replaces: Whether something is replaced: the prior of a run that is continued, otherwise the whole run.
+        autoencoder_share: Share of the minutes for the first stage; 0 to use the existing autoencoder.
+        prior_share: Share of the minutes for the second stage; 0 to skip it.
     """
 
     folder: RunFolder
@@ -34,7 +34,7 @@ class Plan:
     prior_share: float
 
     def check_data(self, dataset: PreparedDataset) -> None:
-        """Refuse to go on with other images: they would be divided in another way.
+        """Check that a run is continued with the same images, because others would be divided in another way.
 
         Raises:
             RunError: If the run was trained on other data.
@@ -52,23 +52,23 @@ class Plan:
 
 
 def plan_training(out: Path, *, config: Config, stage: Stage, resume: bool, overwrite: bool) -> Plan:
-    """Decide what to do with a folder; nothing is changed yet.
+    """Plan what to do with a run folder, without changing anything.
 
     Args:
-        out: The run folder, there or not.
+        out: The run folder, which may not exist yet.
         config: The whole experiment.
-        stage: What is to be trained; "prior" goes on with a run that has an autoencoder.
-        resume: Go on with the run where it stopped, if it is there.
-        overwrite: Replace the run that is there; for the stage "prior", the prior in it.
+        stage: The stage to train; "prior" continues a run that has an autoencoder.
+        resume: Continue the run where it stopped, if it exists.
+        overwrite: Replace an existing run, or, for the stage "prior", the prior of the run.
 
     Raises:
-        ConfigError: If the settings do not fit together, or are not those of the run to go on with.
-        RunError: If something is in the way, or what is to go on is not there.
+        ConfigError: If the settings do not fit together, or differ from those of the run that is continued.
+        RunError: If the folder exists and must not be overwritten, or the run to continue does not exist.
     """
     check_consistent(config)
     folder = RunFolder(out)
     if stage == "prior" and not folder.autoencoder_file.exists():
-        raise RunError(f"{out}: there is no trained autoencoder here that a prior could be added to; train that first")
+        raise RunError(f"{out}: expected a run with a trained autoencoder, got none; train the autoencoder first")
     only_prior = stage == "prior"
     goes_on = (resume or only_prior) and out.exists()
     if goes_on:

@@ -1,4 +1,4 @@
-"""Make a prepared data set where a person wants it, rather than in the cache."""
+"""Prepare a data set in a given folder rather than in the cache."""
 
 from pathlib import Path
 
@@ -17,21 +17,21 @@ def prepare(
     options: SourceOptions | None = None,
     phases: Phases = silent,
 ) -> PreparedDataset:
-    """Prepare a source as the folder `out`.
+    """Prepare a source and write it to the folder `out`.
 
     Args:
-        place: What a person calls a data set; see `find_source`.
+        place: Path or name of the source; see `find_source`.
         frame: How scans become images.
-        out: Folder to make; it must not exist.
+        out: Folder to create. It must not exist.
         seed: Seed of the division into splits, and of the phantom's subjects.
-        options: What the source must be told beside its place.
-        phases: Told of what takes time.
+        options: Options of the source.
+        phases: Receives the progress of the work.
 
     Returns:
-        The data set, with what was left out in `skipped`.
+        The data set. Its attribute `skipped` lists the scans that were left out.
 
     Raises:
-        DataError: The source cannot be used, or `out` exists or cannot be written.
+        DataError: If the source cannot be used, or `out` exists or cannot be written.
     """
     source = find_source(place, options)
     with phases("preparing") as progress:

@@ -1,4 +1,4 @@
-"""What a prior learns from: the codes of images, of variations of them, and what is known of each image."""
+"""The training data of a prior: codes of images and of their variations, with the condition of each image."""
 
 import torch
 from torch import Tensor
@@ -23,21 +23,21 @@ def prior_data(
     variations: int = 0,
     phases: Phases = silent,
 ) -> CodeBatch:
-    """Encode images, on the CPU; with an augmentation, also some variations of each, known to be as their originals.
+    """Encode images, and with an augmentation also variations of each image, which get the same conditions.
 
-    A prior that sees each image in one version only begins to learn grids of codes by heart after a few passes; one
-    that sees several goes on longer to learn what they have in common.
+    A prior that sees only one version of each image starts to memorise codes after a few passes. With several versions
+    it generalises for longer.
 
     Args:
-        autoencoder: What encodes.
-        images: The images, and what is known of each.
-        conditions: What of that the prior can be asked for.
-        augmentation: How images are varied; None to leave variations out.
-        variations: How many of each image.
-        phases: Told how far the work is.
+        autoencoder: The autoencoder that encodes the images.
+        images: The images, with a table of what is known about them.
+        conditions: The conditions of the prior, which are looked up in this table.
+        augmentation: The augmentation that varies images; None for no variations.
+        variations: Number of variations of each image.
+        phases: Receives the progress of encoding the variations.
 
     Returns:
-        The images' codes first, in their order, then those of one variation of each, and so on.
+        The codes on the CPU: first those of the images in their order, then those of one variation of each, and so on.
     """
     known = conditions.look_up(images.manifest)
     with phases("encoding for the prior") as progress:

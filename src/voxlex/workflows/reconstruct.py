@@ -1,4 +1,4 @@
-"""Encode and decode scans, and write what comes out."""
+"""Encode and decode scans, and write the results."""
 
 from pathlib import Path
 
@@ -29,22 +29,22 @@ def reconstruct(
 ) -> int:
     """Write the reconstruction of every scan, and a sheet of originals, reconstructions and differences.
 
-    Pictures are written as `<relative name>.png`, at the model's size and in their own grey values; volumes as
-    `<relative name>.nii.gz`, on their own grid and in their own units.
+    Pictures are written as `<relative name>.png`, in the size of the model and with their own grey values. Volumes are
+    written as `<relative name>.nii.gz`, on their own grid and in their own units.
 
     Args:
         vocabulary: A trained vocabulary.
-        dataset: Images at the vocabulary's size; every slice of a volume, if it is to be written as one.
+        dataset: Images in the size of the vocabulary. To write a volume, it must contain every slice.
         out: Folder for the scans and the sheet.
-        inputs: Also write each scan as the model saw it, as `<relative name>.input.png` or `.input.nii.gz`.
+        inputs: Also write each scan as the model sees it, as `<relative name>.input.png` or `.input.nii.gz`.
         overwrite: Write into a folder that is not empty.
-        phases: Told what is being done, and how far it is.
+        phases: Receives the progress of the work.
 
     Returns:
         The number of scans.
 
     Raises:
-        DataError: If the folder is in the way or cannot be written.
+        DataError: If the folder cannot be used or written.
     """
     out = output_folder(out, overwrite=overwrite)
     writer = ScanWriter(out, dataset.manifest, endings=("", ".input") if inputs else ("",))
@@ -66,6 +66,6 @@ def reconstruct(
 
 
 def _rows_to_show(dataset: PreparedDataset) -> list[int]:
-    """Return rows spread evenly over those that show anything; a whole volume begins and ends with empty slices."""
+    """Return evenly spaced rows among those that are not empty; a whole volume begins and ends with empty slices."""
     rows = [row for row in range(len(dataset)) if dataset.images[row].any()] or list(range(len(dataset)))
     return [rows[place] for place in evenly_spaced(len(rows), SHOWN)]

@@ -1,4 +1,4 @@
-"""Write a run's report and pictures: what a person opens first."""
+"""Write the report and the pictures of a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,12 +29,12 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Pha
     """Evaluate a run on its test images, draw samples, and write `report.html` and the two sheets beside it.
 
     Args:
-        folder: The run.
-        dataset: What it was trained on.
-        phases: Told how far the work is.
+        folder: The run folder.
+        dataset: The data set that the run was trained on.
+        phases: Receives the progress of the work.
 
     Returns:
-        The figures of the test images.
+        The figures of the evaluation on the test images.
     """
     vocabulary = load(folder.path)
     test = dataset.subset("test")
@@ -96,7 +96,7 @@ def _closest_pairs(evaluation: Evaluation, dataset: PreparedDataset) -> list[Clo
 
 
 def _names(manifest: pd.DataFrame) -> list[str]:
-    """Name images by their paths, and slices of volumes by their slice too."""
+    """Name images by their paths, and slices of volumes by their path and index."""
     of_volume = manifest["path"].duplicated(keep=False)
     return [
         f"{path} slice {number}" if several else str(path)

@@ -29,24 +29,25 @@ def sample(
     phases: Phases = silent,
     **options: Unpack[SamplingOptions],
 ) -> None:
-    """Write new images as `sample-0000.png` and so on, and all of them together as `samples.png`.
+    """Draw new images, and write them as `sample-0000.png` and so on, with a sheet `samples.png`.
 
-    New volumes are NIfTI files, `sample-0000.nii.gz`, of the vocabulary's spacing; the sheet shows their middle slices.
+    New volumes are written as `sample-0000.nii.gz` with the spacing of the vocabulary. The sheet shows their middle
+    slices.
 
     Args:
-        vocabulary: With a prior.
-        count: How many.
-        out: Folder for them.
-        condition: What to ask the prior for, by the names of its conditions; None for any.
+        vocabulary: A vocabulary with a prior.
+        count: Number of images.
+        out: Folder for the images.
+        condition: Values of the prior's conditions, by name; None for images without conditions.
         seed: The same seed gives the same images on the same machine.
-        overwrite: Write into a folder that is not empty; further samples of an earlier call are removed.
-        phases: Told how far the work is.
+        overwrite: Write into a folder that is not empty. Further samples of an earlier call are removed.
+        phases: Receives the progress of the work.
         **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
     Raises:
-        RunError: If there is no prior.
-        DataError: If the folder is in the way.
-        ValueError: If an argument is out of range, or a condition unknown.
+        RunError: If the vocabulary does not have a prior.
+        DataError: If the folder cannot be used.
+        ValueError: If an argument is out of range, or a condition is unknown.
     """
     check_folder(out, overwrite=overwrite)
     with phases("sampling") as progress:

@@ -1,4 +1,4 @@
-"""Images back to scans: each scan is written as soon as the last of its images has come."""
+"""Turn images back into scans. Each scan is written as soon as all of its images are there."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,9 @@ class ScanRows:
 
     Attributes:
         name: Path of the scan without its suffix.
-        origin: What the images were made of.
-        slices: For slices of a volume, the index of each; otherwise empty.
-        count: How many images there are.
+        origin: The origin of the images.
+        slices: Index of each slice of a volume; empty for other images.
+        count: Number of images.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ScanRows:
 
     @property
     def is_volume(self) -> bool:
-        """Whether the images are all that is needed to make a volume again."""
+        """Whether a whole volume can be restored from the images."""
         if self.origin.is_sliced:
             return self.slices == list(range(len(self.origin.stack)))
         return self.origin.view == "cube"
@@ -46,7 +46,7 @@ class ScanRows:
 
 
 def scans_of(table: pd.DataFrame) -> list[ScanRows]:
-    """Find the scans of a table of images, whose rows of one scan follow one another."""
+    """Find the scans in a table of images, in which the rows of each scan follow one another."""
     runs = [(path, len(list(rows))) for path, rows in groupby(table["path"])]
     names = _names([path for path, _ in runs])
     columns = [column for column in ORIGIN_COLUMNS if column in table.columns]
@@ -61,23 +61,23 @@ def scans_of(table: pd.DataFrame) -> list[ScanRows]:
 
 
 class ScanWriter:
-    """Takes images in the order of their table and writes the scans that they make up.
+    """Takes images in the order of their table, and writes the scans that they belong to.
 
-    A volume of which every slice comes is written as NIfTI on its own grid. Pictures, and slices of a volume of which
-    some are missing, are written as PNG.
+    A volume with all of its slices is written as NIfTI on its own grid. Pictures, and slices of an incomplete volume,
+    are written as PNG.
 
     Args:
-        folder: Where to write, under the names that the scans have in the table.
-        table: A row for each image, with `path`, `slice` and `ORIGIN_COLUMNS`.
-        original_size: Give pictures the size they came in; otherwise they have the model's size.
-        endings: The versions of each scan, told apart by what stands between the name and the suffix of a file.
+        folder: Folder for the files, which have the names of the scans in the table.
+        table: Table with a row for each image, and with the columns `path`, `slice` and `ORIGIN_COLUMNS`.
+        original_size: Resize pictures to their original size. Otherwise they have the size of the model.
+        endings: For each version of a scan, the text between the name and the suffix of its file.
 
     Attributes:
-        written: How many files there are of the first version.
-        image_names: A name for each row.
+        written: Number of files of the first version.
+        image_names: Name of each row.
 
     Raises:
-        DataError: If a path of the table leads out of the folder; tables and code files may come from anywhere.
+        DataError: If a path in the table leads out of the folder, since tables and code files may come from others.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ScanWriter:
     ) -> None:
         for path in table["path"]:
             if Path(path).is_absolute() or ".." in Path(path).parts:
-                raise DataError(f"{path}: leads out of the folder for the results")
+                raise DataError(f"{path}: expected a path inside the folder of results, got one that leads out of it")
         scans = scans_of(table)
         self.image_names = [name for scan in scans for name in scan.image_names()]
         self._scans: Iterator[ScanRows] = iter(scans)
@@ -96,14 +96,14 @@ class ScanWriter:
 
     @property
     def written(self) -> int:
-        """How many files have been written of the first version."""
+        """Number of files of the first version that have been written."""
         return self._results[0].written
 
     def add(self, *versions: Tensor) -> None:
-        """Take the image `(1, *space)` in [0, 1] of the next row, in each of its versions.
+        """Add the image `(1, *space)` in [0, 1] of the next row, in each version.
 
         Raises:
-            DataError: A file cannot be written.
+            DataError: If a file cannot be written.
         """
         self._scan = self._scan or next(self._scans)
         self._images.append(tuple(version[0].numpy() for version in versions))
@@ -122,7 +122,7 @@ class ScanWriter:
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """Return each of some different paths without its suffix; with it, where two files differ in nothing else."""
+    """Return paths without their suffixes, except where two paths differ only in the suffix."""
     stems = [without_suffix(path) for path in paths]
     times = Counter(stems)
     return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]

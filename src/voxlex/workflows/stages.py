@@ -33,14 +33,14 @@ class Stages:
     """The stages of one training, on the same data and devices.
 
     Args:
-        folder: The run folder, as the plan has left it.
+        folder: The run folder.
         config: The whole experiment.
-        dataset: All images, divided.
-        conditions: What the prior can be asked for.
+        dataset: All images, divided into splits.
+        conditions: Conditions of the prior.
         team: The devices, and the processes that train on them.
-        precision: Of the arithmetic, as it was chosen.
-        resume: Go on where the folder says that a stage stopped.
-        display: Who wants to see how it goes.
+        precision: Precision of the arithmetic.
+        resume: Continue each stage where it stopped.
+        display: Display that shows the progress.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Stages:
         self.display = display
 
     def describe_data(self) -> None:
-        """Note in the metadata what the run learns from."""
+        """Write a description of the data into the metadata of the run."""
         splits = self.dataset.manifest["split"].value_counts()
         description = {
             "name": self.dataset.name,
@@ -98,7 +98,7 @@ class Stages:
         before = self._facts(objective.name)
         self._fit(objective, stage, share, self.folder.autoencoder_file)
         if before and self.team.first and before["steps"] != self._facts(objective.name)["steps"]:
-            # The codes mean something else now: a prior over the old ones would draw nonsense.
+            # The meaning of the codes has changed, so a prior over the old codes would draw nonsense.
             self.folder.remove_prior()
         return autoencoder
 
@@ -141,7 +141,7 @@ class Stages:
         return Augmentation(**asdict(augment), seed=self.config.training.seed) if augment.active else None
 
     def _announce_memory(self, autoencoder: VQVAE) -> None:
-        """Say before a long run what it will need, where that may be much: of volumes and patches."""
+        """Announce the memory that a step will need, for volumes and patches, where it may be large."""
         stage, dims = self.config.training.autoencoder, autoencoder.spatial_dims
         if not self.team.first or (dims == 2 and stage.patch_size is None):
             return
@@ -156,8 +156,8 @@ class Stages:
         self.display.note(f"memory: a step of {stage.batch_size} × {shape} will take about {memory.total / 1e9:.2f} GB")
 
     def _fit(self, objective: Objective[Any], stage: StageConfig, share: float, weights: Path) -> None:
-        """Train a stage to the end of its budget, keep its weights, and drop what it would resume from."""
-        self.team.fabric.barrier()  # the first process may still be busy with the files of the stage before
+        """Train a stage until its budget is spent, save its weights, and remove the state for resuming."""
+        self.team.fabric.barrier()  # the first process may still write the files of the previous stage
         training = self.config.training
         budget = Budget(steps=training.steps) if training.steps else Budget(minutes=(training.minutes or 0) * share)
         state_file = self.folder.state_file(objective.name)
@@ -165,7 +165,9 @@ class Stages:
         if begun is not None and budget.progress(step=begun.step, elapsed_s=begun.elapsed_s) >= 1:
             return
         if begun is not None:
-            what = f"goes on from the weights of step {begun.step}; no state was kept, so its optimizer begins anew"
+            what = (
+                f"continues from the weights of step {begun.step}; its state was not kept, so the optimizer starts anew"
+            )
             self.display.note(f"{objective.name}: {what}")
         fitted = fit(
             objective,
@@ -187,12 +189,12 @@ class Stages:
             remove(state_file)
 
     def _begun(self, objective: Objective[Any], weights: Path) -> Fitted | None:
-        """Load the weights of a stage that has finished, and return what they have been through; None if it has not."""
+        """Load the weights of a finished stage and return how long it trained; return None if it has not finished."""
         facts = self._facts(objective.name)
         if not (self.resume and facts and weights.exists()):
             return None
         load_weights(weights, objective.result)
-        # Minutes are noted to two places; half of the last one makes up for rounding.
+        # Minutes are stored with two decimals; half a unit of the last one makes up for rounding.
         return Fitted(
             step=facts["steps"],
             elapsed_s=60 * (facts["minutes"] + 0.005),
@@ -200,10 +202,10 @@ class Stages:
         )
 
     def _threads(self, budget: Budget) -> ThreadChooser | None:
-        """Return what chooses the number of threads; None where it is given, or has to be the same every time.
+        """Return a chooser of the number of threads; None if the number is given or must not change.
 
-        The last bits of the weights depend on that number. A budget in steps promises the same weights each time. One
-        in minutes cannot, since the clock decides how many steps there are.
+        The last bits of the weights depend on this number. A budget in steps promises the same weights each time. A
+        budget in minutes does not, because the clock decides the number of steps.
         """
         given = self.config.training.threads != "auto" or "OMP_NUM_THREADS" in os.environ
         if given or budget.minutes is None or self.team.fabric.device.type != "cpu" or not self.team.alone:
@@ -222,7 +224,7 @@ class Stages:
         self._note({"stages": self.folder.metadata().get("stages", {}) | {objective.name: facts}})
 
     def _facts(self, stage: str) -> dict[str, Any]:
-        """Return what is noted of a stage that has finished."""
+        """Return the metadata of a finished stage; empty if the stage has not finished."""
         return self.folder.metadata().get("stages", {}).get(stage, {})
 
     def _note(self, additions: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Train a vocabulary: images to an autoencoder, its codes to a prior, both to a report."""
+"""Train a vocabulary: first an autoencoder, then a prior over its codes. Then write a report."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,22 +29,24 @@ def train(
     overwrite: bool = False,
     display: Display = SILENCE,
 ) -> RunFolder:
-    """Train a vocabulary on a source, into a run folder.
+    """Train a vocabulary on a source, and write a run folder.
 
-    With several devices each runs a process that comes by here; the first one writes and shows.
+    With several devices, one process for each device calls this function. Only the first process writes files and
+    shows progress.
 
     Args:
         source: A folder of images, a prepared data set, or "phantom".
         out: The run folder.
-        config: The whole experiment; with `resume` it must agree with the run's.
-        stage: One stage, or both; "prior" goes on with a run that has an autoencoder.
-        resume: Go on with the run where it stopped.
-        overwrite: Replace a run folder that is there; for the stage "prior", the prior in it.
-        display: Who wants to see how it goes.
+        config: The whole experiment. With `resume`, it must agree with the settings of the run.
+        stage: The stage to train, or "all"; "prior" continues a run that has an autoencoder.
+        resume: Continue the run where it stopped.
+        overwrite: Replace an existing run folder, or, for the stage "prior", the prior in it.
+        display: Display that shows the progress.
 
     Raises:
-        VoxlexError: Whatever is wrong, named; `Interrupted` when asked to stop, after saving; `ToldElsewhere` in a
-            process of several that ends for a reason that another one names.
+        VoxlexError: If the settings, the data or the folder cannot be used, or training fails.
+        Interrupted: If training was asked to stop. The state is saved first.
+        ToldElsewhere: If this process ends for a reason that another process reports.
     """
     config = validated(config)
     plan = plan_training(out, config=config, stage=stage, resume=resume, overwrite=overwrite)
@@ -64,7 +66,7 @@ def train(
     threads = config.training.threads
     one_number = fixed_threads(None if threads == "auto" else threads)
     with one_number, team.naming_the_lost(str(out)), ExitStack() as changing:
-        fabric.barrier()  # all have planned by what was there
+        fabric.barrier()  # all processes have made their plan before the first one changes the folder
         if team.first:
             changing.enter_context(plan.carried_out(config))
         fabric.barrier()
@@ -89,7 +91,7 @@ def train(
 
 
 def _conditions(config: Config, dataset: PreparedDataset) -> Conditions:
-    """What the prior can be asked for, from what the training images are known to be."""
+    """Return the conditions of the prior, from the table of the training images."""
     try:
         return Conditions.of(dataset.subset("train").manifest, config.prior.condition_columns)
     except ValueError as cause:

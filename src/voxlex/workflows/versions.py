@@ -1,4 +1,4 @@
-"""Versions of a scan that differ in a region: written as files, with their mean, their deviation and a sheet of all."""
+"""Write versions of a scan that differ in a region, with their mean, their deviation and a sheet."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from voxlex.workflows.outputs import ResultWriter
 SHEET = "inpainted.png"
 DRAW = "draw"
 _EIGHT_BITS = IntensityMap(low=0, high=255, bit_depth=8)
-_FLAT = 1e-6  # of the range of grey values: draws that differ by less are shown as equal
+_FLAT = 1e-6  # share of the range of grey values; smaller differences between draws are shown as 0
 
 
 def write_versions(
@@ -25,18 +25,18 @@ def write_versions(
 ) -> None:
     """Write `draw-0000` and so on, their `mean` and `deviation`, and the sheet `inpainted.png`.
 
-    Volumes become NIfTI files on the scan's own grid; the deviation is in its units, as floats. Pictures become PNG
-    files of the scan's own pixels; the deviation is brightest where it is largest.
+    Volumes are written as NIfTI on the scan's own grid, with the deviation as floats in the scan's units. Pictures are
+    written as PNG with the scan's own pixels, with a deviation that is brightest where it is largest.
 
     Args:
-        folder: Where to write.
+        folder: Folder for the files.
         scan: The scan.
-        region: Where the versions differ, `k` pixels or voxels of the scan's grid.
-        values: Grey values of the region in each version.
+        region: The region in which the versions differ, with `k` pixels or voxels of the scan's grid.
+        values: Grey values of the region in each of the `n` versions.
         origin: The scan without its voxels, as `fit_voxels` returns it.
 
     Raises:
-        DataError: A file cannot be written.
+        DataError: If a file cannot be written.
     """
     view, results, intensity = RegionView(region, scan.spacing_mm), ResultWriter(folder), origin.intensity
     mean = with_values(scan, region, values.mean(axis=0, dtype=np.float64))
@@ -63,7 +63,7 @@ def write_versions(
 
 
 def _write(results: ResultWriter, name: str, scan: Scan, intensity: IntensityMap) -> None:
-    """Write a scan as it is, or in grey values that PNG can hold."""
+    """Write a scan unchanged, or with grey values that PNG can hold."""
     if scan.is_volume or scan.voxels.dtype.name in ("uint8", "uint16"):
         results.write(name, scan)
     else:

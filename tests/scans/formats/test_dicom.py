@@ -310,7 +310,7 @@ def test_mixed_series_in_one_folder(tmp_path: Path):
         ({"ImagePositionPatient": None}, "4 of its 4 DICOM files do not say where their slice lies"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "does not hold two directions at right angles"),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "does not hold two directions at right angles"),
-        ({"PixelSpacing": [0, 0]}, "zero along an axis"),
+        ({"PixelSpacing": [0, 0]}, "expected a length above 0 along each axis"),
     ],
 )
 def test_slices_that_make_no_volume(tmp_path: Path, tags: dict[str, object], message: str):

@@ -1,1 +1,1 @@
-"""The commands of `voxlex data`, which look after data sets."""
+"""The commands of `voxlex data`, which manage data sets."""

@@ -1,4 +1,4 @@
-"""`voxlex data audit`: look at every image of a data set."""
+"""`voxlex data audit`: examine every image of a data set."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Audit:
-    """Look at every image for what is unreadable, constant, captioned or a near-duplicate, and for leaking splits.
+    """Examine every image: find unreadable, constant and captioned images, near-duplicates, and splits that leak.
 
     Attributes:
         source: A folder or table of scans, a prepared data set, or "phantom".
-        out: HTML page to write, which shows the clusters of near-duplicates.
-        json: JSON file to write, which lists all paths.
-        overwrite: Replace files that are there.
+        out: HTML page to write. It shows the clusters of near-duplicates.
+        json: JSON file to write. It lists all paths.
+        overwrite: Replace files that exist.
     """
 
     source: Source
@@ -27,7 +27,7 @@ class Audit:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Audit."""
+        """Audit the data set."""
         from voxlex.commands.terminal import progress_bar
         from voxlex.workflows.audit import audit
 
@@ -38,7 +38,7 @@ class Audit:
 
 
 def _show(found: "Findings") -> None:
-    """Print the counts, and what crosses the splits."""
+    """Print the counts, and the leaks between splits."""
     from rich.console import Console
     from rich.table import Table
 

@@ -19,8 +19,8 @@ class Fetch:
 
     Attributes:
         name: Name of the set.
-        out: Folder for the set. An interrupted download goes on there.
-        accept_licence: Accept the licence, which you have read. Otherwise you are asked.
+        out: Folder for the set. An interrupted download resumes there.
+        accept_licence: Accept the licence, which you have read. Without this, the command asks you.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = ""
@@ -28,7 +28,7 @@ class Fetch:
     accept_licence: bool = False
 
     def run(self) -> None:
-        """Fetch."""
+        """Fetch the set, or list all sets."""
         from voxlex.commands.terminal import byte_bar
         from voxlex.data.public.catalogue import find_set
         from voxlex.workflows.fetch import fetch
@@ -50,15 +50,14 @@ class Fetch:
             return True
         if not sys.stdin.isatty():
             raise DataError(
-                f"the licence must be accepted first: read {public.licence_url}, then add --accept-licence to the "
-                "command"
+                f"the licence is not accepted yet: read {public.licence_url}, then add --accept-licence to the command"
             )
         print("Have you read the licence, and do you accept it? [y/N] ", end="", file=sys.stderr, flush=True)
         return input().strip().lower() in ("y", "yes")
 
 
 def _show_catalogue() -> None:
-    """Print names, sizes and licences of the sets."""
+    """Print the names, sizes and licences of the sets."""
     from rich.console import Console
     from rich.table import Table
 
@@ -81,8 +80,8 @@ def _terms(name: str, public: "PublicSet") -> list[str]:
     unchecked = sum(archive.checksum is None for archive in public.archives)
     if unchecked:
         lines.append(
-            f"  checksum  none is published for {unchecked} of {len(public.archives)} files: "
-            "what arrives first is believed, and compared with from then on"
+            f"  checksum  not published for {unchecked} of {len(public.archives)} files: "
+            "the first download is trusted, and later ones are compared with it"
         )
     return lines
 

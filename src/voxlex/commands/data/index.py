@@ -16,15 +16,15 @@ _SHOWN = 8
 
 @dataclass(kw_only=True)
 class Index:
-    """Write a table of the scans in a folder: subject, session, sequence, slice, label and whatever else is known.
+    """Write a table of the scans in a folder, with subject, session, sequence, slice, label and other known facts.
 
     Attributes:
         source: A folder of scans (searched recursively), or a table of scans.
-        out: Table to write (.csv, .tsv or .parquet). Use it as SOURCE from then on.
-        table: Table with more columns, such as age and sex. It is joined by path, session or subject.
+        out: Table to write (.csv, .tsv or .parquet). Other commands accept it as SOURCE.
+        table: Table with further columns, such as age and sex, to join by path, session or subject.
         sequence: Keep only the scans of these sequences, such as T1w.
         split_folders: Use folders named train, validation and test as splits.
-        overwrite: Replace the file that is there.
+        overwrite: Replace an existing file.
     """
 
     source: Source
@@ -35,7 +35,7 @@ class Index:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Index."""
+        """Write the table."""
         from voxlex.workflows.index import index
 
         _show(
@@ -51,7 +51,7 @@ class Index:
 
 
 def _show(found: "Scans") -> None:
-    """Print how much of what there is: counts and names of columns, never a person's values."""
+    """Print counts and the names of columns, but not the values of single persons."""
     from voxlex.tables.manifest import INDEX_COLUMNS
 
     table = found.table
@@ -62,9 +62,9 @@ def _show(found: "Scans") -> None:
             print(f"{name}: {_counted(table[name])}")
     for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
         known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
-        print(f"{name}: known of {known} scans")
+        print(f"{name}: known for {known} scans")
     if found.left_out:
-        print(f"left out, since names and dates identify people: {', '.join(found.left_out)}")
+        print(f"left out, because names and dates identify people: {', '.join(found.left_out)}")
     for note in found.notes:
         print(f"not joined: {note}")
 

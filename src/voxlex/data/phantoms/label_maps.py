@@ -41,7 +41,7 @@ def synthesise(labels: Scan, *, seed: int) -> Scan:
         A scan on the grid of the labels, `int16` from 0 to about 1,000.
 
     Raises:
-        DataError: It is not a volume, holds other than whole numbers, or far more labels than a brain has structures.
+        DataError: If it is not a volume, holds fractions, or has far more labels than a brain has structures.
     """
     # Seconds of import: paid only by who makes volumes up.
     import torchio
@@ -77,7 +77,8 @@ def write_synthesised(
     """Make up a volume for every label map below a folder, of the same name, and return their paths.
 
     Raises:
-        DataError: There is no label map, one cannot be used, or a file cannot be written; names the file.
+        DataError: If there is no label map, one cannot be used, or a file cannot be written. The message names the
+            file.
     """
     labels, folder = Path(labels), Path(folder)
     names = [name for name in find_scans(labels) if is_volume(labels / name)]

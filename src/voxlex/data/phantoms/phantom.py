@@ -222,7 +222,7 @@ class PhantomSource:
             progress: Called after each subject with the number of images done and in all.
 
         Raises:
-            DataError: The folder exists or cannot be written.
+            DataError: If the folder exists or cannot be written.
         """
         view = self._view(frame)
 
@@ -245,7 +245,7 @@ class PhantomSource:
         """Write the phantom as files, slices as PNG or whole heads as NIfTI, and return their paths.
 
         Raises:
-            DataError: A file cannot be written.
+            DataError: If a file cannot be written.
         """
         view = self._view(frame)
         written = []

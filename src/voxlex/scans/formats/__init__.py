@@ -1,1 +1,1 @@
-"""File formats: each module reads one family of files as scans, and writes those it can."""
+"""File formats. Each module reads one family of formats as scans, and writes some of them."""

@@ -1,4 +1,4 @@
-"""DICOM to scans: a file with one plane or many, or a folder that holds one series."""
+"""Read DICOM files with one or several planes, and folders with one series."""
 
 from collections import Counter
 from pathlib import Path
@@ -20,7 +20,8 @@ def read_dicom(path: Path, *, volume: int | None = None) -> Scan:
     picture. Of several planes without a place, such as a film, `volume` chooses one.
 
     Raises:
-        DataError: The file cannot be used; names the file and the cause, and none of its other content.
+        DataError: If the file cannot be used. The message names the file and the cause, and quotes nothing else from
+            it.
     """
     try:
         dataset = open_dataset(path, pixels=True)
@@ -41,12 +42,12 @@ def read_dicom_series(folder: Path, files: list[Path], *, volume: int | None = N
     """Read the files of one series as a volume.
 
     Args:
-        folder: What messages name.
+        folder: The folder, for messages.
         files: The DICOM files in it.
-        volume: Which volume of a series that holds several, from 0.
+        volume: Index of the volume, from 0, in a series with several volumes.
 
     Raises:
-        DataError: The files belong to several series, or do not make up an evenly spaced volume.
+        DataError: If the files belong to several series, or do not make up an evenly spaced volume.
     """
     headers = _headers(files)
     if len(headers) == 1:
@@ -78,7 +79,7 @@ def _headers(files: list[Path]) -> dict[Path, Header]:
     for path in files:
         try:
             headers[path] = header_of(open_dataset(path, pixels=False))
-        except NoImageError:  # a report beside the images, say
+        except NoImageError:  # such as a report beside the images
             continue
         except DataError as cause:
             raise DataError(f"{path}: {cause}") from None

@@ -50,9 +50,9 @@ PIXEL_TAGS = (
 
 _X_RAY = ("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA")
 MODALITIES = (*_X_RAY, "CT", "MR", "NM", "OT", "PT", "SC", "SEG", "US", "XC")
-"""Kinds of images that a scan may name; any other word is not taken over."""
+"""Modalities that a scan may have. Other values are dropped."""
 
-_WITH_WINDOW = (*_X_RAY, "CT")  # for others the window is that of whoever looked at them last
+_WITH_WINDOW = (*_X_RAY, "CT")  # for other modalities, the window depends on the last viewer
 
 
 class NoImageError(DataError):
@@ -61,7 +61,7 @@ class NoImageError(DataError):
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """One plane of pixels: where it lies (in DICOM's LPS+ coordinates, mm) and what its numbers mean.
+    """One plane of pixels, with its position (in DICOM's LPS+ coordinates, in mm) and the meaning of its numbers.
 
     Attributes:
         position: Centre of its first pixel; None where the file does not say.
@@ -86,7 +86,7 @@ class Plane:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says of all its planes; `series` is only compared, to tell series apart, and never written."""
+    """Facts about all planes of a file. `series` is only used to tell series apart, and is never written."""
 
     series: str
     modality: str
@@ -96,27 +96,27 @@ class Header:
 
     @property
     def is_placed(self) -> bool:
-        """Whether the file says of each plane where it lies."""
+        """Whether the file contains the position of each plane."""
         return all(plane.position is not None and plane.orientation is not None for plane in self.planes)
 
     @property
     def is_slice(self) -> bool:
-        """Whether this is one slice, to be stacked with others, and not an X-ray, a film or a volume by itself."""
+        """Whether this is a single slice of a stack, and not an X-ray, a film or a volume."""
         return self.is_placed and len(self.planes) == 1
 
 
 def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
-    """Read the tags that voxlex knows, and the pixels if asked for; all else stays in the file.
+    """Read the tags that voxlex uses, and optionally the pixels. All other tags stay in the file.
 
     Raises:
-        NoImageError: The file does not hold an image.
-        DataError: The file is missing, is not a DICOM file, or is damaged.
+        NoImageError: If the file does not hold an image.
+        DataError: If the file is missing, is not a DICOM file, or is damaged.
     """
     from pydicom import dcmread
     from pydicom.uid import UID
 
     tags: list[str | int | tuple[int, int]] = [*GEOMETRY_TAGS, *PIXEL_TAGS, *(["PixelData"] if pixels else [])]
-    # What pydicom says of a damaged file may quote it, so it is not handed on.
+    # Error messages of pydicom may quote the file, so they are not passed on.
     try:
         content = BytesIO(path.read_bytes())  # pydicom reads a few bytes at a time, which files are slow at
         dataset = dcmread(content, force=True, specific_tags=tags, stop_before_pixels=not pixels)
@@ -134,12 +134,12 @@ def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
 
 
 def series_of(path: Path) -> str | None:
-    """Return what a file is stacked with, only to be compared: its series, or the file; None if it is not an image."""
+    """Return the series of a file, or its path if it is damaged, for comparisons; None if it is not an image."""
     try:
         header = header_of(open_dataset(path, pixels=False))
     except NoImageError:
         return None
-    except DataError:  # reading it will tell what is wrong
+    except DataError:  # reading the file reports the error
         return str(path)
     return header.series if header.is_slice else str(path)
 
@@ -148,7 +148,7 @@ def header_of(dataset: "Dataset") -> Header:
     """Read the geometry and grey scale of each plane.
 
     Raises:
-        DataError: A tag that is needed does not hold a number, or is damaged.
+        DataError: If a tag that is needed does not hold a number, or is damaged.
     """
     try:
         return _header(dataset)

@@ -1,4 +1,4 @@
-"""The pixels of a DICOM file as grey values: pydicom reads what is not compressed, GDCM (in SimpleITK) all else."""
+"""Read the pixels of a DICOM file, with pydicom if they are not compressed, else with GDCM (in SimpleITK)."""
 
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,19 @@ from voxlex.scans.scan import LUMINANCE, as_voxels
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_QUANTITIES = ("CT", "PT")  # their values have a meaning, whichever way round they are displayed
+_QUANTITIES = ("CT", "PT")  # their values are quantities and do not depend on the display
 
 
 def grey_values(dataset: "Dataset", header: Header) -> np.ndarray:
-    """Decode the pixels, turn colour into luminance (ITU-R 601) and apply slope and intercept.
+    """Decode the pixels, convert colour to luminance (ITU-R 601), and apply slope and intercept.
 
-    "MONOCHROME1", in which low values are white, is turned round (except in CT and PET, whose values are quantities).
+    "MONOCHROME1", in which low values are white, is inverted (except for CT and PET, whose values are quantities).
 
     Returns:
         `(planes, rows, columns)`, one of `VOXEL_TYPES`.
 
     Raises:
-        DataError: The pixels cannot be decoded.
+        DataError: If the pixels cannot be decoded.
     """
     try:
         stored = _decode(dataset).reshape(len(header.planes), header.rows, header.columns, -1)
@@ -70,7 +70,7 @@ def _decode(dataset: "Dataset") -> np.ndarray:
 
 
 def _decode_with_gdcm(dataset: "Dataset") -> np.ndarray:
-    """Let GDCM decode a copy that holds only pixels: nothing else reaches it, and it cannot apply a slope."""
+    """Decode with GDCM, from a copy that contains only pixels, so that GDCM does not apply a slope."""
     import SimpleITK
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
@@ -130,7 +130,7 @@ def _rescaled(stored: np.ndarray, dataset: "Dataset", header: Header) -> np.ndar
 
 
 def _narrowed(values: np.ndarray) -> np.ndarray:
-    """Turn whole numbers that 16 or 32 bits hold into integers again, such as the Hounsfield units of CT."""
+    """Convert whole numbers that fit into 16 or 32 bits to integers, such as the Hounsfield units of CT."""
     if values.dtype != np.float64 or not np.array_equal(values, np.rint(values)):
         return values
     for kind in (np.int16, np.int32):

@@ -1,4 +1,4 @@
-"""DICOM planes to a volume: sort them along their normal, and refuse those that would make a distorted head."""
+"""Sort DICOM planes to a volume, and refuse planes that would give a distorted volume."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _TOLERANCE = 0.1  # of the distance between slices, by which a position may be o
 
 
 class Stack(NamedTuple):
-    """Which planes make up a volume, in order, and the map from (column, row, plane) to RAS+ mm."""
+    """The order of the planes of a volume, and the map from (column, row, plane) to RAS+ mm."""
 
     order: list[int]
     affine: np.ndarray
@@ -33,8 +33,8 @@ def stack_planes(planes: Sequence[Plane], *, rows: int, columns: int, volume: in
             counted in the order of their numbers.
 
     Raises:
-        DataError: Planes that point in several directions, differ in pixel spacing, are missing, not evenly spaced or
-            held twice; or several volumes and none chosen.
+        DataError: If the planes point in several directions, differ in pixel spacing, are not evenly spaced, or some of
+            them are missing or held twice; or if there are several volumes and none is chosen.
     """
     rows_to, columns_to = _directions(planes)
     spacings = {tuple(round(step, 4) for step in plane.spacing_mm or (1.0, 1.0)) for plane in planes}
@@ -80,7 +80,7 @@ def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None,
 
 
 def _step(positions: np.ndarray, first: Plane, normal: np.ndarray) -> np.ndarray:
-    """Return the way from one slice to the next, in mm; it is slanted where a tilted gantry shifts each slice."""
+    """Return the step from one slice to the next in mm, which is oblique if a tilted gantry shifts each slice."""
     if len(positions) == 1:
         return normal * (first.thickness_mm or (first.spacing_mm or (1.0,))[0])
     gaps = np.diff(positions @ normal)

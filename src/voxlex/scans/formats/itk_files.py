@@ -1,4 +1,4 @@
-"""NRRD and MetaImage volumes to scans and back, by SimpleITK."""
+"""Read and write NRRD and MetaImage files with SimpleITK."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ _READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO
 
 
 def read_itk(path: Path, *, volume: int | None = None) -> Scan:
-    """Read a `.nrrd`, `.nhdr`, `.mha` or `.mhd` file; of two axes it is a picture, else a volume.
+    """Read a `.nrrd`, `.nhdr`, `.mha` or `.mhd` file as a picture if it has two axes, else as a volume.
 
-    Any text in its header is left in the file.
+    Text in the header is not read.
 
     Raises:
-        DataError: The file is damaged, holds colour or vectors, or has a fourth axis and no `volume` is chosen.
+        DataError: If the file is damaged, holds colour or vectors, or has a fourth axis and no `volume` is chosen.
     """
     import SimpleITK
 
@@ -41,10 +41,10 @@ def read_itk(path: Path, *, volume: int | None = None) -> Scan:
 
 
 def write_itk(path: Path, scan: Scan) -> None:
-    """Write a volume as `.nrrd` or `.mha`, in the order of axes of the file that it came from, compressed.
+    """Write a volume as a compressed `.nrrd` or `.mha` file, with the order of axes of its original file.
 
     Raises:
-        DataError: The scan is a picture, or the file cannot be written.
+        DataError: If the scan is a picture, or the file cannot be written.
     """
     import SimpleITK
 

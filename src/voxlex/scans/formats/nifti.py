@@ -1,4 +1,4 @@
-"""NIfTI volumes to scans and back, and their relatives Analyze and FreeSurfer's MGH to scans, by nibabel."""
+"""Read and write NIfTI files, and read Analyze and FreeSurfer's MGH files, with nibabel."""
 
 import gzip
 import math
@@ -36,10 +36,10 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
 
     Args:
         path: A `.nii`, `.nii.gz`, `.hdr` (with its `.img`), `.mgh` or `.mgz` file.
-        volume: Which volume of a file with a fourth axis, from 0.
+        volume: Index of the volume, from 0, in a file with a fourth axis.
 
     Raises:
-        DataError: The file is damaged, of another kind, has a fourth axis and no `volume` is chosen, or holds no
+        DataError: If the file is damaged, of another kind, has a fourth axis and no `volume` is chosen, or holds no
             usable affine or voxels.
     """
     if not path.exists():
@@ -59,13 +59,13 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
 
 
 def write_nifti(path: Path, scan: Scan) -> None:
-    """Write a volume in the grid of the file that it came from: its order of axes, affine, shape and type of numbers.
+    """Write a volume with the order of axes, the affine, the shape and the type of numbers of its original file.
 
     The type is that of the file if it can hold every value, else that of the voxels. The only text is the mark of the
     program.
 
     Raises:
-        DataError: The scan is a picture, or the file cannot be written.
+        DataError: If the scan is a picture, or the file cannot be written.
     """
     import nibabel
 
@@ -152,7 +152,7 @@ def _stored_grid(image: "SpatialImage", shape: tuple[int, ...]) -> StoredGrid:
 
 
 def _mat_file(image: "SpatialImage") -> bool:
-    """Whether SPM has put an affine beside the file."""
+    """Tell whether there is an affine from SPM beside the file."""
     return "mat" in image.file_map and Path(image.file_map["mat"].filename).exists()
 
 
@@ -163,12 +163,14 @@ def _analyze_affine(image: "SpatialImage", shape: tuple[int, ...]) -> np.ndarray
     affine = np.eye(4)
     affine[:3, :3] = np.array(_ANALYZE_AXES[code]).T * (*image.header.get_zooms(), 1.0, 1.0)[:3]
     lengths = (*shape, 1, 1)[:3]
-    affine[:3, 3] = -affine[:3, :3] @ (np.array(lengths) - 1) / 2  # the middle is as good an origin as any
+    affine[:3, 3] = (
+        -affine[:3, :3] @ (np.array(lengths) - 1) / 2
+    )  # the origin is arbitrary; the middle is a good choice
     return affine
 
 
 def _numbers(values: np.ndarray, stored: StoredGrid | None) -> tuple[np.ndarray, float, float]:
-    """Return the numbers that a file holds for some grey values, of its type if they fit, and slope and intercept."""
+    """Return the numbers to store for grey values, with the file's type if they fit, and slope and intercept."""
     as_they_are = values, 1.0, 0.0
     if stored is None or stored.dtype.name in ("bool", "float16"):  # which NIfTI does not know
         return as_they_are

@@ -1,4 +1,4 @@
-"""NPY and NPZ arrays to scans, and scans to NPZ; nothing is ever unpickled."""
+"""Read NPY and NPZ files without unpickling, and write NPZ files."""
 
 import io
 from pathlib import Path
@@ -13,17 +13,17 @@ from voxlex.scans.scan import Scan, as_voxels
 
 
 def read_numpy(path: Path, *, spacing_mm: tuple[float, float, float] | None = None) -> Scan:
-    """Read an array of two axes as a picture `(h, w)`, of three as a volume `(x, y, z)`.
+    """Read an array with two axes as a picture `(h, w)`, or with three axes as a volume `(x, y, z)`.
 
     An NPZ file holds one array of any name, and optionally `spacing_mm` or `affine` `(4, 4)` beside it. Without an
     affine the axes are taken to be canonical: x to the subject's right, y to the front, z to the top.
 
     Args:
         path: A `.npy` or `.npz` file.
-        spacing_mm: Distance of the voxels along each axis, where the file does not say.
+        spacing_mm: Distance between voxels along each axis in mm, if the file does not contain it.
 
     Raises:
-        DataError: The file is damaged or needs unpickling, does not hold exactly one array, or holds a volume of
+        DataError: If the file is damaged or needs unpickling, does not hold exactly one array, or holds a volume of
             unknown spacing.
     """
     try:
@@ -45,7 +45,7 @@ def write_npz(path: Path, scan: Scan) -> None:
     """Write canonical voxels as `voxels`, with `spacing_mm` and `affine` where they are known.
 
     Raises:
-        DataError: The file cannot be written.
+        DataError: If the file cannot be written.
     """
     arrays: dict[str, Any] = {"voxels": scan.voxels, "spacing_mm": scan.spacing_mm, "affine": scan.affine}
     known: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}

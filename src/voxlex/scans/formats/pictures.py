@@ -53,7 +53,7 @@ def read_picture(path: Path, *, reduce_to: int | None = None) -> Picture:
             decoded at a fraction of its resolution, never below twice that size, which takes a fraction of the time.
 
     Raises:
-        DataError: The file is missing, empty, damaged, not a picture, a decompression bomb, of several pages, too
+        DataError: If the file is missing, empty, damaged, not a picture, a decompression bomb, of several pages, too
             small, or holds pixels that are not finite.
     """
     try:
@@ -74,7 +74,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     There are no metadata, but for the mark of the program in a PNG file.
 
     Raises:
-        DataError: The suffix is unknown, the format cannot hold the pixels' type, or the file cannot be written.
+        DataError: If the suffix is unknown, the format cannot hold the pixels' type, or the file cannot be written.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
