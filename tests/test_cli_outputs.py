@@ -38,6 +38,7 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
     "a folder": lambda scans: scans,
     "a table elsewhere": lambda scans: scans.parent.parent / "tables" / "t.csv",
     "a single scan": lambda scans: scans / "01.png",
+    "a subfolder": lambda scans: scans / "more",
     "a link": lambda scans: scans.parent.parent / "link",
     "a relative path": lambda scans: Path(os.path.relpath(scans)),
     "a folder above": lambda scans: scans.parent,
@@ -158,3 +159,26 @@ def test_a_prepared_set_is_not_replaced(scans: Path, tmp_path: Path, capsys: Cap
     for words in (["reconstruct", RUN, tmp_path / "ready"], ["train", tmp_path / "ready", "--steps", "1"]):
         refused(capsys, *words, "--out", tmp_path / "ready", "--overwrite")
     assert contents(tmp_path / "ready") == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--training.autoencoder.batch-size", "500"], "fewer than one batch of 500"),
+        (["--training.autoencoder.patch-size", "512"], "patch_size"),
+        (["--training.prior-share", "2"], "prior_share"),
+        (["--prior.condition-columns", "age"], "condition_columns"),
+    ],
+)
+def test_a_training_that_is_refused_leaves_the_run_as_it_was(
+    scans: Path, tmp_path: Path, options: list[str], said: str, capsys: Capture
+) -> None:
+    shutil.copytree(RUN, tmp_path / "disk")
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    before = contents(tmp_path / "disk")
+    rng = np.random.default_rng(1)
+    for number in range(20):  # enough to divide
+        Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(scans / f"more-{number}.png")
+    train = ["train", scans, "--out", tmp_path / "run", "--overwrite", "--size", "32", "--steps", "1", *options]
+    assert said in refused(capsys, *train)
+    assert contents(tmp_path / "disk") == before

@@ -84,7 +84,7 @@ def _put_back(folder: RunFolder, aside: RunFolder, *, whole: bool) -> None:
     for there, old in zip(folder.files(), aside.files(), strict=True):
         if whole or is_there(old):
             _drop(there)
-        if is_there(old):
+        if is_there(old) and not is_there(there):  # curves stay if somebody else has a file there
             move(old, there)
 
 
