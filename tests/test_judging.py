@@ -58,7 +58,7 @@ def test_samples_are_judged_beside_real_images(run: Path, tmp_path: Path, capsys
 
 def test_the_report_shows_them_and_the_closest_pairs(run: Path) -> None:
     page = (run / "report.html").read_text()
-    for words in ("How they compare", "Closest to training", "Sliced Wasserstein", "A classifier tells samples"):
+    for words in ("How they compare", "Closest to training", "Sliced Wasserstein", "A classifier can tell samples"):
         assert words in page
     assert re.search(r"sub-\d+/slice-\d+\.png · sample \d+ · distance", page)
 

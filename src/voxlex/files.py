@@ -61,7 +61,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DataError(f"{path}: already exists; remove it or choose another place")
+        raise DataError(f"{path}: exists already; remove it, or choose another place")
     place = path.resolve()  # a folder cannot take the place of a link
     building = _sibling(place)
     try:

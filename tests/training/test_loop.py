@@ -235,7 +235,7 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
 
 
 def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="fewer than one batch"):
+    with pytest.raises(DataError, match="expected at least one batch of 4"):
         train(Toy(rows=3), tmp_path, steps=1)
 
 

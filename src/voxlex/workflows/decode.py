@@ -10,7 +10,7 @@ from voxlex.outputs import check_folder
 from voxlex.progress import Phases, silent
 from voxlex.rows import batches
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import output_folder
+from voxlex.workflows.results import output_folder
 from voxlex.workflows.scan_writer import ScanWriter
 
 

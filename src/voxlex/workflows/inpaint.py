@@ -17,7 +17,7 @@ from voxlex.scans.read_write import read_scan
 from voxlex.scans.scan import Scan
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.opening import frame_of
-from voxlex.workflows.outputs import output_folder, remove_numbered
+from voxlex.workflows.results import output_folder, remove_numbered
 from voxlex.workflows.versions import DRAW, write_versions
 
 

@@ -10,7 +10,7 @@ from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
 from voxlex.scans.listing import find_scans
 from voxlex.workflows.opening import files_of_scans
-from voxlex.workflows.outputs import output_folder
+from voxlex.workflows.results import output_folder
 
 
 def write(

@@ -11,7 +11,7 @@ from voxlex.pages.pictures import quality_captions, reconstruction_sheet
 from voxlex.progress import Phases, silent
 from voxlex.rows import evenly_spaced
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import output_folder
+from voxlex.workflows.results import output_folder
 from voxlex.workflows.scan_writer import ScanWriter
 
 SHEET = "reconstructions.png"

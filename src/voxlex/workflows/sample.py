@@ -10,7 +10,7 @@ from voxlex.pages.pictures import sample_sheet
 from voxlex.priors.draw import SamplingOptions
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.outputs import ResultWriter, output_folder, remove_numbered
+from voxlex.workflows.results import ResultWriter, output_folder, remove_numbered
 
 SHEET = "samples.png"
 SAMPLE = "sample"

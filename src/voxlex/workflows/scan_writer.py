@@ -14,7 +14,7 @@ from voxlex.errors import DataError
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
 from voxlex.images.restore import restore_scan, restore_slice
 from voxlex.scans.suffixes import without_suffix
-from voxlex.workflows.outputs import ResultWriter
+from voxlex.workflows.results import ResultWriter
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from voxlex.images.region import Region, with_values
 from voxlex.pages.pictures import sample_sheet
 from voxlex.pages.region_view import RegionView
 from voxlex.scans.scan import Scan
-from voxlex.workflows.outputs import ResultWriter
+from voxlex.workflows.results import ResultWriter
 
 SHEET = "inpainted.png"
 DRAW = "draw"
