@@ -154,8 +154,8 @@ def test_label_maps_are_not_replaced(tmp_path: Path, capsys: Capture) -> None:
 def test_a_prepared_set_is_not_replaced(scans: Path, tmp_path: Path, capsys: Capture) -> None:
     shutil.copytree(RUN.parent / "prepared", tmp_path / "ready")
     before = contents(tmp_path / "ready")
-    assert "already exists" in refused(capsys, "prepare", scans, "--out", tmp_path / "ready")
-    assert "already exists" in refused(capsys, "prepare", scans, "--out", scans)
+    assert "exists already" in refused(capsys, "prepare", scans, "--out", tmp_path / "ready")
+    assert "exists already" in refused(capsys, "prepare", scans, "--out", scans)
     for words in (["reconstruct", RUN, tmp_path / "ready"], ["train", tmp_path / "ready", "--steps", "1"]):
         refused(capsys, *words, "--out", tmp_path / "ready", "--overwrite")
     assert contents(tmp_path / "ready") == before
