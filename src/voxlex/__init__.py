@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from voxlex.models import VQVAE
     from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
     from voxlex.quantizers import VectorQuantizer
+    from voxlex.scans.read_write import read_scan, write_scan
+    from voxlex.scans.scan import Scan
     from voxlex.vocabulary import Vocabulary, load
 
 _HOMES = {
@@ -26,11 +28,14 @@ _HOMES = {
     "VQVAE": "voxlex.models",
     "GatedPixelCNN": "voxlex.priors",
     "MaskedPrior": "voxlex.priors",
+    "Scan": "voxlex.scans.scan",
     "TransformerPrior": "voxlex.priors",
     "VectorQuantizer": "voxlex.quantizers",
     "Vocabulary": "voxlex.vocabulary",
     "load": "voxlex.vocabulary",
     "open_source": "voxlex.data.sources",
+    "read_scan": "voxlex.scans.read_write",
+    "write_scan": "voxlex.scans.read_write",
 }
 
 __all__ = [
@@ -38,11 +43,14 @@ __all__ = [
     "Frame",
     "GatedPixelCNN",
     "MaskedPrior",
+    "Scan",
     "TransformerPrior",
     "VectorQuantizer",
     "Vocabulary",
     "load",
     "open_source",
+    "read_scan",
+    "write_scan",
 ]
 
 

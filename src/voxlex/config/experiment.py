@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from voxlex.config.networks import NetworkConfig, ResidualNetworkConfig
-from voxlex.config.options import PhantomOptions, SliceOptions
+from voxlex.config.options import PhantomOptions, ReadingOptions, SliceOptions
 from voxlex.config.priors import PriorConfig, TransformerPriorConfig
 from voxlex.config.quantizers import QuantizerConfig, VectorQuantizerConfig
 from voxlex.config.settings import Count, Positive, Settings
@@ -20,12 +20,14 @@ class DataConfig(Settings):
     Attributes:
         size: Side of the square images in pixels, or of the cubes in voxels; a multiple of the network's downsampling.
         spacing_mm: Distance in mm between the voxels of a cube; needed with spatial_dims 3, and only allowed there.
+        reading: What to read of files that leave a choice, and what to assume where they say nothing.
         slices: Slices of volumes to make images of, with spatial_dims 2.
         phantom: The embedded data set, used only for the source "phantom".
     """
 
     size: Annotated[Count, tyro.conf.arg(aliases=("--size",))] = 128
     spacing_mm: Positive | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     slices: SliceOptions = field(default_factory=SliceOptions)
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 

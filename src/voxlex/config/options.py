@@ -1,17 +1,21 @@
-"""What the phantom should be like, and which slices of a volume to take.
+"""What the phantom should be like, how scan files are read, and which slices of a volume to take.
 
 These settings are also used without a configuration, by commands and from Python. They validate themselves when they
 are made.
 """
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from voxlex.config.settings import Count, NotNegative, Part, Positive, Settings, unfit
 from voxlex.config.validation import validated
 
 Contrast = Literal["t1", "t2", "pd"]
 Axis = Literal["axial", "coronal", "sagittal"]
+Nan = Literal["error", "background"]
+Spacing = tuple[Positive, Positive, Positive]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,29 @@ class PhantomOptions(Settings):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _validate(self, "phantom")
+
+
+@dataclass(frozen=True)
+class ReadingOptions(Settings):
+    """What to read of a file that leaves a choice, and what to assume where a file says nothing.
+
+    Attributes:
+        volume: The volume to read from files with several, by its number from 0 or by its name.
+        series: The DICOM series to read from folders with several, by its number.
+        nan: Whether voxels that are not a number make a scan unusable ("error"), or belong to the background.
+        spacing_mm: Distance in mm between voxels along each axis, for files that do not contain it.
+        max_gigabytes: Largest scan to read, in gigabytes of memory. Larger files are refused before they are read.
+    """
+
+    volume: Annotated[int | str | None, tyro.conf.arg(aliases=("--volume",), metavar="N|NAME")] = None
+    series: Annotated[int | None, tyro.conf.arg(aliases=("--series",), metavar="N")] = None
+    nan: Annotated[Nan, tyro.conf.arg(aliases=("--nan",))] = "error"
+    spacing_mm: Annotated[Spacing | None, tyro.conf.arg(metavar="X Y Z")] = None
+    max_gigabytes: Positive = 8.0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _validate(self, "reading")
 
 
 @dataclass(frozen=True)
