@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "voxlex"
 
 FLOORS = [
+    ["__main__"],
     ["cli"],
     ["commands"],
     ["workflows"],
