@@ -13,7 +13,7 @@ from voxlex.scans.grid import StoredGrid
 from voxlex.scans.scan import Scan, choose_volume
 
 
-def read_dicom(path: Path, *, volume: int | None = None) -> Scan:
+def read_dicom(path: Path, *, volume: int | str | None = None) -> Scan:
     """Read a DICOM file.
 
     Planes with a place in space become a volume, a single one a volume of one slice; a plane without, as in X-ray, a
@@ -38,7 +38,7 @@ def read_dicom(path: Path, *, volume: int | None = None) -> Scan:
         raise DataError(f"{path}: {cause}") from None
 
 
-def read_dicom_series(folder: Path, files: list[Path], *, volume: int | None = None) -> Scan:
+def read_dicom_series(folder: Path, files: list[Path], *, volume: int | str | None = None) -> Scan:
     """Read the files of one series as a volume.
 
     Args:

@@ -22,7 +22,7 @@ class Stack(NamedTuple):
     affine: np.ndarray
 
 
-def stack_planes(planes: Sequence[Plane], *, rows: int, columns: int, volume: int | None = None) -> Stack:
+def stack_planes(planes: Sequence[Plane], *, rows: int, columns: int, volume: int | str | None = None) -> Stack:
     """Sort planes to a volume.
 
     Args:
@@ -61,7 +61,9 @@ def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
     return rows_to / lengths[0], columns_to / lengths[1]
 
 
-def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None, shape: tuple[int, int]) -> list[int]:
+def _chosen(
+    planes: Sequence[Plane], heights: np.ndarray, *, volume: int | str | None, shape: tuple[int, int]
+) -> list[int]:
     """Return the indices of the planes of one volume, from the lowest to the highest."""
     if not np.isfinite(heights).all():
         raise DataError("its ImagePositionPatient holds values that are not finite")
