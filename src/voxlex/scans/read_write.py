@@ -10,9 +10,11 @@ from voxlex.scans.listing import dicom_files
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import (
     IMAGE_SUFFIXES,
-    ITK_SUFFIXES,
+    METAIMAGE_SUFFIXES,
     NIBABEL_SUFFIXES,
+    NRRD_SUFFIXES,
     NUMPY_SUFFIXES,
+    PAIRED_SUFFIXES,
     VOLUME_SUFFIXES,
     is_dicom,
     suffix_of,
@@ -61,15 +63,19 @@ def read_scan(
     if suffix in NUMPY_SUFFIXES:
         from voxlex.scans.formats.numpy_files import read_numpy
 
-        return read_numpy(path, spacing_mm=spacing_mm)
-    if suffix in NIBABEL_SUFFIXES:
+        return read_numpy(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
+    if suffix in NIBABEL_SUFFIXES or suffix in PAIRED_SUFFIXES:
         from voxlex.scans.formats.nifti import read_nifti
 
-        return read_nifti(path, volume=volume)
-    if suffix in ITK_SUFFIXES:
-        from voxlex.scans.formats.itk_files import read_itk
+        return read_nifti(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
+    if suffix in NRRD_SUFFIXES:
+        from voxlex.scans.formats.nrrd import read_nrrd
 
-        return read_itk(path, volume=volume)
+        return read_nrrd(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
+    if suffix in METAIMAGE_SUFFIXES:
+        from voxlex.scans.formats.metaimage import read_metaimage
+
+        return read_metaimage(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
     if suffix not in IMAGE_SUFFIXES and is_dicom(path):
         from voxlex.scans.formats.dicom import read_dicom
 
