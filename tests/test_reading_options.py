@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scans.heads import write_volume
+from scans.heads import LAS, write_volume
 from voxlex.cli import main
 from voxlex.config import ReadingOptions
 from voxlex.data.dataset import PreparedDataset
@@ -95,13 +95,67 @@ def test_a_series_of_a_single_file_does_not_exist(several: Path):
         prepare(str(several), Frame(size=32), out=several.parent / "out", options=options)
 
 
+TINY = ["--size", "32", "--model.network.width", "16", "--model.quantizer.num-embeddings", "32", "--steps", "2"]
+TINY += ["--training.autoencoder.batch-size", "4", "--stage", "autoencoder", "--data.slices.count", "4"]
+
+
 def test_a_run_remembers_how_it_reads(several: Path, tmp_path: Path):
-    tiny = ["--size", "32", "--model.network.width", "16", "--model.quantizer.num-embeddings", "32"]
-    tiny += ["--training.autoencoder.batch-size", "4", "--stage", "autoencoder", "--steps", "2"]
     run = tmp_path / "run"
-    assert main(["train", str(several), "--out", str(run), "--volume", "1", "--data.slices.count", "4", *tiny]) == 0
+    assert main(["train", str(several), "--out", str(run), "--volume", "1", *TINY]) == 0
     for name, words in (("own", []), ("given", ["--volume", "1"]), ("other", ["--volume", "0"])):
         assert main(["encode", str(run), str(several), "--out", str(tmp_path / f"{name}.parquet"), *words]) == 0
     own, given, other = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("own", "given", "other"))
     assert own["codes"].map(list).tolist() == given["codes"].map(list).tolist()
     assert own["codes"].map(list).tolist() != other["codes"].map(list).tolist()
+
+
+def with_nan(folder: Path) -> dict[str, np.ndarray]:
+    """Write seven volumes with NaN around a box, as SPM and FSL do, and return where it is."""
+    places = {}
+    for number in range(7):
+        values = blocks(number).astype(np.float32)
+        outside = np.ones(values.shape, bool)
+        outside[number : number + 14, 4:26, 2:18] = False
+        values[outside] = np.nan
+        write_volume(folder / f"sub-{number:02d}_T1w.nii.gz", values, LAS)
+        places[f"sub-{number:02d}_T1w"] = outside[::-1]
+    return places
+
+
+def test_nan_is_refused_and_the_option_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with_nan(tmp_path / "in")
+    assert main(["prepare", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
+    assert "voxels are not finite numbers; if they are the background, say so with --nan" in capsys.readouterr().err
+
+
+def test_nan_is_counted_and_comes_back_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    places = with_nan(tmp_path / "in")
+    assert main(["train", str(tmp_path / "in"), "--out", str(tmp_path / "run"), "--nan", "background", *TINY]) == 0
+    voxels = sum(int(place.sum()) for place in places.values())
+    assert f"{voxels:,} voxels of 7 scans are not finite numbers" in capsys.readouterr().err
+    words = [str(tmp_path / "run"), str(tmp_path / "in"), "--out"]
+    assert main(["reconstruct", *words, str(tmp_path / "reconstructed")]) == 0
+    assert main(["encode", *words, str(tmp_path / "codes.parquet")]) == 0
+    codes = pd.read_parquet(tmp_path / "codes.parquet")
+    assert codes.groupby("path")["nan_voxels"].first().tolist() == [int(place.sum()) for place in places.values()]
+    assert codes["nan_mask"].notna().sum() == len(places)
+    assert main(["decode", str(tmp_path / "run"), str(tmp_path / "codes.parquet"), "--out", str(tmp_path / "d")]) == 0
+    for folder in ("reconstructed", "d"):
+        for name, outside in places.items():
+            values = nibabel.load(tmp_path / folder / f"{name}.nii.gz").get_fdata()
+            np.testing.assert_array_equal(np.isnan(values), outside)
+
+
+def test_what_files_do_not_say_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for number in range(3):
+        write_volume(tmp_path / "in" / f"sub-{number:02d}_T1w.nii.gz", blocks(number))
+    assert main(["prepare", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32"]) == 0
+    assert capsys.readouterr().err == ""
+    assert not {"unknown", "nan_voxels", "nan_mask"} & set(PreparedDataset.open(tmp_path / "out").manifest.columns)
+    image = nibabel.load(tmp_path / "in" / "sub-00_T1w.nii.gz")
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(), None, image.header), tmp_path / "in" / "sub-00_T1w.nii.gz")
+    assert main(["prepare", str(tmp_path / "in"), "--out", str(tmp_path / "doubtful"), "--size", "32"]) == 0
+    manifest = PreparedDataset.open(tmp_path / "doubtful").manifest
+    assert manifest.groupby("subject")["unknown"].first().tolist() == ["orientation", "", ""]
+    assert "1 of 3 scans do not say: orientation" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from voxlex.config.options import ReadingOptions
@@ -21,6 +22,7 @@ from voxlex.errors import DataError
 from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
+from voxlex.images.origin import ORIGIN_EXTRAS
 from voxlex.progress import Progress
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.read_write import read_scan
@@ -170,6 +172,7 @@ def _fit_all(
                 spool.append(image)
                 rows.append(row)
                 facts.append(of_scan | ({"slice": outcome.slices[number]} if outcome.slices else {}))
+                of_scan.pop("nan_mask", None)  # once for each scan
         else:
             skips.append(outcome)
         if progress is not None:
@@ -177,6 +180,12 @@ def _fit_all(
     _judge(index.root, skips, total=len(paths))
     names = dict(zip(paths, undated_paths(table), strict=True))
     manifest, found = table.assign(path=list(names.values())).iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
+    for column, usual in ORIGIN_EXTRAS.items():
+        if column in found:
+            blank = found[column].isna()
+            found[column] = found[column].astype(object).where(~blank, usual)
+    if "nan_voxels" in found:
+        found["nan_voxels"] = found["nan_voxels"].astype(np.int64)
     if "slice" in found:  # the number of a picture is in its name, that of a slice is its index in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
     return pd.concat([manifest, found], axis=1), [skip._replace(path=names[skip.path]) for skip in skips]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from voxlex.config.options import Nan
 from voxlex.errors import DataError
+from voxlex.scans.formats.content import check_regular
 from voxlex.scans.formats.pictures import read_picture, write_picture
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.scan import Scan
@@ -58,6 +59,7 @@ def read_scan(
         if not files:
             raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
         return read_dicom_series(path, files, volume=volume)
+    check_regular(path)
     if series not in (None, 0):
         raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
     if suffix in NUMPY_SUFFIXES:
@@ -80,7 +82,7 @@ def read_scan(
         from voxlex.scans.formats.dicom import read_dicom
 
         return read_dicom(path, volume=volume)
-    return _read_picture(path, volume=volume)
+    return _read_picture(path, volume=volume, nan=nan)
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -108,12 +110,12 @@ def write_scan(path: str | Path, scan: Scan) -> None:
 
         write_npz(path, scan)
     elif suffix in IMAGE_SUFFIXES:
-        write_picture(path, scan.voxels)
+        write_picture(path, scan.as_stored if suffix in (".tif", ".tiff") else scan.voxels)
     else:
         raise DataError(f"{path}: expected one of the suffixes {', '.join(WRITTEN_SUFFIXES)}, got {suffix!r}")
 
 
-def _read_picture(path: Path, *, volume: int | str | None) -> Scan:
+def _read_picture(path: Path, *, volume: int | str | None, nan: Nan) -> Scan:
     if suffix_of(path) not in IMAGE_SUFFIXES:
         if not path.exists():
             raise DataError(f"{path}: no such file")
@@ -121,6 +123,18 @@ def _read_picture(path: Path, *, volume: int | str | None) -> Scan:
         raise DataError(
             f"{path}: expected a folder of DICOM files, or one of the suffixes {known}, got {path.suffix!r}"
         )
+    check_picture(path, volume=volume, series=None)
+    picture = read_picture(path, nan=nan)
+    return Scan(voxels=picture.pixels, missing=picture.missing)
+
+
+def check_picture(path: Path, *, volume: int | str | None, series: int | None) -> None:
+    """Refuse to choose a volume or a series of a picture.
+
+    Raises:
+        DataError: If one is chosen that is not the only one.
+    """
     if volume not in (None, 0):
         raise DataError(f"{path}: expected a file of several volumes, got a picture without a volume {volume}")
-    return Scan(voxels=read_picture(path).pixels)
+    if series not in (None, 0):
+        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")

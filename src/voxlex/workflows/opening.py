@@ -101,11 +101,33 @@ def frame_of(config: Config, *, whole: bool = False) -> Frame:
 
 
 def skipped_lines(dataset: PreparedDataset) -> list[str]:
-    """Return lines of text about the scans that were left out. The file `prepared.json` lists all of them."""
+    """Return lines of text about the scans that were left out, and about what the others do not say.
+
+    The file `prepared.json` lists all scans that were left out, and the manifest has the columns `unknown` and
+    `nan_voxels`.
+    """
     skipped = dataset.skipped
+    lines = _doubts(dataset)
     if not skipped:
-        return []
+        return lines
     total = dataset.manifest["path"].nunique() + len(skipped)
     listed = [f"  {skip.path}: {skip.reason}" for skip in skipped[:_LISTED]]
     more = [f"  and {len(skipped) - _LISTED} more"] if len(skipped) > _LISTED else []
-    return [f"{dataset.name}: skipped {len(skipped)} of {total} images:", *listed, *more]
+    return [f"{dataset.name}: skipped {len(skipped)} of {total} images:", *listed, *more, *lines]
+
+
+def _doubts(dataset: PreparedDataset) -> list[str]:
+    scans = dataset.manifest.drop_duplicates("path")
+    lines = []
+    if "unknown" in scans:
+        counts = scans["unknown"][scans["unknown"] != ""].value_counts()
+        lines += [
+            f"{dataset.name}: {count} of {len(scans)} scans do not say: {words}" for words, count in counts.items()
+        ]
+    if "nan_voxels" in scans:
+        found = scans["nan_voxels"][scans["nan_voxels"] > 0]
+        lines.append(
+            f"{dataset.name}: {found.sum():,} voxels of {len(found)} scans are not finite numbers, and count as "
+            "background"
+        )
+    return lines
