@@ -133,11 +133,10 @@ def with_spacing(
             "does not say how far apart its voxels are; say it with --reading.spacing-mm X Y Z (in Python, "
             "spacing_mm=(x, y, z)), along the axes of the file in mm"
         )
-    x, y, z = check_spacing(spacing_mm)
-    return (x, y, z), ("spacing",)
+    return check_spacing(spacing_mm), ("spacing",)
 
 
-def check_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
+def check_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
     """Return the distances along three axes as numbers.
 
     Raises:
@@ -146,7 +145,7 @@ def check_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
     steps = tuple(float(step) for step in spacing_mm)
     if len(steps) != 3 or not all(0 < step < math.inf for step in steps):
         raise DataError(f"spacing_mm: expected three distances above 0, got {steps}")
-    return steps
+    return steps[0], steps[1], steps[2]
 
 
 def affine_from_lps(steps: Float[np.ndarray, "3 3"], origin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:

@@ -1,12 +1,15 @@
 """Read and write scan files of any supported format."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from voxlex.config.options import Nan
-from voxlex.errors import DataError
+from voxlex.config.options import Nan, ReadingOptions
+from voxlex.errors import DataError, VoxlexError
 from voxlex.scans.formats.content import check_regular
 from voxlex.scans.formats.pictures import read_picture, write_picture
+from voxlex.scans.grid import check_spacing
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import (
@@ -50,39 +53,19 @@ def read_scan(
         DataError: If the scan cannot be used. The message names the file or folder and the cause.
     """
     path = Path(path)
-    suffix = suffix_of(path)
-    # Each of these libraries takes a third of a second to import, so it is imported only for its files.
-    if path.is_dir():
-        from voxlex.scans.formats.dicom import read_dicom_series
-
-        files = dicom_files(path)
-        if not files:
-            raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
-        return read_dicom_series(path, files, volume=volume)
-    check_regular(path)
-    if series not in (None, 0):
-        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
-    if suffix in NUMPY_SUFFIXES:
-        from voxlex.scans.formats.numpy_files import read_numpy
-
-        return read_numpy(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
-    if suffix in NIBABEL_SUFFIXES or suffix in PAIRED_SUFFIXES:
-        from voxlex.scans.formats.nifti import read_nifti
-
-        return read_nifti(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
-    if suffix in NRRD_SUFFIXES:
-        from voxlex.scans.formats.nrrd import read_nrrd
-
-        return read_nrrd(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
-    if suffix in METAIMAGE_SUFFIXES:
-        from voxlex.scans.formats.metaimage import read_metaimage
-
-        return read_metaimage(path, volume=volume, nan=nan, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
-    if suffix not in IMAGE_SUFFIXES and is_dicom(path):
-        from voxlex.scans.formats.dicom import read_dicom
-
-        return read_dicom(path, volume=volume)
-    return _read_picture(path, volume=volume, nan=nan)
+    reading = ReadingOptions(
+        volume=volume,
+        series=series,
+        nan=nan,
+        spacing_mm=None if spacing_mm is None else check_spacing(spacing_mm),
+        max_gigabytes=max_gigabytes,
+    )
+    try:
+        return _read(path, reading)
+    except (VoxlexError, MemoryError):
+        raise
+    except Exception as cause:  # a damaged file makes libraries raise nearly anything
+        raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -113,6 +96,44 @@ def write_scan(path: str | Path, scan: Scan) -> None:
         write_picture(path, scan.as_stored if suffix in (".tif", ".tiff") else scan.voxels)
     else:
         raise DataError(f"{path}: expected one of the suffixes {', '.join(WRITTEN_SUFFIXES)}, got {suffix!r}")
+
+
+def _read(path: Path, reading: ReadingOptions) -> Scan:
+    suffix = suffix_of(path)
+    options: dict[str, Any] = asdict(reading)
+    series, nan = options.pop("series"), options.pop("nan")
+    # Each of these libraries takes a third of a second to import, so it is imported only for its files.
+    if path.is_dir():
+        from voxlex.scans.formats.dicom import read_dicom_series
+
+        files = dicom_files(path)
+        if not files:
+            raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
+        return read_dicom_series(path, files, volume=reading.volume)
+    check_regular(path)
+    if suffix not in IMAGE_SUFFIXES and is_dicom(path):
+        from voxlex.scans.formats.dicom import read_dicom
+
+        return read_dicom(path, volume=reading.volume)
+    if series not in (None, 0):
+        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
+    if suffix in NUMPY_SUFFIXES:
+        from voxlex.scans.formats.numpy_files import read_numpy
+
+        return read_numpy(path, nan=nan, **options)
+    if suffix in NIBABEL_SUFFIXES or suffix in PAIRED_SUFFIXES:
+        from voxlex.scans.formats.nifti import read_nifti
+
+        return read_nifti(path, nan=nan, **options)
+    if suffix in NRRD_SUFFIXES:
+        from voxlex.scans.formats.nrrd import read_nrrd
+
+        return read_nrrd(path, nan=nan, **options)
+    if suffix in METAIMAGE_SUFFIXES:
+        from voxlex.scans.formats.metaimage import read_metaimage
+
+        return read_metaimage(path, nan=nan, **options)
+    return _read_picture(path, volume=reading.volume, nan=nan)
 
 
 def _read_picture(path: Path, *, volume: int | str | None, nan: Nan) -> Scan:

@@ -12,7 +12,8 @@ from voxlex.scans.grid import StoredGrid
 VOXEL_TYPES = ("uint8", "uint16", "int16", "int32", "float32")
 """Types of the voxels of a scan. Other types are converted to the next of these that can hold the values."""
 
-_SMALLEST = 1e-36  # smaller values lose their digits in float32
+SMALLEST = 1e-36
+"""Values that are all smaller lose their digits in `float32`."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance (ITU-R 601)."""
@@ -160,8 +161,8 @@ def voxels_of(values: np.ndarray, *, nan: Nan = "error") -> tuple[np.ndarray, np
         return voxels, None
     low, high = float(voxels.min()), float(voxels.max())
     if math.isfinite(low) and math.isfinite(high):
-        if values.dtype.itemsize > 4 and max(-low, high) < _SMALLEST and values.any():
-            raise DataError(f"expected values that float32 can hold, got none above {_SMALLEST:.1g}; rescale them")
+        if values.dtype.itemsize > 4 and max(-low, high) < SMALLEST and values.any():
+            raise DataError(f"expected values that float32 can hold, got none above {SMALLEST:.1g}; rescale them")
         return voxels, None
     missing = ~np.isfinite(values)
     bad = int(np.count_nonzero(missing))

@@ -6,6 +6,7 @@ taken into memory before it is clear how much it will be.
 
 import bz2
 import gzip
+import math
 import os
 import stat
 import zlib
@@ -26,6 +27,7 @@ _START = 1024
 _PIECE = 1 << 20
 _LAYERS = 2  # some programs pack a file that is packed already
 _DEFLATE = 1032  # one packed byte cannot hold more than this many
+_FAR_PACKED, _SHARE_OF_EMPTY = 200, 1 / 8
 _SLACK = 1 << 20  # bytes that may follow the voxels: padding, extensions
 
 _KINDS = (
@@ -125,20 +127,38 @@ def kind_of(start: bytes) -> str:
     return "something else"
 
 
-def check_memory(size: int, *, max_gigabytes: float, what: str = "its header claims") -> None:
+def check_memory(size: int, *, max_gigabytes: float, packed: int | None = None) -> None:
     """Refuse to read what needs more memory than is allowed, or than half of what the machine has.
 
+    A file that is packed to less than a two-hundredth may hold an eighth of that: no scan of many gigabytes is so
+    empty, and unpacking it would take minutes.
+
+    Args:
+        size: Length of the voxels, in bytes, that a header claims.
+        max_gigabytes: The most that is allowed.
+        packed: Length of the packed file; None if it is not packed.
+
     Raises:
-        DataError: If `size`, in bytes, is more.
+        DataError: If `size` is more.
     """
-    if size > max_gigabytes * 1e9:
+    empty = packed is not None and size > _FAR_PACKED * packed
+    allowed = max_gigabytes * (_SHARE_OF_EMPTY if empty else 1)
+    if size > allowed * 1e9:
+        how = f" in a file of {(packed or 0) / 1e6:,.1f} MB" if empty else ""
         raise DataError(
-            f"{what} {size / 1e9:,.1f} GB of voxels, and at most {max_gigabytes:g} GB are read; allow more with "
-            "--reading.max-gigabytes (max_gigabytes in Python) if the file is sound"
+            f"its header claims {size / 1e9:,.1f} GB of voxels{how}, and at most {allowed:g} GB are read; if the file "
+            f"is sound, allow more with --reading.max-gigabytes {_enough(size / 1e9 * max_gigabytes / allowed)} "
+            "(max_gigabytes in Python)"
         )
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     if machine and size > machine / 2:
-        raise DataError(f"{what} {size / 1e9:,.1f} GB of voxels, more than half of the memory of this machine")
+        raise DataError(
+            f"its header claims {size / 1e9:,.1f} GB of voxels, more than half of the memory of this machine"
+        )
+
+
+def _enough(gigabytes: float) -> str:
+    return f"{math.ceil(gigabytes):d}" if gigabytes < 1e6 else "N"
 
 
 @dataclass
@@ -163,7 +183,7 @@ class Unpacked:
         self.file.seek(0)
         stream: BufferedIOBase = self.file
         for _ in range(self.layers):
-            stream = gzip.GzipFile(fileobj=stream)
+            stream = gzip.GzipFile(fileobj=stream, mode="rb")
         return stream
 
     def take(self, start: int, size: int, *, total: int, max_gigabytes: float) -> np.ndarray:
@@ -178,7 +198,10 @@ class Unpacked:
         Raises:
             DataError: If this would take too much memory, or the content is shorter than `total`, or much longer.
         """
-        check_memory(total if self.layers else size, max_gigabytes=max_gigabytes)
+        if self.layers:
+            check_memory(total, max_gigabytes=max_gigabytes, packed=self.size)
+        else:
+            check_memory(size, max_gigabytes=max_gigabytes)
         check_held(start + size if not self.layers else total, packed=self.size, layers=self.layers)
         if not self.layers:
             self.file.seek(start)

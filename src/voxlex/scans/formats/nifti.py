@@ -11,10 +11,10 @@ from voxlex.config.options import Nan
 from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
 from voxlex.outputs import MARK
-from voxlex.scans.formats.content import Unpacked, check_beside, check_regular, unpacked
+from voxlex.scans.formats.content import Unpacked, check_beside, check_memory, check_regular, unpacked
 from voxlex.scans.formats.nifti_header import Layout, mgh_layout, nifti_layout
 from voxlex.scans.grid import StoredGrid
-from voxlex.scans.scan import Scan, choose_volume
+from voxlex.scans.scan import SMALLEST, Scan, choose_volume
 from voxlex.scans.suffixes import PAIRED_SUFFIXES, suffix_of
 
 _PAIR = {".img": ".hdr", ".img.gz": ".hdr", ".hdr": ".img", ".hdr.gz": ".img"}
@@ -110,6 +110,8 @@ def _scan(source: Unpacked, layout: Layout, *, volume: int | str | None, nan: Na
     chosen = choose_volume(volume, count=count, shape=shape)
     voxels = math.prod(shape[:3])
     total = layout.offset + voxels * count * itemsize
+    if (layout.slope, layout.intercept) != (1, 0):  # float32 takes the place of smaller numbers
+        check_memory(4 * voxels, max_gigabytes=max_gigabytes)
     content = source.take(
         layout.offset + chosen * voxels * itemsize, voxels * itemsize, total=total, max_gigabytes=max_gigabytes
     )
@@ -135,7 +137,9 @@ def _grey(numbers: np.ndarray, layout: Layout) -> np.ndarray:
         for index in range(numbers.shape[-1]):
             exact = numbers[..., index].astype(np.float64) * layout.slope + layout.intercept
             grey[..., index] = exact
-    if (np.isinf(grey) & np.isfinite(numbers)).any() or (not grey.any() and numbers.any() and not layout.intercept):
+    largest = np.abs(grey).max()
+    vanishing = largest < SMALLEST and numbers.any() and not layout.intercept
+    if vanishing or (np.isinf(largest) and np.isfinite(numbers[np.isinf(grey)]).any()):
         raise DataError(f"expected grey values that float32 can hold, got a slope of {layout.slope:g}")
     return grey
 

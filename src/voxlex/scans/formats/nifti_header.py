@@ -20,8 +20,10 @@ from voxlex.scans.grid import with_spacing
 _MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 _PLAUSIBLE_MM = (0.01, 100.0)  # spacings in mm, where a file does not name its unit
 _COLOUR = {128: "RGB24", 2304: "RGBA32"}
+_OTHERS = {1: "single bits", 1536: "128-bit floats", 2048: "256-bit complex numbers"}
 _SIZES = {348: 1, 540: 2}
 _CIFTI = range(3000, 3100)  # codes of intent of surfaces and parcels
+_SPACES = range(6)
 _MGH_HEADER = 284
 _LARGEST_MAT = 1_000_000
 _ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of orientation
@@ -96,6 +98,8 @@ def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None
     affine[:3] *= _MM.get(unit, 1.0)
     if unit == 0:
         _check_plausible(affine, shape)
+    if not math.isfinite(float(header["vox_offset"])):
+        raise DataError("its header is damaged: it does not say where its voxels begin")
     offset = int(header["vox_offset"]) if single else max(0, int(header["vox_offset"]))
     if single and offset < header.single_vox_offset and offset != 0:
         raise DataError(f"its header is damaged: expected voxels behind the header, got a start at byte {offset}")
@@ -106,7 +110,7 @@ def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None
         slope=slope,
         intercept=intercept,
         affine=affine,
-        space=sform or qform,
+        space=(sform or qform) if (sform or qform) in _SPACES else 2,
         unknown=unknown,
     )
 
@@ -193,6 +197,8 @@ def _dtype(header: Any) -> np.dtype:
     code = int(header["datatype"])
     if code in _COLOUR:
         raise DataError(f"expected one number for each voxel, got colour ({_COLOUR[code]}); convert it to grey first")
+    if code in _OTHERS:
+        raise DataError(f"expected real numbers of at most 64 bits, got {_OTHERS[code]}")
     try:
         dtype = np.dtype(header.get_data_dtype())
     except Exception:

@@ -91,7 +91,7 @@ def _load(path: Path, size: int, *, max_gigabytes: float) -> dict[str, np.ndarra
             members = archive.infolist()
             if len(members) > _MEMBERS:
                 raise DataError(f"expected one array, besides spacing_mm and affine, got {len(members)}")
-            check_memory(sum(member.file_size for member in members), max_gigabytes=max_gigabytes)
+            check_memory(sum(member.file_size for member in members), max_gigabytes=max_gigabytes, packed=size)
             arrays = {}
             for member in members:
                 with archive.open(member) as content:

@@ -110,6 +110,8 @@ def _numbers(path: Path, layout: TextLayout, *, max_gigabytes: float) -> np.ndar
     if layout.file is not None:
         place = _beside(layout.file, path)
     held = check_regular(place)
+    if layout.encoding in ("zlib", "bzip2"):
+        check_memory(total, max_gigabytes=max_gigabytes, packed=held)
     check_held(total, packed=held, layers=0 if layout.encoding == "raw" else 1 if layout.encoding == "zlib" else 3)
     try:
         with place.open("rb") as file:
