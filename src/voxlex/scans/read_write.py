@@ -12,6 +12,7 @@ from voxlex.scans.suffixes import (
     NIBABEL_SUFFIXES,
     NUMPY_SUFFIXES,
     VOLUME_SUFFIXES,
+    folder_of_series,
     is_dicom,
     suffix_of,
 )
@@ -21,7 +22,12 @@ WRITTEN_SUFFIXES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npz")
 
 
 def read_scan(
-    path: str | Path, *, volume: int | None = None, spacing_mm: tuple[float, float, float] | None = None
+    path: str | Path,
+    *,
+    volume: int | str | None = None,
+    series: int | None = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    max_gigabytes: float = 8.0,
 ) -> Scan:
     """Read a scan in canonical order, with grey values in their own units and without facts that identify a person.
 
@@ -29,7 +35,9 @@ def read_scan(
         path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
             folder that holds one DICOM series.
         volume: Index of the volume, from 0, in a file with several volumes over time or contrast.
-        spacing_mm: Distance between voxels along each axis in mm, for NPY and NPZ files without it.
+        series: Number of the series, in a folder with several DICOM series.
+        spacing_mm: Distance between voxels along each axis in mm, for files that do not contain it.
+        max_gigabytes: Largest scan to read, in gigabytes of memory.
 
     Raises:
         DataError: If the scan cannot be used. The message names the file or folder and the cause.
@@ -37,13 +45,22 @@ def read_scan(
     path = Path(path)
     suffix = suffix_of(path)
     # Each of these libraries takes a third of a second to import, so it is imported only for its files.
-    if path.is_dir():
+    folder = path if path.is_dir() else folder_of_series(path)
+    if folder is not None:
         from voxlex.scans.formats.dicom import read_dicom_series
 
-        files = dicom_files(path)
+        files = dicom_files(folder)
         if not files:
             raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
-        return read_dicom_series(path, files, volume=volume)
+        return read_dicom_series(
+            path,
+            files,
+            name=None if folder == path else path.name,
+            volume=volume,
+            series=series,
+            spacing_mm=spacing_mm,
+            max_gigabytes=max_gigabytes,
+        )
     if suffix in NUMPY_SUFFIXES:
         from voxlex.scans.formats.numpy_files import read_numpy
 
@@ -59,7 +76,7 @@ def read_scan(
     if suffix not in IMAGE_SUFFIXES and is_dicom(path):
         from voxlex.scans.formats.dicom import read_dicom
 
-        return read_dicom(path, volume=volume)
+        return read_dicom(path, volume=volume, series=series, spacing_mm=spacing_mm, max_gigabytes=max_gigabytes)
     return _read_picture(path, volume=volume)
 
 

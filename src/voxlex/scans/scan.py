@@ -28,6 +28,7 @@ class Scan:
         stored: Grid of the volume in its file; None for pictures, and for volumes that do not come from a file.
         modality: "MR", "CT", "CR", "DX" and so on as in DICOM; "" if it is unknown.
         window: Range of grey values `(low, high)` to display; None if the file does not have one.
+        notes: What a user should know of these voxels, such as that they were compressed with losses.
     """
 
     voxels: np.ndarray
@@ -36,6 +37,7 @@ class Scan:
     stored: StoredGrid | None = None
     modality: str = ""
     window: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_file(

@@ -1,32 +1,52 @@
 """The tags of a DICOM file that voxlex reads: geometry and grey scale. All other tags stay in the file."""
 
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from voxlex.errors import DataError
+from voxlex.scans.formats.dicom_file import DicomFile, number, numbers, quiet, texts, whole
+from voxlex.scans.formats.dicom_mosaic import MOSAIC_TAGS, Mosaic, mosaic_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 GEOMETRY_TAGS = (
     "SOPClassUID",  # tells images from reports
+    "SOPInstanceUID",  # tells copies of a file apart from others, and is then forgotten
     "SeriesInstanceUID",  # tells series apart and is then forgotten
+    "SeriesNumber",
     "InstanceNumber",
+    "ImageType",
     "Modality",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
     "ImagerPixelSpacing",
+    "PixelAspectRatio",
     "SliceThickness",
     "SpacingBetweenSlices",
     "WindowCenter",
     "WindowWidth",
     "RescaleSlope",
     "RescaleIntercept",
+    "RealWorldValueMappingSequence",
+    "LossyImageCompression",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    0x2005100E,  # scale of Philips
+)
+VOLUME_TAGS = (
+    "EchoTime",
+    "InversionTime",
+    "TriggerTime",
+    "TemporalPositionIdentifier",
+    "AcquisitionNumber",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+    0x0019100C,  # b-value of Siemens
+    0x00431039,  # b-value of GE
+    0x0043102F,  # magnitude, phase, real or imaginary, of GE
 )
 PIXEL_TAGS = (
     "SamplesPerPixel",
@@ -47,16 +67,31 @@ PIXEL_TAGS = (
     "BluePaletteColorLookupTableData",
     "ModalityLUTSequence",
 )
+TAGS: tuple[str | int, ...] = (*GEOMETRY_TAGS, *VOLUME_TAGS, *PIXEL_TAGS, *MOSAIC_TAGS)
+"""Tags that are read of a file."""
 
-_X_RAY = ("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA")
-MODALITIES = (*_X_RAY, "CT", "MR", "NM", "OT", "PT", "SC", "SEG", "US", "XC")
+X_RAY = ("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA")
+"""Modalities of projections, in which a pixel of the detector has a size of its own."""
+
+MODALITIES = (*X_RAY, "CT", "MR", "NM", "OT", "PT", "SC", "SEG", "US", "XC")
 """Modalities that a scan may have. Other values are dropped."""
 
-_WITH_WINDOW = (*_X_RAY, "CT")  # for other modalities, the window depends on the last viewer
+_WITH_WINDOW = (*X_RAY, "CT")  # for other modalities, the window depends on the last viewer
+_DEPTH = 4  # of sequences in sequences that are searched for tags of a frame
+_NOT_OF_THE_FRAME = ("DerivationImageSequence", "ReferencedImageSequence", "SourceImageSequence")
+_PARTS = {
+    "magnitude": ("M", "MAGNITUDE", "M_FFE", "M_SE", "M_IR"),
+    "phase": ("P", "PHASE", "PHASE MAP"),
+    "real": ("R", "REAL"),
+    "imaginary": ("I", "IMAGINARY"),
+    "water": ("W", "WATER"),
+    "fat": ("F", "FAT"),
+    "in phase": ("IP", "IN_PHASE"),
+    "opposed phase": ("OP", "OPP_PHASE", "OUT_PHASE"),
+}
+_PARTS_OF_GE = ("magnitude", "phase", "real", "imaginary")
 
-
-class NoImageError(DataError):
-    """A sound DICOM file that does not hold an image: a report, a plan, a directory."""
+Fact = float | str | tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,34 +100,55 @@ class Plane:
 
     Attributes:
         position: Centre of its first pixel; None where the file does not say.
-        orientation: Direction of its rows and of its columns, three numbers each.
-        spacing_mm: Distance between rows and between columns.
+        orientation: Direction of its rows and of its columns, three numbers each; None where the file does not say.
+        spacing_mm: Distance between rows and between columns; None where the file does not say.
         thickness_mm: Thickness of the slice; None where the file does not say.
-        number: Its number in the series.
-        slope: The stored number times `slope` plus `intercept` is the grey value.
+        number: Its number in the series; None where the file does not say.
+        slope: The stored number times `slope` plus `intercept` is the grey value; None where the file does not say,
+            and grey values are the stored numbers.
         intercept: See `slope`.
-        window: Grey values `(low, high)` to display.
+        window: Grey values `(low, high)` to display; None where the file does not say.
+        facts: What may tell volumes of a series apart: "echo" (ms), "b" (s/mm²), "part" ("phase") and so on.
     """
 
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
     spacing_mm: tuple[float, ...] | None
     thickness_mm: float | None
-    number: int
-    slope: float
-    intercept: float
+    number: int | None
+    slope: float | None
+    intercept: float | None
     window: tuple[float, float] | None
+    facts: dict[str, Fact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """Facts about all planes of a file. `series` is only used to tell series apart, and is never written."""
+    """Facts about all planes of a file.
+
+    Attributes:
+        series: Only used to tell series apart, never written or said.
+        instance: Only used to find copies of a file, never written or said.
+        image_type: Words of the file about what it is, in capitals, such as "LOCALIZER".
+        modality: One of `MODALITIES`, or "".
+        rows: Rows of each plane.
+        columns: Columns of each plane.
+        frames: Number of frames in the file.
+        planes: The planes: one for each frame, or for each tile of a mosaic.
+        mosaic: How planes are arranged in the only frame, as Siemens does; None otherwise.
+        notes: What a user should know of these grey values.
+    """
 
     series: str
+    instance: str
+    image_type: tuple[str, ...]
     modality: str
     rows: int
     columns: int
+    frames: int
     planes: tuple[Plane, ...]
+    mosaic: Mosaic | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_placed(self) -> bool:
@@ -101,132 +157,268 @@ class Header:
 
     @property
     def is_slice(self) -> bool:
-        """Whether this is a single slice of a stack, and not an X-ray, a film or a volume."""
-        return self.is_placed and len(self.planes) == 1
+        """Whether this is a single slice of a stack, and not an X-ray, a film, a mosaic or a volume."""
+        return self.is_placed and self.frames == 1 and self.mosaic is None
 
 
-def open_dataset(path: Path, *, pixels: bool) -> "Dataset":
-    """Read the tags that voxlex uses, and optionally the pixels. All other tags stay in the file.
-
-    Raises:
-        NoImageError: If the file does not hold an image.
-        DataError: If the file is missing, is not a DICOM file, or is damaged.
-    """
-    from pydicom import dcmread
-    from pydicom.uid import UID
-
-    tags: list[str | int | tuple[int, int]] = [*GEOMETRY_TAGS, *PIXEL_TAGS, *(["PixelData"] if pixels else [])]
-    # Error messages of pydicom may quote the file, so they are not passed on.
-    try:
-        content = BytesIO(path.read_bytes())  # pydicom reads a few bytes at a time, which files are slow at
-        dataset = dcmread(content, force=True, specific_tags=tags, stop_before_pixels=not pixels)
-        kind = UID("".join(_texts(dataset, "SOPClassUID") or _texts(dataset.file_meta, "MediaStorageSOPClassUID")))
-        complete = "Rows" in dataset and "Columns" in dataset and (not pixels or "PixelData" in dataset)
-    except FileNotFoundError:
-        raise DataError("no such file") from None
-    except Exception:
-        raise DataError("is not a DICOM file, or is damaged or cut short") from None
-    if complete:
-        return dataset
-    if kind and "Image" not in kind.name and "Rows" not in dataset:
-        raise NoImageError("is a DICOM file without an image")
-    raise DataError("is not a DICOM file, or is damaged or cut short")
-
-
-def series_of(path: Path) -> str | None:
-    """Return the series of a file, or its path if it is damaged, for comparisons; None if it is not an image."""
-    try:
-        header = header_of(open_dataset(path, pixels=False))
-    except NoImageError:
-        return None
-    except DataError:  # reading the file reports the error
-        return str(path)
-    return header.series if header.is_slice else str(path)
-
-
-def header_of(dataset: "Dataset") -> Header:
+def header_of(file: DicomFile) -> Header:
     """Read the geometry and grey scale of each plane.
 
     Raises:
         DataError: If a tag that is needed does not hold a number, or is damaged.
     """
     try:
-        return _header(dataset)
-    except DataError:
+        with quiet():
+            return _header(file)
+    except (DataError, MemoryError):
         raise
     except Exception:  # pydicom raises nearly anything, and quotes the file
         raise DataError("its header is damaged") from None
 
 
-def _header(dataset: "Dataset") -> Header:
-    modality = "".join(_texts(dataset, "Modality"))
+def series_of(file: DicomFile) -> tuple[str, int | None]:
+    """Return what tells the series of a file apart from others, "" if the file does not say, and its number."""
+    return "".join(texts(file.dataset, "SeriesInstanceUID")), _whole_or_none(file.dataset, "SeriesNumber")
+
+
+def _header(file: DicomFile) -> Header:
+    dataset = file.dataset
+    modality = "".join(texts(dataset, "Modality"))
     modality = modality if modality in MODALITIES else ""
-    count = max(1, int(_first(dataset, "NumberOfFrames") or 1))
-    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
-    if len(groups) == count:
-        planes = [_plane([*_inside(group), *_inside(*shared), dataset], row) for row, group in enumerate(groups)]
-    elif count == 1:
-        planes = [_plane([dataset], int(_first(dataset, "InstanceNumber") or 0))]
-    else:
-        planes = [_plane([dataset], row, placed=False) for row in range(count)]
-    if modality not in _WITH_WINDOW:
-        planes = [Plane(**{**vars(plane), "window": None}) for plane in planes]
+    image_type = tuple(part.upper() for part in texts(dataset, "ImageType"))
+    rows, columns, frames = _size(file)
+    top = _Tags([dataset])
+    planes = _planes(top, frames, modality)
+    mosaic = None
+    if "MOSAIC" in image_type:
+        mosaic = mosaic_of(dataset, rows=rows, columns=columns, frames=frames)
+        planes = [Plane(**vars(planes[0]) | {"position": place}) for place in mosaic.positions(planes[0])]
+        rows, columns = rows // mosaic.side, columns // mosaic.side
     return Header(
-        series="".join(_texts(dataset, "SeriesInstanceUID")),
+        series=series_of(file)[0],
+        instance="".join(texts(dataset, "SOPInstanceUID")),
+        image_type=image_type,
         modality=modality,
-        rows=int(dataset["Rows"].value),
-        columns=int(dataset["Columns"].value),
+        rows=rows,
+        columns=columns,
+        frames=frames,
         planes=tuple(planes),
+        mosaic=mosaic,
+        notes=_notes(top, planes, image_type, modality),
     )
+
+
+def _size(file: DicomFile) -> tuple[int, int, int]:
+    """Return rows, columns and frames, after a look at whether the file is long enough for them."""
+    dataset = file.dataset
+    rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
+    frames = whole(dataset, "NumberOfFrames") if texts(dataset, "NumberOfFrames") else 1
+    for tag, value in (("Rows", rows), ("Columns", columns), ("NumberOfFrames", frames)):
+        if value < 1:
+            raise DataError(f"expected at least 1 in {tag}, got {value}")
+    if frames > 1:
+        least = 8  # bytes of the item of a compressed frame
+        if file.pixels is not None and file.pixels.length is not None:
+            least = max(1, rows * columns * int(number(dataset, "BitsAllocated") or 1) // 8)
+        if frames > max(1, file.most // least):
+            raise DataError(
+                f"expected {frames} frames, as NumberOfFrames says, got pixels for at most {file.most // least}: "
+                "the file is damaged or cut short"
+            )
+    return rows, columns, frames
+
+
+class _Tags:
+    """The tags of a frame: those of its own groups, else the shared ones, else those of the file."""
+
+    def __init__(self, sources: Sequence["Dataset"], base: "_Tags | None" = None) -> None:
+        self._places: dict[int, Dataset] = dict(base._places) if base else {}
+        for source in reversed(sources):
+            self._places.update(dict.fromkeys(source.keys(), source))
+
+    def texts(self, tag: str | int) -> list[str]:
+        place = self._places.get(_tag(tag))
+        return [] if place is None else texts(place, tag)
+
+    def numbers(self, tag: str | int, count: int | None = None) -> tuple[float, ...] | None:
+        """Return the numbers of a tag; None if it is missing or empty."""
+        place = self._places.get(_tag(tag))
+        found = () if place is None else numbers(place, tag)
+        if found and count is not None and len(found) != count:
+            raise DataError(f"expected {count} numbers in {tag}, got {len(found)}")
+        return found or None
+
+    def first(self, tag: str | int) -> float | None:
+        """Return the first number of a tag that nothing depends on; None if it cannot be read."""
+        try:
+            found = self.numbers(tag)
+        except DataError:
+            return None
+        return found[0] if found else None
+
+
+def _tag(tag: str | int) -> int:
+    from pydicom.datadict import tag_for_keyword
+
+    found = tag_for_keyword(tag) if isinstance(tag, str) else tag
+    return -1 if found is None else found
+
+
+def _planes(top: _Tags, frames: int, modality: str) -> list[Plane]:
+    dataset = top._places.get(_tag("Rows"))
+    groups = [] if dataset is None else list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+    if not groups:
+        number = _whole_or_none(dataset, "InstanceNumber")
+        plane = _plane(top, 0 if number is None and frames > 1 else number, modality, placed=frames == 1)
+        return [plane] * frames
+    if len(groups) != frames:
+        raise DataError(
+            f"expected {frames} items in PerFrameFunctionalGroupsSequence, one for each frame, got {len(groups)}"
+        )
+    shared = [] if dataset is None else list(dataset.get("SharedFunctionalGroupsSequence") or [])
+    base = _Tags(_inside(*shared), top)
+    return [_plane(_Tags(_inside(group), base), row, modality) for row, group in enumerate(groups)]
 
 
 def _inside(*groups: "Dataset") -> list["Dataset"]:
-    """Return the datasets one level down, where the functional groups of a multi-frame file keep their tags."""
-    return [item for group in groups for element in group if element.VR == "SQ" for item in element.value]
+    """Return the datasets in the sequences of some datasets, the nearest first."""
+    found: list[Dataset] = []
+    level = list(groups)
+    skipped = {_tag(name) for name in _NOT_OF_THE_FRAME}
+    for _ in range(_DEPTH):
+        level = [
+            item
+            for group in level
+            for tag in group.keys()  # noqa: SIM118 - a dataset yields its elements, converted
+            if tag not in skipped and _is_sequence(group, tag)
+            for item in group[tag].value or []
+        ]
+        found += level
+    return found
 
 
-def _plane(sources: list["Dataset"], number: int, *, placed: bool = True) -> Plane:
-    def numbers(tag: str, count: int) -> tuple[float, ...] | None:
-        found = (_numbers(source, tag) for source in sources)
-        return next((values[:count] for values in found if len(values) >= count), None)
+def _is_sequence(dataset: "Dataset", tag: int) -> bool:
+    from pydicom.datadict import dictionary_VR
 
-    spacing = numbers("PixelSpacing", 2) or numbers("ImagerPixelSpacing", 2)
-    thickness = numbers("SliceThickness", 1) or numbers("SpacingBetweenSlices", 1)
-    centre, width = numbers("WindowCenter", 1), numbers("WindowWidth", 1)
+    vr = dataset.get_item(tag).VR
+    if vr is None:
+        try:
+            vr = dictionary_VR(tag)
+        except KeyError:
+            return False
+    return str(vr) == "SQ"
+
+
+def _plane(tags: _Tags, number: int | None, modality: str, *, placed: bool = True) -> Plane:
+    thickness = tags.first("SliceThickness") or tags.first("SpacingBetweenSlices")
+    slope, intercept = _scale(tags)
     return Plane(
-        position=numbers("ImagePositionPatient", 3) if placed else None,
-        orientation=numbers("ImageOrientationPatient", 6) if placed else None,
-        spacing_mm=spacing,
-        thickness_mm=abs(thickness[0]) or None if thickness else None,
+        position=tags.numbers("ImagePositionPatient", 3) if placed else None,
+        orientation=tags.numbers("ImageOrientationPatient", 6) if placed else None,
+        spacing_mm=_spacing(tags, modality),
+        thickness_mm=abs(thickness) if thickness else None,
         number=number,
-        slope=(numbers("RescaleSlope", 1) or (1.0,))[0] or 1.0,
-        intercept=(numbers("RescaleIntercept", 1) or (0.0,))[0],
-        window=(centre[0] - width[0] / 2, centre[0] + width[0] / 2) if centre and width and width[0] > 0 else None,
+        slope=slope,
+        intercept=intercept,
+        window=_window(tags) if modality in _WITH_WINDOW else None,
+        facts=_facts(tags) if placed else {},
     )
 
 
-def _first(dataset: "Dataset", tag: str) -> float | None:
-    values = _numbers(dataset, tag)
-    return values[0] if values else None
+def _spacing(tags: _Tags, modality: str) -> tuple[float, ...] | None:
+    names = ("PixelSpacing", "ImagerPixelSpacing") if modality in X_RAY else ("PixelSpacing",)
+    for name in names:
+        found = tags.numbers(name, 2)
+        if found is not None:
+            if min(found) <= 0:
+                raise DataError(f"expected two lengths above 0 in {name}, got {found[0]:g} and {found[1]:g}")
+            return found
+    aspect = tags.numbers("PixelAspectRatio", 2)
+    if aspect is not None and aspect[0] != aspect[1]:
+        raise DataError(
+            f"expected square pixels or their PixelSpacing, got a PixelAspectRatio of {aspect[0]:g} to {aspect[1]:g}"
+        )
+    return None
 
 
-def _numbers(dataset: "Dataset", tag: str) -> tuple[float, ...]:
+def _scale(tags: _Tags) -> tuple[float | None, float | None]:
+    slope, intercept = tags.numbers("RescaleSlope", 1), tags.numbers("RescaleIntercept", 1)
+    if slope is None or intercept is None:
+        if slope is not None or intercept is not None:
+            there, missing = ("RescaleSlope", "RescaleIntercept")[:: 1 if slope else -1]
+            raise DataError(f"expected {there} together with {missing}, which is missing or empty")
+        return None, None
+    if slope[0] == 0:
+        raise DataError("expected another number than 0 in RescaleSlope, which turns all grey values into one")
+    return slope[0], intercept[0]
+
+
+def _window(tags: _Tags) -> tuple[float, float] | None:
+    centre, width = tags.first("WindowCenter"), tags.first("WindowWidth")
+    return (centre - width / 2, centre + width / 2) if centre is not None and width is not None and width > 0 else None
+
+
+def _facts(tags: _Tags) -> dict[str, Fact]:
+    b_value = next(
+        (value for value in (tags.first("DiffusionBValue"), tags.first(0x0019100C)) if value is not None), None
+    )
+    if b_value is None and (ge := tags.first(0x00431039)) is not None:
+        b_value = ge % 1e6  # GE adds a billion to some
+    found: dict[str, Fact | None] = {
+        "part": _part(tags),
+        "echo": _either(tags, "EffectiveEchoTime", "EchoTime"),
+        "b": b_value,
+        "direction": _direction(tags),
+        "inversion": _either(tags, "InversionTimes", "InversionTime"),
+        "time": _either(tags, "TemporalPositionIndex", "TemporalPositionIdentifier"),
+        "trigger": _either(tags, "NominalCardiacTriggerDelayTime", "TriggerTime"),
+        "acquisition": _either(tags, "FrameAcquisitionNumber", "AcquisitionNumber"),
+        "stack": " ".join(tags.texts("StackID")) or None,
+        "type": "\\".join(tags.texts("FrameType") or tags.texts("ImageType")) or None,
+    }
+    return {kind: value for kind, value in found.items() if value is not None}
+
+
+def _either(tags: _Tags, *names: str) -> float | None:
+    return next((value for value in map(tags.first, names) if value is not None), None)
+
+
+def _direction(tags: _Tags) -> tuple[float, ...] | None:
     try:
-        return tuple(float(text) for text in _texts(dataset, tag) if text)
-    except ValueError:
-        raise DataError(f"expected a number in {tag}, got something else") from None
+        found = tags.numbers("DiffusionGradientOrientation")
+    except DataError:
+        return None
+    return tuple(round(value, 3) for value in found) if found else None
 
 
-def _texts(dataset: "Dataset", tag: str) -> list[str]:
-    # Converting a value that breaks the rules of DICOM would raise a warning that quotes it; as text it causes none.
-    element = dataset.get_item(tag)
-    if element is None or element.value is None:
-        return []
-    raw = element.value
-    text = raw.decode("latin-1") if isinstance(raw, bytes) else "\\".join(str(part) for part in _listed(raw))
-    return [part.strip(" \0") for part in text.split("\\")]
+def _part(tags: _Tags) -> str | None:
+    words = [*tags.texts("ComplexImageComponent"), *(tags.texts("FrameType") or tags.texts("ImageType"))[2:]]
+    for word in words:
+        for part, known in _PARTS.items():
+            if word.upper() in known:
+                return part
+    ge = tags.first(0x0043102F)
+    return _PARTS_OF_GE[int(ge)] if ge is not None and ge in range(len(_PARTS_OF_GE)) else None
 
 
-def _listed(value: object) -> list[object]:
-    return [value] if isinstance(value, str | int | float) or not hasattr(value, "__iter__") else list(value)
+def _notes(top: _Tags, planes: list[Plane], image_type: tuple[str, ...], modality: str) -> tuple[str, ...]:
+    unscaled = any(plane.slope is None for plane in planes)
+    found = {
+        "is derived from other images (ImageType DERIVED)": image_type[:1] == ("DERIVED",),
+        "was compressed with losses before (LossyImageCompression)": top.texts("LossyImageCompression")[:1] == ["01"],
+        "holds RealWorldValueMappingSequence, which is not applied": _tag("RealWorldValueMappingSequence")
+        in top._places,
+        "holds a scale of Philips (2005,100e), which is not applied": bool(top.first(0x2005100E)),
+        "is a CT without RescaleSlope and RescaleIntercept, and may not hold Hounsfield units": (
+            modality == "CT" and unscaled
+        ),
+    }
+    return tuple(note for note, holds in found.items() if holds)
+
+
+def _whole_or_none(dataset: "Dataset | None", tag: str) -> int | None:
+    try:
+        value = None if dataset is None else number(dataset, tag)
+    except DataError:
+        return None
+    return int(value) if value is not None else None

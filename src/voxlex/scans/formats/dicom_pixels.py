@@ -1,12 +1,14 @@
-"""Read the pixels of a DICOM file, with pydicom if they are not compressed, else with GDCM (in SimpleITK)."""
+"""Turn the stored numbers of a DICOM file into grey values: slope and intercept, colour, and what is white."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from voxlex.errors import DataError
-from voxlex.files import workplace
-from voxlex.scans.formats.dicom_header import PIXEL_TAGS, Header
+from voxlex.scans.formats.dicom_codecs import PixelFormat, decode, format_of
+from voxlex.scans.formats.dicom_file import DicomFile, quiet
+from voxlex.scans.formats.dicom_header import Header, Plane
 from voxlex.scans.scan import LUMINANCE, as_voxels
 
 if TYPE_CHECKING:
@@ -15,10 +17,16 @@ if TYPE_CHECKING:
 _QUANTITIES = ("CT", "PT")  # their values are quantities and do not depend on the display
 
 
-def grey_values(dataset: "Dataset", header: Header) -> np.ndarray:
-    """Decode the pixels, convert colour to luminance (ITU-R 601), and apply slope and intercept.
+def grey_values(file: DicomFile, header: Header, planes: Sequence[int], *, max_gigabytes: float) -> np.ndarray:
+    """Decode planes, convert colour to luminance (ITU-R 601), and apply slope and intercept.
 
     "MONOCHROME1", in which low values are white, is inverted (except for CT and PET, whose values are quantities).
+
+    Args:
+        file: The file.
+        header: Its header.
+        planes: Indices of the planes.
+        max_gigabytes: Most gigabytes of stored numbers.
 
     Returns:
         `(planes, rows, columns)`, one of `VOXEL_TYPES`.
@@ -26,90 +34,28 @@ def grey_values(dataset: "Dataset", header: Header) -> np.ndarray:
     Raises:
         DataError: If the pixels cannot be decoded.
     """
-    try:
-        stored = _decode(dataset).reshape(len(header.planes), header.rows, header.columns, -1)
-    except Exception:  # a decoder raises nearly anything, and may quote the file
-        raise DataError("its pixels cannot be decoded: damaged, cut short or compressed in an unknown way") from None
+    pixels = format_of(file)
+    if header.mosaic is None:
+        stored = decode(file, pixels, planes, max_gigabytes=max_gigabytes)
+    else:
+        stored = header.mosaic.unpacked(decode(file, pixels, [0], max_gigabytes=max_gigabytes)[0])[list(planes)]
     if stored.shape[-1] == 3:
         return as_voxels(_luminance(stored))
-    values = _rescaled(stored[..., 0], dataset, header)
-    if _is_turned(dataset, header):
-        limits = _limits(dataset)
-        values = np.stack(
-            [
-                _sum_of_ends(plane.slope, plane.intercept, limits) - rows
-                for rows, plane in zip(values, header.planes, strict=True)
-            ]
-        )
+    chosen = [header.planes[plane] for plane in planes]
+    values = _rescaled(stored[..., 0], file.dataset, chosen)
+    if _is_turned(pixels, header):
+        ends = np.array([_sum_of_ends(plane, pixels) for plane in chosen]).reshape(-1, 1, 1)
+        values = ends - values
     return as_voxels(_narrowed(values))
 
 
-def display_window(dataset: "Dataset", header: Header) -> tuple[float, float] | None:
-    """Return the window of the middle plane, in the grey values that `grey_values` returns."""
-    plane = header.planes[len(header.planes) // 2]
-    if plane.window is None or not _is_turned(dataset, header):
-        return plane.window
-    ends = _sum_of_ends(plane.slope, plane.intercept, _limits(dataset))
-    return ends - plane.window[1], ends - plane.window[0]
-
-
-def _decode(dataset: "Dataset") -> np.ndarray:
-    from pydicom.pixels import apply_color_lut
-    from pydicom.uid import ImplicitVRLittleEndian, RLELossless
-
-    if "TransferSyntaxUID" not in dataset.file_meta:  # a file without preamble
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and syntax != RLELossless and not syntax.is_deflated:
-        return _decode_with_gdcm(dataset)
-    _cut_padding(dataset)
-    values = dataset.pixel_array
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return apply_color_lut(values, dataset)
-    return _without_overlay(values, dataset) if dataset.SamplesPerPixel == 1 else values
-
-
-def _decode_with_gdcm(dataset: "Dataset") -> np.ndarray:
-    """Decode with GDCM, from a copy that contains only pixels, so that GDCM does not apply a slope."""
-    import SimpleITK
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
-
-    many = int(dataset.get("NumberOfFrames") or 1) > 1
-    kind = MultiFrameGrayscaleWordSecondaryCaptureImageStorage if many else SecondaryCaptureImageStorage
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, "2.25.1"
-    bare = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
-    bare.SOPClassUID, bare.SOPInstanceUID = kind, "2.25.1"
-    for tag in (*PIXEL_TAGS, "PixelData"):
-        if tag in dataset and tag != "ModalityLUTSequence":
-            bare[tag] = dataset[tag]
-    with workplace() as folder:
-        path = folder / "pixels.dcm"
-        bare.save_as(path)
-        reader = SimpleITK.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
-        return SimpleITK.GetArrayFromImage(reader.Execute())
-
-
-def _cut_padding(dataset: "Dataset") -> None:
-    # pydicom warns of bytes after the last pixel, which do no harm.
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated or dataset.BitsAllocated < 8:
-        return
-    frames = int(dataset.get("NumberOfFrames") or 1) * int(dataset.SamplesPerPixel)
-    length = frames * int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
-    if len(dataset.PixelData) > length + length % 2:
-        dataset.PixelData = dataset.PixelData[: length + length % 2]
-
-
-def _without_overlay(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    # Old files keep overlays in the bits above those of the pixels.
-    spare = int(dataset.BitsAllocated) - int(dataset.BitsStored)
-    if values.dtype.kind not in "ui" or not 0 < spare < 8 * values.dtype.itemsize:
-        return values
-    return (values << spare) >> spare
+def display_window(file: DicomFile, header: Header, plane: int) -> tuple[float, float] | None:
+    """Return the window of a plane, in the grey values that `grey_values` returns."""
+    window, pixels = header.planes[plane].window, format_of(file)
+    if window is None or not _is_turned(pixels, header):
+        return window
+    ends = _sum_of_ends(header.planes[plane], pixels)
+    return ends - window[1], ends - window[0]
 
 
 def _luminance(colours: np.ndarray) -> np.ndarray:
@@ -117,16 +63,28 @@ def _luminance(colours: np.ndarray) -> np.ndarray:
     return (colours @ np.array(LUMINANCE)).round().astype(kept)
 
 
-def _rescaled(stored: np.ndarray, dataset: "Dataset", header: Header) -> np.ndarray:
-    from pydicom.pixels import apply_modality_lut
-
+def _rescaled(stored: np.ndarray, dataset: "Dataset", planes: Sequence[Plane]) -> np.ndarray:
     if "ModalityLUTSequence" in dataset:
-        return apply_modality_lut(stored, dataset)
-    scales = [(plane.slope, plane.intercept) for plane in header.planes]
+        from pydicom.pixels import apply_modality_lut
+
+        try:
+            with quiet():
+                return apply_modality_lut(stored, dataset)
+        except Exception:  # pydicom raises nearly anything, and may quote the file
+            raise DataError("its ModalityLUTSequence is damaged") from None
+    known = [plane.slope is not None for plane in planes]
+    if any(known) and not all(known):
+        raise DataError(f"expected RescaleSlope for all of its {len(known)} planes, got it for {sum(known)}")
+    scales = [_scale(plane) for plane in planes]
     if all(scale == (1.0, 0.0) for scale in scales):
         return stored
     columns = np.array(scales).reshape(-1, 2, 1, 1)
     return stored * columns[:, 0] + columns[:, 1]
+
+
+def _scale(plane: Plane) -> tuple[float, float]:
+    # Without a scale, the stored numbers are the grey values (DICOM PS3.3, C.11.1).
+    return (1.0, 0.0) if plane.slope is None or plane.intercept is None else (plane.slope, plane.intercept)
 
 
 def _narrowed(values: np.ndarray) -> np.ndarray:
@@ -139,14 +97,10 @@ def _narrowed(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _is_turned(dataset: "Dataset", header: Header) -> bool:
-    return dataset.get("PhotometricInterpretation") == "MONOCHROME1" and header.modality not in _QUANTITIES
+def _is_turned(pixels: PixelFormat, header: Header) -> bool:
+    return pixels.photometric == "MONOCHROME1" and header.modality not in _QUANTITIES
 
 
-def _limits(dataset: "Dataset") -> tuple[int, int]:
-    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation) == 1
-    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-
-
-def _sum_of_ends(slope: float, intercept: float, limits: tuple[int, int]) -> float:
-    return slope * (limits[0] + limits[1]) + 2 * intercept
+def _sum_of_ends(plane: Plane, pixels: PixelFormat) -> float:
+    slope, intercept = _scale(plane)
+    return slope * sum(pixels.limits) + 2 * intercept

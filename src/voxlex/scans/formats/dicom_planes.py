@@ -1,6 +1,5 @@
 """Sort DICOM planes to a volume, and refuse planes that would give a distorted volume."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,10 +8,10 @@ import numpy as np
 from voxlex.errors import DataError
 from voxlex.scans.formats.dicom_header import Plane
 from voxlex.scans.grid import affine_from_lps
-from voxlex.scans.scan import choose_volume
 
 _SAME_PLACE_MM = 0.01
 _TOLERANCE = 0.1  # of the distance between slices, by which a position may be off; files round them
+_ASK = "say how far apart voxels are with --reading.spacing-mm X Y Z (spacing_mm of read_scan)"
 
 
 class Stack(NamedTuple):
@@ -22,67 +21,80 @@ class Stack(NamedTuple):
     affine: np.ndarray
 
 
-def stack_planes(planes: Sequence[Plane], *, rows: int, columns: int, volume: int | None = None) -> Stack:
-    """Sort planes to a volume.
+def stack_planes(planes: Sequence[Plane], *, spacing_mm: tuple[float, float, float] | None = None) -> Stack:
+    """Sort the planes of one volume, which all have a place in space.
 
     Args:
-        planes: Planes of `rows × columns` pixels, all with a place in space.
-        rows: Rows of each.
-        columns: Columns of each.
-        volume: Which volume, where each place is held by several planes (over time, echo or diffusion); they are
-            counted in the order of their numbers.
+        planes: The planes.
+        spacing_mm: Distance between voxels along x (to the right), y (to the front) and z (to the top), which is used
+            where the planes do not contain it.
 
     Raises:
-        DataError: If the planes point in several directions, differ in pixel spacing, are not evenly spaced, or some of
-            them are missing or held twice; or if there are several volumes and none is chosen.
+        DataError: If the planes point in several directions, differ in pixel spacing, do not contain it, are not evenly
+            spaced, or some of them are missing.
     """
     rows_to, columns_to = _directions(planes)
-    spacings = {tuple(round(step, 4) for step in plane.spacing_mm or (1.0, 1.0)) for plane in planes}
-    if len(spacings) > 1:
-        found = " and ".join("×".join(f"{step:g}" for step in spacing) for spacing in sorted(spacings)[:2])
-        raise DataError(f"its slices differ in pixel spacing: {found} mm")
+    normal = np.cross(rows_to, columns_to)
+    between_rows, between_columns = _spacing(planes, rows_to, columns_to, spacing_mm)
     positions = np.array([plane.position for plane in planes])
-    order = _chosen(planes, positions @ np.cross(rows_to, columns_to), volume=volume, shape=(columns, rows))
-    step = _step(positions[order], planes[order[0]], np.cross(rows_to, columns_to))
-    between_rows, between_columns = planes[order[0]].spacing_mm or (1.0, 1.0)
+    order = [int(index) for index in np.argsort(positions @ normal, kind="stable")]
+    single = len(planes) == 1
+    step = normal * _thickness(planes[0], normal, spacing_mm) if single else _step(positions[order], normal)
     steps = np.column_stack([rows_to * between_columns, columns_to * between_rows, step])
     return Stack(order, affine_from_lps(steps, positions[order[0]]))
 
 
+def check_directions(planes: Sequence[Plane]) -> None:
+    """Refuse planes that do not say where they lie and which way they point, so that volumes can be told apart.
+
+    Raises:
+        DataError: If this is not given, or does not make sense.
+    """
+    for plane in planes:
+        _directions([plane])
+
+
 def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
     directions = np.array([plane.orientation for plane in planes])
-    if np.abs(directions - directions[0]).max() > 1e-3:
-        count = len({tuple(row) for row in directions.round(2).tolist()})
-        raise DataError(f"its slices point in {max(2, count)} directions; a volume needs parallel slices")
     rows_to, columns_to = directions[0, :3], directions[0, 3:]
     lengths = np.linalg.norm(rows_to), np.linalg.norm(columns_to)
-    if not np.isfinite(directions).all() or min(lengths) < 0.5 or abs(rows_to @ columns_to) > 0.01:
+    if not 0.5 < min(lengths) <= max(lengths) < 2 or abs(rows_to @ columns_to) > 0.01:
         raise DataError("its ImageOrientationPatient does not hold two directions at right angles")
     return rows_to / lengths[0], columns_to / lengths[1]
 
 
-def _chosen(planes: Sequence[Plane], heights: np.ndarray, *, volume: int | None, shape: tuple[int, int]) -> list[int]:
-    """Return the indices of the planes of one volume, from the lowest to the highest."""
-    if not np.isfinite(heights).all():
-        raise DataError("its ImagePositionPatient holds values that are not finite")
-    levels: list[list[int]] = []
-    for index in np.argsort(heights, kind="stable"):
-        if levels and heights[index] - heights[levels[-1][0]] < _SAME_PLACE_MM:
-            levels[-1].append(int(index))
-        else:
-            levels.append([int(index)])
-    counts = Counter(len(level) for level in levels)
-    if len(counts) > 1:
-        usual, odd = counts.most_common(1)[0][0], sum(counts.values()) - counts.most_common(1)[0][1]
-        raise DataError(f"{odd} of {len(levels)} positions hold more or fewer slices than the {usual} of the others")
-    chosen = choose_volume(volume, count=len(levels[0]), shape=(*shape, len(levels), len(levels[0])))
-    return [sorted(level, key=lambda index: planes[index].number)[chosen] for level in levels]
+def _spacing(
+    planes: Sequence[Plane], rows_to: np.ndarray, columns_to: np.ndarray, given: tuple[float, float, float] | None
+) -> tuple[float, float]:
+    spacings = {plane.spacing_mm and tuple(round(step, 4) for step in plane.spacing_mm) for plane in planes}
+    known = planes[0].spacing_mm
+    if len(spacings) > 1:
+        found = " and ".join(
+            sorted("none" if one is None else "×".join(f"{step:g}" for step in one) for one in spacings)[:2]
+        )
+        raise DataError(f"its slices differ in PixelSpacing: {found} mm")
+    if known is not None:
+        return known[0], known[1]
+    if given is None:
+        raise DataError(f"expected two lengths in PixelSpacing, got none: the tag is missing or empty; {_ASK}")
+    return given[_axis(columns_to)], given[_axis(rows_to)]
 
 
-def _step(positions: np.ndarray, first: Plane, normal: np.ndarray) -> np.ndarray:
+def _thickness(plane: Plane, normal: np.ndarray, given: tuple[float, float, float] | None) -> float:
+    """Return the thickness of a single slice in mm."""
+    if plane.thickness_mm is not None:
+        return plane.thickness_mm
+    if given is None:
+        raise DataError(f"expected a length in SliceThickness, got none: the tag is missing or empty; {_ASK}")
+    return given[_axis(normal)]
+
+
+def _axis(direction: np.ndarray) -> int:
+    return int(np.abs(direction).argmax())
+
+
+def _step(positions: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Return the step from one slice to the next in mm, which is oblique if a tilted gantry shifts each slice."""
-    if len(positions) == 1:
-        return normal * (first.thickness_mm or (first.spacing_mm or (1.0,))[0])
     gaps = np.diff(positions @ normal)
     usual = float(np.median(gaps))
     steps = gaps / usual
