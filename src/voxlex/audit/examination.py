@@ -1,12 +1,13 @@
 """The examination of one image in an audit."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from voxlex.audit.captions import captioned
+from voxlex.config.options import ReadingOptions
 from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.errors import DataError
 from voxlex.images.canvas import fit_to_canvas
@@ -48,10 +49,10 @@ class Examination:
     thumbnail: np.ndarray | None = None
 
 
-def examine_file(path: Path) -> Examination:
+def examine_file(path: Path, reading: ReadingOptions | None = None) -> Examination:
     """Read a scan and examine it. Problems are noted in the result and do not raise errors."""
     try:
-        scan = read_scan(path)
+        scan = read_scan(path, **asdict(reading or ReadingOptions()))
         intensity = IntensityMap.of(scan)
     except ConstantImageError as cause:
         height, width = _plane(scan.voxels).shape

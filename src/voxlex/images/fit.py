@@ -1,12 +1,14 @@
 """Turn a scan file into the images that a model sees. The inverse is in `restore.py`."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from voxlex.config.options import ReadingOptions
 from voxlex.errors import DataError, naming
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.cube import fit_to_cube, head_centre
@@ -34,20 +36,26 @@ class Fitted(NamedTuple):
     slices: list[int] | None = None
 
 
-def fit_scan(path: Path, frame: Frame) -> Fitted:
+def fit_scan(path: Path, frame: Frame, reading: ReadingOptions | None = None) -> Fitted:
     """Read a scan and make images of it: one from a picture, and slices or one cube from a volume.
 
     A volume has one intensity map for all of its slices. Slices with a single grey value are left out, unless the frame
     asks for whole volumes.
 
+    Args:
+        path: The scan.
+        frame: How the scan becomes images.
+        reading: What to read of a file that leaves a choice.
+
     Raises:
         DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
+    reading = reading or ReadingOptions()
     with naming(path):
         if suffix_of(path) in IMAGE_SUFFIXES and frame.spatial_dims == 2:
             pixels, height, width = read_picture(path, reduce_to=frame.size)
             return _fit_picture(Scan(voxels=pixels), height=height, width=width, frame=frame)
-        return fit_voxels(read_scan(path), frame)
+        return fit_voxels(read_scan(path, **asdict(reading)), frame)
 
 
 def fit_voxels(scan: Scan, frame: Frame) -> Fitted:

@@ -1,7 +1,9 @@
 """Read and write scan files of any supported format."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from voxlex.config.options import Nan
 from voxlex.errors import DataError
 from voxlex.scans.formats.pictures import read_picture, write_picture
 from voxlex.scans.listing import dicom_files
@@ -26,18 +28,21 @@ def read_scan(
     *,
     volume: int | str | None = None,
     series: int | None = None,
-    spacing_mm: tuple[float, float, float] | None = None,
+    nan: Nan = "error",
+    spacing_mm: Sequence[float] | None = None,
     max_gigabytes: float = 8.0,
 ) -> Scan:
     """Read a scan in canonical order, with grey values in their own units and without facts that identify a person.
 
     Args:
         path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
-            folder that holds one DICOM series.
-        volume: Index of the volume, from 0, in a file with several volumes over time or contrast.
-        series: Number of the series, in a folder with several DICOM series.
+            folder of DICOM files, or one of the series in it ("folder/series-3").
+        volume: The volume to read from a file with several over time or contrast: its number, from 0, or its name.
+        series: The series to read from a folder with several DICOM series, by its number.
+        nan: What voxels that are not finite numbers mean: "error", or "background", which makes them dark and notes
+            them in `Scan.missing`.
         spacing_mm: Distance between voxels along each axis in mm, for files that do not contain it.
-        max_gigabytes: Largest scan to read, in gigabytes of memory.
+        max_gigabytes: Largest scan to read, in gigabytes of memory. Larger ones are refused before they are read.
 
     Raises:
         DataError: If the scan cannot be used. The message names the file or folder and the cause.
@@ -61,6 +66,8 @@ def read_scan(
             spacing_mm=spacing_mm,
             max_gigabytes=max_gigabytes,
         )
+    if series not in (None, 0):
+        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
     if suffix in NUMPY_SUFFIXES:
         from voxlex.scans.formats.numpy_files import read_numpy
 
@@ -110,7 +117,7 @@ def write_scan(path: str | Path, scan: Scan) -> None:
         raise DataError(f"{path}: expected one of the suffixes {', '.join(WRITTEN_SUFFIXES)}, got {suffix!r}")
 
 
-def _read_picture(path: Path, *, volume: int | None) -> Scan:
+def _read_picture(path: Path, *, volume: int | str | None) -> Scan:
     if suffix_of(path) not in IMAGE_SUFFIXES:
         if not path.exists():
             raise DataError(f"{path}: no such file")

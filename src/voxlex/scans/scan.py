@@ -104,17 +104,22 @@ def as_voxels(values: np.ndarray) -> np.ndarray:
     return voxels
 
 
-def choose_volume(volume: int | None, *, count: int, shape: tuple[int, ...]) -> int:
-    """Return the index of the chosen volume of a file with `count` volumes.
+def choose_volume(volume: int | str | None, *, count: int, shape: tuple[int, ...]) -> int:
+    """Return the index of the chosen volume of a file with `count` volumes, which are known by number only.
 
     Raises:
-        DataError: If there are several volumes and none is chosen, or the index is out of range.
+        DataError: If there are several volumes and none is chosen, or the choice is not one of them.
     """
     if volume is None:
         if count == 1:
             return 0
         sizes = "×".join(str(length) for length in shape)
-        raise DataError(f"expected one volume, got {count} ({sizes}); choose one with volume=0 to volume={count - 1}")
+        raise DataError(
+            f"expected one volume, got {count} ({sizes}); choose one with volume=0 to volume={count - 1}, "
+            f"or --volume 0 to --volume {count - 1} on the command line"
+        )
+    if isinstance(volume, str):
+        raise DataError(f"expected the number of a volume, 0 to {count - 1}, got {volume!r}; its volumes have no names")
     if not 0 <= volume < count:
         last = f"volume 0 to {count - 1}" if count > 1 else "volume 0 alone"
         raise DataError(f"expected {last}, got volume {volume}")

@@ -194,7 +194,8 @@ def test_metres_and_micrometres_become_millimetres(tmp_path: Path):
 def test_a_fourth_axis_says_how_to_choose(tmp_path: Path):
     path = _save(tmp_path / "a.nii", _noise(9, 8, 7, 5))
     with pytest.raises(
-        DataError, match=r"a\.nii: expected one volume, got 5 \(9×8×7×5\); choose one with volume=0 to volume=4$"
+        DataError,
+        match=r"a\.nii: expected one volume, got 5 \(9×8×7×5\); choose one with volume=0 to volume=4, or --volume 0 to --volume 4 on the command line$",
     ):
         read_scan(path)
     np.testing.assert_array_equal(read_scan(path, volume=3).voxels, _noise(9, 8, 7, 5)[..., 3])

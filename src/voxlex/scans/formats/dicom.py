@@ -27,7 +27,7 @@ class _Choice(NamedTuple):
     """Which volume to read, what to assume where files do not say, and how much to read."""
 
     volume: int | str | None
-    spacing_mm: tuple[float, float, float] | None
+    spacing_mm: Sequence[float] | None
     max_gigabytes: float
 
 
@@ -36,7 +36,7 @@ def read_dicom(
     *,
     volume: int | str | None = None,
     series: int | None = None,
-    spacing_mm: tuple[float, float, float] | None = None,
+    spacing_mm: Sequence[float] | None = None,
     max_gigabytes: float = MAX_GIGABYTES,
 ) -> Scan:
     """Read a DICOM file.
@@ -70,7 +70,7 @@ def read_dicom_series(
     name: str | None = None,
     volume: int | str | None = None,
     series: int | None = None,
-    spacing_mm: tuple[float, float, float] | None = None,
+    spacing_mm: Sequence[float] | None = None,
     max_gigabytes: float = MAX_GIGABYTES,
 ) -> Scan:
     """Read slices of one series as a volume.

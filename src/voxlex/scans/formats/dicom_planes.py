@@ -1,6 +1,7 @@
 """Sort DICOM planes to a volume, and refuse planes that would give a distorted volume."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ class Stack(NamedTuple):
     affine: np.ndarray
 
 
-def stack_planes(planes: Sequence[Plane], *, spacing_mm: tuple[float, float, float] | None = None) -> Stack:
+def stack_planes(planes: Sequence[Plane], *, spacing_mm: Sequence[float] | None = None) -> Stack:
     """Sort the planes of one volume, which all have a place in space.
 
     Args:
@@ -33,6 +34,8 @@ def stack_planes(planes: Sequence[Plane], *, spacing_mm: tuple[float, float, flo
         DataError: If the planes point in several directions, differ in pixel spacing, do not contain it, are not evenly
             spaced, or some of them are missing.
     """
+    if spacing_mm is not None and (len(spacing_mm) != 3 or not all(0 < step < inf for step in spacing_mm)):
+        raise DataError(f"spacing_mm: expected three lengths above 0, got {', '.join(map(str, spacing_mm))}")
     rows_to, columns_to = _directions(planes)
     normal = np.cross(rows_to, columns_to)
     between_rows, between_columns = _spacing(planes, rows_to, columns_to, spacing_mm)
@@ -64,7 +67,7 @@ def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spacing(
-    planes: Sequence[Plane], rows_to: np.ndarray, columns_to: np.ndarray, given: tuple[float, float, float] | None
+    planes: Sequence[Plane], rows_to: np.ndarray, columns_to: np.ndarray, given: Sequence[float] | None
 ) -> tuple[float, float]:
     spacings = {plane.spacing_mm and tuple(round(step, 4) for step in plane.spacing_mm) for plane in planes}
     known = planes[0].spacing_mm
@@ -80,7 +83,7 @@ def _spacing(
     return given[_axis(columns_to)], given[_axis(rows_to)]
 
 
-def _thickness(plane: Plane, normal: np.ndarray, given: tuple[float, float, float] | None) -> float:
+def _thickness(plane: Plane, normal: np.ndarray, given: Sequence[float] | None) -> float:
     """Return the thickness of a single slice in mm."""
     if plane.thickness_mm is not None:
         return plane.thickness_mm

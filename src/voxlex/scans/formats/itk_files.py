@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 
 
-def read_itk(path: Path, *, volume: int | None = None) -> Scan:
+def read_itk(path: Path, *, volume: int | str | None = None) -> Scan:
     """Read a `.nrrd`, `.nhdr`, `.mha` or `.mhd` file as a picture if it has two axes, else as a volume.
 
     Text in the header is not read.
@@ -67,7 +67,7 @@ def write_itk(path: Path, scan: Scan) -> None:
             remove(suffixed)
 
 
-def _scan(image: "Image", *, volume: int | None) -> Scan:
+def _scan(image: "Image", *, volume: int | str | None) -> Scan:
     import SimpleITK
 
     components = image.GetNumberOfComponentsPerPixel()

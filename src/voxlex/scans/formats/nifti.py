@@ -27,7 +27,7 @@ _ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of
 }
 
 
-def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
+def read_nifti(path: Path, *, volume: int | str | None = None) -> Scan:
     """Read a NIfTI-1 or NIfTI-2, Analyze 7.5 or MGH file as a volume.
 
     A NIfTI file's place in space is its sform, else its qform, else its voxel sizes alone; x is then taken to run to
@@ -96,7 +96,7 @@ def _load(path: Path) -> "SpatialImage":
     return image
 
 
-def _values(image: "SpatialImage", volume: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
+def _values(image: "SpatialImage", volume: int | str | None) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return the grey values of the chosen volume, and the shape of a file that holds it alone."""
     shape = tuple(int(length) for length in image.shape)
     if image.get_data_dtype().kind not in "buif":

@@ -1,6 +1,7 @@
 """Read NPY and NPZ files without unpickling, and write NPZ files."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from voxlex.scans.grid import StoredGrid
 from voxlex.scans.scan import Scan, as_voxels
 
 
-def read_numpy(path: Path, *, spacing_mm: tuple[float, float, float] | None = None) -> Scan:
+def read_numpy(path: Path, *, spacing_mm: Sequence[float] | None = None) -> Scan:
     """Read an array with two axes as a picture `(h, w)`, or with three axes as a volume `(x, y, z)`.
 
     An NPZ file holds one array of any name, and optionally `spacing_mm` or `affine` `(4, 4)` beside it. Without an
@@ -61,7 +62,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         return {"voxels": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
 
 
-def _scan(values: np.ndarray, *, affine: np.ndarray | None, spacing_mm: np.ndarray | tuple[float, ...] | None) -> Scan:
+def _scan(values: np.ndarray, *, affine: np.ndarray | None, spacing_mm: np.ndarray | Sequence[float] | None) -> Scan:
     spacing = None if spacing_mm is None else tuple(float(step) for step in np.ravel(spacing_mm))
     if spacing is not None and not all(0 < step < np.inf for step in spacing):
         raise DataError(f"expected spacing_mm above 0, got {spacing}")
