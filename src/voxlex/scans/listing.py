@@ -73,7 +73,7 @@ def list_scans(folder: Path) -> list[str]:
 
 def _dicom_scans(folder: str, names: list[str]) -> list[str]:
     """Return the scans among the DICOM files of a folder: files, series, and "" for the folder's only series."""
-    from voxlex.scans.formats.dicom_series import names_of_scans
+    from voxlex.dicom.series import names_of_scans
 
     return names_of_scans([Path(folder, name) for name in names])[0] if names else []
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from voxlex.dicom.codecs import check_memory
+from voxlex.dicom.file import DicomFile, open_dicom
+from voxlex.dicom.header import Header, Plane, header_of
+from voxlex.dicom.pixels import display_window, grey_values
+from voxlex.dicom.planes import Stack, check_directions, stack_planes
+from voxlex.dicom.series import Slices, survey
+from voxlex.dicom.volumes import Volume, choose, choose_frame, volumes_of
 from voxlex.errors import DataError
-from voxlex.scans.formats.dicom_codecs import check_memory
-from voxlex.scans.formats.dicom_file import DicomFile, open_dicom
-from voxlex.scans.formats.dicom_header import TAGS, Header, Plane, header_of
-from voxlex.scans.formats.dicom_pixels import display_window, grey_values
-from voxlex.scans.formats.dicom_planes import Stack, check_directions, stack_planes
-from voxlex.scans.formats.dicom_series import Slices, survey
-from voxlex.scans.formats.dicom_volumes import Volume, choose, volumes_of
-from voxlex.scans.grid import StoredGrid
-from voxlex.scans.scan import Scan
+from voxlex.scans.grid import StoredGrid, affine_from_lps
+from voxlex.scans.scan import Scan, as_voxels
 
 MAX_GIGABYTES = 8.0
 """Default of the largest scan to read, in gigabytes of memory."""
@@ -56,7 +56,7 @@ def read_dicom(
             it. This is a `NoImageError` if the file is sound and does not hold an image.
     """
     try:
-        file = open_dicom(path, TAGS)
+        file = open_dicom(path)
         header = header_of(file)
         return _read(file, header, _Choice(volume, spacing_mm, max_gigabytes))
     except DataError as cause:
@@ -109,11 +109,10 @@ def _read(file: DicomFile, header: Header, choice: _Choice) -> Scan:
         planes = [picked.indices[index] for index in stack.order]
         window = display_window(file, header, planes[len(planes) // 2])
         values = grey_values(file, header, planes, max_gigabytes=choice.max_gigabytes)
-        return _scan(values, stack.affine, header, window)
-    films = [Volume(name=f"frame {index}", indices=(index,)) for index in range(min(header.frames, 1 << 20))]
-    plane = choose(films, choice.volume, rows=header.rows, columns=header.columns).indices[0]
+        return _scan(values, stack, header, window)
+    plane = choose_frame(header.frames, choice.volume, rows=header.rows, columns=header.columns)
     return Scan(
-        voxels=grey_values(file, header, [plane], max_gigabytes=choice.max_gigabytes)[0],
+        voxels=as_voxels(grey_values(file, header, [plane], max_gigabytes=choice.max_gigabytes)[0]),
         spacing_mm=header.planes[plane].spacing_mm,
         modality=header.modality,
         window=display_window(file, header, plane),
@@ -128,8 +127,8 @@ def _read_slices(folder: Path, chosen: Slices, order: list[int], stack: Stack, c
     for index in order:
         path, header = chosen.files[index], chosen.headers[index]
         try:
-            file = open_dicom(path, TAGS)
-            slices.append(grey_values(file, header, [0], max_gigabytes=choice.max_gigabytes))
+            file = open_dicom(path)
+            slices.append(as_voxels(grey_values(file, header, [0], max_gigabytes=choice.max_gigabytes)))
             if index == middle:
                 window = display_window(file, header, 0)
         except DataError as cause:
@@ -138,9 +137,7 @@ def _read_slices(folder: Path, chosen: Slices, order: list[int], stack: Stack, c
     if chosen.copies:
         notes.append(f"{chosen.copies} files that repeat others were left out")
     try:
-        return _scan(
-            np.concatenate(slices), stack.affine, chosen.headers[middle], window, notes=tuple(dict.fromkeys(notes))
-        )
+        return _scan(np.concatenate(slices), stack, chosen.headers[middle], window, notes=tuple(dict.fromkeys(notes)))
     except DataError as cause:
         raise DataError(f"{folder}: {cause}") from None
 
@@ -162,13 +159,14 @@ def _check_alike(headers: tuple[Header, ...]) -> None:
 
 def _scan(
     values: np.ndarray,
-    affine: np.ndarray,
+    stack: Stack,
     header: Header,
     window: tuple[float, float] | None,
     *,
     notes: tuple[str, ...] | None = None,
 ) -> Scan:
-    volume = values.transpose(2, 1, 0)  # column, row, plane
+    volume = as_voxels(values).transpose(2, 1, 0)  # column, row, plane
+    affine = affine_from_lps(stack.steps, stack.origin)
     stored = StoredGrid(shape=volume.shape, affine=affine, dtype=volume.dtype)
     scan = Scan.from_file(volume, stored, modality=header.modality, window=window)
     return replace(scan, notes=header.notes if notes is None else notes)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from voxlex.dicom.file import BIG_ENDIAN, EXPLICIT, DicomFile, quiet
+from voxlex.dicom.values import number, texts, whole
 from voxlex.errors import DataError
 from voxlex.files import workplace
-from voxlex.scans.formats.dicom_file import DicomFile, number, quiet, texts, whole
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -133,6 +134,8 @@ def decode(file: DicomFile, pixels: PixelFormat, frames: Sequence[int], *, max_g
     Raises:
         DataError: If the frames cannot be decoded.
     """
+    if file.is_compressed:
+        check_memory(file.most, max_gigabytes, bytes_each=1)
     count = len(frames) * pixels.rows * pixels.columns * pixels.samples
     check_memory(count, max_gigabytes, bytes_each=max(1, pixels.allocated // 8))
     try:
@@ -160,7 +163,7 @@ def _bits(file: DicomFile, allocated: int) -> tuple[int, int, bool]:
 
 
 def _decoded(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> np.ndarray:
-    if file.pixels is not None and file.pixels.length is not None:
+    if not file.is_compressed:
         values = _native(file, pixels, frames)
         precision = None
     else:
@@ -187,7 +190,7 @@ def _native(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> np.n
         return np.stack([found[frame * bits : (frame + 1) * bits] for frame in frames])
     chosen = [content[frame * bits // 8 : (frame + 1) * bits // 8] for frame in frames]
     if pixels.samples > 1:
-        return _with_pydicom("1.2.840.10008.1.2.2" if file.is_big_endian else "1.2.840.10008.1.2.1", chosen, pixels)
+        return _with_pydicom(BIG_ENDIAN if file.is_big_endian else EXPLICIT, chosen, pixels)
     kind = "f" if pixels.keyword != "PixelData" else ("i" if pixels.signed else "u")
     stored = np.dtype(f"{'>' if file.is_big_endian else '<'}{kind}{pixels.allocated // 8}")
     return np.frombuffer(b"".join(chosen) if len(chosen) > 1 else chosen[0], stored).astype(stored.newbyteorder("="))
@@ -197,7 +200,7 @@ def _packed(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> list
     """Return the compressed frames."""
     from pydicom.encaps import generate_frames
 
-    content = file.pixel_bytes(file.size)
+    content = file.pixel_bytes(file.most)
     with quiet():
         wanted = set(frames)
         last = islice(generate_frames(content, number_of_frames=pixels.frames), max(frames) + 1)

@@ -7,10 +7,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from voxlex.dicom.file import NoImageError, open_dicom, peek
+from voxlex.dicom.header import Header, header_of, series_of
+from voxlex.dicom.volumes import by_direction
 from voxlex.errors import DataError
-from voxlex.scans.formats.dicom_file import NoImageError, open_dicom, peek
-from voxlex.scans.formats.dicom_header import TAGS, Header, header_of, series_of
-from voxlex.scans.formats.dicom_volumes import by_direction
 
 _FEW = 6  # slices in each direction, below which a series in several directions is a localiser
 _LISTED = 8
@@ -106,7 +106,7 @@ class Study:
         raise DataError(f"holds {len(found)} {what}; choose one with {options}{more}")
 
     def _listed(self, slices: Sequence[Slices]) -> str:
-        names = [f"{one.name} ({len(one.files)} slices)" for one in slices[:_LISTED]]
+        names = [f"{one.name} ({_count(one)})" for one in slices[:_LISTED]]
         return ", ".join(names) + (f" and {len(slices) - _LISTED} more" if len(slices) > _LISTED else "")
 
     def _nothing(self) -> str:
@@ -186,7 +186,7 @@ class _Entry(NamedTuple):
 def _entry(path: Path) -> _Entry:
     series, number = "", None
     try:
-        file = open_dicom(path, TAGS)
+        file = open_dicom(path)
         series, number = series_of(file)
         header = header_of(file)
     except NoImageError:
@@ -276,35 +276,42 @@ def _says_localiser(header: Header) -> bool:
 def _without_copies(members: list[_Entry]) -> list[_Entry]:
     """Leave out files that repeat another: of the same place, number and facts, with the same pixels.
 
-    Pixels of a single value are compared only if the files have the same identifier, since empty slices are all alike.
+    Empty slices are all alike. They repeat another only if they have its identifier, or if all other slices at a place
+    of several repeat another.
     """
     alike: dict[object, list[_Entry]] = {}
     for entry in members:
         if entry.header is not None:
             plane = entry.header.planes[0]
-            alike.setdefault((plane.position, plane.number, tuple(sorted(map(str, plane.facts.items())))), []).append(
-                entry
-            )
+            facts = tuple(sorted(map(str, plane.facts.items())))
+            alike.setdefault((plane.position, plane.number, facts), []).append(entry)
     copies: set[Path] = set()
+    empty: set[Path] = set()
+    differing = 0
     for group in alike.values():
-        seen: set[object] = set()
+        seen: dict[object, str] = {}
         for entry in group if len(group) > 1 else ():
-            content = _content(entry)
-            if content in seen:
+            content, varies = _content(entry)
+            instance = entry.header.instance if entry.header else ""
+            if content not in seen:
+                differing += len(seen) > 0
+                seen[content] = instance
+            elif varies or (instance and instance == seen[content]):
                 copies.add(entry.path)
-            seen.add(content)
-    return [entry for entry in members if entry.path not in copies]
+            else:
+                empty.add(entry.path)
+    gone = copies | empty if copies and not differing else copies
+    return [entry for entry in members if entry.path not in gone]
 
 
-def _content(entry: _Entry) -> object:
+def _content(entry: _Entry) -> tuple[object, bool]:
+    """Return what tells the pixels of a file apart from others, and whether they are not all equal."""
     try:
-        file = open_dicom(entry.path, TAGS)
+        file = open_dicom(entry.path)
         pixels = file.pixel_bytes(file.most)
     except (DataError, OSError):
-        return entry.path
-    varies = pixels.count(pixels[:2]) * 2 < len(pixels) - 1
-    instance = "" if varies or entry.header is None else entry.header.instance or str(entry.path)
-    return blake2b(pixels).digest(), instance
+        return entry.path, True
+    return blake2b(pixels).digest(), pixels.count(pixels[:2]) * 2 < len(pixels) - 1
 
 
 def _with_damaged(slices: list[Slices], others: list[_Entry]) -> tuple[list[Slices], list[_Entry]]:
@@ -320,7 +327,10 @@ def _with_damaged(slices: list[Slices], others: list[_Entry]) -> tuple[list[Slic
 
 def _option(one: Slices, found: Sequence[Slices]) -> str:
     number = f"--series {one.series}"
-    count = f"{len(one.files)} {'slice' if len(one.files) == 1 else 'slices'}"
     if sum(other.series == one.series for other in found) > 1:  # a number does not tell them apart
-        return f"the path {one.files[0].parent.name}/{one.name} ({count})"
-    return f"{number} ({count})"
+        return f"the path {one.files[0].parent.name}/{one.name} ({_count(one)})"
+    return f"{number} ({_count(one)})"
+
+
+def _count(one: Slices) -> str:
+    return f"{len(one.files)} {'slice' if len(one.files) == 1 else 'slices'}"

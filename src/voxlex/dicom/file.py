@@ -1,6 +1,5 @@
 """Open a DICOM file: its tags, and where its pixels lie. Pixels are read, or inflated, only up to a known length."""
 
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -8,19 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedIOBase, BytesIO
-from math import isfinite
 from pathlib import Path
 from stat import S_ISREG
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
 
+from voxlex.dicom.tags import TAGS
+from voxlex.dicom.values import texts
 from voxlex.errors import DataError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
-"""Transfer syntaxes that are told apart here."""
+IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+"""Transfer syntaxes without compressed pixels."""
 
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _UNDEFINED = 0xFFFFFFFF
@@ -29,7 +30,6 @@ _SMALL = 1 << 20  # bytes of a file that is read whole
 _MAX_READS = 2_000_000  # in a header; a file of 8,000 frames needs about a million
 _HEADERS = (1 << 20, 1 << 26)  # bytes of a deflated file that are searched for its pixels
 _MAX_RATIO = 1032  # of deflating
-_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _one_at_a_time = RLock()
 
 
@@ -74,6 +74,11 @@ class DicomFile:
     deflated_from: int | None = None
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether the pixels are compressed."""
+        return self.syntax not in (IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED)
+
+    @property
     def is_big_endian(self) -> bool:
         """Whether numbers begin with their highest byte."""
         return self.syntax == BIG_ENDIAN
@@ -114,8 +119,8 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def open_dicom(path: Path, tags: tuple[str | int, ...]) -> DicomFile:
-    """Read some tags of a file. All other tags and the pixels stay in the file.
+def open_dicom(path: Path) -> DicomFile:
+    """Read the tags of a file that are used (`TAGS`). All other tags and the pixels stay in the file.
 
     Raises:
         NoImageError: If the file does not hold an image.
@@ -126,7 +131,7 @@ def open_dicom(path: Path, tags: tuple[str | int, ...]) -> DicomFile:
         if not S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise DataError("expected a regular file, got a pipe, a device or the like")
         with path.open("rb") as file, quiet():
-            opened = _opened(path, file, tags, status.st_size)
+            opened = _opened(path, file, status.st_size)
     except DataError:
         raise
     except FileNotFoundError:
@@ -152,57 +157,6 @@ def peek(path: Path) -> tuple[bytes, bytes] | None:
         return None
     series, direction = _value_of(content, b"\x20\x00\x0e\x00"), _value_of(content, b"\x20\x00\x37\x00")
     return (series, direction) if series and direction else None
-
-
-def texts(dataset: "Dataset", tag: str | int) -> list[str]:
-    """Return the values of a tag as text; an empty list if the tag is missing or empty."""
-    # Converting a value that breaks the rules of DICOM would raise a warning that quotes it; as text it causes none.
-    element = dataset.get_item(tag)
-    if element is None or element.value is None:
-        return []
-    raw = element.value
-    text = raw.decode("latin-1") if isinstance(raw, bytes) else "\\".join(str(part) for part in _listed(raw))
-    found = [part.strip(" \0") for part in text.split("\\")]
-    return found if any(found) else []
-
-
-def numbers(dataset: "Dataset", tag: str | int) -> tuple[float, ...]:
-    """Return the values of a tag as numbers, an empty tuple if the tag is missing or empty.
-
-    Raises:
-        DataError: If the tag does not hold numbers.
-    """
-    element = dataset.get_item(tag)
-    if element is None or element.value is None:
-        return ()
-    found = _unpacked(element) if isinstance(element.value, bytes) else None
-    try:
-        values = tuple(float(text) for text in texts(dataset, tag) if text) if found is None else found
-    except ValueError:
-        raise DataError(f"expected a number in {_named(tag)}, got something else") from None
-    if not all(isfinite(value) for value in values):
-        raise DataError(f"expected finite numbers in {_named(tag)}, got NaN or infinity")
-    return values
-
-
-def number(dataset: "Dataset", tag: str | int) -> float | None:
-    """Return the first number in a tag; None if the tag is missing or empty."""
-    values = numbers(dataset, tag)
-    return values[0] if values else None
-
-
-def whole(dataset: "Dataset", tag: str) -> int:
-    """Return the whole number that a tag must hold.
-
-    Raises:
-        DataError: If the tag is missing, or does not hold a whole number.
-    """
-    value = number(dataset, tag)
-    if value is None:
-        raise DataError(f"expected a number in {tag}, got none: the tag is missing or empty")
-    if value != int(value):
-        raise DataError(f"expected a whole number in {tag}, got {value:g}")
-    return int(value)
 
 
 def _value_of(content: bytes, tag: bytes) -> bytes:
@@ -247,26 +201,26 @@ class _Header:
         return tag in _PIXELS
 
 
-def _opened(path: Path, file: BufferedIOBase, tags: tuple[str | int, ...], size: int) -> DicomFile:
+def _opened(path: Path, file: BufferedIOBase, size: int) -> DicomFile:
     from pydicom.filereader import read_partial
 
     # pydicom reads a few bytes at a time, which files are slow at.
     header = _Header(BytesIO(file.read()) if size <= _SMALL else file)
     try:
-        dataset = read_partial(header, stop_when=header.is_at_pixels, force=True, specific_tags=_numbers_of(tags))
+        dataset = read_partial(header, stop_when=header.is_at_pixels, force=True, specific_tags=_tag_numbers())
     except _DeflatedError:
         file.seek(header.tell())
-        return _opened_deflated(path, file, _numbers_of(tags), size)
+        return _opened_deflated(path, file, size)
     except _TooLongError:
         raise DataError("its header holds more elements than any scanner writes") from None
     syntax = "".join(texts(dataset.file_meta, "TransferSyntaxUID"))
     if not syntax:  # a file without preamble
         implicit, little = dataset.original_encoding
-        syntax = IMPLICIT if implicit else ("1.2.840.10008.1.2.1" if little else BIG_ENDIAN)
+        syntax = IMPLICIT if implicit else (EXPLICIT if little else BIG_ENDIAN)
     return DicomFile(path=path, size=size, dataset=dataset, syntax=syntax, pixels=header.pixels)
 
 
-def _opened_deflated(path: Path, file: BufferedIOBase, tags: list[int], size: int) -> DicomFile:
+def _opened_deflated(path: Path, file: BufferedIOBase, size: int) -> DicomFile:
     from pydicom.filereader import read_dataset
 
     start = file.tell()
@@ -274,7 +228,7 @@ def _opened_deflated(path: Path, file: BufferedIOBase, tags: list[int], size: in
         file.seek(start)
         content = _inflate(file, limit)
         header = _Header(BytesIO(content))
-        dataset = read_dataset(header, False, True, stop_when=header.is_at_pixels, specific_tags=tags)
+        dataset = read_dataset(header, False, True, stop_when=header.is_at_pixels, specific_tags=_tag_numbers())
         if header.pixels is not None or len(content) < limit:
             break
     else:
@@ -283,10 +237,10 @@ def _opened_deflated(path: Path, file: BufferedIOBase, tags: list[int], size: in
 
 
 @lru_cache
-def _numbers_of(tags: tuple[str | int, ...]) -> list[int]:
+def _tag_numbers() -> list[int]:
     from pydicom.tag import Tag
 
-    return [Tag(tag) for tag in tags]
+    return [Tag(tag) for tag in TAGS]
 
 
 def _inflate(file: BufferedIOBase, limit: int) -> bytes:
@@ -319,32 +273,3 @@ def _check_image(file: DicomFile) -> None:
     if kind and not missing:
         raise DataError("expected pixels in PixelData, got none: the tag is missing, or the file is cut short")
     raise DataError("is not a DICOM file, or is damaged or cut short")
-
-
-def _unpacked(element: object) -> tuple[float, ...] | None:
-    """Return the numbers of an element whose representation is binary; None for text."""
-    from pydicom.datadict import dictionary_VR
-
-    vr = getattr(element, "VR", None)
-    if vr in (None, "UN"):
-        try:
-            vr = dictionary_VR(element.tag)  # type: ignore[attr-defined]
-        except KeyError:
-            return None
-    kind = _BINARY.get("US" if str(vr).startswith("US") else str(vr))
-    if kind is None:
-        return None
-    raw: bytes = element.value  # type: ignore[attr-defined]
-    order = "<" if getattr(element, "is_little_endian", True) else ">"
-    return tuple(
-        float(value)
-        for (value,) in struct.iter_unpack(order + kind, raw[: len(raw) - len(raw) % struct.calcsize(kind)])
-    )
-
-
-def _named(tag: str | int) -> str:
-    return tag if isinstance(tag, str) else f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
-
-
-def _listed(value: object) -> list[object]:
-    return [value] if isinstance(value, str | int | float) or not hasattr(value, "__iter__") else list(value)

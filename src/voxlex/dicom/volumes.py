@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from voxlex.dicom.header import Fact, Plane
 from voxlex.errors import DataError
-from voxlex.scans.formats.dicom_header import Fact, Plane
 
 _SAME_PLACE_MM = 0.01
 _SAME_DIRECTION = 1e-3
@@ -111,13 +111,28 @@ def choose(volumes: Sequence[Volume], volume: int | str | None, *, rows: int, co
         return found[0]
     if len(volumes) == 1:
         raise DataError(f"expected volume 0 alone, got volume {volume}")
+    expected = "one volume" if volume is None else "one volume of those there are"
+    got = f"{len(volumes)}" if volume is None else f"volume {volume}"
     listed = [
-        f"--volume {number}{f' ({volume.name})' if volume.name else ''}: {_size(volume, rows, columns)}"
-        for number, volume in enumerate(volumes[:_LISTED])
+        f"--volume {index} ({one.name}: {_size(one, rows, columns)})" for index, one in enumerate(volumes[:_LISTED])
     ]
     more = [f"and so on to --volume {len(volumes) - 1}"] if len(volumes) > _LISTED else []
-    got = f"{len(volumes)} of them" if volume is None else f"volume {volume}"
-    raise DataError(f"expected one of {len(volumes)} volumes, got {got}; choose one with " + "; ".join(listed + more))
+    raise DataError(f"expected {expected}, got {got}; choose one with {', '.join(listed + more)}")
+
+
+def choose_frame(count: int, volume: int | str | None, *, rows: int, columns: int) -> int:
+    """Return the index of the chosen one of some frames without a place in space, or of the only one.
+
+    Raises:
+        DataError: If there are several and none is chosen, or the chosen one is not there.
+    """
+    text = "0" if volume is None and count == 1 else str(volume).strip().removeprefix("frame ")
+    if text.isdecimal() and int(text) < count:
+        return int(text)
+    if count == 1:
+        raise DataError(f"expected volume 0 alone, got volume {volume}")
+    got = f"{count} frames of {columns}×{rows} pixels without a place" if volume is None else f"volume {volume}"
+    raise DataError(f"expected one volume, got {got}; choose one with --volume 0 to --volume {count - 1}")
 
 
 def _found(volumes: Sequence[Volume], volume: int | str | None) -> list[Volume]:

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from voxlex.dicom.header import Plane
 from voxlex.errors import DataError
-from voxlex.scans.formats.dicom_header import Plane
-from voxlex.scans.grid import affine_from_lps
 
 _SAME_PLACE_MM = 0.01
 _TOLERANCE = 0.1  # of the distance between slices, by which a position may be off; files round them
@@ -16,10 +15,17 @@ _ASK = "say how far apart voxels are with --reading.spacing-mm X Y Z (spacing_mm
 
 
 class Stack(NamedTuple):
-    """The order of the planes of a volume, and the map from (column, row, plane) to RAS+ mm."""
+    """The order of the planes of a volume, and their grid in LPS+ coordinates.
+
+    Attributes:
+        order: Indices of the planes, from the lowest to the highest.
+        steps: `(3, 3)` matrix whose columns are the steps along columns, rows and planes, in mm.
+        origin: Position of the first pixel of the first plane, in mm.
+    """
 
     order: list[int]
-    affine: np.ndarray
+    steps: np.ndarray
+    origin: np.ndarray
 
 
 def stack_planes(planes: Sequence[Plane], *, spacing_mm: Sequence[float] | None = None) -> Stack:
@@ -44,7 +50,7 @@ def stack_planes(planes: Sequence[Plane], *, spacing_mm: Sequence[float] | None 
     single = len(planes) == 1
     step = normal * _thickness(planes[0], normal, spacing_mm) if single else _step(positions[order], normal)
     steps = np.column_stack([rows_to * between_columns, columns_to * between_rows, step])
-    return Stack(order, affine_from_lps(steps, positions[order[0]]))
+    return Stack(order, steps, positions[order[0]])
 
 
 def check_directions(planes: Sequence[Plane]) -> None:

@@ -1,74 +1,16 @@
-"""The tags of a DICOM file that voxlex reads: geometry and grey scale. All other tags stay in the file."""
+"""The geometry and the grey scale of a DICOM file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from voxlex.dicom.file import DicomFile, quiet
+from voxlex.dicom.mosaic import Mosaic, mosaic_of
+from voxlex.dicom.tags import FrameTags, inside, tag_number
+from voxlex.dicom.values import number, texts, whole
 from voxlex.errors import DataError
-from voxlex.scans.formats.dicom_file import DicomFile, number, numbers, quiet, texts, whole
-from voxlex.scans.formats.dicom_mosaic import MOSAIC_TAGS, Mosaic, mosaic_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-GEOMETRY_TAGS = (
-    "SOPClassUID",  # tells images from reports
-    "SOPInstanceUID",  # tells copies of a file apart from others, and is then forgotten
-    "SeriesInstanceUID",  # tells series apart and is then forgotten
-    "SeriesNumber",
-    "InstanceNumber",
-    "ImageType",
-    "Modality",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "PixelAspectRatio",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "WindowCenter",
-    "WindowWidth",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RealWorldValueMappingSequence",
-    "LossyImageCompression",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    0x2005100E,  # scale of Philips
-)
-VOLUME_TAGS = (
-    "EchoTime",
-    "InversionTime",
-    "TriggerTime",
-    "TemporalPositionIdentifier",
-    "AcquisitionNumber",
-    "DiffusionBValue",
-    "DiffusionGradientOrientation",
-    0x0019100C,  # b-value of Siemens
-    0x00431039,  # b-value of GE
-    0x0043102F,  # magnitude, phase, real or imaginary, of GE
-)
-PIXEL_TAGS = (
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "RedPaletteColorLookupTableDescriptor",
-    "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableDescriptor",
-    "RedPaletteColorLookupTableData",
-    "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData",
-    "ModalityLUTSequence",
-)
-TAGS: tuple[str | int, ...] = (*GEOMETRY_TAGS, *VOLUME_TAGS, *PIXEL_TAGS, *MOSAIC_TAGS)
-"""Tags that are read of a file."""
 
 X_RAY = ("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA")
 """Modalities of projections, in which a pixel of the detector has a size of its own."""
@@ -77,8 +19,6 @@ MODALITIES = (*X_RAY, "CT", "MR", "NM", "OT", "PT", "SC", "SEG", "US", "XC")
 """Modalities that a scan may have. Other values are dropped."""
 
 _WITH_WINDOW = (*X_RAY, "CT")  # for other modalities, the window depends on the last viewer
-_DEPTH = 4  # of sequences in sequences that are searched for tags of a frame
-_NOT_OF_THE_FRAME = ("DerivationImageSequence", "ReferencedImageSequence", "SourceImageSequence")
 _PARTS = {
     "magnitude": ("M", "MAGNITUDE", "M_FFE", "M_SE", "M_IR"),
     "phase": ("P", "PHASE", "PHASE MAP"),
@@ -187,12 +127,14 @@ def _header(file: DicomFile) -> Header:
     modality = modality if modality in MODALITIES else ""
     image_type = tuple(part.upper() for part in texts(dataset, "ImageType"))
     rows, columns, frames = _size(file)
-    top = _Tags([dataset])
+    top = FrameTags([dataset])
     planes = _planes(top, frames, modality)
     mosaic = None
     if "MOSAIC" in image_type:
         mosaic = mosaic_of(dataset, rows=rows, columns=columns, frames=frames)
-        planes = [Plane(**vars(planes[0]) | {"position": place}) for place in mosaic.positions(planes[0])]
+        first = planes[0]
+        places = mosaic.positions(first.position, first.orientation, first.spacing_mm)
+        planes = [replace(first, position=place) for place in places]
         rows, columns = rows // mosaic.side, columns // mosaic.side
     return Header(
         series=series_of(file)[0],
@@ -218,7 +160,7 @@ def _size(file: DicomFile) -> tuple[int, int, int]:
             raise DataError(f"expected at least 1 in {tag}, got {value}")
     if frames > 1:
         least = 8  # bytes of the item of a compressed frame
-        if file.pixels is not None and file.pixels.length is not None:
+        if not file.is_compressed:
             least = max(1, rows * columns * int(number(dataset, "BitsAllocated") or 1) // 8)
         if frames > max(1, file.most // least):
             raise DataError(
@@ -228,44 +170,8 @@ def _size(file: DicomFile) -> tuple[int, int, int]:
     return rows, columns, frames
 
 
-class _Tags:
-    """The tags of a frame: those of its own groups, else the shared ones, else those of the file."""
-
-    def __init__(self, sources: Sequence["Dataset"], base: "_Tags | None" = None) -> None:
-        self._places: dict[int, Dataset] = dict(base._places) if base else {}
-        for source in reversed(sources):
-            self._places.update(dict.fromkeys(source.keys(), source))
-
-    def texts(self, tag: str | int) -> list[str]:
-        place = self._places.get(_tag(tag))
-        return [] if place is None else texts(place, tag)
-
-    def numbers(self, tag: str | int, count: int | None = None) -> tuple[float, ...] | None:
-        """Return the numbers of a tag; None if it is missing or empty."""
-        place = self._places.get(_tag(tag))
-        found = () if place is None else numbers(place, tag)
-        if found and count is not None and len(found) != count:
-            raise DataError(f"expected {count} numbers in {tag}, got {len(found)}")
-        return found or None
-
-    def first(self, tag: str | int) -> float | None:
-        """Return the first number of a tag that nothing depends on; None if it cannot be read."""
-        try:
-            found = self.numbers(tag)
-        except DataError:
-            return None
-        return found[0] if found else None
-
-
-def _tag(tag: str | int) -> int:
-    from pydicom.datadict import tag_for_keyword
-
-    found = tag_for_keyword(tag) if isinstance(tag, str) else tag
-    return -1 if found is None else found
-
-
-def _planes(top: _Tags, frames: int, modality: str) -> list[Plane]:
-    dataset = top._places.get(_tag("Rows"))
+def _planes(top: FrameTags, frames: int, modality: str) -> list[Plane]:
+    dataset = top.places.get(tag_number("Rows"))
     groups = [] if dataset is None else list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if not groups:
         number = _whole_or_none(dataset, "InstanceNumber")
@@ -276,40 +182,11 @@ def _planes(top: _Tags, frames: int, modality: str) -> list[Plane]:
             f"expected {frames} items in PerFrameFunctionalGroupsSequence, one for each frame, got {len(groups)}"
         )
     shared = [] if dataset is None else list(dataset.get("SharedFunctionalGroupsSequence") or [])
-    base = _Tags(_inside(*shared), top)
-    return [_plane(_Tags(_inside(group), base), row, modality) for row, group in enumerate(groups)]
+    base = FrameTags(inside(*shared), top)
+    return [_plane(FrameTags(inside(group), base), row, modality) for row, group in enumerate(groups)]
 
 
-def _inside(*groups: "Dataset") -> list["Dataset"]:
-    """Return the datasets in the sequences of some datasets, the nearest first."""
-    found: list[Dataset] = []
-    level = list(groups)
-    skipped = {_tag(name) for name in _NOT_OF_THE_FRAME}
-    for _ in range(_DEPTH):
-        level = [
-            item
-            for group in level
-            for tag in group.keys()  # noqa: SIM118 - a dataset yields its elements, converted
-            if tag not in skipped and _is_sequence(group, tag)
-            for item in group[tag].value or []
-        ]
-        found += level
-    return found
-
-
-def _is_sequence(dataset: "Dataset", tag: int) -> bool:
-    from pydicom.datadict import dictionary_VR
-
-    vr = dataset.get_item(tag).VR
-    if vr is None:
-        try:
-            vr = dictionary_VR(tag)
-        except KeyError:
-            return False
-    return str(vr) == "SQ"
-
-
-def _plane(tags: _Tags, number: int | None, modality: str, *, placed: bool = True) -> Plane:
+def _plane(tags: FrameTags, number: int | None, modality: str, *, placed: bool = True) -> Plane:
     thickness = tags.first("SliceThickness") or tags.first("SpacingBetweenSlices")
     slope, intercept = _scale(tags)
     return Plane(
@@ -325,7 +202,7 @@ def _plane(tags: _Tags, number: int | None, modality: str, *, placed: bool = Tru
     )
 
 
-def _spacing(tags: _Tags, modality: str) -> tuple[float, ...] | None:
+def _spacing(tags: FrameTags, modality: str) -> tuple[float, ...] | None:
     names = ("PixelSpacing", "ImagerPixelSpacing") if modality in X_RAY else ("PixelSpacing",)
     for name in names:
         found = tags.numbers(name, 2)
@@ -341,7 +218,7 @@ def _spacing(tags: _Tags, modality: str) -> tuple[float, ...] | None:
     return None
 
 
-def _scale(tags: _Tags) -> tuple[float | None, float | None]:
+def _scale(tags: FrameTags) -> tuple[float | None, float | None]:
     slope, intercept = tags.numbers("RescaleSlope", 1), tags.numbers("RescaleIntercept", 1)
     if slope is None or intercept is None:
         if slope is not None or intercept is not None:
@@ -353,12 +230,12 @@ def _scale(tags: _Tags) -> tuple[float | None, float | None]:
     return slope[0], intercept[0]
 
 
-def _window(tags: _Tags) -> tuple[float, float] | None:
+def _window(tags: FrameTags) -> tuple[float, float] | None:
     centre, width = tags.first("WindowCenter"), tags.first("WindowWidth")
     return (centre - width / 2, centre + width / 2) if centre is not None and width is not None and width > 0 else None
 
 
-def _facts(tags: _Tags) -> dict[str, Fact]:
+def _facts(tags: FrameTags) -> dict[str, Fact]:
     b_value = next(
         (value for value in (tags.first("DiffusionBValue"), tags.first(0x0019100C)) if value is not None), None
     )
@@ -379,11 +256,11 @@ def _facts(tags: _Tags) -> dict[str, Fact]:
     return {kind: value for kind, value in found.items() if value is not None}
 
 
-def _either(tags: _Tags, *names: str) -> float | None:
+def _either(tags: FrameTags, *names: str) -> float | None:
     return next((value for value in map(tags.first, names) if value is not None), None)
 
 
-def _direction(tags: _Tags) -> tuple[float, ...] | None:
+def _direction(tags: FrameTags) -> tuple[float, ...] | None:
     try:
         found = tags.numbers("DiffusionGradientOrientation")
     except DataError:
@@ -391,7 +268,7 @@ def _direction(tags: _Tags) -> tuple[float, ...] | None:
     return tuple(round(value, 3) for value in found) if found else None
 
 
-def _part(tags: _Tags) -> str | None:
+def _part(tags: FrameTags) -> str | None:
     words = [*tags.texts("ComplexImageComponent"), *(tags.texts("FrameType") or tags.texts("ImageType"))[2:]]
     for word in words:
         for part, known in _PARTS.items():
@@ -401,13 +278,13 @@ def _part(tags: _Tags) -> str | None:
     return _PARTS_OF_GE[int(ge)] if ge is not None and ge in range(len(_PARTS_OF_GE)) else None
 
 
-def _notes(top: _Tags, planes: list[Plane], image_type: tuple[str, ...], modality: str) -> tuple[str, ...]:
+def _notes(top: FrameTags, planes: list[Plane], image_type: tuple[str, ...], modality: str) -> tuple[str, ...]:
     unscaled = any(plane.slope is None for plane in planes)
     found = {
         "is derived from other images (ImageType DERIVED)": image_type[:1] == ("DERIVED",),
         "was compressed with losses before (LossyImageCompression)": top.texts("LossyImageCompression")[:1] == ["01"],
-        "holds RealWorldValueMappingSequence, which is not applied": _tag("RealWorldValueMappingSequence")
-        in top._places,
+        "holds RealWorldValueMappingSequence, which is not applied": tag_number("RealWorldValueMappingSequence")
+        in top.places,
         "holds a scale of Philips (2005,100e), which is not applied": bool(top.first(0x2005100E)),
         "is a CT without RescaleSlope and RescaleIntercept, and may not hold Hounsfield units": (
             modality == "CT" and unscaled

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from voxlex.dicom.values import number, numbers
 from voxlex.errors import DataError
-from voxlex.scans.formats.dicom_file import number, numbers
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-    from voxlex.scans.formats.dicom_header import Plane
 
 _CSA_IMAGE_HEADER = 0x00291010
 MOSAIC_TAGS = (_CSA_IMAGE_HEADER,)
@@ -40,22 +38,32 @@ class Mosaic(NamedTuple):
     columns: int
     step: tuple[float, ...]
 
-    def positions(self, plane: "Plane") -> list[tuple[float, ...]]:
+    def positions(
+        self,
+        position: tuple[float, ...] | None,
+        orientation: tuple[float, ...] | None,
+        spacing_mm: tuple[float, ...] | None,
+    ) -> list[tuple[float, ...]]:
         """Return the position of the first pixel of each slice.
 
         The position in the file is that of a slice of the size of the whole mosaic, around the same centre.
 
+        Args:
+            position: Position in the file.
+            orientation: Directions of rows and of columns in the file.
+            spacing_mm: Distances between rows and between columns.
+
         Raises:
             DataError: If the file does not say where the mosaic lies.
         """
-        if plane.position is None or plane.orientation is None or plane.spacing_mm is None:
+        if position is None or orientation is None or spacing_mm is None:
             tags = "ImagePositionPatient, ImageOrientationPatient and PixelSpacing"
             raise DataError(f"expected {tags} in a Siemens mosaic, got less")
-        between_rows, between_columns = plane.spacing_mm
-        directions = np.array(plane.orientation).reshape(2, 3)
+        between_rows, between_columns = spacing_mm
+        directions = np.array(orientation).reshape(2, 3)
         more_columns, more_rows = (length - length / self.side for length in (self.columns, self.rows))
         shift = directions[0] * between_columns * more_columns / 2 + directions[1] * between_rows * more_rows / 2
-        first = np.array(plane.position) + shift
+        first = np.array(position) + shift
         return [tuple((first + index * np.array(self.step)).tolist()) for index in range(self.slices)]
 
     def unpacked(self, picture: np.ndarray) -> np.ndarray:

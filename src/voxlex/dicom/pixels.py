@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from voxlex.dicom.codecs import PixelFormat, decode, format_of
+from voxlex.dicom.file import DicomFile, quiet
+from voxlex.dicom.header import Header, Plane
 from voxlex.errors import DataError
-from voxlex.scans.formats.dicom_codecs import PixelFormat, decode, format_of
-from voxlex.scans.formats.dicom_file import DicomFile, quiet
-from voxlex.scans.formats.dicom_header import Header, Plane
-from voxlex.scans.scan import LUMINANCE, as_voxels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 _QUANTITIES = ("CT", "PT")  # their values are quantities and do not depend on the display
 
 
@@ -29,7 +29,7 @@ def grey_values(file: DicomFile, header: Header, planes: Sequence[int], *, max_g
         max_gigabytes: Most gigabytes of stored numbers.
 
     Returns:
-        `(planes, rows, columns)`, one of `VOXEL_TYPES`.
+        `(planes, rows, columns)`, real numbers.
 
     Raises:
         DataError: If the pixels cannot be decoded.
@@ -40,13 +40,13 @@ def grey_values(file: DicomFile, header: Header, planes: Sequence[int], *, max_g
     else:
         stored = header.mosaic.unpacked(decode(file, pixels, [0], max_gigabytes=max_gigabytes)[0])[list(planes)]
     if stored.shape[-1] == 3:
-        return as_voxels(_luminance(stored))
+        return _luminance(stored)
     chosen = [header.planes[plane] for plane in planes]
     values = _rescaled(stored[..., 0], file.dataset, chosen)
     if _is_turned(pixels, header):
         ends = np.array([_sum_of_ends(plane, pixels) for plane in chosen]).reshape(-1, 1, 1)
         values = ends - values
-    return as_voxels(_narrowed(values))
+    return _narrowed(values)
 
 
 def display_window(file: DicomFile, header: Header, plane: int) -> tuple[float, float] | None:
@@ -60,7 +60,7 @@ def display_window(file: DicomFile, header: Header, plane: int) -> tuple[float, 
 
 def _luminance(colours: np.ndarray) -> np.ndarray:
     kept = colours.dtype if colours.dtype.itemsize <= 2 else np.dtype(np.float64)
-    return (colours @ np.array(LUMINANCE)).round().astype(kept)
+    return (colours @ np.array(_LUMINANCE)).round().astype(kept)
 
 
 def _rescaled(stored: np.ndarray, dataset: "Dataset", planes: Sequence[Plane]) -> np.ndarray:
