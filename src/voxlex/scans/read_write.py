@@ -20,6 +20,7 @@ from voxlex.scans.suffixes import (
     NUMPY_SUFFIXES,
     PAIRED_SUFFIXES,
     VOLUME_SUFFIXES,
+    folder_of_series,
     is_dicom,
     suffix_of,
 )
@@ -41,7 +42,7 @@ def read_scan(
 
     Args:
         path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
-            folder that holds one DICOM series.
+            folder of DICOM files, or one of the series in it ("folder/series-3").
         volume: The volume to read from a file with several over time or contrast: its number, from 0, or its name.
         series: The series to read from a folder with several DICOM series, by its number.
         nan: What voxels that are not finite numbers mean: "error", or "background", which makes them dark and notes
@@ -103,18 +104,20 @@ def _read(path: Path, reading: ReadingOptions) -> Scan:
     options: dict[str, Any] = asdict(reading)
     series, nan = options.pop("series"), options.pop("nan")
     # Each of these libraries takes a third of a second to import, so it is imported only for its files.
-    if path.is_dir():
+    folder = path if path.is_dir() else folder_of_series(path)
+    if folder is not None:
         from voxlex.scans.formats.dicom import read_dicom_series
 
-        files = dicom_files(path)
+        files = dicom_files(folder)
         if not files:
             raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
-        return read_dicom_series(path, files, volume=reading.volume)
+        name = None if folder == path else path.name
+        return read_dicom_series(path, files, name=name, series=series, **options)
     check_regular(path)
     if suffix not in IMAGE_SUFFIXES and is_dicom(path):
         from voxlex.scans.formats.dicom import read_dicom
 
-        return read_dicom(path, volume=reading.volume)
+        return read_dicom(path, series=series, **options)
     if series not in (None, 0):
         raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
     if suffix in NUMPY_SUFFIXES:

@@ -37,6 +37,7 @@ class Scan:
             voxel has one. These voxels have the value of the background, and are written as NaN.
         unknown: What the file does not say: "spacing" (then it was given by hand), "thickness" of its only slice,
             "orientation" (then x is taken to run to the left, y to the front and z to the top).
+        notes: What a user should know of these voxels, such as that they were compressed with losses.
     """
 
     voxels: np.ndarray
@@ -47,6 +48,7 @@ class Scan:
     window: tuple[float, float] | None = None
     missing: np.ndarray | None = None
     unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_file(

@@ -1,5 +1,6 @@
 """Recognise scans by the suffixes of their names. Only files without a suffix are opened, to detect DICOM."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,8 @@ NUMPY_SUFFIXES = (".npy", ".npz")
 VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUFFIXES)
 """Suffixes of volume files, in lower case."""
 
+_SERIES = re.compile(r"series-\d+(-(axial|coronal|sagittal)(-\d+)?)?")
+
 
 _DOUBLE = (".nii.gz", ".hdr.gz", ".img.gz")
 
@@ -38,13 +41,26 @@ def without_suffix(path: str) -> str:
     return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES, *PAIRED_SUFFIXES) else path
 
 
+def folder_of_series(path: str | Path) -> Path | None:
+    """Return the folder of a path such as "folder/series-3", which names one of the DICOM series in a folder.
+
+    None for all other paths, and for files and folders that happen to be called so.
+    """
+    path = Path(path)
+    if _SERIES.fullmatch(path.name) and not path.exists() and path.parent.is_dir():
+        return path.parent
+    return None
+
+
 def is_volume(path: str | Path) -> bool:
-    """Tell whether a path from `find_scans` is a volume file, a DICOM file or a folder, and not a picture file.
+    """Tell whether a path from `find_scans` is a volume file, a DICOM file, a folder or a series, and not a picture.
 
     A DICOM file may still contain a picture, such as an X-ray; see `Scan.is_volume`.
     """
     path = Path(path)
-    return suffix_of(path) in (*VOLUME_SUFFIXES, *PAIRED_SUFFIXES) or path.is_dir() or is_dicom(path)
+    if suffix_of(path) in (*VOLUME_SUFFIXES, *PAIRED_SUFFIXES) or path.is_dir() or folder_of_series(path) is not None:
+        return True
+    return is_dicom(path)
 
 
 def is_dicom(path: Path) -> bool:
