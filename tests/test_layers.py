@@ -24,7 +24,7 @@ FLOORS = [
     ["images"],
     ["tables"],
     ["duplicates", "nn", "priors", "quantizers", "scans"],
-    ["codes", "config", "files", "outputs", "rows"],
+    ["codes", "config", "dicom", "files", "outputs", "rows"],
     ["errors", "progress", "types"],
 ]
 """The rooms of the house, the highest floor first; a room imports from its own floor and from those below it."""

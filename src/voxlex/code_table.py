@@ -1,9 +1,9 @@
 """The table of codes: a Parquet file with one row for each image, and with all that is needed to restore its scan.
 
 The columns are: `path`; `codes`, flattened in the order (q, *grid); `shape`, the lengths of these axes;
-`ORIGIN_COLUMNS`, from which the scan's own grid and grey values are restored; and subject, slice and label from the
-manifest. Codes of several levels are stored in `codes_0`, `codes_1` and so on, coarsest first, with their shapes in
-`shape_0`, `shape_1` and so on.
+`ORIGIN_COLUMNS` and `ORIGIN_EXTRAS`, from which the scan's own grid and grey values are restored; and subject, slice
+and label from the manifest. Codes of several levels are stored in `codes_0`, `codes_1` and so on, coarsest first, with
+their shapes in `shape_0`, `shape_1` and so on.
 
 The file also contains a fingerprint of the decoder, so that codes are not decoded with another one.
 """
@@ -24,7 +24,7 @@ import torch
 from voxlex.codes import CodeLayout, from_levels, levels_of
 from voxlex.errors import CodesError, naming
 from voxlex.files import atomic_file
-from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
 from voxlex.models import Autoencoder
 from voxlex.tables.manifest import INDEX_COLUMNS
 from voxlex.types import Codes, LevelCodes, Levels
@@ -59,7 +59,8 @@ def write_code_table(path: Path, codes: Codes | Levels, manifest: pd.DataFrame, 
     Raises:
         DataError: If the file cannot be written.
     """
-    table = pa.Table.from_pandas(manifest[list(_KEPT)], preserve_index=False)
+    kept = [*_KEPT, *(column for column in ORIGIN_EXTRAS if column in manifest.columns)]
+    table = pa.Table.from_pandas(manifest[kept], preserve_index=False)
     levels = levels_of(codes)
     for (codes_name, shape_name), level, quantizer in zip(
         _column_names(len(levels)), levels, autoencoder.quantizers, strict=True

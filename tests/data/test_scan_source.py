@@ -124,7 +124,7 @@ def test_a_few_bad_images_are_skipped_and_listed(make_folder: Callable[..., Path
     assert dataset.skipped == [
         Skip("empty.jpg", "the file is empty (zero bytes)"),
         Skip("flat.png", "constant image (every pixel is 9)", constant=True),
-        Skip("text.png", "is not a PNG, JPEG or TIFF picture"),
+        Skip("text.png", "is not a PNG, JPEG or TIFF picture, got text"),
     ]
 
 

@@ -36,9 +36,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     read = fitting.read_picture
 
-    def noting(path: Path, *, reduce_to: int | None = None) -> object:
+    def noting(path: Path, **options: object) -> object:
         names.append(path.name)
-        return read(path, reduce_to=reduce_to)
+        return read(path, **options)
 
     monkeypatch.setattr(fitting, "read_picture", noting)
     return names

@@ -14,6 +14,7 @@ from voxlex.config.options import Axis, SliceOptions
 from voxlex.data.dataset import PreparedDataset, Skip
 from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
+from voxlex.images.fit import fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.origin import Origin
 from voxlex.images.restore import restore_scan
@@ -158,3 +159,25 @@ def test_pictures_are_of_no_use_in_3d(tmp_path: Path):
     dataset = ScanSource.at(tmp_path / "in").prepare(tmp_path / "out", Frame(size=16, spacing_mm=1.0))
     assert len(dataset) == 20
     assert dataset.skipped == [Skip("a.png", "expected a volume, got a picture")]
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "sagittal"), (1, "coronal"), (2, "axial")])
+@pytest.mark.parametrize("affine", [RAS, PSR])
+def test_a_single_slice_is_seen_in_its_own_plane_and_comes_back(
+    tmp_path: Path, axis: int, name: str, affine: np.ndarray
+):
+    volume = head((40, 48, 32))
+    slab = np.take(volume, [20], axis=axis)
+    path = write_volume(tmp_path / "slab.nii.gz", slab, affine)
+    fitted = fit_scan(path, Frame(size=48, slices=SliceOptions(axis="coronal"), whole=True))
+    assert fitted.origin.view == name
+    assert (len(fitted.images), fitted.slices) == (1, [0])
+    whole = fit_scan(
+        write_volume(tmp_path / "whole.nii.gz", volume, affine),
+        Frame(size=48, slices=SliceOptions(axis=name), whole=True),
+    )
+    shown = np.corrcoef(fitted.images[0].ravel(), whole.images[20].ravel())[0, 1]
+    assert shown > 0.99  # the two differ in their range of grey values alone
+    restored = restore_scan([image / 65535 for image in fitted.images], fitted.origin)
+    assert restored.voxels.shape == slab.shape
+    assert np.corrcoef(restored.voxels.ravel(), slab.ravel())[0, 1] > 0.9

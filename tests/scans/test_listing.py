@@ -88,12 +88,18 @@ def test_reports_are_no_scans_and_damaged_files_are(tmp_path: Path):
         read_scan(tmp_path / "series")
 
 
-def test_mixed_series_are_listed_once_and_refused_when_read(tmp_path: Path):
+def test_series_in_one_folder_are_listed_and_read_apart(tmp_path: Path):
     _series(tmp_path / "a", names="a{}.dcm")
-    _series(tmp_path / "a", names="b{}.dcm", SeriesInstanceUID="2.25.8")
-    assert find_scans(tmp_path) == ["a"]
-    with pytest.raises(DataError, match="holds 2 DICOM series"):
+    _series(tmp_path / "a", 5, names="b{}.dcm", SeriesInstanceUID="2.25.8")
+    assert find_scans(tmp_path) == ["a/series-1", "a/series-2"]
+    assert [read_scan(tmp_path / name).voxels.shape for name in find_scans(tmp_path)] == [(9, 8, 3), (9, 8, 5)]
+    assert read_scan(tmp_path / "a", series=2).voxels.shape == (9, 8, 5)
+    with pytest.raises(DataError, match=r"a: holds 2 DICOM series; choose one with --series 1"):
         read_scan(tmp_path / "a")
+    with pytest.raises(
+        DataError, match=r"series-3: expected series-1 \(3 slices\), series-2 \(5 slices\), got series-3"
+    ):
+        read_scan(tmp_path / "a" / "series-3")
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path):

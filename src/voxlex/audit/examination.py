@@ -1,17 +1,18 @@
 """The examination of one image in an audit."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from voxlex.audit.captions import captioned
+from voxlex.config.options import ReadingOptions
 from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.errors import DataError
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.intensity import ConstantImageError, IntensityMap
-from voxlex.images.stack import displayed
+from voxlex.images.stack import AXES, displayed, seen_along
 from voxlex.scans.read_write import read_scan
 
 BINS = 64
@@ -23,7 +24,7 @@ CANVAS = 128
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Examination:
-    """Findings about an image, or about the middle axial slice of a volume.
+    """Findings about an image, or about the middle axial slice of a volume, or its only slice.
 
     Attributes:
         problem: Why the image cannot be used; "" if it can be used.
@@ -48,10 +49,10 @@ class Examination:
     thumbnail: np.ndarray | None = None
 
 
-def examine_file(path: Path) -> Examination:
+def examine_file(path: Path, reading: ReadingOptions | None = None) -> Examination:
     """Read a scan and examine it. Problems are noted in the result and do not raise errors."""
     try:
-        scan = read_scan(path)
+        scan = read_scan(path, **asdict(reading or ReadingOptions()))
         intensity = IntensityMap.of(scan)
     except ConstantImageError as cause:
         height, width = _plane(scan.voxels).shape
@@ -87,4 +88,7 @@ def examine_pixels(pixels: np.ndarray, *, content: bytes = b"") -> Examination:
 
 
 def _plane(voxels: np.ndarray) -> np.ndarray:
-    return voxels if voxels.ndim == 2 else displayed(voxels)[voxels.shape[2] // 2]
+    if voxels.ndim == 2:
+        return voxels
+    across = AXES.index(seen_along(voxels.shape, otherwise="axial"))
+    return np.take(displayed(voxels), voxels.shape[across] // 2, axis=2 - across)

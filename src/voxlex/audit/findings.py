@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from voxlex.audit.examination import BINS, Examination, examine_file, examine_pixels
+from voxlex.config.options import ReadingOptions
 from voxlex.data.dataset import PreparedDataset
 from voxlex.duplicates.leaks import Leaks, crossing
 from voxlex.duplicates.pairs import Pairs, cluster, find_duplicates
@@ -75,10 +77,10 @@ class Audit:
         }
 
 
-def audit_scans(index: Index, *, progress: Progress | None = None) -> Audit:
+def audit_scans(index: Index, reading: ReadingOptions | None = None, *, progress: Progress | None = None) -> Audit:
     """Audit the scans of a folder or a table, as they are stored."""
     table = index.table.reset_index(drop=True)
-    looked_at = _in_parallel(examine_file, [index.root / path for path in table["path"]])
+    looked_at = _in_parallel(partial(examine_file, reading=reading), [index.root / path for path in table["path"]])
     return _audit(index.name, table, _counted(looked_at, len(table), progress))
 
 

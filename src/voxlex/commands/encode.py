@@ -1,11 +1,12 @@
 """`voxlex encode`: store scans as codes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 from voxlex.commands.common import Run, Source, name_of, place
+from voxlex.config import ReadingOptions
 
 
 @dataclass(kw_only=True)
@@ -16,12 +17,14 @@ class Encode:
         run_folder: Run folder.
         source: A folder or table of scans, a single scan, a prepared data set, or "phantom".
         out: File to write. Its name must end in .parquet.
+        reading: What to read of scan files that leave a choice. By default, what the run was trained with.
         overwrite: Replace an existing file.
     """
 
     run_folder: Run
     source: Source
     out: Annotated[Path | None, place("codes/SOURCE.parquet")] = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -36,7 +39,7 @@ class Encode:
         reads = chain(RunFolder(self.run_folder).files(), files_of(self.source))
         check_code_file(out, overwrite=self.overwrite, reads=reads)
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
+        dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
         show_skipped(dataset)
         count = encode(vocabulary, dataset, out=out, overwrite=self.overwrite, phases=progress_bar)
         print(f"codes of {count} images in {out}")

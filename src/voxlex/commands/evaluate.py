@@ -1,12 +1,13 @@
 """`voxlex evaluate`: measure a vocabulary on images."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from voxlex.commands.common import Run, Source
+from voxlex.config import ReadingOptions
 
 
 @dataclass(kw_only=True)
@@ -24,6 +25,7 @@ class Evaluate:
         features: Features by which new images are compared: "default", which needs no weights, "inception", or a
             TorchScript file.
         json: File to write the figures to.
+        reading: What to read of scan files that leave a choice. By default, what the run was trained with.
         overwrite: Replace the file that is there.
     """
 
@@ -33,6 +35,7 @@ class Evaluate:
     samples: int = 128
     features: str = "default"
     json: Path | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -48,7 +51,7 @@ class Evaluate:
             read = (*RunFolder(self.run_folder).files(), Path(self.features))
             check_file(self.json, overwrite=self.overwrite, reads=chain(read, files_of(self.source)))
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, phases=progress_bar)
+        dataset = open_for(vocabulary.config, self.source, reading=self.reading, phases=progress_bar)
         show_skipped(dataset)
         evaluation = evaluate(
             vocabulary,

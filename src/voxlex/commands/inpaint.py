@@ -1,12 +1,13 @@
 """`voxlex inpaint`: redraw a region of a scan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from voxlex.commands.common import Run, name_of, place, wanted
+from voxlex.config import ReadingOptions
 
 
 @dataclass(kw_only=True)
@@ -23,6 +24,7 @@ class Inpaint:
         condition: Known facts about the image, such as label=glioma.
         temperature: A value below 1 keeps draws close to what is likely.
         seed: The same seed gives the same images on the same machine.
+        reading: What to read of scan files that leave a choice. By default, what the run was trained with.
         overwrite: Write into the folder even if it is not empty, and remove older draws from it.
     """
 
@@ -34,6 +36,7 @@ class Inpaint:
     condition: tuple[str, ...] = ()
     temperature: float = 1.0
     seed: int = 0
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -52,6 +55,7 @@ class Inpaint:
             condition=wanted(self.condition),
             temperature=self.temperature,
             seed=self.seed,
+            reading=self.reading,
             overwrite=self.overwrite,
             phases=progress_bar,
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from voxlex.commands.common import Source
-from voxlex.config import DataConfig, PhantomOptions, SliceOptions
+from voxlex.config import DataConfig, PhantomOptions, ReadingOptions, SliceOptions
 
 
 @dataclass(kw_only=True)
@@ -21,6 +21,7 @@ class Prepare:
         seed: Seed of the division into splits.
         spacing_mm: Make a cube of each volume instead of slices, with this distance between voxels in mm.
         slices: Slices to take from volumes.
+        reading: What to read of scan files that leave a choice, and what to assume where they say nothing.
         allow_leak: Use the splits of a table even if a subject or a pair of near-duplicates lies in two of them.
         phantom: Appearance of the phantom. Only for the source "phantom".
     """
@@ -31,6 +32,7 @@ class Prepare:
     seed: int = 0
     spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     slices: SliceOptions = field(default_factory=SliceOptions)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     allow_leak: bool = False
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
@@ -46,7 +48,7 @@ class Prepare:
             Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
             out=self.out,
             seed=self.seed,
-            options=SourceOptions(phantom=self.phantom, allow_leak=self.allow_leak),
+            options=SourceOptions(phantom=self.phantom, allow_leak=self.allow_leak, reading=self.reading),
             phases=progress_bar,
         )
         show_skipped(dataset)

@@ -1,10 +1,11 @@
 """`voxlex reconstruct`: encode and decode scans, and write the results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from voxlex.commands.common import Run, Source, name_of, place
+from voxlex.config import ReadingOptions
 
 
 @dataclass(kw_only=True)
@@ -17,6 +18,7 @@ class Reconstruct:
         out: Folder for the results, which are named after the scans. Pictures are written as PNG, and volumes as NIfTI
             on their own grid.
         inputs: Also write each scan as the model sees it, as NAME.input.png or NAME.input.nii.gz.
+        reading: What to read of scan files that leave a choice. By default, what the run was trained with.
         overwrite: Write into the folder even if it is not empty.
     """
 
@@ -24,6 +26,7 @@ class Reconstruct:
     source: Source
     out: Annotated[Path | None, place("reconstructed/SOURCE")] = None
     inputs: bool = False
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -37,7 +40,7 @@ class Reconstruct:
         out = self.out or Path("reconstructed") / name_of(self.source)
         check_folder(out, overwrite=self.overwrite, reads=files_of(self.source))
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
+        dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
         show_skipped(dataset)
         count = reconstruct(
             vocabulary, dataset, out=out, inputs=self.inputs, overwrite=self.overwrite, phases=progress_bar

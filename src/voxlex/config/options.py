@@ -4,8 +4,8 @@ These settings are also used without a configuration, by commands and from Pytho
 are made.
 """
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -69,6 +69,14 @@ class ReadingOptions(Settings):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _validate(self, "reading")
+
+    def changed(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults, by name."""
+        return {name: value for name, value in asdict(self).items() if value != getattr(ReadingOptions, name)}
+
+    def over(self, others: "ReadingOptions") -> "ReadingOptions":
+        """Return the settings of `others`, but with each setting of these that differs from its default."""
+        return replace(others, **self.changed())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from voxlex.data.division import SPLITS
 from voxlex.errors import DataError
 from voxlex.files import atomic_folder
-from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
 from voxlex.outputs import PREPARED_DESCRIPTION
 from voxlex.tables.manifest import INDEX_COLUMNS
 from voxlex.types import Image
@@ -178,11 +178,11 @@ def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:
 
 
 def fingerprint_of(images: np.ndarray, manifest: pd.DataFrame, options: dict[str, Any]) -> str:
-    """Hash pixels, paths, splits, labels, columns beyond `COLUMNS` and options to 32 hexadecimal digits."""
+    """Hash pixels, paths, splits, labels, columns of the source and options to 32 hexadecimal digits."""
     digest = hashlib.blake2b(json.dumps(options, sort_keys=True).encode(), digest_size=16)
     for column in ("path", "split", "label"):
         digest.update("\n".join(manifest[column]).encode())
-    for column in sorted(set(manifest.columns) - set(COLUMNS)):
+    for column in sorted(set(manifest.columns) - {*COLUMNS, *ORIGIN_EXTRAS}):
         digest.update("\n".join([column, *map(str, manifest[column])]).encode())
     for start in range(0, len(images), 1024):  # a memory map need not fit into memory
         digest.update(np.ascontiguousarray(images[start : start + 1024]).data)

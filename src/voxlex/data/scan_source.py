@@ -5,21 +5,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from voxlex.config.options import ReadingOptions
 from voxlex.data.building import Spool, build
 from voxlex.data.dataset import PreparedDataset, Skip
 from voxlex.errors import DataError
 from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
+from voxlex.images.origin import ORIGIN_EXTRAS
 from voxlex.progress import Progress
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.read_write import read_scan
@@ -38,19 +41,21 @@ class ScanSource:
     Attributes:
         index: The scans, with facts about them.
         allow_leak: Whether to use the splits of the index even if subjects or near-duplicates cross them.
+        reading: What to read of files that leave a choice, and what to assume where they say nothing.
     """
 
     index: Index
     allow_leak: bool = False
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
     @classmethod
-    def at(cls, place: str | Path, *, allow_leak: bool = False) -> "ScanSource":
+    def at(cls, place: str | Path, *, allow_leak: bool = False, reading: ReadingOptions | None = None) -> "ScanSource":
         """List the scans of a folder or a table; see `index_source`.
 
         Raises:
             DataError: If there is no scan, or the table cannot be used.
         """
-        return cls(index_source(place), allow_leak=allow_leak)
+        return cls(index_source(place), allow_leak=allow_leak, reading=reading or ReadingOptions())
 
     @property
     def name(self) -> str:
@@ -75,7 +80,9 @@ class ScanSource:
             name = file.relative_to(self.index.root).as_posix()
             state.append((name, status.st_size, status.st_mtime_ns) if status else (name, -1, -1))
         leaking = ["leaks allowed"] if self.allow_leak else []
-        return ["scans", state, frame.options(volumes=self._has_volumes), frame.size, *leaking]
+        read = self.reading.changed()
+        options = frame.options(volumes=self._has_volumes)
+        return ["scans", state, options, frame.size, *leaking, *([{"reading": read}] if read else [])]
 
     def prepare(
         self, folder: str | Path, frame: Frame, *, seed: int = 0, progress: Progress | None = None
@@ -100,11 +107,15 @@ class ScanSource:
                 exists or cannot be written.
         """
         options = frame.options(volumes=self._has_volumes)
+        read = self.reading.changed()
+        read.pop("max_gigabytes", None)  # it changes no image
+        if read:
+            options = {**options, "reading": read}
         restoring = options.get("whole", False)  # pictures and cubes are the same for restoring and for learning
         return build(
             folder,
             frame,
-            fill=lambda spool: _fit_all(self.index, frame, spool=spool, progress=progress),
+            fill=lambda spool: _fit_all(self.index, frame, self.reading, spool=spool, progress=progress),
             seed=seed,
             name=self.name,
             options=options,
@@ -117,19 +128,27 @@ class ScanSource:
         return any(is_volume(self.index.root / path) for path in self.index.table["path"])
 
 
-def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress | None = None) -> Frame:
+def covering(
+    frame: Frame,
+    index: Index,
+    *,
+    multiple_of: int,
+    reading: ReadingOptions | None = None,
+    progress: Progress | None = None,
+) -> Frame:
     """Enlarge a frame for cubes, so that a cube around the middle of each volume contains all of it.
 
     Args:
         frame: The frame, whose size is the minimum.
         index: The scans. Unreadable scans are ignored here.
         multiple_of: Number that divides the size.
+        reading: What to read of files that leave a choice.
         progress: Called after each scan.
     """
     side, spacing_mm = frame.size, frame.spacing_mm or 1.0
     for done, path in enumerate(index.table["path"], start=1):
         with suppress(DataError):
-            scan = read_scan(index.root / path)
+            scan = read_scan(index.root / path, **asdict(reading or ReadingOptions()))
             if scan.is_volume and scan.spacing_mm is not None:
                 lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
                 side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
@@ -138,19 +157,22 @@ def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress
     return replace(frame, size=ceil(side / multiple_of) * multiple_of)
 
 
-def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | None) -> tuple[pd.DataFrame, list[Skip]]:
+def _fit_all(
+    index: Index, frame: Frame, reading: ReadingOptions, *, spool: Spool, progress: Progress | None
+) -> tuple[pd.DataFrame, list[Skip]]:
     """Append the images of all scans to `spool`. Return a row for each image, and the scans that were left out."""
     table, paths = index.table, list(index.table["path"])
     rows: list[int] = []
     facts: list[dict[str, Any]] = []
     skips: list[Skip] = []
-    for row, outcome in enumerate(_fit_in_parallel(index.root, paths, frame)):
+    for row, outcome in enumerate(_fit_in_parallel(index.root, paths, frame, reading)):
         if isinstance(outcome, Fitted):
             of_scan = outcome.origin.facts()
             for number, image in enumerate(outcome.images):
                 spool.append(image)
                 rows.append(row)
                 facts.append(of_scan | ({"slice": outcome.slices[number]} if outcome.slices else {}))
+                of_scan.pop("nan_mask", None)  # once for each scan
         else:
             skips.append(outcome)
         if progress is not None:
@@ -158,21 +180,27 @@ def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | N
     _judge(index.root, skips, total=len(paths))
     names = dict(zip(paths, undated_paths(table), strict=True))
     manifest, found = table.assign(path=list(names.values())).iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
+    for column, usual in ORIGIN_EXTRAS.items():
+        if column in found:
+            blank = found[column].isna()
+            found[column] = found[column].astype(object).where(~blank, usual)
+    if "nan_voxels" in found:
+        found["nan_voxels"] = found["nan_voxels"].astype(np.int64)
     if "slice" in found:  # the number of a picture is in its name, that of a slice is its index in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
     return pd.concat([manifest, found], axis=1), [skip._replace(path=names[skip.path]) for skip in skips]
 
 
-def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fitted | Skip]:
+def _fit_in_parallel(root: Path, paths: list[str], frame: Frame, reading: ReadingOptions) -> Iterator[Fitted | Skip]:
     """Read scans in order, in threads. Decoders release the interpreter lock, so threads are enough."""
     volumes = BoundedSemaphore(_VOLUMES_AT_ONCE)
 
     def attempt(path: str) -> Fitted | Skip:
         try:
             if not is_volume(root / path):
-                return fit_scan(root / path, frame)
+                return fit_scan(root / path, frame, reading)
             with volumes:
-                return fit_scan(root / path, frame)
+                return fit_scan(root / path, frame, reading)
         except DataError as cause:
             reason = str(cause).removeprefix(f"{root / path}: ")
             return Skip(path, reason, constant=isinstance(cause, ConstantImageError))

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import platformdirs
 
-from voxlex.config.options import PhantomOptions
+from voxlex.config.options import PhantomOptions, ReadingOptions
 from voxlex.data.dataset import FILES, FORMAT_VERSION, PreparedDataset, is_prepared
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.scan_source import ScanSource
@@ -115,10 +115,12 @@ class SourceOptions:
     Attributes:
         phantom: Options of the phantom.
         allow_leak: Whether to use the splits of a table even if subjects or near-duplicates cross them.
+        reading: What to read of scan files that leave a choice, and what to assume where they say nothing.
     """
 
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
     allow_leak: bool = False
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
 
 class Kind(NamedTuple):
@@ -137,7 +139,8 @@ KINDS = (
     Kind(lambda place: place == PhantomSource.name, lambda _, options: PhantomSource(options.phantom)),
     Kind(lambda place: is_prepared(Path(place)), lambda place, _: PreparedSource(Path(place))),
     Kind(
-        lambda place: Path(place).exists(), lambda place, options: ScanSource.at(place, allow_leak=options.allow_leak)
+        lambda place: Path(place).exists(),
+        lambda place, options: ScanSource.at(place, allow_leak=options.allow_leak, reading=options.reading),
     ),
 )
 """All kinds of sources. The first that fits is used. For a folder named "phantom", write "./phantom"."""

@@ -1,12 +1,14 @@
 """Turn a scan file into the images that a model sees. The inverse is in `restore.py`."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from voxlex.config.options import ReadingOptions
 from voxlex.errors import DataError, naming
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.cube import fit_to_cube, head_centre
@@ -14,8 +16,9 @@ from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError, IntensityMap
 from voxlex.images.origin import Origin
 from voxlex.images.resampling import forwards
+from voxlex.images.stack import seen_along
 from voxlex.scans.formats.pictures import MIN_SIDE, read_picture
-from voxlex.scans.read_write import read_scan
+from voxlex.scans.read_write import check_picture, read_scan
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import IMAGE_SUFFIXES, suffix_of
 
@@ -34,20 +37,28 @@ class Fitted(NamedTuple):
     slices: list[int] | None = None
 
 
-def fit_scan(path: Path, frame: Frame) -> Fitted:
+def fit_scan(path: Path, frame: Frame, reading: ReadingOptions | None = None) -> Fitted:
     """Read a scan and make images of it: one from a picture, and slices or one cube from a volume.
 
-    A volume has one intensity map for all of its slices. Slices with a single grey value are left out, unless the frame
+    A volume has one intensity map for all of its slices. A volume of one slice is seen in the plane of this slice,
+    whichever axis the frame asks for. Slices with a single grey value are left out, unless the frame
     asks for whole volumes.
+
+    Args:
+        path: The scan.
+        frame: How the scan becomes images.
+        reading: What to read of a file that leaves a choice.
 
     Raises:
         DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
+    reading = reading or ReadingOptions()
     with naming(path):
         if suffix_of(path) in IMAGE_SUFFIXES and frame.spatial_dims == 2:
-            pixels, height, width = read_picture(path, reduce_to=frame.size)
-            return _fit_picture(Scan(voxels=pixels), height=height, width=width, frame=frame)
-        return fit_voxels(read_scan(path), frame)
+            check_picture(path, volume=reading.volume, series=reading.series)
+            pixels, height, width, missing = read_picture(path, reduce_to=frame.size, nan=reading.nan)
+            return _fit_picture(Scan(voxels=pixels, missing=missing), height=height, width=width, frame=frame)
+        return fit_voxels(read_scan(path, **asdict(reading)), frame)
 
 
 def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
@@ -67,12 +78,12 @@ def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
 def _fit_picture(scan: Scan, *, height: int, width: int, frame: Frame) -> Fitted:
     intensity = IntensityMap.of(scan)
     fit = partial(fit_to_canvas, size=frame.size, height=height, width=width)
-    origin = Origin(view="picture", height=height, width=width, intensity=intensity)
+    origin = Origin(view="picture", height=height, width=width, intensity=intensity, missing=scan.missing)
     return Fitted([_fit(scan.voxels, intensity, fit)], origin)
 
 
 def _fit_slices(scan: Scan, frame: Frame) -> Fitted:
-    origin = Origin.of_slices(scan, frame.slices.axis)
+    origin = Origin.of_slices(scan, seen_along(scan.voxels.shape, otherwise=frame.slices.axis))
     stack, fit = origin.stack, partial(origin.stack.to_canvas, size=frame.size)
     if min(origin.height, origin.width) < MIN_SIDE:
         expected = f"expected {stack.axis} slices of at least {MIN_SIDE}×{MIN_SIDE} pixels"

@@ -1,5 +1,7 @@
 """The origin of images: all facts about a scan that are needed to restore it from its images."""
 
+import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from voxlex.config.options import Axis
+from voxlex.errors import DataError
 from voxlex.images.intensity import IntensityMap
 from voxlex.images.stack import Stack
 from voxlex.scans.grid import Grid, StoredGrid
@@ -32,6 +35,14 @@ ORIGIN_DEFAULTS: dict[str, Any] = {
 ORIGIN_COLUMNS = ("height", "width", "bit_depth", "intensity_low", "intensity_high", *ORIGIN_DEFAULTS)
 
 
+ORIGIN_EXTRAS: dict[str, Any] = {"unknown": "", "nan_voxels": 0, "nan_mask": None}
+"""Columns that a manifest has only if they say something, with what they say otherwise.
+
+They hold what the file does not say (`Scan.unknown`), how many voxels were not finite numbers, and, in the first row of
+each scan, which: a packed mask in canonical order.
+"""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Origin:
     """All facts that restore a scan from its images. They do not identify a person.
@@ -44,6 +55,8 @@ class Origin:
         stored: The grid of the volume in its file; None for pictures.
         centre: For a cube, the voxel `(x, y, z)` of the volume in its middle.
         spacing_mm: For a cube, the distance between its voxels.
+        missing: Where the scan has no finite number; see `Scan.missing`.
+        unknown: What the file does not say; see `Scan.unknown`.
     """
 
     view: View
@@ -53,6 +66,8 @@ class Origin:
     stored: StoredGrid | None = None
     centre: tuple[float, float, float] | None = None
     spacing_mm: float | None = None
+    missing: np.ndarray | None = None
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def of_slices(cls, scan: Scan, axis: Axis) -> "Origin":
@@ -60,7 +75,15 @@ class Origin:
         stored = _grid_of(scan)
         stack = Stack(axis=axis, shape=stored.canonical.shape, spacing_mm=stored.canonical.spacing_mm)
         height, width = stack.slice_shape
-        return cls(view=axis, height=height, width=width, intensity=IntensityMap.of(scan), stored=stored)
+        return cls(
+            view=axis,
+            height=height,
+            width=width,
+            intensity=IntensityMap.of(scan),
+            stored=stored,
+            missing=scan.missing,
+            unknown=scan.unknown,
+        )
 
     @classmethod
     def of_cube(cls, scan: Scan, *, centre: tuple[float, float, float] | None, spacing_mm: float) -> "Origin":
@@ -75,6 +98,8 @@ class Origin:
             stored=stored,
             centre=((x - 1) / 2, (y - 1) / 2, (z - 1) / 2) if centre is None else centre,
             spacing_mm=spacing_mm,
+            missing=scan.missing,
+            unknown=scan.unknown,
         )
 
     @property
@@ -127,7 +152,7 @@ class Origin:
         return Scan(voxels=values, spacing_mm=self.grid.spacing_mm, affine=self.grid.affine, stored=stored)
 
     def facts(self) -> dict[str, Any]:
-        """Return the columns `ORIGIN_COLUMNS` of a manifest."""
+        """Return the columns `ORIGIN_COLUMNS` of a manifest, and those of `ORIGIN_EXTRAS` that say something."""
         facts = {
             **ORIGIN_DEFAULTS,
             "view": self.view,
@@ -148,22 +173,34 @@ class Origin:
             }
         if self.centre is not None:
             facts |= {"centre": list(self.centre), "spacing_mm": self.spacing_mm}
+        if self.unknown:
+            facts["unknown"] = ", ".join(self.unknown)
+        if self.missing is not None:
+            mask = zlib.compress(np.packbits(self.missing).tobytes(), 1)
+            facts |= {"nan_voxels": int(np.count_nonzero(self.missing)), "nan_mask": mask}
         return facts
 
     @classmethod
     def from_facts(cls, row: Mapping[str, Any]) -> "Origin":
         """Read the origin from a row of a manifest or of a file of codes; the inverse of `facts`."""
         cube = row["view"] == "cube"
+        stored = None if row["view"] == "picture" else _stored_grid(row)
+        height, width = int(row["height"]), int(row["width"])
+        mask, unknown = row.get("nan_mask"), row.get("unknown")
         return cls(
             view=row["view"],
-            height=int(row["height"]),
-            width=int(row["width"]),
+            height=height,
+            width=width,
             intensity=IntensityMap(
                 low=float(row["intensity_low"]), high=float(row["intensity_high"]), bit_depth=int(row["bit_depth"])
             ),
-            stored=None if row["view"] == "picture" else _stored_grid(row),
+            stored=stored,
             centre=_triple(row["centre"]) if cube else None,
             spacing_mm=float(row["spacing_mm"]) if cube else None,
+            missing=_mask(mask, (height, width) if stored is None else stored.canonical.shape)
+            if isinstance(mask, bytes)
+            else None,
+            unknown=tuple(unknown.split(", ")) if isinstance(unknown, str) and unknown else (),
         )
 
 
@@ -183,6 +220,19 @@ def _stored_grid(row: Mapping[str, Any]) -> StoredGrid:
         intercept=float(row["stored_intercept"]),
         space=int(row["stored_space"]),
     )
+
+
+def _mask(packed: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Unpack a mask; one of another size, which only a damaged table holds, is an error."""
+    count = math.prod(shape)
+    unpacker = zlib.decompressobj()
+    try:
+        bits = unpacker.decompress(packed, (count + 7) // 8 + 1)
+    except zlib.error as cause:
+        raise DataError("nan_mask: expected a packed mask, got something else") from cause
+    if len(bits) != (count + 7) // 8:
+        raise DataError(f"nan_mask: expected a mask of {count} voxels, got one of another size")
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool).reshape(shape)
 
 
 def _triple(values: np.ndarray | list[float]) -> tuple[float, float, float]:

@@ -1,11 +1,12 @@
 """Regions of scans: read them from a mask, find them in the image of a model, and give them new values."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from voxlex.config.options import ReadingOptions
 from voxlex.errors import DataError, naming
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.cube import region_in_cube
@@ -19,7 +20,7 @@ Region = Bool[np.ndarray, "*space"]
 _SHIFT = 0.1  # of a voxel; different programs write the affine of one grid with smaller differences than this
 
 
-def read_region(path: Path, scan: Scan) -> Region:
+def read_region(path: Path, scan: Scan, reading: ReadingOptions | None = None) -> Region:
     """Read a mask of a scan. The mask is a file of any format with the grid of the scan, and is 0 outside the region.
 
     The axes of the mask may be stored in another order than those of the scan. Only the positions of voxels matter.
@@ -27,7 +28,7 @@ def read_region(path: Path, scan: Scan) -> Region:
     Raises:
         DataError: If the mask cannot be read, has another grid, or is empty.
     """
-    mask = read_scan(path)
+    mask = read_scan(path, **asdict(reading or ReadingOptions()))
     with naming(path):
         if mask.is_volume != scan.is_volume or mask.voxels.shape != scan.voxels.shape:
             raise DataError(f"expected a mask with the size of the scan, {_size(scan)}, got {_size(mask)}")

@@ -73,4 +73,4 @@ def restore_scan(images: Sequence[Array], origin: Origin) -> Scan:
     stored = origin.stored
     if stored is not None and stored.dtype.kind in "ui" and stored.slope == 1 and voxels.dtype.kind == "f":
         np.rint(voxels, out=voxels)  # a file of integers stays one, even if 16 bits cannot hold them
-    return replace(origin.place(voxels), stored=stored)
+    return replace(origin.place(voxels), stored=stored, missing=origin.missing)

@@ -26,6 +26,17 @@ def displayed(voxels: np.ndarray) -> np.ndarray:
     return voxels[::-1, ::-1, ::-1].T
 
 
+def seen_along(shape: Sequence[int], *, otherwise: Axis) -> Axis:
+    """Return the axis across the slices of a volume: the one with a single voxel, if there is exactly one.
+
+    Args:
+        shape: Number of voxels along x, y and z.
+        otherwise: The axis for all other volumes.
+    """
+    single = [axis for axis, length in zip(AXES, shape, strict=True) if length == 1]
+    return single[0] if len(single) == 1 else otherwise
+
+
 @dataclass(frozen=True)
 class Stack:
     """The arrangement of the slices of a volume.

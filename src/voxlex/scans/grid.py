@@ -1,5 +1,7 @@
 """The grid of a volume: as its file holds it, and in canonical order (x to the right, y to the front, z to the top)."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -9,6 +11,7 @@ from jaxtyping import Float, Shaped
 
 from voxlex.errors import DataError
 
+_SHORTEST_MM, _LONGEST_MM = 1e-6, 1e4  # nothing that a scanner measures is finer or coarser
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -36,7 +39,8 @@ class StoredGrid:
         dtype: Type of the numbers in the file.
         slope: Grey values are the numbers in the file times `slope` plus `intercept`.
         intercept: See `slope`.
-        space: NIfTI code of the coordinate space: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI152.
+        space: NIfTI code of the coordinate space: 0 unknown, 1 scanner, 2 aligned or unknown, 3 Talairach, 4 MNI152.
+            With 0, programs take the axes to run to the left, front and top, so that other axes need another code.
     """
 
     shape: tuple[int, ...]
@@ -98,6 +102,52 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
     return x, y, z
 
 
+def with_spacing(
+    steps: Sequence[float], shape: Sequence[int], spacing_mm: Sequence[float] | None
+) -> tuple[tuple[float, float, float], tuple[str, ...]]:
+    """Return the distances between voxels along three axes, and which of them the file does not say.
+
+    A distance of 0, below 0, NaN or infinity means that the file does not say it. It is not guessed: `spacing_mm` says
+    it. Only the thickness of a single slice is taken to be the distance in the plane, because nothing is distorted by
+    it.
+
+    Args:
+        steps: Distances that the file claims, of as many axes as it does.
+        shape: Number of voxels along each axis, of two axes or more.
+        spacing_mm: Distances to take instead, along the axes of the file.
+
+    Returns:
+        The distances, and "spacing" or "thickness" or nothing.
+
+    Raises:
+        DataError: If the file does not say a distance, and `spacing_mm` is not given.
+    """
+    lengths = (*shape, 1, 1)[:3]
+    known = [step if math.isfinite(step) and step > 0 else None for step in (*steps, 0.0, 0.0, 0.0)[:3]]
+    if all(step is not None or length == 1 for step, length in zip(known, lengths, strict=True)) and any(known):
+        thickness = max(step for step in known if step is not None)
+        x, y, z = (thickness if step is None else step for step in known)
+        return (x, y, z), () if None not in known or len(shape) == 2 else ("thickness",)
+    if spacing_mm is None:
+        raise DataError(
+            "does not say how far apart its voxels are; say it with --reading.spacing-mm X Y Z (in Python, "
+            "spacing_mm=(x, y, z)), along the axes of the file in mm"
+        )
+    return check_spacing(spacing_mm), ("spacing",)
+
+
+def check_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
+    """Return the distances along three axes as numbers.
+
+    Raises:
+        DataError: If there are not three, or one is not above 0.
+    """
+    steps = tuple(float(step) for step in spacing_mm)
+    if len(steps) != 3 or not all(0 < step < math.inf for step in steps):
+        raise DataError(f"spacing_mm: expected three distances above 0, got {steps}")
+    return steps[0], steps[1], steps[2]
+
+
 def affine_from_lps(steps: Float[np.ndarray, "3 3"], origin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
     """Return the affine of a grid that is described in LPS+ coordinates, as DICOM and ITK do.
 
@@ -122,6 +172,9 @@ def _check_affine(affine: np.ndarray) -> None:
     lengths = np.linalg.norm(columns, axis=0)
     if not lengths.all():
         raise DataError("affine: expected a length above 0 along each axis, got 0")
+    if lengths.min() < _SHORTEST_MM or lengths.max() > _LONGEST_MM:
+        found = f"{lengths.min():.3g} to {lengths.max():.3g} mm"
+        raise DataError(f"affine: expected voxels {_SHORTEST_MM:g} to {_LONGEST_MM:g} mm apart, got {found}")
     if abs(np.linalg.det(columns / lengths)) < 1e-3:
         raise DataError("affine: expected axes that span a space, got a singular matrix")
 

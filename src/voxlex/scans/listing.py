@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from voxlex.errors import DataError
-from voxlex.scans.suffixes import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, is_dicom
+from voxlex.scans.suffixes import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, folder_of_series, is_dicom
 
 _BY_SUFFIX = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if suffix not in DICOM_SUFFIXES)
 
@@ -16,12 +16,21 @@ def dicom_files(folder: Path) -> list[Path]:
     return [folder / name for name in files if is_dicom(folder / name)]
 
 
-def find_scans(folder: str | Path) -> list[str]:
-    """List the scans below a folder: picture files, volume files, and folders with one DICOM series.
+def files_of_scan(place: Path) -> list[Path]:
+    """Return the files that a scan from `find_scans` is read from: for a series, all DICOM files of its folder."""
+    folder = place if place.is_dir() else folder_of_series(place)
+    return [place] if folder is None else dicom_files(folder)
 
-    Hidden files and folders are left out, and so are files with other suffixes. Links to folders are followed once. A
-    folder with several DICOM files counts as one scan, unless each file is a scan of its own: a separate series, an
-    X-ray or a multi-frame file. Whether a folder contains a complete series is checked when it is read.
+
+def find_scans(folder: str | Path) -> list[str]:
+    """List the scans below a folder: picture files, volume files, and DICOM series.
+
+    Hidden files and folders are left out, and so are files with other suffixes. Links to folders are followed once.
+
+    A folder of DICOM files counts as one scan if it holds one series of slices, and several series in it are called
+    "folder/series-3" and so on, by their numbers. Files that are scans of their own, such as X-rays and multi-frame
+    files, stand for themselves. Localisers and files without an image are left out. Whether a series is complete is
+    checked when it is read.
 
     Returns:
         Paths relative to `folder`, with forward slashes, sorted; "." for `folder` itself.
@@ -63,19 +72,10 @@ def list_scans(folder: Path) -> list[str]:
 
 
 def _dicom_scans(folder: str, names: list[str]) -> list[str]:
-    """Return the DICOM files that are scans of their own, or [""] if files of the folder are slices of a series."""
-    from voxlex.scans.formats.dicom_header import series_of
+    """Return the scans among the DICOM files of a folder: files, series, and "" for the folder's only series."""
+    from voxlex.dicom.series import names_of_scans
 
-    if len(names) < 2:
-        return names
-    sampled = {series_of(Path(folder, name)) for name in (names[0], names[len(names) // 2], names[-1])}
-    if len(sampled) == 1 and None not in sampled:  # three files are usually enough
-        return [""]
-    series = [series_of(Path(folder, name)) for name in names]
-    images = [found for found in series if found is not None]
-    if len(images) > len(set(images)):
-        return [""]
-    return [name for name, found in zip(names, series, strict=True) if found is not None]
+    return names_of_scans([Path(folder, name) for name in names])[0] if names else []
 
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -1,17 +1,26 @@
 """Read and write scan files of any supported format."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from voxlex.errors import DataError
+from voxlex.config.options import Nan, ReadingOptions
+from voxlex.errors import DataError, VoxlexError
+from voxlex.scans.formats.content import check_regular
 from voxlex.scans.formats.pictures import read_picture, write_picture
+from voxlex.scans.grid import check_spacing
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import (
     IMAGE_SUFFIXES,
-    ITK_SUFFIXES,
+    METAIMAGE_SUFFIXES,
     NIBABEL_SUFFIXES,
+    NRRD_SUFFIXES,
     NUMPY_SUFFIXES,
+    PAIRED_SUFFIXES,
     VOLUME_SUFFIXES,
+    folder_of_series,
     is_dicom,
     suffix_of,
 )
@@ -21,46 +30,43 @@ WRITTEN_SUFFIXES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npz")
 
 
 def read_scan(
-    path: str | Path, *, volume: int | None = None, spacing_mm: tuple[float, float, float] | None = None
+    path: str | Path,
+    *,
+    volume: int | str | None = None,
+    series: int | None = None,
+    nan: Nan = "error",
+    spacing_mm: Sequence[float] | None = None,
+    max_gigabytes: float = 8.0,
 ) -> Scan:
     """Read a scan in canonical order, with grey values in their own units and without facts that identify a person.
 
     Args:
         path: A picture (PNG, JPEG, TIFF), a volume (NIfTI, Analyze, MGH, NRRD, MetaImage, NPY, NPZ), a DICOM file, or a
-            folder that holds one DICOM series.
-        volume: Index of the volume, from 0, in a file with several volumes over time or contrast.
-        spacing_mm: Distance between voxels along each axis in mm, for NPY and NPZ files without it.
+            folder of DICOM files, or one of the series in it ("folder/series-3").
+        volume: The volume to read from a file with several over time or contrast: its number, from 0, or its name.
+        series: The series to read from a folder with several DICOM series, by its number.
+        nan: What voxels that are not finite numbers mean: "error", or "background", which makes them dark and notes
+            them in `Scan.missing`.
+        spacing_mm: Distance between voxels along each axis in mm, for files that do not contain it.
+        max_gigabytes: Largest scan to read, in gigabytes of memory. Larger ones are refused before they are read.
 
     Raises:
         DataError: If the scan cannot be used. The message names the file or folder and the cause.
     """
     path = Path(path)
-    suffix = suffix_of(path)
-    # Each of these libraries takes a third of a second to import, so it is imported only for its files.
-    if path.is_dir():
-        from voxlex.scans.formats.dicom import read_dicom_series
-
-        files = dicom_files(path)
-        if not files:
-            raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
-        return read_dicom_series(path, files, volume=volume)
-    if suffix in NUMPY_SUFFIXES:
-        from voxlex.scans.formats.numpy_files import read_numpy
-
-        return read_numpy(path, spacing_mm=spacing_mm)
-    if suffix in NIBABEL_SUFFIXES:
-        from voxlex.scans.formats.nifti import read_nifti
-
-        return read_nifti(path, volume=volume)
-    if suffix in ITK_SUFFIXES:
-        from voxlex.scans.formats.itk_files import read_itk
-
-        return read_itk(path, volume=volume)
-    if suffix not in IMAGE_SUFFIXES and is_dicom(path):
-        from voxlex.scans.formats.dicom import read_dicom
-
-        return read_dicom(path, volume=volume)
-    return _read_picture(path, volume=volume)
+    reading = ReadingOptions(
+        volume=volume,
+        series=series,
+        nan=nan,
+        spacing_mm=None if spacing_mm is None else check_spacing(spacing_mm),
+        max_gigabytes=max_gigabytes,
+    )
+    try:
+        return _read(path, reading)
+    except (VoxlexError, MemoryError):
+        raise
+    except Exception as cause:  # a damaged file makes libraries raise nearly anything
+        raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -88,12 +94,52 @@ def write_scan(path: str | Path, scan: Scan) -> None:
 
         write_npz(path, scan)
     elif suffix in IMAGE_SUFFIXES:
-        write_picture(path, scan.voxels)
+        write_picture(path, scan.as_stored if suffix in (".tif", ".tiff") else scan.voxels)
     else:
         raise DataError(f"{path}: expected one of the suffixes {', '.join(WRITTEN_SUFFIXES)}, got {suffix!r}")
 
 
-def _read_picture(path: Path, *, volume: int | None) -> Scan:
+def _read(path: Path, reading: ReadingOptions) -> Scan:
+    suffix = suffix_of(path)
+    options: dict[str, Any] = asdict(reading)
+    series, nan = options.pop("series"), options.pop("nan")
+    # Each of these libraries takes a third of a second to import, so it is imported only for its files.
+    folder = path if path.is_dir() else folder_of_series(path)
+    if folder is not None:
+        from voxlex.scans.formats.dicom import read_dicom_series
+
+        files = dicom_files(folder)
+        if not files:
+            raise DataError(f"{path}: expected a folder of one DICOM series, got a folder without a DICOM file")
+        name = None if folder == path else path.name
+        return read_dicom_series(path, files, name=name, series=series, **options)
+    check_regular(path)
+    if suffix not in IMAGE_SUFFIXES and is_dicom(path):
+        from voxlex.scans.formats.dicom import read_dicom
+
+        return read_dicom(path, series=series, **options)
+    if series not in (None, 0):
+        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
+    if suffix in NUMPY_SUFFIXES:
+        from voxlex.scans.formats.numpy_files import read_numpy
+
+        return read_numpy(path, nan=nan, **options)
+    if suffix in NIBABEL_SUFFIXES or suffix in PAIRED_SUFFIXES:
+        from voxlex.scans.formats.nifti import read_nifti
+
+        return read_nifti(path, nan=nan, **options)
+    if suffix in NRRD_SUFFIXES:
+        from voxlex.scans.formats.nrrd import read_nrrd
+
+        return read_nrrd(path, nan=nan, **options)
+    if suffix in METAIMAGE_SUFFIXES:
+        from voxlex.scans.formats.metaimage import read_metaimage
+
+        return read_metaimage(path, nan=nan, **options)
+    return _read_picture(path, volume=reading.volume, nan=nan)
+
+
+def _read_picture(path: Path, *, volume: int | str | None, nan: Nan) -> Scan:
     if suffix_of(path) not in IMAGE_SUFFIXES:
         if not path.exists():
             raise DataError(f"{path}: no such file")
@@ -101,6 +147,18 @@ def _read_picture(path: Path, *, volume: int | None) -> Scan:
         raise DataError(
             f"{path}: expected a folder of DICOM files, or one of the suffixes {known}, got {path.suffix!r}"
         )
+    check_picture(path, volume=volume, series=None)
+    picture = read_picture(path, nan=nan)
+    return Scan(voxels=picture.pixels, missing=picture.missing)
+
+
+def check_picture(path: Path, *, volume: int | str | None, series: int | None) -> None:
+    """Refuse to choose a volume or a series of a picture.
+
+    Raises:
+        DataError: If one is chosen that is not the only one.
+    """
     if volume not in (None, 0):
         raise DataError(f"{path}: expected a file of several volumes, got a picture without a volume {volume}")
-    return Scan(voxels=read_picture(path).pixels)
+    if series not in (None, 0):
+        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")

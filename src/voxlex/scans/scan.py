@@ -1,14 +1,19 @@
 """Scans: voxels with the facts that are needed to write them, and without facts that identify a person."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from voxlex.config.options import Nan
 from voxlex.errors import DataError
 from voxlex.scans.grid import StoredGrid
 
 VOXEL_TYPES = ("uint8", "uint16", "int16", "int32", "float32")
 """Types of the voxels of a scan. Other types are converted to the next of these that can hold the values."""
+
+SMALLEST = 1e-36
+"""Values that are all smaller lose their digits in `float32`."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance (ITU-R 601)."""
@@ -28,6 +33,11 @@ class Scan:
         stored: Grid of the volume in its file; None for pictures, and for volumes that do not come from a file.
         modality: "MR", "CT", "CR", "DX" and so on as in DICOM; "" if it is unknown.
         window: Range of grey values `(low, high)` to display; None if the file does not have one.
+        missing: Where the file holds no finite number, true in an array with the shape of `voxels`; None if every
+            voxel has one. These voxels have the value of the background, and are written as NaN.
+        unknown: What the file does not say: "spacing" (then it was given by hand), "thickness" of its only slice,
+            "orientation" (then x is taken to run to the left, y to the front and z to the top).
+        notes: What a user should know of these voxels, such as that they were compressed with losses.
     """
 
     voxels: np.ndarray
@@ -36,10 +46,20 @@ class Scan:
     stored: StoredGrid | None = None
     modality: str = ""
     window: tuple[float, float] | None = None
+    missing: np.ndarray | None = None
+    unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_file(
-        cls, values: np.ndarray, stored: StoredGrid, *, modality: str = "", window: tuple[float, float] | None = None
+        cls,
+        values: np.ndarray,
+        stored: StoredGrid,
+        *,
+        modality: str = "",
+        window: tuple[float, float] | None = None,
+        nan: Nan = "error",
+        unknown: tuple[str, ...] = (),
     ) -> "Scan":
         """Bring the grey values of a file to canonical order. Axes are permuted and flipped, but not resampled.
 
@@ -48,15 +68,44 @@ class Scan:
             stored: The file's own grid.
             modality: See `Scan`.
             window: See `Scan`.
+            nan: What values that are not finite mean; see `voxels_of`.
+            unknown: See `Scan`.
 
         Raises:
             DataError: If the affine does not span a space, or the values cannot be voxels.
         """
-        voxels = stored.to_canonical(as_voxels(values))
+        values, missing = voxels_of(values, nan=nan)
+        voxels = stored.to_canonical(values)
         if min(voxels.strides) < 0:  # PyTorch refuses negative strides; the copy keeps the order in memory
             voxels = voxels.copy(order="K")
         _, affine, spacing_mm = stored.canonical
-        return cls(voxels=voxels, spacing_mm=spacing_mm, affine=affine, stored=stored, modality=modality, window=window)
+        return cls(
+            voxels=voxels,
+            spacing_mm=spacing_mm,
+            affine=affine,
+            stored=stored,
+            modality=modality,
+            window=window,
+            missing=None if missing is None else stored.to_canonical(missing),
+            unknown=unknown,
+        )
+
+    @classmethod
+    def picture(cls, values: np.ndarray, *, spacing_mm: tuple[float, ...] | None = None, nan: Nan = "error") -> "Scan":
+        """Make a picture of grey values `(h, w)` of any type.
+
+        Raises:
+            DataError: If the values cannot be pixels.
+        """
+        voxels, missing = voxels_of(values, nan=nan)
+        return cls(voxels=voxels, spacing_mm=spacing_mm, missing=missing)
+
+    @property
+    def as_stored(self) -> np.ndarray:
+        """The voxels, with NaN where the file had no finite number."""
+        if self.missing is None or self.voxels.dtype.kind != "f":
+            return self.voxels
+        return np.where(self.missing, np.float32(np.nan), self.voxels)
 
     def for_file(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the voxels of a volume in the order of its file, with the affine for this order.
@@ -69,8 +118,8 @@ class Scan:
         if not self.is_volume or self.affine is None:
             raise DataError("expected a volume, got a picture; write it as PNG or TIFF")
         if self.stored is None:
-            return self.voxels, self.affine
-        return self.stored.from_canonical(self.voxels), self.stored.affine
+            return self.as_stored, self.affine
+        return self.stored.from_canonical(self.as_stored), self.stored.affine
 
     @property
     def is_volume(self) -> bool:
@@ -84,35 +133,72 @@ class Scan:
 
 
 def as_voxels(values: np.ndarray) -> np.ndarray:
+    """Convert real numbers of any type to one of `VOXEL_TYPES`; see `voxels_of`. All must be finite."""
+    return voxels_of(values)[0]
+
+
+def voxels_of(values: np.ndarray, *, nan: Nan = "error") -> tuple[np.ndarray, np.ndarray | None]:
     """Convert real numbers of any type and byte order to one of `VOXEL_TYPES`, without a copy if possible.
 
     Integers that fit into 32 bits stay integers. All other numbers become `float32`.
 
+    Args:
+        values: The numbers.
+        nan: What NaN and infinity mean: "error", or "background". As background, they get the value 0, which is what
+            programs put where there is nothing, or the lowest value if all of the others are on one side of 0.
+
+    Returns:
+        The voxels, and where values are not finite; None if all are.
+
     Raises:
-        DataError: If the values are not real numbers, or not all are finite in `float32`.
+        DataError: If the values are not real numbers, do not fit into `float32`, or are not finite and should be.
     """
     if values.dtype.kind not in "buif":
         raise DataError(f"expected real numbers, got values of type {values.dtype}")
     if not values.size:
         raise DataError(f"expected at least one voxel, got an array of shape {values.shape}")
-    voxels = values.astype(_voxel_type(values), copy=False)
-    if voxels.dtype.kind == "f" and not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):
-        bad = int(np.count_nonzero(~np.isfinite(voxels)))
-        raise DataError(f"{bad} of {voxels.size} voxels are not finite numbers; replace them, for example by 0")
-    return voxels
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # what comes of it is looked at below
+        voxels = values.astype(_voxel_type(values), copy=False)
+    if voxels.dtype.kind != "f":
+        return voxels, None
+    low, high = float(voxels.min()), float(voxels.max())
+    if math.isfinite(low) and math.isfinite(high):
+        if values.dtype.itemsize > 4 and max(-low, high) < SMALLEST and values.any():
+            raise DataError(f"expected values that float32 can hold, got none above {SMALLEST:.1g}; rescale them")
+        return voxels, None
+    missing = ~np.isfinite(values)
+    bad = int(np.count_nonzero(missing))
+    if bad < np.count_nonzero(~np.isfinite(voxels)):
+        raise DataError("expected values that float32 can hold, got larger ones than 3.4e38; rescale them")
+    if bad == voxels.size:
+        raise DataError(f"expected finite numbers, got none: {bad} of {voxels.size} voxels are not finite numbers")
+    if nan == "error":
+        raise DataError(
+            f"{bad} of {voxels.size} voxels are not finite numbers; if they are the background, say so with "
+            '--nan background (nan="background" in Python)'
+        )
+    low = float(voxels.min(initial=np.inf, where=~missing))
+    high = float(voxels.max(initial=-np.inf, where=~missing))
+    background = 0.0 if low <= 0 <= high else low
+    return np.where(missing, np.float32(background), voxels), missing
 
 
-def choose_volume(volume: int | None, *, count: int, shape: tuple[int, ...]) -> int:
-    """Return the index of the chosen volume of a file with `count` volumes.
+def choose_volume(volume: int | str | None, *, count: int, shape: tuple[int, ...]) -> int:
+    """Return the index of the chosen volume of a file with `count` volumes, which are known by number only.
 
     Raises:
-        DataError: If there are several volumes and none is chosen, or the index is out of range.
+        DataError: If there are several volumes and none is chosen, or the choice is not one of them.
     """
     if volume is None:
         if count == 1:
             return 0
         sizes = "×".join(str(length) for length in shape)
-        raise DataError(f"expected one volume, got {count} ({sizes}); choose one with volume=0 to volume={count - 1}")
+        raise DataError(
+            f"expected one volume, got {count} ({sizes}); choose one with volume=0 to volume={count - 1}, "
+            f"or --volume 0 to --volume {count - 1} on the command line"
+        )
+    if isinstance(volume, str):
+        raise DataError(f"expected the number of a volume, 0 to {count - 1}, got {volume!r}; its volumes have no names")
     if not 0 <= volume < count:
         last = f"volume 0 to {count - 1}" if count > 1 else "volume 0 alone"
         raise DataError(f"expected {last}, got volume {volume}")

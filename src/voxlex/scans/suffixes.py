@@ -1,5 +1,6 @@
 """Recognise scans by the suffixes of their names. Only files without a suffix are opened, to detect DICOM."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,33 +13,54 @@ IMAGE_SUFFIXES = tuple(FORMATS)
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """Suffixes of DICOM files. Many DICOM files do not have a suffix, or have a number instead."""
 
-NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
-ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".mgh", ".mgz")
+PAIRED_SUFFIXES = (".img", ".img.gz")
+"""Suffixes of the second file of a pair, which stands for the pair where it is named, and is not looked for."""
+NRRD_SUFFIXES = (".nrrd", ".nhdr")
+METAIMAGE_SUFFIXES = (".mha", ".mhd")
 NUMPY_SUFFIXES = (".npy", ".npz")
 
-VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUFFIXES)
+VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUFFIXES)
 """Suffixes of volume files, in lower case."""
+
+_SERIES = re.compile(r"series-\d+(-(axial|coronal|sagittal)(-\d+)?)?")
+
+
+_DOUBLE = (".nii.gz", ".hdr.gz", ".img.gz")
 
 
 def suffix_of(path: str | Path) -> str:
     """Return the suffix of a file name in lower case, where ".nii.gz" is one suffix."""
     path = Path(path)
-    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+    return next((suffix for suffix in _DOUBLE if path.name.lower().endswith(suffix)), path.suffix.lower())
 
 
 def without_suffix(path: str) -> str:
     """Return the path of a file without the suffix of a scan; another path stays as it is."""
     suffix = suffix_of(path)
-    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) else path
+    return path[: -len(suffix)] if suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES, *PAIRED_SUFFIXES) else path
+
+
+def folder_of_series(path: str | Path) -> Path | None:
+    """Return the folder of a path such as "folder/series-3", which names one of the DICOM series in a folder.
+
+    None for all other paths, and for files and folders that happen to be called so.
+    """
+    path = Path(path)
+    if _SERIES.fullmatch(path.name) and not path.exists() and path.parent.is_dir():
+        return path.parent
+    return None
 
 
 def is_volume(path: str | Path) -> bool:
-    """Tell whether a path from `find_scans` is a volume file, a DICOM file or a folder, and not a picture file.
+    """Tell whether a path from `find_scans` is a volume file, a DICOM file, a folder or a series, and not a picture.
 
     A DICOM file may still contain a picture, such as an X-ray; see `Scan.is_volume`.
     """
     path = Path(path)
-    return suffix_of(path) in VOLUME_SUFFIXES or path.is_dir() or is_dicom(path)
+    if suffix_of(path) in (*VOLUME_SUFFIXES, *PAIRED_SUFFIXES) or path.is_dir() or folder_of_series(path) is not None:
+        return True
+    return is_dicom(path)
 
 
 def is_dicom(path: Path) -> bool:

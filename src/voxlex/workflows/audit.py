@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from voxlex.audit.findings import Audit, audit_prepared, audit_scans
-from voxlex.data.sources import find_source, open_source
+from voxlex.config.options import ReadingOptions
+from voxlex.data.sources import SourceOptions, find_source, open_source
 from voxlex.files import write_json
 from voxlex.outputs import check_file, check_files_differ
 from voxlex.pages.audit_page import write_audit
 from voxlex.progress import Phases, silent
-from voxlex.workflows.opening import files_of
+from voxlex.workflows.opening import check_readable, files_of
 
 
 def audit(
@@ -16,6 +17,7 @@ def audit(
     *,
     out: Path | None = None,
     json_file: Path | None = None,
+    reading: ReadingOptions | None = None,
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> Audit:
@@ -26,6 +28,7 @@ def audit(
             after they are prepared.
         out: HTML page to write.
         json_file: JSON file to write. It lists every path.
+        reading: What to read of scan files that leave a choice, and what to assume where they say nothing.
         overwrite: Replace files that exist.
         phases: Receives the progress of the work.
 
@@ -36,10 +39,12 @@ def audit(
     for file in (out, json_file):
         if file is not None:
             check_file(file, overwrite=overwrite, reads=files_of(place))
-    source = find_source(place)
+    reading = reading or ReadingOptions()
+    source = find_source(place, SourceOptions(reading=reading))
+    check_readable(source, reading)
     if source.index is not None:
         with phases("looking") as progress:
-            found = audit_scans(source.index, progress=progress)
+            found = audit_scans(source.index, reading, progress=progress)
     else:
         with phases("preparing") as progress:
             dataset = open_source(source, progress=progress)

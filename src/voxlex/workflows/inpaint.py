@@ -1,11 +1,13 @@
 """Redraw a region of a scan in several versions."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from voxlex.config.options import ReadingOptions
 from voxlex.errors import DataError, naming
 from voxlex.images.fit import fit_voxels
 from voxlex.images.frame import Frame
@@ -31,6 +33,7 @@ def inpaint(
     condition: Mapping[str, Any] | None = None,
     temperature: float = 1.0,
     seed: int = 0,
+    reading: ReadingOptions | None = None,
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> None:
@@ -49,6 +52,8 @@ def inpaint(
         condition: Known values of the prior's conditions for this scan, by name.
         temperature: A value below 1 keeps draws close to what is likely.
         seed: The same seed gives the same images on the same machine.
+        reading: What to read of the scan's file. Settings that differ from the defaults count; the others are those of
+            the run. The volume and the series do not apply to the mask.
         overwrite: Write into a folder that is not empty. Further draws of an earlier call are removed.
         phases: Receives the progress of the work.
 
@@ -59,12 +64,13 @@ def inpaint(
         ValueError: If an argument is out of range, or a condition is unknown.
     """
     check_folder(out, overwrite=overwrite, reads=[image, mask])
-    scan = read_scan(image)
+    reading = (reading or ReadingOptions()).over(vocabulary.config.data.reading)
+    scan = read_scan(image, **asdict(reading))
     frame = frame_of(vocabulary.config)
     with naming(image):
         _check_kind(scan, frame)
         (seen,), origin, _ = fit_voxels(scan, frame)
-    region = read_region(mask, scan)
+    region = read_region(mask, scan, replace(reading, volume=None, series=None))
     with naming(mask):
         seen_region = region_in_image(region, origin, size=frame.size)
     with phases("inpainting") as progress:

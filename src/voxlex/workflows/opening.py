@@ -4,18 +4,28 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from voxlex.config import Config
+from voxlex.config.options import ReadingOptions
 from voxlex.data.dataset import FILES, PreparedDataset
 from voxlex.data.scan_source import covering
-from voxlex.data.sources import PreparedSource, SourceOptions, find_source, open_source
+from voxlex.data.sources import PreparedSource, Source, SourceOptions, find_source, open_source
+from voxlex.errors import DataError
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
 from voxlex.scans.listing import dicom_files
 from voxlex.tables.manifest import participant_tables
 
 _LISTED = 20
+_NAMES = {"volume": "--volume", "series": "--series", "nan": "--nan"}
 
 
-def open_for(config: Config, place: str, *, whole: bool = False, phases: Phases = silent) -> PreparedDataset:
+def open_for(
+    config: Config,
+    place: str,
+    *,
+    whole: bool = False,
+    reading: ReadingOptions | None = None,
+    phases: Phases = silent,
+) -> PreparedDataset:
     """Prepare the images of a source with the settings of an experiment, and return them.
 
     Args:
@@ -23,18 +33,40 @@ def open_for(config: Config, place: str, *, whole: bool = False, phases: Phases 
         place: Path or name of the source; see `find_source`.
         whole: Take all of each volume, so that it can be restored: every slice, or a cube that is large enough for the
             largest volume. Otherwise only the part that models learn from is taken.
+        reading: What to read of scan files. Settings that differ from the defaults count; the others are those of the
+            experiment.
         phases: Receives the progress of the work.
 
     Raises:
-        DataError: If the source cannot be used.
+        DataError: If the source cannot be used, or `reading` is given for a source without scan files.
     """
-    source = find_source(place, SourceOptions(phantom=config.data.phantom))
+    given = reading or ReadingOptions()
+    reading = given.over(config.data.reading)
+    source = find_source(place, SourceOptions(phantom=config.data.phantom, reading=reading))
+    check_readable(source, given)
     frame = frame_of(config, whole=whole)
     if whole and frame.spatial_dims == 3 and source.index is not None:
         with phases("measuring volumes") as progress:
-            frame = covering(frame, source.index, multiple_of=config.model.network.downsampling, progress=progress)
+            frame = covering(
+                frame,
+                source.index,
+                multiple_of=config.model.network.downsampling,
+                reading=reading,
+                progress=progress,
+            )
     with phases("preparing") as progress:
         return open_source(source, frame, seed=config.training.seed, progress=progress)
+
+
+def check_readable(source: Source, reading: ReadingOptions) -> None:
+    """Refuse options for reading scan files where a source has none.
+
+    Raises:
+        DataError: If a setting differs from its default, and the source is the phantom or a prepared data set.
+    """
+    if source.index is None and reading.changed():
+        options = ", ".join(_NAMES.get(name, f"--reading.{name.replace('_', '-')}") for name in reading.changed())
+        raise DataError(f"{source.name}: expected scan files for {options}, got images that are prepared already")
 
 
 def files_of(place: str | Path) -> Iterator[Path]:
@@ -69,11 +101,33 @@ def frame_of(config: Config, *, whole: bool = False) -> Frame:
 
 
 def skipped_lines(dataset: PreparedDataset) -> list[str]:
-    """Return lines of text about the scans that were left out. The file `prepared.json` lists all of them."""
+    """Return lines of text about the scans that were left out, and about what the others do not say.
+
+    The file `prepared.json` lists all scans that were left out, and the manifest has the columns `unknown` and
+    `nan_voxels`.
+    """
     skipped = dataset.skipped
+    lines = _doubts(dataset)
     if not skipped:
-        return []
+        return lines
     total = dataset.manifest["path"].nunique() + len(skipped)
     listed = [f"  {skip.path}: {skip.reason}" for skip in skipped[:_LISTED]]
     more = [f"  and {len(skipped) - _LISTED} more"] if len(skipped) > _LISTED else []
-    return [f"{dataset.name}: skipped {len(skipped)} of {total} images:", *listed, *more]
+    return [f"{dataset.name}: skipped {len(skipped)} of {total} images:", *listed, *more, *lines]
+
+
+def _doubts(dataset: PreparedDataset) -> list[str]:
+    scans = dataset.manifest.drop_duplicates("path")
+    lines = []
+    if "unknown" in scans:
+        counts = scans["unknown"][scans["unknown"] != ""].value_counts()
+        lines += [
+            f"{dataset.name}: {count} of {len(scans)} scans do not say: {words}" for words, count in counts.items()
+        ]
+    if "nan_voxels" in scans:
+        found = scans["nan_voxels"][scans["nan_voxels"] > 0]
+        lines.append(
+            f"{dataset.name}: {found.sum():,} voxels of {len(found)} scans are not finite numbers, and count as "
+            "background"
+        )
+    return lines

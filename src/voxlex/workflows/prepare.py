@@ -6,6 +6,7 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.data.sources import SourceOptions, find_source
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
+from voxlex.workflows.opening import check_readable
 
 
 def prepare(
@@ -33,6 +34,8 @@ def prepare(
     Raises:
         DataError: If the source cannot be used, or `out` exists or cannot be written.
     """
+    options = options or SourceOptions()
     source = find_source(place, options)
+    check_readable(source, options.reading)
     with phases("preparing") as progress:
         return source.prepare(out, frame, seed=seed, progress=progress)

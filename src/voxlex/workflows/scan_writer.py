@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from voxlex.errors import DataError
-from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS, Origin
 from voxlex.images.restore import restore_scan, restore_slice
 from voxlex.scans.suffixes import without_suffix
 from voxlex.workflows.results import ResultWriter
@@ -49,7 +49,7 @@ def scans_of(table: pd.DataFrame) -> list[ScanRows]:
     """Find the scans in a table of images, in which the rows of each scan follow one another."""
     runs = [(path, len(list(rows))) for path, rows in groupby(table["path"])]
     names = _names([path for path, _ in runs])
-    columns = [column for column in ORIGIN_COLUMNS if column in table.columns]
+    columns = [column for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS) if column in table.columns]
     scans, start = [], 0
     for name, (_, count) in zip(names, runs, strict=True):
         origin = Origin.from_facts(ORIGIN_DEFAULTS | {column: table[column].iloc[start] for column in columns})

@@ -91,7 +91,6 @@ def test_an_enhanced_file_is_a_volume_with_the_scale_of_each_frame(tmp_path: Pat
         "JPEG2000.dcm",
         "examples_overlay.dcm",
         "image_dfl.dcm",
-        "rtdose_expb_1frame.dcm",
     ],
 )
 def test_grey_values_are_those_of_pydicom(name: str):
@@ -142,7 +141,9 @@ def test_colour_becomes_luminance(name: str):
 
 def test_a_film_says_how_to_choose_a_frame():
     path = PYDICOM_FILES / "examples_ybr_color.dcm"
-    with pytest.raises(DataError, match=r"expected one volume, got 30 .*; choose one with volume=0 to volume=29"):
+    with pytest.raises(
+        DataError, match=r"expected one volume, got 30 frames .*; choose one with --volume 0 to --volume 29"
+    ):
         read_scan(path)
     assert read_scan(path, volume=3).voxels.shape == (240, 320)
 
@@ -243,7 +244,8 @@ def test_several_volumes_in_one_series_are_counted_by_their_numbers(tmp_path: Pa
     make_dicom_series(tmp_path / "a", first, affine_of("LPS"), names="b{}.dcm")
     make_dicom_series(tmp_path / "a", second, affine_of("LPS"), names="a{}.dcm", InstanceNumber=lambda index: 5 + index)
     with pytest.raises(
-        DataError, match=r"a: expected one volume, got 2 \(9×8×4×2\); choose one with volume=0 to volume=1"
+        DataError,
+        match=r"a: expected one volume, got 2; choose one with --volume 0 \(repeat 1: 4 slices of 9×8 pixels\), ",
     ):
         read_scan(tmp_path / "a")
     np.testing.assert_array_equal(read_scan(tmp_path / "a", volume=0).voxels[::-1, ::-1], first)
@@ -294,7 +296,7 @@ def test_mixed_series_in_one_folder(tmp_path: Path):
     make_dicom_series(tmp_path / "a", _values(9, 8, 3), affine_of("LPS"), names="a{}.dcm")
     make_dicom_series(tmp_path / "a", _values(9, 8, 5), affine_of("LPS"), names="b{}.dcm", SeriesInstanceUID="2.25.8")
     with pytest.raises(
-        DataError, match=r"a: holds 2 DICOM series \(of 5 and 3 files\); move each into a folder of its own$"
+        DataError, match=r"a: holds 2 DICOM series; choose one with --series 1 \(3 slices\); --series 2 \(5 slices\)$"
     ):
         read_scan(tmp_path / "a")
 
@@ -302,20 +304,20 @@ def test_mixed_series_in_one_folder(tmp_path: Path):
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({"PixelSpacing": lambda index: [1, 1 + index // 3]}, "differ in pixel spacing: 1×1 and 1×2 mm"),
+        ({"PixelSpacing": lambda index: [1, 1 + index // 3]}, "differ in PixelSpacing: 1×1 and 1×2 mm"),
         (
             {"ImageOrientationPatient": lambda index: [1, 0, 0, 0, 1, 0] if index else [1, 0, 0, 0, 0, -1]},
-            "point in 2 directions",
+            r"holds a localiser alone: series-1-axial \(3 slices\), series-1-coronal \(1 slice\)",
         ),
         ({"ImagePositionPatient": None}, "4 of its 4 DICOM files do not say where their slice lies"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "does not hold two directions at right angles"),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "does not hold two directions at right angles"),
-        ({"PixelSpacing": [0, 0]}, "expected a length above 0 along each axis"),
+        ({"PixelSpacing": [0, 0]}, "expected two lengths above 0 in PixelSpacing, got 0 and 0"),
     ],
 )
 def test_slices_that_make_no_volume(tmp_path: Path, tags: dict[str, object], message: str):
     make_dicom_series(tmp_path / "a", _values(9, 8, 4), affine_of("LPS"), **tags)
-    with pytest.raises(DataError, match=f"a: .*{message}"):
+    with pytest.raises(DataError, match=f"a[:/].*{message}"):
         read_scan(tmp_path / "a")
 
 

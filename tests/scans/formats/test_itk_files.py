@@ -110,7 +110,7 @@ def test_a_file_cut_short(tmp_path: Path, suffix: str, compressed: bool, kept: f
     SimpleITK.WriteImage(_image(marked(affine, (30, 30, 30)), affine), str(path), useCompression=compressed)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(DataError, match=rf"a\{suffix}: is not a (NRRD|MetaImage) file, or is damaged or cut short"):
+    with pytest.raises(DataError, match=rf"a\{suffix}: .*(damaged|an empty file|got text)"):
         read_scan(path)
 
 
@@ -118,7 +118,7 @@ def test_a_header_without_its_voxels(tmp_path: Path):
     affine = affine_of("LPS")
     SimpleITK.WriteImage(_image(marked(affine), affine), str(tmp_path / "a.mhd"))
     (tmp_path / "a.raw").unlink()
-    with pytest.raises(DataError, match=r"a\.mhd: is not a MetaImage file, or is damaged or cut short"):
+    with pytest.raises(DataError, match=r"a\.mhd: names 'a\.raw' as the file of its voxels: no such file"):
         read_scan(tmp_path / "a.mhd")
     with pytest.raises(DataError, match=r"b\.mhd: no such file"):
         read_scan(tmp_path / "b.mhd")

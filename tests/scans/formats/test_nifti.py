@@ -194,7 +194,8 @@ def test_metres_and_micrometres_become_millimetres(tmp_path: Path):
 def test_a_fourth_axis_says_how_to_choose(tmp_path: Path):
     path = _save(tmp_path / "a.nii", _noise(9, 8, 7, 5))
     with pytest.raises(
-        DataError, match=r"a\.nii: expected one volume, got 5 \(9×8×7×5\); choose one with volume=0 to volume=4$"
+        DataError,
+        match=r"a\.nii: expected one volume, got 5 \(9×8×7×5\); choose one with volume=0 to volume=4, or --volume",
     ):
         read_scan(path)
     np.testing.assert_array_equal(read_scan(path, volume=3).voxels, _noise(9, 8, 7, 5)[..., 3])
@@ -235,7 +236,7 @@ def test_a_file_cut_short(tmp_path: Path, kept: float):
         path = _save(tmp_path / f"a{suffix}", _noise(19, 18, 17))
         content = path.read_bytes()
         path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-        with pytest.raises(DataError, match=r"a\.nii(\.gz)?: .*damaged or cut short"):
+        with pytest.raises(DataError, match=r"a\.nii(\.gz)?: .*(damaged or cut short|an empty file)"):
             read_scan(path)
 
 
@@ -264,14 +265,16 @@ def test_what_is_no_volume(tmp_path: Path):
     (tmp_path / "a.nii").write_text("no image")
     (tmp_path / "b.nii.gz").write_bytes(gzip.compress(b"no image"))
     for name in ("a.nii", "b.nii.gz"):
-        with pytest.raises(DataError, match=rf"{name}: cannot be read: it is of another kind, damaged or cut short"):
+        with pytest.raises(DataError, match=rf"{name}: expected a NIfTI file, got text"):
             read_scan(tmp_path / name)
     with pytest.raises(DataError, match=r"c\.nii: no such file"):
         read_scan(tmp_path / "c.nii")
     with pytest.raises(DataError, match="expected a volume, got something else stored as NIfTI"):
         read_scan(NIBABEL_FILES / "row_major.dconn.nii")
     colour = np.zeros((9, 8, 7), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    with pytest.raises(DataError, match="expected real numbers, got values of type"):
+    with pytest.raises(
+        DataError, match=r"expected one number for each voxel, got colour \(RGB24\); convert it to grey first"
+    ):
         read_scan(_save(tmp_path / "d.nii", colour))
 
 
@@ -343,5 +346,5 @@ def test_files_of_freesurfer(tmp_path: Path, suffix: str):
     write_scan(tmp_path / "b.nii.gz", scan)
     np.testing.assert_array_equal(nibabel.load(tmp_path / "b.nii.gz").get_fdata(), marked(affine))
     (tmp_path / f"a{suffix}").write_bytes((tmp_path / f"a{suffix}").read_bytes()[:-900])
-    with pytest.raises(DataError, match=rf"a\{suffix}: .*damaged or cut short"):
+    with pytest.raises(DataError, match=rf"a\{suffix}: .*(damaged or cut short|an empty file)"):
         read_scan(tmp_path / f"a{suffix}")

@@ -33,7 +33,7 @@ def test_spacing_in_the_file_or_given(tmp_path: Path):
     np.testing.assert_array_equal(scan.voxels, values)
     with pytest.raises(DataError, match=r"a\.npy: does not say how far apart its voxels are; give spacing_mm="):
         read_scan(tmp_path / "a.npy")
-    with pytest.raises(DataError, match=r"a\.npy: expected spacing_mm above 0, got \(1\.0, 0\.0, 2\.0\)"):
+    with pytest.raises(DataError, match=r"spacing_mm: expected three distances above 0, got \(1\.0, 0\.0, 2\.0\)"):
         read_scan(tmp_path / "a.npy", spacing_mm=(1, 0, 2))
 
 
@@ -80,7 +80,7 @@ def test_a_file_cut_short(tmp_path: Path, kept: float):
     for path in (tmp_path / "a.npy", tmp_path / "a.npz"):
         content = path.read_bytes()
         path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-        with pytest.raises(DataError, match=rf"{path.name}: does not hold plain arrays of numbers, or is damaged"):
+        with pytest.raises(DataError, match=rf"{path.name}: .*(is damaged or cut short|an empty file)"):
             read_scan(path, spacing_mm=(1, 1, 1))
 
 

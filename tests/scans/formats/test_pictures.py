@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ from PIL import Image
 from scans.pictures import picture
 from voxlex.errors import DataError
 from voxlex.scans.formats.pictures import read_picture, write_picture
+from voxlex.scans.read_write import read_scan, write_scan
 
 DEEP = np.linspace(0, 60000, 24 * 20).astype(np.uint16).reshape(24, 20)
 
@@ -139,7 +141,7 @@ def test_missing_file_and_folder_in_its_place(tmp_path: Path):
     with pytest.raises(DataError, match=r"no\.png: no such file"):
         read_picture(tmp_path / "no.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(DataError, match=r"folder\.png: cannot be decoded: Is a directory$"):
+    with pytest.raises(DataError, match=r"folder\.png: expected a file, got a folder$"):
         read_picture(tmp_path / "folder.png")
 
 
@@ -148,7 +150,7 @@ def test_pixels_that_are_not_finite(tmp_path: Path, bad: float):
     pixels = np.zeros((10, 10), np.float32)
     pixels[3, 4] = bad
     Image.fromarray(pixels).save(tmp_path / "a.tif")
-    with pytest.raises(DataError, match="1 of 100 pixels are not finite"):
+    with pytest.raises(DataError, match="1 of 100 voxels are not finite"):
         read_picture(tmp_path / "a.tif")
 
 
@@ -173,3 +175,76 @@ def test_formats_that_cannot_hold_the_pixels(tmp_path: Path):
     with pytest.raises(DataError, match=r"a\.bmp: expected one of the suffixes"):
         write_picture(tmp_path / "a.bmp", picture())
     assert list(tmp_path.iterdir()) == []
+
+
+def _tiff(values: np.ndarray, *, white_is_zero: bool = False) -> bytes:
+    """Write a TIFF file of any type of numbers, uncompressed and little-endian."""
+    sort = {"u": 1, "i": 2, "f": 3, "c": 6}[values.dtype.kind]
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: 8 * values.itemsize, 259: 1, 262: 0 if white_is_zero else 1, 273: 8}
+    tags |= {277: 1, 278: height, 279: values.nbytes, 339: sort}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    body = values.astype(values.dtype.newbyteorder("<")).tobytes()
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32"])
+def test_every_type_of_pixel_in_tiff(tmp_path: Path, dtype: str):
+    limits = (-1e3, 1e3) if dtype == "float32" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    values = np.linspace(*limits, 200).reshape(10, 20).astype(dtype)
+    (tmp_path / "a.tif").write_bytes(_tiff(values))
+    expected = values.astype(np.float32) if dtype == "uint32" else values  # int32 cannot hold the largest of them
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        ("float64", "64-bit floats"),
+        ("float16", "16-bit floats"),
+        ("int64", "64-bit integers"),
+        ("complex64", "complex"),
+    ],
+)
+def test_types_of_pixels_that_are_not_read_are_named(tmp_path: Path, dtype: str, name: str):
+    (tmp_path / "a.tif").write_bytes(_tiff(np.ones((10, 20), dtype)))
+    with pytest.raises(DataError, match=rf"a\.tif: expected pixels of 8, 16 or 32 bits, got .*{name}.*; save"):
+        read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_white_as_zero_is_turned_round(tmp_path: Path, dtype: str):
+    values = np.linspace(0, np.iinfo(dtype).max, 200).reshape(10, 20).astype(dtype)
+    (tmp_path / "a.tif").write_bytes(_tiff(values, white_is_zero=True))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, np.iinfo(dtype).max - values)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_white_as_zero_without_a_black_is_refused(tmp_path: Path, dtype: str):
+    (tmp_path / "a.tif").write_bytes(_tiff(np.ones((10, 20), dtype), white_is_zero=True))
+    with pytest.raises(DataError, match="stores white as zero"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_inks_of_a_jpeg_are_light(tmp_path: Path):
+    grey = picture(height=32, width=32)
+    inks = Image.merge("RGB", [Image.fromarray(grey)] * 3).convert("CMYK")
+    inks.save(tmp_path / "a.jpg", quality=100)
+    assert np.abs(read_picture(tmp_path / "a.jpg").pixels.astype(int) - grey).mean() < 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match=r"a\.jpg: expected a regular file, got a pipe"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_pixels_that_are_not_finite_can_be_the_background(tmp_path: Path):
+    pixels = np.linspace(5, 9, 100, dtype=np.float32).reshape(10, 10)
+    pixels[2, 3] = np.nan
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    scan = read_scan(tmp_path / "a.tif", nan="background")
+    assert scan.voxels[2, 3] == 5
+    write_scan(tmp_path / "b.tif", scan)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.tif")), pixels)

@@ -1,10 +1,11 @@
 """`voxlex data audit`: examine every image of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voxlex.commands.common import Source
+from voxlex.config import ReadingOptions
 
 if TYPE_CHECKING:
     from voxlex.audit.findings import Audit as Findings
@@ -18,12 +19,14 @@ class Audit:
         source: A folder or table of scans, a prepared data set, or "phantom".
         out: HTML page to write. It shows the clusters of near-duplicates.
         json: JSON file to write. It lists all paths.
+        reading: What to read of scan files that leave a choice, and what to assume where they say nothing.
         overwrite: Replace files that exist.
     """
 
     source: Source
     out: Path | None = None
     json: Path | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -31,7 +34,14 @@ class Audit:
         from voxlex.commands.terminal import progress_bar
         from voxlex.workflows.audit import audit
 
-        found = audit(self.source, out=self.out, json_file=self.json, overwrite=self.overwrite, phases=progress_bar)
+        found = audit(
+            self.source,
+            out=self.out,
+            json_file=self.json,
+            reading=self.reading,
+            overwrite=self.overwrite,
+            phases=progress_bar,
+        )
         _show(found)
         if self.out:
             print(f"page: {self.out}")

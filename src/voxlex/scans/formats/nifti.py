@@ -1,61 +1,63 @@
-"""Read and write NIfTI files, and read Analyze and FreeSurfer's MGH files, with nibabel."""
+"""Read NIfTI, Analyze and FreeSurfer's MGH files, and write NIfTI files."""
 
 import gzip
 import math
-import zlib
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from voxlex.config.options import Nan
 from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
 from voxlex.outputs import MARK
-from voxlex.scans.formats.gzipped import decompress
+from voxlex.scans.formats.content import Unpacked, check_beside, check_memory, check_regular, unpacked
+from voxlex.scans.formats.nifti_header import Layout, mgh_layout, nifti_layout
 from voxlex.scans.grid import StoredGrid
-from voxlex.scans.scan import Scan, choose_volume
+from voxlex.scans.scan import SMALLEST, Scan, choose_volume
+from voxlex.scans.suffixes import PAIRED_SUFFIXES, suffix_of
 
-if TYPE_CHECKING:
-    from nibabel.spatialimages import SpatialImage
-
-_MM = {"meter": 1000.0, "micron": 0.001}
-_ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of orientation
-    0: ((-1, 0, 0), (0, 1, 0), (0, 0, 1)),  # transverse: left, front, top
-    1: ((-1, 0, 0), (0, 0, 1), (0, 1, 0)),  # coronal: left, top, front
-    2: ((0, 1, 0), (0, 0, 1), (-1, 0, 0)),  # sagittal: front, top, left
-}
+_PAIR = {".img": ".hdr", ".img.gz": ".hdr", ".hdr": ".img", ".hdr.gz": ".img"}
 
 
-def read_nifti(path: Path, *, volume: int | None = None) -> Scan:
+def read_nifti(
+    path: Path,
+    *,
+    volume: int | str | None = None,
+    nan: Nan = "error",
+    spacing_mm: Sequence[float] | None = None,
+    max_gigabytes: float = 8.0,
+) -> Scan:
     """Read a NIfTI-1 or NIfTI-2, Analyze 7.5 or MGH file as a volume.
 
     A NIfTI file's place in space is its sform, else its qform, else its voxel sizes alone; x is then taken to run to
-    the left, as nibabel does. Analyze files are read as their code of orientation says; they have no origin. Text in
-    the header and the extensions stay in the file.
+    the left, as nibabel does, and the orientation is unknown. Analyze files are read as their code of orientation says;
+    they have no origin. Text in the header and the extensions stay in the file.
 
     Args:
-        path: A `.nii`, `.nii.gz`, `.hdr` (with its `.img`), `.mgh` or `.mgz` file.
-        volume: Index of the volume, from 0, in a file with a fourth axis.
+        path: A `.nii` or `.mgh` file, or either file of a `.hdr` and `.img` pair. Each may be packed by gzip.
+        volume: Number of the volume, from 0, in a file with a fourth axis.
+        nan: What values that are not finite mean.
+        spacing_mm: Distance between voxels along the axes of the file, if it does not say it.
+        max_gigabytes: Most memory that the voxels may take.
 
     Raises:
-        DataError: If the file is damaged, of another kind, has a fourth axis and no `volume` is chosen, or holds no
-            usable affine or voxels.
+        DataError: If the file is damaged, of another kind, too large, has a fourth axis and no `volume` is chosen, or
+            does not say the distance between voxels.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    try:
-        image = _load(path)
-        values, shape = _values(image, volume)
-        return Scan.from_file(values, _stored_grid(image, shape))
-    except DataError as cause:
-        raise DataError(f"{path}: {cause}") from cause
-    except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
-        raise DataError(f"{path}: the compressed file is damaged or cut short") from cause
-    except FileNotFoundError as cause:
-        raise DataError(f"{path}: its .img file is missing") from cause
-    except Exception as cause:  # damaged headers make nibabel raise nearly anything
-        raise DataError(f"{path}: cannot be read: it is of another kind, damaged or cut short") from cause
+    with naming(path):
+        header = _partner(path) if suffix_of(path) in PAIRED_SUFFIXES else path
+        voxels = _partner(path) if suffix_of(path) in (".hdr", ".hdr.gz") else path
+        with unpacked(header) as source:
+            if suffix_of(path) in (".mgh", ".mgz"):
+                layout = mgh_layout(source.start, spacing_mm=spacing_mm)
+            else:
+                layout = nifti_layout(header, source.start, spacing_mm=spacing_mm)
+            if voxels == header:
+                return _scan(source, layout, volume=volume, nan=nan, max_gigabytes=max_gigabytes)
+        check_beside(voxels, header)
+        with unpacked(voxels) as source:
+            return _scan(source, layout, volume=volume, nan=nan, max_gigabytes=max_gigabytes)
 
 
 def write_nifti(path: Path, scan: Scan) -> None:
@@ -84,89 +86,62 @@ def write_nifti(path: Path, scan: Scan) -> None:
         building.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.lower().endswith(".gz") else data)
 
 
-def _load(path: Path) -> "SpatialImage":
-    import nibabel
+def _partner(path: Path) -> Path:
+    """Return the other file of a pair.
 
-    if path.suffix.lower() in (".mgh", ".mgz"):  # by its path nibabel would open it and not close it
-        content = path.read_bytes()
-        return nibabel.MGHImage.from_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
-    image = nibabel.load(path, mmap=False)
-    if not isinstance(image, nibabel.AnalyzeImage):  # which is what NIfTI is made on top of
-        raise DataError("expected a volume, got something else stored as NIfTI, such as a surface")
-    return image
+    Raises:
+        DataError: If it is missing.
+    """
+    suffix = suffix_of(path)
+    stem, other = path.name[: -len(suffix)], _PAIR[suffix]
+    other = other if path.name[-len(suffix) :].islower() else other.upper()
+    for ending in (other, f"{other}.gz"):
+        found = path.with_name(stem + ending)
+        if found.exists():
+            check_regular(found)
+            return found
+    raise DataError(f"its {other} file is missing")
 
 
-def _values(image: "SpatialImage", volume: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return the grey values of the chosen volume, and the shape of a file that holds it alone."""
-    shape = tuple(int(length) for length in image.shape)
-    if image.get_data_dtype().kind not in "buif":
-        raise DataError(f"expected real numbers, got values of type {image.get_data_dtype()}")
-    if len(shape) < 2 or 0 in shape:
-        raise DataError(f"expected a volume, got an array of shape {shape}")
+def _scan(source: Unpacked, layout: Layout, *, volume: int | str | None, nan: Nan, max_gigabytes: float) -> Scan:
+    shape, itemsize = layout.shape, layout.dtype.itemsize
     further = shape[3:]
     count = math.prod(further)
     chosen = choose_volume(volume, count=count, shape=shape)
-    if count == 1:
-        return _whole(image), shape
-    position = np.unravel_index(chosen, further, order="F")
-    return np.asarray(image.dataobj[(..., *(int(index) for index in position))]), shape[:3]
-
-
-def _whole(image: "SpatialImage") -> np.ndarray:
-    from nibabel.arrayproxy import ArrayProxy
-
-    proxy, path = image.dataobj, image.get_filename()
-    if path is None or not path.lower().endswith(".gz"):
-        return np.asarray(proxy)
-    spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
-    count = math.prod(proxy.shape)
-    content = decompress(Path(path), size=proxy.offset + count * proxy.dtype.itemsize)
-    if content is None:
-        with gzip.open(path) as stream:
-            values = np.asarray(ArrayProxy(stream, spec, mmap=False))
-            while stream.read(1 << 20):  # only at the end are length and checksum compared
-                pass
-        return values
-    if (proxy.slope, proxy.inter) != (1, 0):
-        return np.asarray(ArrayProxy(BytesIO(content), spec, mmap=False))
-    return np.frombuffer(content, proxy.dtype, count, proxy.offset).reshape(proxy.shape, order="F")
-
-
-def _stored_grid(image: "SpatialImage", shape: tuple[int, ...]) -> StoredGrid:
-    import nibabel
-
-    affine, space = np.array(image.affine, np.float64), 1
-    if isinstance(image, nibabel.Nifti1Pair):
-        affine[:3] *= _MM.get(image.header.get_xyzt_units()[0], 1.0)
-        space = int(image.header["sform_code"]) or int(image.header["qform_code"])
-    elif isinstance(image, nibabel.AnalyzeImage) and not _mat_file(image):
-        affine = _analyze_affine(image, shape)
-    return StoredGrid(
-        shape=shape,
-        affine=affine,
-        dtype=image.get_data_dtype().newbyteorder("="),
-        slope=float(image.dataobj.slope),
-        intercept=float(image.dataobj.inter),
-        space=space,
+    voxels = math.prod(shape[:3])
+    total = layout.offset + voxels * count * itemsize
+    if (layout.slope, layout.intercept) != (1, 0):  # float32 takes the place of smaller numbers
+        check_memory(4 * voxels, max_gigabytes=max_gigabytes)
+    content = source.take(
+        layout.offset + chosen * voxels * itemsize, voxels * itemsize, total=total, max_gigabytes=max_gigabytes
     )
+    shape = shape if count == 1 else shape[:3]
+    values = _grey(content.view(layout.dtype).reshape(shape, order="F"), layout)
+    stored = StoredGrid(
+        shape=shape,
+        affine=layout.affine,
+        dtype=layout.dtype.newbyteorder("="),
+        slope=layout.slope,
+        intercept=layout.intercept,
+        space=layout.space,
+    )
+    return Scan.from_file(values, stored, nan=nan, unknown=layout.unknown)
 
 
-def _mat_file(image: "SpatialImage") -> bool:
-    """Tell whether there is an affine from SPM beside the file."""
-    return "mat" in image.file_map and Path(image.file_map["mat"].filename).exists()
-
-
-def _analyze_affine(image: "SpatialImage", shape: tuple[int, ...]) -> np.ndarray:
-    code = int(image.header["orient"].tobytes()[0])
-    if code not in _ANALYZE_AXES:
-        raise DataError(f"expected an Analyze orientation from 0 to 2, got {code}; convert the file to NIfTI")
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(_ANALYZE_AXES[code]).T * (*image.header.get_zooms(), 1.0, 1.0)[:3]
-    lengths = (*shape, 1, 1)[:3]
-    affine[:3, 3] = (
-        -affine[:3, :3] @ (np.array(lengths) - 1) / 2
-    )  # the origin is arbitrary; the middle is a good choice
-    return affine
+def _grey(numbers: np.ndarray, layout: Layout) -> np.ndarray:
+    """Apply slope and intercept with the precision of float64, in the memory of float32."""
+    if (layout.slope, layout.intercept) == (1, 0):
+        return numbers
+    grey = np.empty(numbers.shape, np.float32, order="F")
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for index in range(numbers.shape[-1]):
+            exact = numbers[..., index].astype(np.float64) * layout.slope + layout.intercept
+            grey[..., index] = exact
+    largest = np.abs(grey).max()
+    vanishing = largest < SMALLEST and numbers.any() and not layout.intercept
+    if vanishing or (np.isinf(largest) and np.isfinite(numbers[np.isinf(grey)]).any()):
+        raise DataError(f"expected grey values that float32 can hold, got a slope of {layout.slope:g}")
+    return grey
 
 
 def _numbers(values: np.ndarray, stored: StoredGrid | None) -> tuple[np.ndarray, float, float]:

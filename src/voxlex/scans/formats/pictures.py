@@ -1,6 +1,7 @@
 """PNG, JPEG and TIFF pictures to grey pixels and back, by Pillow."""
 
 import io
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -9,11 +10,14 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile, PngInfo
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from voxlex.errors import DataError
+from voxlex.config.options import Nan
+from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
 from voxlex.outputs import MARK
+from voxlex.scans.formats.content import check_regular, kind_of
+from voxlex.scans.scan import voxels_of
 from voxlex.scans.suffixes import FORMATS
 
 MAX_PIXELS = 178_000_000
@@ -21,6 +25,11 @@ MAX_PIXELS = 178_000_000
 
 MIN_SIDE = 8
 """Pictures with a side shorter than this many pixels hold nothing to learn from."""
+
+
+class _Tag(IntEnum):
+    BITS, SAMPLE_FORMAT = 258, 339
+
 
 _READERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
@@ -33,39 +42,50 @@ _READERS: dict[bytes, type[ImageFile]] = {
 
 
 class Picture(NamedTuple):
-    """Grey pixels `(h, w)`, and the height and width of the file, which a reduced decoding undercuts."""
+    """Grey pixels, and the height and width of the file, which a reduced decoding undercuts.
+
+    Attributes:
+        pixels: Grey values `(h, w)`.
+        height: Height of the file in pixels.
+        width: Width of the file in pixels.
+        missing: Where the file holds no finite number; None if every pixel has one. See `Scan.missing`.
+    """
 
     pixels: np.ndarray
     height: int
     width: int
+    missing: np.ndarray | None = None
 
 
-def read_picture(path: Path, *, reduce_to: int | None = None) -> Picture:
+def read_picture(path: Path, *, reduce_to: int | None = None, nan: Nan = "error") -> Picture:
     """Decode a picture to grey.
 
     Colour becomes luminance (ITU-R 601), transparency becomes black, 1-bit and palette pictures become 8-bit grey, and
-    an EXIF orientation is applied. 16-bit grey stays `uint16`, 32-bit integers `int32`, floats `float32`; 16-bit colour
-    has 8 bits.
+    an EXIF orientation is applied. 16-bit grey stays `uint16`, floats `float32`, other integers become the next of
+    `VOXEL_TYPES`; 16-bit colour, and 16-bit grey with transparency, have 8 bits. White stored as zero is turned round.
 
     Args:
         path: A PNG, JPEG or TIFF file; its content tells which, not its suffix.
         reduce_to: Side in pixels of the canvas the picture is meant for. A JPEG of four times that size or more is then
             decoded at a fraction of its resolution, never below twice that size, which takes a fraction of the time.
+        nan: What pixels that are not finite mean; see `voxels_of`.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, not a picture, a decompression bomb, of several pages, too
-            small, or holds pixels that are not finite.
+        DataError: If the file is missing, not regular, empty, damaged, not a picture, a decompression bomb, of several
+            pages, too small, of a type of pixels that is not read, or holds pixels that are not finite.
     """
-    try:
-        with path.open("rb") as file, _open(file) as image:
-            return _decode(image, reduce_to=reduce_to)
-    except DataError as cause:
-        raise DataError(f"{path}: {cause}") from cause
-    except FileNotFoundError as cause:
-        raise DataError(f"{path}: no such file") from cause
-    except Exception as cause:  # a damaged file makes decoders raise nearly anything
-        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        raise DataError(f"{path}: cannot be decoded: {reason}") from cause
+    with naming(path):
+        check_regular(path)
+        try:
+            with path.open("rb") as file, _open(file) as image:
+                return _decode(image, reduce_to=reduce_to, nan=nan)
+        except (DataError, MemoryError):
+            raise
+        except OSError as cause:
+            reason = cause.strerror or "it is damaged or cut short"
+            raise DataError(f"cannot be decoded: {reason}") from cause
+        except Exception as cause:  # a damaged file makes decoders raise nearly anything
+            raise DataError("cannot be decoded: it is damaged or cut short") from cause
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
@@ -105,26 +125,47 @@ def _open(file: BinaryIO) -> ImageFile:
         raise DataError("the file is empty (zero bytes)")
     for signature, reader in _READERS.items():
         if start.startswith(signature):
+            if reader is TiffImageFile:
+                _check_numbers(file, start)
             file.seek(0)
             return reader(file)
-    raise DataError("is not a PNG, JPEG or TIFF picture")
+    found = kind_of(start + file.read(1024))
+    more = "" if found == "something else" else f", got {found}"
+    raise DataError(f"is not a PNG, JPEG or TIFF picture{more}")
 
 
-def _decode(image: ImageFile, *, reduce_to: int | None) -> Picture:
+def _check_numbers(file: BinaryIO, start: bytes) -> None:
+    """Name the types of pixels of a TIFF file that cannot be read; Pillow would only say that it does not know them."""
+    try:
+        tags = ImageFileDirectory_v2(start)
+        file.seek(tags.next)
+        tags.load(file)
+        bits, sorts = tags.get(_Tag.BITS, (1,)), tags.get(_Tag.SAMPLE_FORMAT, (1,))
+        white_is_low = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
+    except Exception:  # reading the picture reports the damage
+        return
+    bits, sort = max(bits), max(sorts)
+    name = {1: "unsigned integers", 2: "integers", 3: "floats", 5: "complex integers", 6: "complex numbers"}.get(sort)
+    known = {1: (1, 2, 4, 8, 12, 16, 32), 2: (8, 16, 32), 3: (32,)}.get(sort, ())
+    if name and bits not in known:
+        raise DataError(f"expected pixels of 8, 16 or 32 bits, got {bits}-bit {name}; save it as 32-bit floats")
+    if white_is_low and (bits > 16 or sort != 1):
+        raise DataError("stores white as zero, and does not say which number is black; save it the usual way round")
+
+
+def _decode(image: ImageFile, *, reduce_to: int | None, nan: Nan) -> Picture:
     width, height = image.size
     _check_size(height, width, pages=getattr(image, "n_frames", 1))
     if isinstance(image, JpegImageFile):
         # Asking for "L" makes the decoder hand out its luminance channel and skip the colour.
         image.draft("L", image.size if reduce_to is None else (2 * reduce_to, 2 * reduce_to))
     image.load()
+    signed, deep = _numbers_of(image)
     if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # 5 to 8: lying on its side
         height, width = width, height
     ImageOps.exif_transpose(image, in_place=True)
-    pixels = _grey(image)
-    bad = np.count_nonzero(~np.isfinite(pixels)) if pixels.dtype.kind == "f" else 0
-    if bad:
-        raise DataError(f"{bad} of {pixels.size} pixels are not finite numbers")
-    return Picture(pixels, height, width)
+    pixels, missing = voxels_of(_grey(image, signed=signed, deep=deep), nan=nan)
+    return Picture(pixels, height, width, missing)
 
 
 def _check_size(height: int, width: int, *, pages: int) -> None:
@@ -136,16 +177,26 @@ def _check_size(height: int, width: int, *, pages: int) -> None:
         raise DataError(f"expected one page, got {pages}; save each as an image of its own")
 
 
-def _grey(image: Image.Image) -> np.ndarray:
+def _numbers_of(image: ImageFile) -> tuple[bool, bool]:
+    """Tell whether a TIFF file holds signed integers, and whether it holds unsigned ones of 32 bits."""
+    if not isinstance(image, TiffImageFile):
+        return False, False
+    signed = max(image.tag_v2.get(_Tag.SAMPLE_FORMAT, (1,))) == 2
+    return signed, not signed and max(image.tag_v2.get(_Tag.BITS, (1,))) == 32
+
+
+def _grey(image: Image.Image, *, signed: bool, deep: bool) -> np.ndarray:
     if image.mode.startswith("I;16"):
         pixels = np.asarray(image).astype(np.uint16)
         return pixels if _white_is_high(image) else np.uint16(65535) - pixels
     if image.mode in ("I", "F"):
-        return np.array(image)
+        pixels = np.array(image)
+        return pixels.view(np.uint32) if deep and image.mode == "I" else pixels
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
-    return np.array(image.convert("L"))
+    pixels = np.array(image.convert("L"))
+    return pixels.view(np.int8) if signed else pixels
 
 
 def _white_is_high(image: Image.Image) -> bool:
