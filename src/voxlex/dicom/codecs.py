@@ -4,105 +4,28 @@ Decoders get a bare copy with nothing but pixels in it, described as plain grey 
 library takes a step that is taken here: turning "MONOCHROME1" round, slopes, palettes, or shifting bits.
 """
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from voxlex.dicom.file import BIG_ENDIAN, EXPLICIT, DicomFile, quiet
-from voxlex.dicom.values import number, texts, whole
+from voxlex.dicom.pixel_format import DAMAGED, RLE, PixelFormat, check_packed
 from voxlex.errors import DataError
 from voxlex.files import workplace
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
-_RLE = "1.2.840.10008.1.2.5"
-_RLE_RATIO = 64  # two bytes give at most 128
-_GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
-_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT")
-_DAMAGED = "its pixels cannot be decoded: damaged, cut short or compressed in an unknown way"
+_COMPLAINTS = (b"Corrupt JPEG", b"Premature end", b"premature end", b"Bogus", b"Invalid JPEG")
+_MOST_SAID = 1 << 16
+_one_at_a_time = Lock()
 _PALETTES = ("Descriptor", "Data")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelFormat:
-    """How the pixels of a file are stored.
-
-    Attributes:
-        keyword: "PixelData", "FloatPixelData" or "DoubleFloatPixelData".
-        photometric: Photometric interpretation.
-        samples: Samples of each pixel, 1 or 3.
-        planar: Whether samples follow one another plane by plane.
-        frames: Number of frames.
-        rows: Rows of a frame.
-        columns: Columns of a frame.
-        allocated: Bits of each sample.
-        stored: Bits of these that hold the number.
-        high: Position of the highest of these.
-        signed: Whether numbers may be negative.
-    """
-
-    keyword: str
-    photometric: str
-    samples: int
-    planar: bool
-    frames: int
-    rows: int
-    columns: int
-    allocated: int
-    stored: int
-    high: int
-    signed: bool
-
-    @property
-    def frame_bits(self) -> int:
-        """Bits of an uncompressed frame."""
-        halved = self.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422")
-        return self.rows * self.columns * (2 if halved else self.samples) * self.allocated
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """The lowest and the highest number that can be stored."""
-        return (-(1 << self.stored - 1), (1 << self.stored - 1) - 1) if self.signed else (0, (1 << self.stored) - 1)
-
-
-def format_of(file: DicomFile) -> PixelFormat:
-    """Read how the pixels of a file are stored.
-
-    Raises:
-        DataError: If a tag is missing, or does not make sense.
-    """
-    dataset, keyword = file.dataset, file.pixels.keyword if file.pixels else "PixelData"
-    photometric = "".join(texts(dataset, "PhotometricInterpretation")).upper()
-    samples, allocated = whole(dataset, "SamplesPerPixel"), whole(dataset, "BitsAllocated")
-    if samples not in (1, 3):
-        raise DataError(f"expected 1 or 3 in SamplesPerPixel, got {samples}")
-    if photometric not in (_GREY if samples == 1 else _COLOURS):
-        known = ", ".join(_GREY if samples == 1 else _COLOURS)
-        got = "nothing: the tag is missing or empty" if not photometric else "something else"
-        raise DataError(f"expected one of {known} in PhotometricInterpretation, got {got}")
-    widths = {"FloatPixelData": (32,), "DoubleFloatPixelData": (64,)}.get(keyword, (1, 8, 16, 32))
-    if allocated not in widths:
-        raise DataError(f"expected {' or '.join(map(str, widths))} in BitsAllocated, got {allocated}")
-    stored, high, signed = allocated, allocated - 1, False
-    if keyword == "PixelData":
-        stored, high, signed = _bits(file, allocated)
-    return PixelFormat(
-        keyword=keyword,
-        photometric=photometric,
-        samples=samples,
-        planar=samples > 1 and number(dataset, "PlanarConfiguration") == 1,
-        frames=whole(dataset, "NumberOfFrames") if texts(dataset, "NumberOfFrames") else 1,
-        rows=whole(dataset, "Rows"),
-        columns=whole(dataset, "Columns"),
-        allocated=allocated,
-        stored=stored,
-        high=high,
-        signed=signed,
-    )
 
 
 def check_memory(pixels: int, max_gigabytes: float, *, bytes_each: int) -> None:
@@ -147,19 +70,7 @@ def decode(file: DicomFile, pixels: PixelFormat, frames: Sequence[int], *, max_g
     except OSError as cause:
         raise DataError(f"cannot be read: {cause.strerror or 'unknown cause'}") from cause
     except Exception:  # a decoder raises nearly anything, and may quote the file
-        raise DataError(_DAMAGED) from None
-
-
-def _bits(file: DicomFile, allocated: int) -> tuple[int, int, bool]:
-    stored, sign = whole(file.dataset, "BitsStored"), whole(file.dataset, "PixelRepresentation")
-    if sign not in (0, 1):
-        raise DataError(f"expected 0 or 1 in PixelRepresentation, got {sign}")
-    if not 1 <= stored <= allocated:
-        raise DataError(f"expected 1 to {allocated} in BitsStored, as BitsAllocated says, got {stored}")
-    high = allocated - 1 if stored == allocated else whole(file.dataset, "HighBit")
-    if not stored - 1 <= high < allocated:
-        raise DataError(f"expected {stored - 1} to {allocated - 1} in HighBit, got {high}")
-    return stored, high, sign == 1
+        raise DataError(DAMAGED) from None
 
 
 def _decoded(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> np.ndarray:
@@ -168,7 +79,7 @@ def _decoded(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> np.
         precision = None
     else:
         packed = _packed(file, pixels, frames)
-        precision = _check_packed(file.syntax, packed, pixels)
+        precision = check_packed(file.syntax, packed, pixels)
         values = _unpacked(file.syntax, packed, pixels)
     values = values.reshape(len(frames), pixels.rows, pixels.columns, pixels.samples)
     if pixels.samples == 1 and pixels.keyword == "PixelData":
@@ -179,10 +90,10 @@ def _decoded(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> np.
 def _native(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> np.ndarray:
     bits = pixels.frame_bits
     if file.most * 8 < pixels.frames * bits:
-        raise DataError(f"{_DAMAGED} ({file.most} of {-(-pixels.frames * bits // 8)} bytes)")
+        raise DataError(f"{DAMAGED} ({file.most} of {-(-pixels.frames * bits // 8)} bytes)")
     content = file.pixel_bytes(-(-(max(frames) + 1) * bits // 8) + 1)  # a byte more in pairs of bytes
     if len(content) * 8 < (max(frames) + 1) * bits:
-        raise DataError(_DAMAGED)
+        raise DataError(DAMAGED)
     if file.is_big_endian and pixels.allocated <= 8 and file.pixels is not None and file.pixels.vr != "OB":
         content = np.frombuffer(content[: len(content) // 2 * 2], "u2").byteswap().tobytes()
     if pixels.allocated == 1:
@@ -209,65 +120,7 @@ def _packed(file: DicomFile, pixels: PixelFormat, frames: Sequence[int]) -> list
 
 
 def _unpacked(syntax: str, packed: list[bytes], pixels: PixelFormat) -> np.ndarray:
-    return _with_pydicom(syntax, packed, pixels) if syntax == _RLE else _with_gdcm(syntax, packed, pixels)
-
-
-def _check_packed(syntax: str, packed: list[bytes], pixels: PixelFormat) -> int | None:
-    """Refuse frames that are not what the header says before they are decoded. Return their bits, if they say so."""
-    precision = None
-    for frame in packed:
-        if syntax == _RLE:
-            if len(frame) * _RLE_RATIO * 8 < pixels.frame_bits:
-                raise DataError(f"{_DAMAGED} ({len(frame)} bytes for {pixels.rows}×{pixels.columns} pixels)")
-            continue
-        found = _codestream(frame)
-        if found is None:
-            raise DataError(_DAMAGED)
-        if (found.rows, found.columns, found.samples) != (pixels.rows, pixels.columns, pixels.samples):
-            raise DataError(
-                f"expected compressed pixels of {pixels.rows}×{pixels.columns}×{pixels.samples}, as Rows, Columns and "
-                f"SamplesPerPixel say, got {found.rows}×{found.columns}×{found.samples}"
-            )
-        if found.bits > pixels.allocated:
-            raise DataError(f"expected {pixels.allocated} bits, as BitsAllocated says, got {found.bits} bits")
-        precision = max(found.bits, precision or 0)
-    return precision
-
-
-class _Codestream(NamedTuple):
-    rows: int
-    columns: int
-    samples: int
-    bits: int
-
-
-def _codestream(frame: bytes) -> _Codestream | None:
-    """Read the size that a JPEG, JPEG-LS or JPEG 2000 frame says it has."""
-    start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start >= 0:
-        field = [int.from_bytes(frame[start + at : start + at + 4], "big") for at in (8, 12, 16, 20)]
-        samples = int.from_bytes(frame[start + 40 : start + 42], "big")
-        return _Codestream(field[1] - field[3], field[0] - field[2], samples, (frame[start + 42] & 0x7F) + 1)
-    if frame[:2] != b"\xff\xd8":
-        return None
-    for marker, place in _segments(frame):
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            rows, columns = (int.from_bytes(frame[place + at : place + at + 2], "big") for at in (3, 5))
-            return _Codestream(rows, columns, frame[place + 7], frame[place + 2])
-    return None
-
-
-def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the markers of a JPEG frame, and the place of the length after each."""
-    place = 2
-    while place + 4 <= len(frame):
-        if frame[place] != 0xFF:
-            return
-        if frame[place + 1] == 0xFF:  # filling
-            place += 1
-            continue
-        yield frame[place + 1], place + 2
-        place += 2 + max(2, int.from_bytes(frame[place + 2 : place + 4], "big"))
+    return _with_pydicom(syntax, packed, pixels) if syntax == RLE else _with_gdcm(syntax, packed, pixels)
 
 
 def _with_pydicom(syntax: str, frames: list[bytes], pixels: PixelFormat) -> np.ndarray:
@@ -285,7 +138,41 @@ def _with_gdcm(syntax: str, frames: list[bytes], pixels: PixelFormat) -> np.ndar
         reader = SimpleITK.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(path))
-        return SimpleITK.GetArrayFromImage(reader.Execute())
+        with _silent() as said:
+            image = reader.Execute()
+        if said.complains:
+            raise DataError(DAMAGED)
+        return SimpleITK.GetArrayFromImage(image)
+
+
+class _Said:
+    """What decoders written in C have said on standard error."""
+
+    complains = False
+
+
+@contextmanager
+def _silent() -> Iterator[_Said]:
+    """Catch what decoders written in C say on standard error, such as that data end early, which they fill with grey.
+
+    Standard error belongs to the process, so threads take turns.
+    """
+    said = _Said()
+    with _one_at_a_time, TemporaryFile() as place:
+        try:
+            usual = os.dup(2)
+        except OSError:  # there is no standard error
+            yield said
+            return
+        os.dup2(place.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(usual, 2)
+            os.close(usual)
+            place.seek(0)
+            text = place.read(_MOST_SAID)
+            said.complains = any(phrase in text for phrase in _COMPLAINTS)
 
 
 def _bare(syntax: str, frames: list[bytes], pixels: PixelFormat) -> "FileDataset":

@@ -27,7 +27,8 @@ _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7
 _UNDEFINED = 0xFFFFFFFF
 _PEEK, _SHORT, _DIGITS = 1 << 14, 200, b"0123456789.+-eE\\ \0"
 _SMALL = 1 << 20  # bytes of a file that is read whole
-_MAX_READS = 2_000_000  # in a header; a file of 8,000 frames needs about a million
+_MAX_READS, _READS_OF_A_FRAME = 100_000, 600  # of a header; scanners write far less
+_LEAST_FRAME = 4096  # bytes of a frame with its header, to know how many a file can have at most
 _HEADERS = (1 << 20, 1 << 26)  # bytes of a deflated file that are searched for its pixels
 _MAX_RATIO = 1032  # of deflating
 _one_at_a_time = RLock()
@@ -134,6 +135,8 @@ def open_dicom(path: Path) -> DicomFile:
             opened = _opened(path, file, status.st_size)
     except DataError:
         raise
+    except _TooLongError:
+        raise DataError("its header holds more elements than any scanner writes") from None
     except FileNotFoundError:
         raise DataError("no such file") from None
     except OSError as cause:
@@ -164,7 +167,7 @@ def _value_of(content: bytes, tag: bytes) -> bytes:
     place = content.find(tag)
     if place < 0:
         return b""
-    short = content[place + 4 : place + 6] in (b"UI", b"DS")
+    short = content[place + 4 : place + 6] in (b"UI", b"DS", b"IS")
     length = int.from_bytes(content[place + 6 : place + 8] if short else content[place + 4 : place + 8], "little")
     value = content[place + 8 : place + 8 + length]
     return value if 0 < length <= _SHORT and not value.strip(_DIGITS) else b""
@@ -181,9 +184,9 @@ class _TooLongError(Exception):
 class _Header:
     """What pydicom reads of a file; it ends the reading where the pixels begin, and where a header has no end."""
 
-    def __init__(self, file: BufferedIOBase) -> None:
+    def __init__(self, file: BufferedIOBase, size: int) -> None:
         self._file = file
-        self._left = _MAX_READS
+        self._left = _MAX_READS + _READS_OF_A_FRAME * min(_claimed_frames(file), size // _LEAST_FRAME)
         self.seek, self.tell = file.seek, file.tell
         self.pixels: PixelElement | None = None
 
@@ -201,18 +204,25 @@ class _Header:
         return tag in _PIXELS
 
 
+def _claimed_frames(file: BufferedIOBase) -> int:
+    """Find the number of frames that the beginning of a file claims."""
+    place = file.tell()
+    content = file.read(_PEEK)
+    file.seek(place)
+    value = _value_of(content, b"\x28\x00\x08\x00").strip(b" \0")
+    return int(value) if value.isdigit() and len(value) < 12 else 1
+
+
 def _opened(path: Path, file: BufferedIOBase, size: int) -> DicomFile:
     from pydicom.filereader import read_partial
 
     # pydicom reads a few bytes at a time, which files are slow at.
-    header = _Header(BytesIO(file.read()) if size <= _SMALL else file)
+    header = _Header(BytesIO(file.read()) if size <= _SMALL else file, size)
     try:
         dataset = read_partial(header, stop_when=header.is_at_pixels, force=True, specific_tags=_tag_numbers())
     except _DeflatedError:
         file.seek(header.tell())
         return _opened_deflated(path, file, size)
-    except _TooLongError:
-        raise DataError("its header holds more elements than any scanner writes") from None
     syntax = "".join(texts(dataset.file_meta, "TransferSyntaxUID"))
     if not syntax:  # a file without preamble
         implicit, little = dataset.original_encoding
@@ -227,7 +237,7 @@ def _opened_deflated(path: Path, file: BufferedIOBase, size: int) -> DicomFile:
     for limit in _HEADERS:
         file.seek(start)
         content = _inflate(file, limit)
-        header = _Header(BytesIO(content))
+        header = _Header(BytesIO(content), len(content))
         dataset = read_dataset(header, False, True, stop_when=header.is_at_pixels, specific_tags=_tag_numbers())
         if header.pixels is not None or len(content) < limit:
             break

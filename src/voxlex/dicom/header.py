@@ -19,6 +19,7 @@ MODALITIES = (*X_RAY, "CT", "MR", "NM", "OT", "PT", "SC", "SEG", "US", "XC")
 """Modalities that a scan may have. Other values are dropped."""
 
 _WITH_WINDOW = (*X_RAY, "CT")  # for other modalities, the window depends on the last viewer
+_MOST_OF_A_FRAME = 1 << 15  # bytes in the functional groups of a frame; scanners write some thousands
 _PARTS = {
     "magnitude": ("M", "MAGNITUDE", "M_FFE", "M_SE", "M_IR"),
     "phase": ("P", "PHASE", "PHASE MAP"),
@@ -172,6 +173,8 @@ def _size(file: DicomFile) -> tuple[int, int, int]:
 
 def _planes(top: FrameTags, frames: int, modality: str) -> list[Plane]:
     dataset = top.places.get(tag_number("Rows"))
+    for tag in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        _check_length(dataset, tag, frames)
     groups = [] if dataset is None else list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if not groups:
         number = _whole_or_none(dataset, "InstanceNumber")
@@ -184,6 +187,13 @@ def _planes(top: FrameTags, frames: int, modality: str) -> list[Plane]:
     shared = [] if dataset is None else list(dataset.get("SharedFunctionalGroupsSequence") or [])
     base = FrameTags(inside(*shared), top)
     return [_plane(FrameTags(inside(group), base), row, modality) for row, group in enumerate(groups)]
+
+
+def _check_length(dataset: "Dataset | None", tag: str, frames: int) -> None:
+    """Refuse a sequence that is far too long for its frames before it is taken apart, which takes minutes."""
+    value = None if dataset is None or tag not in dataset else dataset.get_item(tag).value
+    if isinstance(value, bytes) and len(value) > (frames + 16) * _MOST_OF_A_FRAME:
+        raise DataError(f"expected items for {frames} frames in {tag}, got {len(value)} bytes")
 
 
 def _plane(tags: FrameTags, number: int | None, modality: str, *, placed: bool = True) -> Plane:

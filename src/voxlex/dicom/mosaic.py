@@ -103,7 +103,8 @@ def mosaic_of(dataset: "Dataset", *, rows: int, columns: int, frames: int) -> Mo
     orientation = np.array(numbers(dataset, "ImageOrientationPatient"))
     if len(orientation) != 6 or abs(abs(np.cross(orientation[:3], orientation[3:]) @ normal) - 1) > 0.01:
         raise DataError(f"{what}, and its {_NORMAL} is not at right angles to ImageOrientationPatient")
-    return Mosaic(images, side, rows, columns, tuple(value * spacing for value in normal))
+    length = float(np.linalg.norm(normal))
+    return Mosaic(images, side, rows, columns, tuple(value * spacing / length for value in normal))
 
 
 def _entries(csa: bytes) -> dict[str, list[float]]:

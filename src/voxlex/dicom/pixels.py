@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from voxlex.dicom.codecs import PixelFormat, decode, format_of
+from voxlex.dicom.codecs import decode
 from voxlex.dicom.file import DicomFile, quiet
 from voxlex.dicom.header import Header, Plane
+from voxlex.dicom.pixel_format import PixelFormat, format_of
 from voxlex.errors import DataError
 
 if TYPE_CHECKING:
