@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.composed import check_alike, mean_losses, quantizers
-from voxlex.types import Codes, Latents
+from voxlex.types import Codes, GivenCodes, Latents
 
 
 class GroupedQuantizer(Quantizer):
@@ -53,9 +53,9 @@ class GroupedQuantizer(Quantizer):
         """Return the code of each group."""
         return torch.cat([group.encode(part) for group, part in self._parts(z_e)], dim=1)
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the codewords of all groups, concatenated along the channels, in float32."""
-        self.check_codes(codes)
+        codes = self.check_codes(codes)
         return torch.cat(
             [group.decode(part) for group, part in zip(quantizers(self.groups), codes.split(1, dim=1), strict=True)],
             dim=1,
