@@ -221,34 +221,30 @@ def spoilt(z_e: Tensor, bad: float, part: str) -> Tensor:
     return z_e
 
 
-@pytest.mark.parametrize("bad", [1e4, 1e10, 1e30, torch.inf, -torch.inf, torch.nan], ids=str)
+@pytest.mark.parametrize("bad", [1e4, 1e10, 1e30, torch.inf, torch.nan], ids=str)
 @pytest.mark.parametrize("part", ["one latent", "one image", "all"])
-@pytest.mark.parametrize("first", [False, True], ids=["later", "first"])
+@pytest.mark.parametrize("before", [0, 3])
 @pytest.mark.filterwarnings("ignore:latents")
-def test_bad_latents_do_not_spoil_what_comes_after(quantizer: Quantizer, bad: float, part: str, first: bool) -> None:
-    good = [latents((6, 5), batch=8) for _ in range(60)]
-    if not first:
-        for z_e in good[:20]:
-            quantizer(z_e)
-    quantized = quantizer(spoilt(good[0], bad, part))
+def test_bad_latents_do_not_spoil_what_comes_after(quantizer: Quantizer, bad: float, part: str, before: int) -> None:
+    for _ in range(before):
+        quantizer(latents((6, 5), batch=8))
+    quantized = quantizer(spoilt(latents((6, 5), batch=8), bad, part))
     assert quantized.z_q.isfinite().all()
     assert 0 <= int(quantized.codes.min()) <= int(quantized.codes.max()) < quantizer.num_embeddings
-    for z_e in good[20:]:
-        assert quantizer(z_e).loss.isfinite()
+    for _ in range(40):
+        assert quantizer(latents((6, 5), batch=8)).loss.isfinite()
     assert quantizer.codewords().isfinite().all()
-    in_use = [len(codes.unique()) for codes in quantizer.eval()(torch.cat(good)).codes.unbind(dim=1)]
+    codes = quantizer.eval().encode(latents((6, 5), batch=64))
+    in_use = [len(level.unique()) for level in codes.unbind(dim=1)]
     assert min(in_use) >= 0.5 * quantizer.num_embeddings
 
 
-@pytest.mark.parametrize("training", [False, True], ids=("eval", "training"))
-@pytest.mark.filterwarnings("ignore:latents")
-def test_a_bad_latent_does_not_change_the_codes_of_others(quantizer: Quantizer, training: bool) -> None:
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, 1e30], ids=str)
+def test_a_bad_latent_does_not_change_the_codes_of_others(quantizer: Quantizer, bad: float) -> None:
     z_e = latents((6, 5))
-    bad = spoilt(z_e, torch.nan, "one latent")
-    trained(quantizer).train(training)
-    expected = quantizer.encode(z_e)
-    assert torch.equal(quantizer.encode(bad).flatten(2)[:, :, 1:], expected.flatten(2)[:, :, 1:])
-    assert torch.equal(quantizer(bad).codes.flatten(2)[:, :, 1:], expected.flatten(2)[:, :, 1:])
+    expected = trained(quantizer).encode(z_e).flatten(2)[:, :, 1:]
+    found = quantizer(spoilt(z_e, bad, "one latent")).codes
+    assert torch.equal(found.flatten(2)[:, :, 1:], expected)
 
 
 def test_latents_that_are_left_out_are_counted_and_said_once(quantizer: Quantizer) -> None:

@@ -47,7 +47,9 @@ class Streams:
         return taken
 
     def divided(self, parts: int) -> "Streams":
-        """Return new streams, `parts` for each image one after the other."""
+        """Return `parts` streams for each image, one after the other. One part is the stream itself."""
+        if parts == 1:
+            return self
         return Streams(self.seed, [(*key, part) for key in self.keys for part in range(parts)], device=self.device)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxlex.quantizers import processes
-from voxlex.quantizers.outliers import Outliers, usual
+from voxlex.quantizers.outliers import Outliers, are_far, usual
 from voxlex.quantizers.precision import PreciseBuffers
 from voxlex.quantizers.search import nearest
 
@@ -143,11 +143,15 @@ class Codebook(PreciseBuffers, ABC):
             self._place(dead, _draw(distances, vectors, len(dead)))
 
     def _dead(self, mean_count: Float[Tensor, ""]) -> Tensor:
-        """Return which codewords are not finite, or used too little by a running average corrected for its bias."""
+        """Return which codewords are not finite, far too long, or used too little.
+
+        The use is a running average that is corrected for its bias. One codeword that is far too long takes the search
+        the precision to tell apart all others.
+        """
         usage = self.usage / (1 - self.decay**self.age)
         grace = _GRACE_USES * (1 / mean_count).clamp(min=1)
-        unused = (usage < self.revival_threshold * mean_count) & (self.age >= grace)
-        return unused | ~self.embeddings.isfinite().all(dim=1)
+        useless = (usage < self.revival_threshold * mean_count) | are_far(self.embeddings, self.embeddings)
+        return (useless & (self.age >= grace)) | ~self.embeddings.isfinite().all(dim=1)
 
     def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
         """Move codewords to new places and reset their statistics."""

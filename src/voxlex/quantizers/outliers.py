@@ -44,9 +44,8 @@ class Outliers:
         Returns:
             Whether each latent is usable; None if all are, in all processes.
         """
-        squares = _squares(vectors)
-        finite = squares.isfinite()
-        near = finite if codewords is None else finite & (squares <= _FAR * usual_square(codewords))
+        finite = _squares(vectors).isfinite()
+        near = finite if codewords is None else finite & ~are_far(vectors, codewords)
         counts = torch.stack([(~near).sum(), (~finite).sum(), torch.tensor(len(near), device=near.device)])
         left_out, overflowing, of = processes.total(counts).tolist()
         self._far_steps = self._far_steps + 1 if 2 * left_out > of else 0
@@ -65,8 +64,12 @@ class Outliers:
 
 def usual(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "m d"]:
     """Return the vectors that are finite and not far longer than most of them."""
-    squares = _squares(vectors)
-    return vectors[squares.isfinite() & (squares <= _FAR * usual_square(vectors))]
+    return vectors[_squares(vectors).isfinite() & ~are_far(vectors, vectors)]
+
+
+def are_far(vectors: Float[Tensor, "n d"], others: Float[Tensor, "m v"]) -> Bool[Tensor, " n"]:
+    """Return which vectors are 4,096 times as long as most others."""
+    return _squares(vectors) > _FAR * usual_square(others)
 
 
 def usual_square(vectors: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
