@@ -29,15 +29,24 @@ def test_an_empty_layout_is_refused(wrong: dict[str, object]) -> None:
     ("codes", "message"),
     [
         (torch.zeros(1, 1, 4, 6, dtype=torch.int64), r"\(b, 2, 4, 6\)"),
-        (torch.zeros(1, 2, 4, 6, dtype=torch.int32), "int64"),
+        (torch.zeros(1, 2, 4, 6), r"whole numbers such as int64, got torch\.float32"),
+        (torch.zeros(1, 2, 4, 6, dtype=torch.bool), r"whole numbers such as int64, got torch\.bool"),
         (torch.zeros(0, 2, 4, 6, dtype=torch.int64), "at least one"),
-        (torch.full((1, 2, 4, 6), 16), r"\[0, 16\), got 16 to 16"),
-        (torch.full((1, 2, 4, 6), -1), r"got -1 to -1"),
+        (torch.full((1, 2, 4, 6), 16), "from 0 to 15, got 16"),
+        (torch.full((1, 2, 4, 6), -1), "from 0 to 15, got -1"),
     ],
 )
 def test_codes_of_another_layout_are_refused(codes: torch.Tensor, message: str) -> None:
     with pytest.raises(CodesError, match=message):
         FINE.check(codes)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32, torch.int64])
+def test_codes_of_every_type_of_whole_numbers_become_int64(dtype: torch.dtype) -> None:
+    codes = torch.randint(16, (3, 2, 4, 6))
+    checked = FINE.check(codes.to(dtype))
+    assert checked.dtype == torch.int64
+    assert torch.equal(checked, codes)
 
 
 def test_one_level_stays_one_tensor() -> None:

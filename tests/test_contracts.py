@@ -1,5 +1,6 @@
-"""What every quantizer promises, whatever its kind, in two and three dimensions, in float32 and bfloat16."""
+"""What every quantizer promises, whatever its kind, in two and three dimensions, and in every floating-point type."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from voxlex.quantizers import Quantizer
 
 GRIDS = [(6, 5), (3, 4, 5)]
 DTYPES = [torch.float32, torch.bfloat16]
+EVERY_DTYPE = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 FIXED = {"finite scalar", "lookup free", "lookup free, spherical"}
 """Kinds whose codewords follow a rule."""
 
@@ -164,6 +166,7 @@ def test_autocast_does_not_reach_inside(quantizer: Quantizer) -> None:
     ("dtype", "size"), [(torch.float16, 1e4), (torch.bfloat16, 1e18), (torch.float32, 1e18), (torch.float32, 0.0)]
 )
 @pytest.mark.parametrize("training", [False, True], ids=("eval", "training"))
+@pytest.mark.filterwarnings("ignore:latents")
 def test_extreme_latents_give_numbers(quantizer: Quantizer, dtype: torch.dtype, size: float, training: bool) -> None:
     trained(quantizer).train(training)
     quantized = quantizer((latents((6, 5)) * size).to(dtype))
@@ -172,10 +175,113 @@ def test_extreme_latents_give_numbers(quantizer: Quantizer, dtype: torch.dtype, 
     assert 0 <= int(quantized.codes.min()) <= int(quantized.codes.max()) < quantizer.num_embeddings
 
 
-def test_half_precision_modules_work(quantizer: Quantizer) -> None:
-    trained(quantizer).to(torch.bfloat16)
-    quantized = quantizer(latents((6, 5), torch.bfloat16))
-    assert torch.equal(quantizer.decode(quantized.codes).bfloat16(), quantized.z_q)
+@pytest.mark.parametrize("dtype", EVERY_DTYPE, ids=str)
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16, torch.float16], ids=str)
+def test_modules_of_every_type_learn_and_work(
+    kind: str, quantizer: Quantizer, dtype: torch.dtype, autocast: torch.dtype | None
+) -> None:
+    quantizer.to(dtype)
+    with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        for _ in range(3):
+            z_e = latents((6, 5), dtype).requires_grad_()
+            quantized = quantizer(z_e)
+            assert quantized.z_q.dtype == dtype
+            assert quantized.loss.isfinite()
+            (quantized.z_q.float().square().mean() + quantized.loss).backward()
+            assert z_e.grad is not None
+            assert z_e.grad.isfinite().all()
+        quantizer.eval()
+        z_e = latents((6, 5), dtype)
+        quantized, codes = quantizer(z_e), quantizer.encode(z_e)
+        decoded, continuous = quantizer.decode(quantized.codes), quantizer.continuous(z_e)
+    assert torch.equal(codes, quantized.codes)
+    assert torch.equal(decoded.to(dtype), quantized.z_q)
+    assert continuous.dtype == dtype
+    other = KINDS[kind]().to(dtype).eval()
+    other.load_state_dict(quantizer.state_dict())
+    assert torch.equal(other(z_e).z_q, quantized.z_q)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_running_statistics_keep_their_precision(quantizer: Quantizer, dtype: torch.dtype) -> None:
+    quantizer(latents((6, 5)))
+    before = state(quantizer)
+    quantizer.to(dtype)
+    for name, buffer in quantizer.named_buffers():
+        assert name not in before or torch.equal(buffer, before[name])
+    quantizer.double()
+    assert all(buffer.dtype == torch.float64 for buffer in quantizer.buffers() if buffer.is_floating_point())
+
+
+def spoilt(z_e: Tensor, bad: float, part: str) -> Tensor:
+    """Return a batch of latents in which one number, one image or all are bad."""
+    z_e = z_e.clone()
+    place = {"one latent": (0, 0, 0, 0), "one image": (0,), "all": ()}[part]
+    z_e[place] = bad
+    return z_e
+
+
+@pytest.mark.parametrize("bad", [1e4, 1e10, 1e30, torch.inf, torch.nan], ids=str)
+@pytest.mark.parametrize("part", ["one latent", "one image", "all"])
+@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.filterwarnings("ignore:latents")
+def test_bad_latents_do_not_spoil_what_comes_after(quantizer: Quantizer, bad: float, part: str, before: int) -> None:
+    for _ in range(before):
+        quantizer(latents((6, 5), batch=8))
+    quantized = quantizer(spoilt(latents((6, 5), batch=8), bad, part))
+    assert quantized.z_q.isfinite().all()
+    assert 0 <= int(quantized.codes.min()) <= int(quantized.codes.max()) < quantizer.num_embeddings
+    for _ in range(40):
+        assert quantizer(latents((6, 5), batch=8)).loss.isfinite()
+    assert quantizer.codewords().isfinite().all()
+    codes = quantizer.eval().encode(latents((6, 5), batch=64))
+    in_use = [len(level.unique()) for level in codes.unbind(dim=1)]
+    assert min(in_use) >= 0.5 * quantizer.num_embeddings
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, 1e30], ids=str)
+def test_a_bad_latent_does_not_change_the_codes_of_others(quantizer: Quantizer, bad: float) -> None:
+    z_e = latents((6, 5))
+    expected = trained(quantizer).encode(z_e).flatten(2)[:, :, 1:]
+    found = quantizer(spoilt(z_e, bad, "one latent")).codes
+    assert torch.equal(found.flatten(2)[:, :, 1:], expected)
+
+
+def test_latents_that_are_left_out_are_counted_and_said_once(quantizer: Quantizer) -> None:
+    quantizer(latents((6, 5)))
+    assert quantizer.left_out == 0
+    for bad in (torch.nan, torch.inf):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            quantizer(spoilt(latents((6, 5)), bad, "one latent"))
+        texts = [str(warning.message) for warning in said]
+        assert all(text.startswith("latents: expected finite") and "got 1 of 60" in text for text in texts)
+        assert bool(texts) == (bad is torch.nan)
+    assert quantizer.left_out >= 2
+    quantizer.eval()
+    before = quantizer.left_out
+    quantizer(spoilt(latents((6, 5)), torch.nan, "one latent"))
+    assert quantizer.left_out == before
+
+
+@pytest.mark.filterwarnings("ignore:latents")
+def test_nothing_learns_while_all_latents_are_bad(quantizer: Quantizer) -> None:
+    trained(quantizer).train()
+    before = state(quantizer)
+    for _ in range(400):
+        quantizer(torch.full((1, 4, 2, 2), torch.nan))
+    assert unchanged(quantizer, before)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 2, 2), (2, 4, 0, 2)])
+@pytest.mark.parametrize("training", [False, True], ids=("eval", "training"))
+def test_refuses_nothing_at_all(quantizer: Quantizer, shape: tuple[int, ...], training: bool) -> None:
+    quantizer.train(training)
+    for verb in (quantizer, quantizer.encode, quantizer.continuous):
+        with pytest.raises(ValueError, match="latents: expected at least one image and one cell, got"):
+            verb(torch.zeros(shape))
+    with pytest.raises(CodesError, match="codes: expected the codes of at least one image, got"):
+        quantizer.decode(torch.zeros(shape[0], quantizer.num_codebooks, *shape[2:], dtype=torch.int64))
 
 
 def test_refuses_codes_that_are_not_its_own(quantizer: Quantizer) -> None:
@@ -185,10 +291,16 @@ def test_refuses_codes_that_are_not_its_own(quantizer: Quantizer) -> None:
             quantizer.decode(bad)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.uint8])
-def test_refuses_codes_of_another_type(quantizer: Quantizer, dtype: torch.dtype) -> None:
-    with pytest.raises(CodesError, match=f"codes: expected int64, got {dtype}"):
-        quantizer.check_codes(torch.zeros(1, quantizer.num_codebooks, 2, 2, dtype=dtype))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+def test_refuses_codes_that_are_not_whole_numbers(quantizer: Quantizer, dtype: torch.dtype) -> None:
+    with pytest.raises(CodesError, match=f"codes: expected whole numbers such as int64, got {dtype}"):
+        quantizer.decode(torch.zeros(1, quantizer.num_codebooks, 2, 2, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32])
+def test_decodes_every_type_of_whole_numbers(quantizer: Quantizer, dtype: torch.dtype) -> None:
+    codes = torch.randint(16, (2, quantizer.num_codebooks, 3, 4))
+    assert torch.equal(quantizer.decode(codes.to(dtype)), quantizer.decode(codes))
 
 
 def test_refuses_latents_that_are_no_real_numbers(quantizer: Quantizer) -> None:

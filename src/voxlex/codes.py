@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from voxlex.errors import CodesError
+from voxlex.types import Codes, checked_codes
 
 T = TypeVar("T")
 
@@ -61,25 +61,17 @@ class CodeLayout:
         """Bits of the codes of one image without a prior, at log₂K bits each."""
         return self.codes_per_image * log2(self.num_embeddings)
 
-    def check(self, codes: Tensor) -> None:
-        """Check that codes have this layout.
+    def check(self, codes: Tensor, *, name: str = "codes") -> Codes:
+        """Return codes as int64, after checking that they have this layout.
 
         Args:
-            codes: int64 `(b, q, *grid)`.
+            codes: Codes `(b, q, *grid)` of any type of whole numbers.
+            name: What an error calls the codes.
 
         Raises:
             CodesError: If the shape, the type or the range differs from the layout, or there is no image.
         """
-        if tuple(codes.shape[1:]) != self.shape:
-            shape = ", ".join(map(str, self.shape))
-            raise CodesError(f"codes: expected the shape (b, q, *grid) = (b, {shape}), got {tuple(codes.shape)}")
-        if codes.dtype != torch.int64:
-            raise CodesError(f"codes: expected int64, got {codes.dtype}")
-        if not len(codes):
-            raise CodesError("codes: expected the codes of at least one image, got none")
-        low, high = (int(extreme) for extreme in codes.aminmax())
-        if low < 0 or high >= self.num_embeddings:
-            raise CodesError(f"codes: expected values in [0, {self.num_embeddings}), got {low} to {high}")
+        return checked_codes(codes, num_embeddings=self.num_embeddings, shape=self.shape, name=name)
 
 
 def rate_bpp(layouts: Sequence[CodeLayout], *, pixels_per_image: int) -> float:

@@ -1,12 +1,12 @@
 """A trained vocabulary, which is loaded from a run folder."""
 
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -17,12 +17,13 @@ from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, l
 from voxlex.config import Config
 from voxlex.errors import RunError
 from voxlex.models import Autoencoder
-from voxlex.models.arrays import to_image_tensor
+from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
 from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
 from voxlex.models.weights import load_weights
 from voxlex.priors import Conditions, Prior
-from voxlex.priors.conditions import Categorical, Condition
+from voxlex.priors.conditions import Categorical, Condition, Table, values_for
 from voxlex.priors.draw import SamplingOptions
+from voxlex.priors.streams import Streams
 from voxlex.progress import Progress
 from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
@@ -58,7 +59,7 @@ class Vocabulary:
     config: Config
     metadata: Mapping[str, Any]
 
-    def encode(self, images: np.ndarray | Tensor) -> Codes | Levels:
+    def encode(self, images: ArrayLike) -> Codes | Levels:
         """Return the codes of images of any size; see `Autoencoder.encode` for the accepted arrays.
 
         Images that are too large to be encoded at once are encoded in tiles, which gives the same codes.
@@ -73,7 +74,7 @@ class Vocabulary:
         space = self.autoencoder.space_of([level.shape[2:] for level in levels])
         return decode_tiled(self.autoencoder, levels) if needs_tiles(space) else self.autoencoder.decode(levels)
 
-    def reconstruct(self, images: np.ndarray | Tensor) -> Image:
+    def reconstruct(self, images: ArrayLike) -> Image:
         """Encode images and decode their codes: `decode(encode(images))`."""
         return self.decode(self.encode(images))
 
@@ -81,7 +82,7 @@ class Vocabulary:
         self,
         count: int,
         *,
-        condition: Mapping[str, Any] | None = None,
+        condition: Table | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
@@ -90,9 +91,10 @@ class Vocabulary:
 
         Args:
             count: Number of images.
-            condition: Values of `conditions` by name: one value for all images, or a sequence with a value for each
-                image. Conditions that are left out are not imposed.
-            seed: The same seed gives the same images on the same machine. With None, each call draws other images.
+            condition: Values of `conditions` by name: one value for all images, or a list, array, tensor or data frame
+                column with a value for each image. Conditions that are left out are not imposed.
+            seed: The same seed gives the same images on the same machine. Image i of a seed does not depend on `count`,
+                except where rounding tips a draw. With None, each call draws other images.
             progress: Called with the work done and the total work.
             **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
@@ -110,7 +112,7 @@ class Vocabulary:
         self,
         count: int,
         *,
-        condition: Mapping[str, Any] | None = None,
+        condition: Table | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
@@ -120,21 +122,21 @@ class Vocabulary:
             raise RunError(
                 "sampling: expected a run with a prior, got one without; train it with --stage prior --resume"
             )
-        prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, count)
+        prior, streams, given = self.prior, self._streams(seed), self._encoded(condition, count)
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             some = None if given is None else given[start : start + size]
-            return prior.sample(size, condition=some, generator=generator, progress=progress, **options)
+            return prior.sample(size, condition=some, generator=streams(start, size), progress=progress, **options)
 
         return _in_batches(draw, count, at_once=self._drawn_at_once, progress=progress)
 
     def inpaint(
         self,
-        image: np.ndarray | Tensor,
-        mask: np.ndarray | Tensor,
+        image: ArrayLike,
+        mask: ArrayLike,
         *,
         count: int = 8,
-        condition: Mapping[str, Any] | None = None,
+        condition: Table | None = None,
         temperature: float = 1.0,
         seed: int | None = None,
         progress: Progress | None = None,
@@ -168,12 +170,12 @@ class Vocabulary:
         if count < 1:
             raise ValueError(f"count: expected at least 1, got {count}")
         x = to_image_tensor(
-            image[None], channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims
+            as_array(image)[None], channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims
         )
-        region = torch.as_tensor(mask).bool()
+        region = torch.as_tensor(as_array(mask, name="mask")).bool()
         if region.shape != x.shape[2:]:
             raise ValueError(f"mask: expected the sides of the image, {tuple(x.shape[2:])}, got {tuple(region.shape)}")
-        prior, generator, given = self.prior, self._generator(seed), self._encoded(condition, 1)
+        prior, streams, given = self.prior, self._streams(seed), self._encoded(condition, 1)
         known = for_each_level(lambda level: level[0], self.encode(x))
         hidden = from_levels(self._touched(region))
 
@@ -185,7 +187,7 @@ class Vocabulary:
                 condition=given,
                 temperature=temperature,
                 candidates=_CANDIDATES,
-                generator=generator,
+                generator=streams(start, size),
                 progress=progress,
             )
 
@@ -208,27 +210,16 @@ class Vocabulary:
         cells = [touch(region[None, None].float(), layout.grid) for layout in self.layouts]
         return [spread(level, 3, stride=1, padding=1)[0, 0].bool().to(self.autoencoder.device) for level in cells]
 
-    def _generator(self, seed: int | None) -> torch.Generator:
-        generator = torch.Generator(self.autoencoder.device)
-        if seed is None:
-            generator.seed()
-        elif -(2**63) <= seed < 2**64:
-            generator.manual_seed(seed)
-        else:
+    def _streams(self, seed: int | None) -> Callable[[int, int], Streams]:
+        """Return a function that makes the random numbers of some of the images, from the number of the first."""
+        if seed is not None and not -(2**63) <= seed < 2**64:
             raise ValueError(f"seed: expected an integer of 64 bits, got {seed}")
-        return generator
+        chosen = secrets.randbits(64) if seed is None else int(seed)
+        return lambda start, size: Streams(chosen, range(start, start + size), device=self.autoencoder.device)
 
-    def _encoded(self, condition: Mapping[str, Any] | None, count: int) -> Condition | None:
-        if not condition:
-            return None
-        columns = {
-            name: [wanted] * count if isinstance(wanted, str) or not isinstance(wanted, Sequence) else wanted
-            for name, wanted in condition.items()
-        }
-        for name, values in columns.items():
-            if len(values) != count:
-                raise ValueError(f"{name}: expected one value for each of {count} images, got {len(values)}")
-        return self.conditions.encode(columns)
+    def _encoded(self, condition: Table | None, count: int) -> Condition | None:
+        columns = {} if condition is None else {name: values_for(name, condition[name], count) for name in condition}
+        return self.conditions.encode(columns) if columns else None
 
     @property
     def conditions(self) -> Conditions:

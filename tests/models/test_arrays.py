@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -25,8 +26,32 @@ def convert(images, channels: int = 1, spatial_dims: int = 2) -> torch.Tensor:
         GREY.astype(">f4"),
         np.asfortranarray(GREY),
         GREY[::-1, :, ::-1][::-1, :, ::-1],
+        GREY.tolist(),
+        list(GREY),
+        tuple(torch.from_numpy(GREY)),
+        torch.from_numpy(GREY).double().transpose(1, 2).contiguous().transpose(1, 2),
+        torch.from_numpy(GREY)[:, None].requires_grad_(),
+        np.ma.array(GREY, mask=False),
+        pd.DataFrame({"image": list(GREY)})["image"].tolist(),
     ],
-    ids=["bhw", "bhwc", "bchw", "tensor bhw", "tensor bchw", "float64", "big endian", "fortran", "backwards"],
+    ids=[
+        "bhw",
+        "bhwc",
+        "bchw",
+        "tensor bhw",
+        "tensor bchw",
+        "float64",
+        "big endian",
+        "fortran",
+        "backwards",
+        "lists",
+        "arrays",
+        "tensors",
+        "strided",
+        "with gradient",
+        "unmasked",
+        "column",
+    ],
 )
 def test_grey_in_every_layout(images):
     tensor = convert(images)
@@ -89,13 +114,21 @@ def test_gradients_flow():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (GREY * 255, r"floats in \[0, 1\], got .* to 25\d"),
+        (GREY * 255, r"floats in \[0, 1\], got .* to 25\d.*; rescale them, such as by images / 255"),
+        (GREY * 1000, r"floats in \[0, 1\], got .*; rescale them, such as by images / 65535"),
         (GREY - 0.5, r"floats in \[0, 1\], got -0\.\d+ to "),
         (np.where(GREY > 0.5, np.float32(np.nan), GREY), "expected finite values"),
         (np.where(GREY > 0.5, np.float32(np.inf), GREY), "expected finite values"),
         (GREY[0, 0], r"expected one of the shapes \(h, w\), \(b, h, w\), \(b, 1, h, w\), .*got \(30,\)"),
         (GREY[:, :, :, None, None], r"got \(5, 20, 30, 1, 1\)"),
-        (np.zeros((2, 9, 9, 4), np.uint8), r"got \(2, 9, 9, 4\)"),
+        (np.zeros((2, 9, 9, 4), np.uint8), r"got \(2, 9, 9, 4\); drop the alpha channel"),
+        (np.zeros((9, 9, 4), np.uint8), r"got \(9, 9, 4\), which looks like one image with 4 channels"),
+        (
+            np.zeros((9, 9, 3), np.uint8),
+            r"got \(9, 9, 3\), which looks like one image with 3 channels; give images\[None\]",
+        ),
+        (torch.zeros(9, 9, 1), r"got \(9, 9, 1\), which looks like one image with 1 channels"),
+        ([[[0.5, 0.5]], [[0.5]]], "images: expected lists or arrays of one shape"),
         (torch.from_numpy(COLOUR), r"got \(5, 20, 30, 3\)"),
         (np.zeros((2, 3, 9, 3), np.uint8), r"expected a shape with channels at one end, got \(2, 3, 9, 3\)"),
         (np.zeros((0, 9, 9), np.uint8), r"expected at least one pixel, got the shape \(0, 9, 9\)"),
@@ -120,8 +153,22 @@ def test_grey_for_a_model_in_colour_is_refused():
         (torch.zeros(2, 9, 9, dtype=torch.int32), "torch.int32"),
         (torch.zeros(2, 9, 9, dtype=torch.bool), "torch.bool"),
         (np.zeros((2, 9, 9), complex), "complex128"),
+        ([[0, 255], [255, 0]], "int64"),
+        (np.array([["a"]]), "<U1"),
     ],
 )
 def test_types_that_are_refused(images, found: str):
     with pytest.raises(TypeError, match=f"uint8, uint16 or floats in .*, got {found}"):
+        convert(images)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ("scan.png", "expected a NumPy array, a torch tensor or lists of numbers, got str"),
+        (np.ma.masked_less(GREY, 0.5), "expected an array without masked values"),
+    ],
+)
+def test_what_is_not_an_array_of_numbers_is_refused(images, message: str):
+    with pytest.raises(TypeError, match=f"images: {message}"):
         convert(images)

@@ -75,6 +75,73 @@ def test_decodes_codes_of_any_integer_type() -> None:
     assert expected.max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["residual", "paper"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
+def test_models_of_every_type_learn_encode_and_decode(kind: str, dtype: torch.dtype, autocast: bool) -> None:
+    model, x = small(kind).to(dtype).train(), torch.rand(2, 1, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        for quantize in (False, True):
+            outputs = model(x, quantize=quantize)
+            (outputs.x_hat.float().square().mean() + sum(outputs.losses.values())).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+        codes = model.eval().encode(x)
+        assert torch.equal(codes, model.encode(x.double()))
+        assert model.decode(codes).dtype == torch.float32
+    other = small(kind).to(dtype)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.decode(codes), model.decode(codes)) or autocast
+
+
+def test_codes_come_as_arrays_lists_and_tensors_of_any_layout() -> None:
+    model = small()
+    codes = torch.randint(0, 16, (2, 1, 4, 4))
+    expected, array = model.decode(codes), codes.numpy()
+    read_only = array.copy()
+    read_only.setflags(write=False)
+    for given in (
+        array.tolist(),
+        [array],
+        (codes,),
+        list(array),
+        list(codes),
+        array[::-1].copy()[::-1],
+        np.asfortranarray(array),
+        array.astype(">i4"),
+        array.astype(np.uint64),
+        codes.to(torch.int16),
+        codes.to(torch.uint8),
+        read_only,
+    ):
+        assert torch.equal(model.decode(given), expected)
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (np.zeros((1, 1, 4, 4)), "expected whole numbers, got float64"),
+        (np.zeros((1, 1, 4, 4), bool), "expected whole numbers, got bool"),
+        (torch.zeros(1, 1, 4, 4, dtype=torch.bool), r"expected whole numbers, got torch\.bool"),
+        (np.full((1, 1, 4, 4), 21), "expected values from 0 to 15, got 21"),
+        (np.full((1, 1, 4, 4), -3), "expected values from 0 to 15, got -3"),
+        (np.zeros((0, 1, 4, 4), int), "expected the codes of at least one image, got"),
+        ([[[[0, 1], [2]]]], "expected lists or arrays of one shape"),
+    ],
+)
+def test_what_is_wrong_with_codes_is_said(codes: object, message: str) -> None:
+    with pytest.raises(ValueError, match=f"codes: {message}"):
+        small().decode(codes)
+
+
+def test_refuses_no_images() -> None:
+    for verb in (small().encode, small().reconstruct):
+        with pytest.raises(ValueError, match="images: expected at least one pixel, got"):
+            verb(np.zeros((0, 16, 16), np.uint8))
+    for training in (False, True):
+        with pytest.raises(ValueError, match="latents: expected at least one image"):
+            small().train(training)(torch.zeros(0, 1, 16, 16))
+
+
 def test_refuses_images_that_do_not_divide_into_patches() -> None:
     with pytest.raises(ValueError, match="multiples of 4"):
         small().encode(torch.rand(1, 1, 18, 16))

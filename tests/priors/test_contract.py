@@ -10,6 +10,7 @@ from voxlex.errors import CodesError
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import HierarchicalPrior
 from voxlex.priors.draw import CompletingDraw, GuidedDraw, RandomDraw
+from voxlex.priors.streams import Streams, streams_for
 
 from .kinds import (
     CASES,
@@ -183,7 +184,8 @@ def test_replayed_codes_come_out_of_a_prior_of_any_order(case):
 @tiny_few_cases
 def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(case):
     prior = case.prior()
-    condition, draw = case.condition(4), RandomDraw(temperature=0.7, generator=seeded(7))
+    streams = streams_for(4, seeded(7), device=prior.device)
+    condition, draw = case.condition(4), RandomDraw(temperature=0.7, generator=streams)
     naive = [torch.zeros(4, *layout.shape, dtype=torch.int64) for layout in prior.layouts]
     with torch.inference_mode():
         for place, layout in enumerate(prior.layouts):
@@ -214,6 +216,46 @@ def test_the_same_seed_draws_the_same_codes_within_the_layout(case):
     assert not equal(draws[0], draws[2])
     for layout, drawn in zip(prior.layouts, levels_of(draws[0]), strict=True):
         layout.check(drawn)
+
+
+@every_case
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 3, "min_p": 0.1}], ids=["plain", "cut"])
+def test_an_image_does_not_depend_on_those_that_are_drawn_with_it(case, options, monkeypatch):
+    prior, n = case.prior(), 5
+    condition = case.condition(n)
+    if case.conditional:
+        condition, options = labels(*"abaab"), options | {"guidance": 2.0}
+
+    def draw(rows):
+        some = None if condition is None else condition[rows]
+        return levels_of(prior.sample(len(rows), condition=some, generator=Streams(1, rows), **options))
+
+    together = draw(range(n))
+    assert len(together[-1].flatten(1).unique(dim=0)) == n
+    monkeypatch.setattr("voxlex.priors.depth.CHUNK", 6)
+    for rows in ([0], [0, 1, 2], [4, 2]):
+        assert equal(draw(rows), tuple(level[rows] for level in together))
+
+
+@every_case
+def test_a_completion_does_not_depend_on_those_that_are_drawn_with_it(case):
+    prior = case.prior()
+    codes = from_levels([level[0] for level in levels_of(random_codes(prior, 1))])
+    hidden = from_levels([torch.arange(layout.cells).view(layout.grid) % 3 > 0 for layout in prior.layouts])
+
+    def draw(rows):
+        return levels_of(prior.complete(codes, hidden, n=len(rows), candidates=3, generator=Streams(1, rows)))
+
+    together = draw(range(4))
+    for rows in ([0], [3, 1]):
+        assert equal(draw(rows), tuple(level[rows] for level in together))
+
+
+@few_cases
+def test_a_generator_draws_the_same_first_images_however_many_are_drawn(case):
+    prior = case.prior()
+    one, three = prior.sample(1, generator=seeded(3)), prior.sample(3, generator=seeded(3))
+    assert equal(one, from_levels([level[:1] for level in levels_of(three)]))
 
 
 @few_cases
@@ -382,6 +424,34 @@ def test_in_single_precision_draws_are_as_scored_and_autocast_does_not_change_th
     assert prior.log_prob(plain, condition).dtype == torch.float32
     exact = case.prior().log_prob(plain, condition)
     torch.testing.assert_close(prior.log_prob(plain, condition).double(), exact, rtol=1e-3, atol=1e-3)
+
+
+@few_cases
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
+def test_priors_of_every_type_learn_score_and_draw(case, dtype, autocast):
+    prior = case.prior().to(dtype)
+    codes, condition = random_codes(prior, 2), case.condition(2)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        prior.train().loss(codes, condition).backward()
+        scores = prior.eval().log_prob(codes, condition)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in prior.parameters())
+    torch.testing.assert_close(scores, case.prior().log_prob(codes, condition).float(), rtol=0.05, atol=1.0)
+    for layout, drawn in zip(prior.layouts, levels_of(prior.sample(3, generator=seeded())), strict=True):
+        layout.check(drawn)
+    known = from_levels([level[0] for level in levels_of(codes)])
+    hidden = from_levels([torch.ones(layout.grid) for layout in prior.layouts])
+    prior.complete(known, hidden, n=2, candidates=2, generator=seeded())
+
+
+@few_cases
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32], ids=str)
+def test_codes_of_every_type_of_whole_numbers_are_scored(case, dtype):
+    prior = case.prior()
+    codes = random_codes(prior, 2)
+    narrow = from_levels([level.to(dtype) for level in levels_of(codes)])
+    assert torch.equal(prior.log_prob(narrow), prior.log_prob(codes))
+    assert prior.loss(narrow).item() == prior.loss(codes).item()
 
 
 @few_cases

@@ -123,10 +123,19 @@ def test_every_number_of_hidden_cells_comes_as_often_as_any_other():
         torch.testing.assert_close(hidden.double().mean(dim=0).float(), torch.full((6,), 7 / 12), rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_the_place_in_a_batch_does_not_decide_how_much_is_hidden(repeatable):
+    sizes = [
+        hide_for_loss(torch.randint(5, (4, 1, 4, 4)), repeatable=repeatable).sum(dim=1).float() for _ in range(2_000)
+    ]
+    # The mean of 2 000 draws of 1 to 16 has a standard deviation of 0.1.
+    torch.testing.assert_close(torch.stack(sizes).mean(dim=0), torch.full((4,), 8.5), rtol=0, atol=0.5)
+
+
 def test_cells_are_drawn_a_few_at_a_time_without_a_difference(monkeypatch):
     prior = small(MaskedPrior, num_codebooks=2)
     expected = prior.sample(3, temperature=1e-6, generator=seeded())
-    monkeypatch.setattr("voxlex.priors.masked._DRAWN_AT_ONCE", 7)
+    monkeypatch.setattr("voxlex.priors.depth.CHUNK", 7)
     assert torch.equal(prior.sample(3, temperature=1e-6, generator=seeded()), expected)
 
 

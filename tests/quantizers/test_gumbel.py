@@ -86,7 +86,7 @@ def test_divergence_is_that_of_the_sampled_codes(quantizer: GumbelQuantizer) -> 
 
 def test_divergence_runs_from_nothing_to_all_bits(quantizer: GumbelQuantizer) -> None:
     z_e = torch.randn(1, 4, 3)
-    certain = quantizer(1e30 * z_e)
+    certain = quantizer(1e3 * z_e)
     assert float(certain.losses["kl"].detach()) == pytest.approx(quantizer.kl_weight * math.log(16), rel=1e-5)
     assert certain.z_q.isfinite().all()
     with torch.no_grad():

@@ -3,6 +3,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ class Toy(Objective[Tensor]):
 
     name = "toy"
 
-    def __init__(self, *, rows: int = 40, stop_at: int | None = None, spoil_at: int | None = None) -> None:
+    def __init__(self, *, rows: int = 40, stop_at: int | None = None, spoil_at: range = range(0)) -> None:
         torch.manual_seed(1)
         settings = {"embedding_dim": 4, "width": 8, "blocks": 1}
         encoder = nn.Sequential(Encoder(**settings), nn.Dropout(0.1))
@@ -55,7 +56,7 @@ class Toy(Objective[Tensor]):
             os.kill(os.getpid(), signal.SIGTERM)
         outputs = self.player.on_devices(batch)
         loss = (outputs.x_hat - batch).abs().mean()
-        if self.taken == self.spoil_at:
+        if self.taken in self.spoil_at:
             loss = loss * float("nan")
         losses = {"l1": loss, **outputs.losses}
         self.player.descend(fabric, losses.values())
@@ -229,13 +230,34 @@ def test_the_journal_forgets_what_was_not_saved(tmp_path: Path) -> None:
     assert "123" not in [row["value"] for row in read_journal(tmp_path / "metrics.csv")]
 
 
-def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="toy: the loss is nan at step 1"):
-        train(Toy(spoil_at=1), tmp_path, steps=24)
+def test_a_step_whose_loss_is_no_number_is_left_out_and_counted(tmp_path: Path) -> None:
+    toy = Toy(spoil_at=range(3, 6))
+    before: list[dict[str, Tensor]] = []
+    update = toy.update
+
+    def watched(fabric: Fabric, batch: Tensor, *, progress: float) -> Step:
+        before.append({name: weight.clone() for name, weight in toy.result.named_parameters()})
+        return update(fabric, batch, progress=progress)
+
+    toy.update = watched  # type: ignore[method-assign]
+    train(toy, tmp_path, steps=24)
+    same = [all(torch.equal(a[name], b[name]) for name in a) for a, b in pairwise(before)]
+    assert [number for number, unchanged in enumerate(same, 1) if unchanged] == [3, 4, 5]
+    assert all(weight.isfinite().all() for weight in toy.result.parameters())
+    values = {row["name"]: row["value"] for row in read_journal(tmp_path / "metrics.csv")}
+    assert values["train/skipped_steps"] == "3"
+
+
+def test_a_loss_that_stays_no_number_stops_training(tmp_path: Path) -> None:
+    toy = Toy(spoil_at=range(4, 100))
+    said = r"toy: expected a finite gradient, got none in 10 steps in a row, up to step 13; try a lower --training\.toy"
+    with pytest.raises(TrainingError, match=said):
+        train(toy, tmp_path, steps=24)
+    assert all(weight.isfinite().all() for weight in toy.result.parameters())
 
 
 def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected at least one batch of 4"):
+    with pytest.raises(DataError, match=r"one batch of 4, got 3; .* --training\.toy\.batch-size of 3 or less"):
         train(Toy(rows=3), tmp_path, steps=1)
 
 

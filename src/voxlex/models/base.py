@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from voxlex.codes import CodeLayout, from_levels
 from voxlex.errors import CodesError
-from voxlex.models.arrays import to_image_tensor
+from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
 from voxlex.quantizers import Quantizer
 from voxlex.types import Codes, CodesLike, Image, Levels
 
@@ -128,22 +128,23 @@ class Autoencoder(nn.Module, ABC):
         return space
 
     @torch.no_grad()
-    def encode(self, images: np.ndarray | Tensor) -> Codes | Levels:
+    def encode(self, images: ArrayLike) -> Codes | Levels:
         """Return the codes of images.
 
         Args:
-            images: NumPy array `(b, h, w)` or channels-last `(b, h, w, c)`, or a tensor `(b, c, h, w)`; uint8, uint16
-                or float in [0, 1].
+            images: Array or lists `(b, h, w)`, channels-last array `(b, h, w, c)`, or a tensor `(b, c, h, w)`; uint8,
+                uint16 or float in [0, 1].
 
         Returns:
             Codes `(b, q, *grid)`. For a model with several levels, a tuple of such tensors, coarsest first.
 
         Raises:
-            ValueError: If the shape, the type or the range does not fit this model.
+            ValueError: If the shape or the range does not fit this model.
+            TypeError: If the images are not an array, or have another type of numbers.
         """
         x = to_image_tensor(images, channels=self.in_channels, spatial_dims=self.spatial_dims)
         self.layouts(x.shape[2:])  # raises an error if the sides are not multiples of `multiple_of`
-        return from_levels(self._encode(x.to(self.device)))
+        return from_levels(self._encode(as_weights_of(self, x.to(self.device))))
 
     @torch.no_grad()
     def decode(self, codes: CodesLike) -> Image:
@@ -163,20 +164,18 @@ class Autoencoder(nn.Module, ABC):
         Raises:
             CodesError: If the codes have the wrong number of levels, shape or type. Their range is not checked.
         """
-        given = [codes] if isinstance(codes, np.ndarray | Tensor) else list(codes)
+        given = self._apart(codes)
         if len(given) != len(self.quantizers):
             raise CodesError(f"codes: expected {len(self.quantizers)} levels, coarsest first, got {len(given)}")
         levels = []
         for number, level in enumerate(given):
             name = "codes" if len(given) == 1 else f"codes of level {number}"
-            tensor = torch.as_tensor(level, device=self.device)
-            if tensor.is_floating_point() or tensor.dtype == torch.bool:
-                raise CodesError(f"{name}: expected integers, got {tensor.dtype}")
+            tensor = self._whole_numbers(level, name)
             if tensor.ndim != 2 + self.spatial_dims:
                 raise CodesError(
                     f"{name}: expected {2 + self.spatial_dims} axes (b, q, *grid), got {tuple(tensor.shape)}"
                 )
-            levels.append(tensor.long())
+            levels.append(tensor)
         if len({len(level) for level in levels}) > 1:
             raise CodesError(
                 f"codes: expected equally many images in each level, got {[len(level) for level in levels]}"
@@ -184,7 +183,26 @@ class Autoencoder(nn.Module, ABC):
         self.space_of([level.shape[2:] for level in levels])
         return tuple(levels)
 
-    def reconstruct(self, images: np.ndarray | Tensor) -> Image:
+    def _apart(self, codes: CodesLike) -> list[Any]:
+        """Return the codes of each level as they were given."""
+        if isinstance(codes, np.ndarray | Tensor):
+            return [codes]
+        if len(self.quantizers) > 1 or (len(codes) == 1 and np.ndim(codes[0]) == 2 + self.spatial_dims):
+            return list(codes)
+        return [codes]  # one level, as a list with the codes of each image
+
+    def _whole_numbers(self, level: Any, name: str) -> Tensor:
+        """Return codes as int64 on the device of the model."""
+        found = as_array(level, name=name)
+        if isinstance(found, np.ndarray):
+            if found.dtype.kind not in "iu":
+                raise CodesError(f"{name}: expected whole numbers, got {found.dtype}")
+            found = torch.from_numpy(found.astype(np.int64))
+        if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+            raise CodesError(f"{name}: expected whole numbers, got {found.dtype}")
+        return found.to(self.device).long()
+
+    def reconstruct(self, images: ArrayLike) -> Image:
         """Encode images and decode their codes: `decode(encode(images))`."""
         return self.decode(self.encode(images))
 
@@ -194,7 +212,14 @@ class Autoencoder(nn.Module, ABC):
         return next(self.parameters()).device
 
     def _apply_network(self, network: nn.Module, x: Tensor) -> Tensor:
-        """Apply a network, with activation checkpointing if `checkpoint_activations` is set."""
+        """Apply a network in its own type, with activation checkpointing if `checkpoint_activations` is set."""
+        x = as_weights_of(network, x)
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
             return checkpoint(network, x, use_reentrant=False)
         return network(x)
+
+
+def as_weights_of(network: nn.Module, x: Tensor) -> Tensor:
+    """Return a tensor in the floating-point type of the weights of a network, if it has any."""
+    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), None)
+    return x if weight is None else x.to(weight.dtype)

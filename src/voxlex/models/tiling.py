@@ -10,13 +10,12 @@ from itertools import pairwise, product
 from math import ceil, prod
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from voxlex.codes import CodeLayout, from_levels, levels_of
-from voxlex.models.arrays import to_image_tensor
+from voxlex.models.arrays import ArrayLike, to_image_tensor
 from voxlex.models.base import Autoencoder
 from voxlex.types import Codes, CodesLike, Image, Levels
 
@@ -27,7 +26,7 @@ _BLEND = 1  # cells over which neighbouring tiles of the decoder fade into each 
 
 
 def encode_tiled(
-    autoencoder: Autoencoder, images: np.ndarray | Tensor, *, tile: int | None = None, halo: int | None = None
+    autoencoder: Autoencoder, images: ArrayLike, *, tile: int | None = None, halo: int | None = None
 ) -> Codes | Levels:
     """Encode images in tiles; the result is that of `Autoencoder.encode`.
 

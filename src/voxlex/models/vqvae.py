@@ -1,9 +1,9 @@
 """The VQ-VAE: an encoder, a quantizer and a decoder."""
 
-import numpy as np
 from torch import Tensor, nn
 
-from voxlex.models.base import Autoencoder, Reconstruction
+from voxlex.models.arrays import ArrayLike
+from voxlex.models.base import Autoencoder, Reconstruction, as_weights_of
 from voxlex.quantizers import Quantizer
 from voxlex.types import Codes, Image, Levels
 
@@ -57,7 +57,7 @@ class VQVAE(Autoencoder):
         x_hat = self._apply_network(self.decoder, quantized.z_q)
         return Reconstruction(x_hat=x_hat, codes=quantized.codes, losses=quantized.losses)
 
-    def encode(self, images: np.ndarray | Tensor) -> Codes:
+    def encode(self, images: ArrayLike) -> Codes:
         """Return the codes `(b, q, *grid)` of images; see `Autoencoder.encode`."""
         codes = super().encode(images)
         assert isinstance(codes, Tensor)
@@ -70,4 +70,4 @@ class VQVAE(Autoencoder):
         return (self.quantizer.encode(self.encoder(x)),)
 
     def _decode(self, codes: Levels) -> Image:
-        return self.decoder(self.quantizer.decode(codes[0]))
+        return self.decoder(as_weights_of(self.decoder, self.quantizer.decode(codes[0])))

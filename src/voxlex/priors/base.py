@@ -12,8 +12,9 @@ from voxlex.errors import CodesError
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw, GuidedDraw, RandomDraw, resampled
 from voxlex.priors.level import Codebook, Given, Level, drawing
+from voxlex.priors.streams import Randomness, streams_for
 from voxlex.progress import Progress
-from voxlex.types import Codes, Levels, Logits
+from voxlex.types import Codes, GivenCodes, GivenLevels, Levels, Logits
 
 
 class Prior(nn.Module, ABC):
@@ -47,7 +48,7 @@ class Prior(nn.Module, ABC):
         """Where the weights are, and where samples are drawn."""
         return next(self.parameters()).device
 
-    def start(self, codes: Codes | Levels, codebook: Codebook | Sequence[Codebook] | None = None) -> None:
+    def start(self, codes: GivenCodes | GivenLevels, codebook: Codebook | Sequence[Codebook] | None = None) -> None:
         """Begin training at the empirical marginals, with codes alike that have similar vectors.
 
         The outputs become the frequencies of the training codes. The codebooks' standardised vectors, turned at random,
@@ -67,7 +68,7 @@ class Prior(nn.Module, ABC):
             prior._start(own, vectors)
 
     def forward(
-        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+        self, codes: GivenCodes | GivenLevels, condition: Condition | None = None, context: GivenLevels = ()
     ) -> Logits | tuple[Tensor, ...]:
         """Return the teacher-forced logits of every code.
 
@@ -86,14 +87,14 @@ class Prior(nn.Module, ABC):
         return from_levels([prior._logits(own, given) for prior, own, given in self._each(codes, condition, context)])
 
     def code_log_probs(
-        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+        self, codes: GivenCodes | GivenLevels, condition: Condition | None = None, context: GivenLevels = ()
     ) -> Float[Tensor, "b q *grid"] | tuple[Tensor, ...]:
         """Return the log-probability of each code given the codes before it, in nats: where an image is surprising."""
         each = self._each(codes, condition, context)
         return from_levels([prior._code_log_probs(own, given) for prior, own, given in each])
 
     def log_prob(
-        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+        self, codes: GivenCodes | GivenLevels, condition: Condition | None = None, context: GivenLevels = ()
     ) -> Float[Tensor, "b"]:
         """Return the log-likelihood log p(codes | condition) of each image, in nats; a lower bound unless `exact`."""
         scores = [
@@ -103,7 +104,7 @@ class Prior(nn.Module, ABC):
         return torch.stack(scores).sum(dim=0)
 
     def loss(
-        self, codes: Codes | Levels, condition: Condition | None = None, context: Levels = ()
+        self, codes: GivenCodes | GivenLevels, condition: Condition | None = None, context: GivenLevels = ()
     ) -> Float[Tensor, ""]:
         """Return the mean negative log-likelihood in nats per code; divide by ln 2 for bits.
 
@@ -118,16 +119,19 @@ class Prior(nn.Module, ABC):
         n: int,
         *,
         condition: Condition | None = None,
-        context: Levels = (),
+        context: GivenLevels = (),
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
-        generator: torch.Generator | None = None,
+        generator: Randomness = None,
         progress: Progress | None = None,
     ) -> Int64[Tensor, "n q *grid"] | Levels:
         """Draw the codes of new images; the same generator state gives the same codes on the same machine.
+
+        Each image has random numbers of its own. So the first images are the same whatever `n` is, except where
+        rounding, which depends on the size of a batch, tips a draw.
 
         `temperature`, `top_k`, `top_p` and `min_p` are applied in this order; see `RandomDraw`.
 
@@ -142,14 +146,18 @@ class Prior(nn.Module, ABC):
             top_k: Draw each code from this many of the likeliest.
             top_p: Draw each code from the fewest that together have this share of the probability, in (0, 1].
             min_p: Draw each code from those at least this many times as likely as the likeliest, in [0, 1].
-            generator: Source of randomness, on this prior's device; None uses torch's own.
+            generator: Source of randomness: a stream for each image, or a generator that gives the seed of streams;
+                None uses torch's own.
             progress: Called with the number of cells drawn so far and the number there are.
 
         Raises:
             CodesError: If the context does not have the layouts it should.
             ValueError: If a value is out of range, or the condition does not fit.
         """
-        draw: Draw = RandomDraw(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, generator=generator)
+        if n < 1:
+            raise ValueError(f"n: expected at least 1, got {n}")
+        streams = streams_for(n, generator, device=self.device)
+        draw: Draw = RandomDraw(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, generator=streams)
         rows = n
         if guidance != 1:
             draw = GuidedDraw(draw, guidance=guidance)
@@ -170,7 +178,7 @@ class Prior(nn.Module, ABC):
         condition: Condition | None = None,
         temperature: float = 1.0,
         candidates: int = 8,
-        generator: torch.Generator | None = None,
+        generator: Randomness = None,
         progress: Progress | None = None,
     ) -> Int64[Tensor, "n q *grid"] | Levels:
         """Draw the hidden cells of an image anew, given the others.
@@ -189,7 +197,8 @@ class Prior(nn.Module, ABC):
             condition: One row, for this image.
             temperature: Divides the logits.
             candidates: For each result, at least 1.
-            generator: Source of randomness, on this prior's device; None uses torch's own.
+            generator: Source of randomness: a stream for each image, or a generator that gives the seed of streams;
+                None uses torch's own.
             progress: Called with the number of cells drawn so far and the number there are.
 
         Raises:
@@ -202,7 +211,8 @@ class Prior(nn.Module, ABC):
             raise ValueError(f"expected n >= 1 and candidates >= 1, got {n} and {candidates}")
         if all(prior.sees_all_known for prior in self.levels):
             candidates = 1
-        draw = RandomDraw(temperature=temperature, generator=generator)
+        streams = streams_for(n, generator, device=self.device)
+        draw = RandomDraw(temperature=temperature, generator=streams.divided(candidates))
         drawn: Levels = ()
         with drawing(self):
             for place, prior in enumerate(self.levels):
@@ -211,25 +221,24 @@ class Prior(nn.Module, ABC):
                 part = _part_of(progress, self.layouts, place)
                 own, evidence = prior._complete(known[place], masks[place], given, draw, part)
                 last = place == len(self.levels) - 1
-                chosen = resampled(evidence.view(n, candidates), 1 if last else candidates, generator)
+                chosen = resampled(evidence.view(n, candidates), 1 if last else candidates, streams)
                 drawn = tuple(level[chosen] for level in (*drawn, own))
         return from_levels([level.clone() for level in drawn])
 
     def _each(
-        self, codes: Codes | Levels, condition: Condition | None, context: Levels
+        self, codes: GivenCodes | GivenLevels, condition: Condition | None, context: GivenLevels
     ) -> Iterator[tuple[Level, Codes, Given]]:
         """Iterate over the levels: the prior, its codes, and what is given besides them."""
         levels = self._checked(codes)
         for place, prior in enumerate(self.levels):
             yield prior, levels[place], prior._given(len(levels[0]), condition, (*context, *levels[:place]))
 
-    def _checked(self, codes: Codes | Levels) -> Levels:
-        """Return the codes of each level; refuse those that do not have the layouts of this prior."""
+    def _checked(self, codes: GivenCodes | GivenLevels) -> Levels:
+        """Return the codes of each level as int64; refuse those that do not have the layouts of this prior."""
         levels = levels_of(codes)
         if len(levels) != len(self.levels):
             raise CodesError(f"expected codes of {len(self.levels)} levels, got {len(levels)}")
-        for layout, own in zip(self.layouts, levels, strict=True):
-            layout.check(own)
+        levels = tuple(layout.check(own).to(self.device) for layout, own in zip(self.layouts, levels, strict=True))
         if len({len(own) for own in levels}) > 1:
             raise CodesError(f"expected codes of as many images at each level, got {[len(own) for own in levels]}")
         return levels

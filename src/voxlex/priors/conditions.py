@@ -1,7 +1,7 @@
 """What a prior can be asked for: columns of a table, how their values become numbers, and how a prior sees these."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Any, Protocol, runtime_checkable
@@ -103,11 +103,14 @@ class Conditions:
         missing = [name for name in names if name not in table]
         if missing:
             raise ValueError(f"no column {missing[0]!r} to condition on; there are {', '.join(map(str, table))}")
-        known = {name: [value for value in table[name] if not _missing(value)] for name in names}
+        known = {name: [value for value in listed(name, table[name]) if not _missing(value)] for name in names}
         return cls(tuple(_column(name, values) for name, values in known.items() if values))
 
-    def encode(self, wanted: Mapping[str, Sequence[Any]]) -> Condition:
+    def encode(self, wanted: Table) -> Condition:
         """Encode what somebody asks for, one row for each image; a column that is not given is not known.
+
+        Args:
+            wanted: Values by name: lists, tuples, arrays, tensors or columns of a data frame.
 
         Raises:
             ValueError: If a name or a value is unknown to this prior, or the columns differ in length.
@@ -116,14 +119,16 @@ class Conditions:
         if strange:
             known = ", ".join(self.names) or "none"
             raise ValueError(f"unknown condition {strange[0]!r}; known are {known}")
-        lengths = {name: len(values) for name, values in wanted.items()}
+        columns = {name: listed(name, wanted[name]) for name in wanted}
+        lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"condition: expected as many values for each column, got {lengths}")
-        return self._encode(wanted, strict=True)
+        return self._encode(columns, next(iter(lengths.values()), 0), strict=True)
 
     def look_up(self, table: Table) -> Condition:
         """Encode the rows of a table that may have other columns, or lack some; unknown values are not known."""
-        return self._encode(table, strict=False)
+        columns = {name: listed(name, table[name]) for name in self.names if name in table}
+        return self._encode(columns, next((len(table[name]) for name in table), 0), strict=False)
 
     def check(self, condition: Tensor, n: int) -> None:
         """Raise ValueError unless a condition is what `encode` would give for `n` images."""
@@ -169,14 +174,49 @@ class Conditions:
             )
         )
 
-    def _encode(self, table: Table, *, strict: bool) -> Condition:
-        rows = next((len(table[name]) for name in table), 0)
+    def _encode(self, columns: Mapping[str, Sequence[Any]], rows: int, *, strict: bool) -> Condition:
         encoded = torch.full((rows, len(self.columns)), math.nan)
         for place, column in enumerate(self.columns):
-            if column.name in table:
-                numbers = [_encode(column, value, strict=strict) for value in table[column.name]]
+            if column.name in columns:
+                numbers = [_encode(column, value, strict=strict) for value in columns[column.name]]
                 encoded[:, place] = torch.tensor(numbers)
         return encoded
+
+
+def values_for(name: str, wanted: Any, n: int) -> list[Any]:
+    """Return the value of a condition for each of `n` images.
+
+    Args:
+        name: The condition.
+        wanted: One value for all images, also as an array without axes, or a value for each: a list, a tuple, an array,
+            a tensor, a column of a data frame or anything else that has a length.
+        n: Number of images.
+
+    Raises:
+        ValueError: If there is another number of values.
+    """
+    single = isinstance(wanted, str | bytes) or not hasattr(wanted, "__len__") or getattr(wanted, "ndim", 1) == 0
+    values = [_plain(wanted)] * n if single else listed(name, wanted)
+    if len(values) != n:
+        raise ValueError(f"{name}: expected one value for each of {n} images, got {len(values)}")
+    return values
+
+
+def listed(name: str, values: Any) -> list[Any]:
+    """Return the values of a column as plain Python values.
+
+    Raises:
+        ValueError: If the column is not a sequence, or has more than one axis.
+    """
+    if isinstance(values, str | bytes | Mapping | Set) or getattr(values, "ndim", 1) != 1:
+        found = f"the shape {tuple(values.shape)}" if hasattr(values, "shape") else f"a {type(values).__name__}"
+        raise ValueError(f"{name}: expected a list of values, one for each image, got {found}")
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """Return an array or a tensor without axes as the Python value in it."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _encode(column: Categorical | Numeric, value: Any, *, strict: bool) -> float:

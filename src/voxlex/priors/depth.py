@@ -15,7 +15,7 @@ from voxlex.priors.embedding import turned
 from voxlex.types import Codes, Logits
 
 CHUNK = 1024
-"""Codes scored at a time: with K = 1024 their float32 logits are 4 MiB, about what a core keeps in its cache."""
+"""Codes scored or drawn at a time: with K = 1024 their float32 logits are 4 MiB, about what a cache of a core holds."""
 
 Head = Callable[[Tensor], Tensor]
 """From features `(n, d)` to logits `(n, k)`."""
@@ -58,12 +58,17 @@ class DepthHead(nn.Module):
         return torch.stack(scores, dim=1)
 
     def draw(self, features: Float[Tensor, "n *m c"], draw: Draw, *, cells: Cells) -> Int64[Tensor, "n q *m"]:
-        """Let `draw` choose the codes of cells."""
+        """Let `draw` choose the codes of cells, one codebook after the other and the cells in order."""
         codes: list[Tensor] = []
         for codebook, output in enumerate(self.outputs):
             if codebook:
                 features = features + self.embeddings[codebook - 1](codes[-1])
-            codes.append(draw(output(features), codebook=codebook, cells=cells))
+            if isinstance(cells, int):
+                codes.append(draw(output(features), codebook=codebook, cells=cells))
+                continue
+            at_once = max(1, CHUNK // len(features))
+            pieces = zip(features.split(at_once, dim=1), cells.split(at_once, dim=1), strict=True)
+            codes.append(torch.cat([draw(output(some), codebook=codebook, cells=own) for some, own in pieces], dim=1))
         return torch.stack(codes, dim=1)
 
     @torch.no_grad()

@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from voxlex.priors.streams import Randomness, uniform
+
 Cells = int | Int64[Tensor, "n *m"]
 """Cells of the code grid by their number in raster order: one for all rows, or one for each."""
 
@@ -68,7 +70,8 @@ class RandomDraw(Draw):
             (0, 1] (nucleus sampling, Holtzman et al., 1904.09751, equation 2); None keeps all.
         min_p: Keep codes at least this many times as likely as the likeliest, in [0, 1] (Nguyen et al., 2407.01082);
             None keeps all.
-        generator: Source of randomness, on the logits' device; None uses torch's own.
+        generator: Source of randomness: a stream for each image, or a generator on the logits' device; None uses
+            torch's own.
 
     Raises:
         ValueError: If a value is out of range.
@@ -78,7 +81,7 @@ class RandomDraw(Draw):
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
-    generator: torch.Generator | None = None
+    generator: Randomness = None
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
@@ -93,14 +96,18 @@ class RandomDraw(Draw):
     def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
         """Draw one code for each row of logits."""
         probabilities = self.probabilities(logits.flatten(0, -2))
-        return drawn(probabilities, self.generator).view(logits.shape[:-1])
+        shares = uniform(len(logits), 2 * (len(probabilities) // len(logits)), self.generator, device=logits.device)
+        return drawn(probabilities, shares.reshape(-1, 2)).view(logits.shape[:-1])
 
     def noise(self, like: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
         """Draw standard Gumbel noise."""
-        return -torch.empty_like(like).exponential_(generator=self.generator).log()
+        share = uniform(len(like), like.shape[1], self.generator, device=like.device)
+        exponential = -torch.log1p(-share)
+        return -exponential.clamp(min=torch.finfo(share.dtype).tiny).log().to(like.dtype)
 
     def probabilities(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Return the probabilities with which codes are drawn."""
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         # The largest logit becomes 0 first, so that however small the temperature nothing overflows to +inf.
         shifted = logits - logits.amax(dim=1, keepdim=True)
         temperature = max(self.temperature, torch.finfo(logits.dtype).tiny)
@@ -196,17 +203,18 @@ class CompletingDraw(Draw):
 
 
 def log_probs_of(logits: Float[Tensor, "n *m k"], codes: Int64[Tensor, "n *m"]) -> Float[Tensor, "n *m"]:
-    """Return the log-probability of each code, in nats, without making those of all others."""
+    """Return the log-probability of each code, in nats and at least float32, without making those of all others."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.gather(-1, codes.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(dim=-1)
 
 
-def resampled(log_weights: Float[Tensor, "n c"], count: int, generator: torch.Generator | None) -> Int64[Tensor, " m"]:
+def resampled(log_weights: Float[Tensor, "n c"], count: int, generator: Randomness) -> Int64[Tensor, " m"]:
     """Choose among candidates by their weights, with replacement.
 
     Args:
         log_weights: Of the c candidates of each of n results, up to a constant for each result.
         count: How many to choose for each result.
-        generator: Source of randomness, on the weights' device.
+        generator: Source of randomness: a stream for each result, or a generator on the weights' device.
 
     Returns:
         Rows of the chosen among all n · c candidates, `count` for each result.
@@ -216,28 +224,27 @@ def resampled(log_weights: Float[Tensor, "n c"], count: int, generator: torch.Ge
         return torch.arange(n, device=log_weights.device).repeat_interleave(count)
     weights = log_weights.softmax(dim=1).repeat_interleave(count, dim=0)
     first = candidates * torch.arange(n, device=log_weights.device).repeat_interleave(count)
-    return first + drawn(weights, generator)
+    return first + drawn(weights, uniform(n, 2 * count, generator, device=weights.device).reshape(-1, 2))
 
 
-def drawn(probabilities: Float[Tensor, "n k"], generator: torch.Generator | None) -> Int64[Tensor, "n"]:
+def drawn(probabilities: Float[Tensor, "n k"], shares: Float[Tensor, "n 2"]) -> Int64[Tensor, "n"]:
     """Draw one code for each row: one of about √K blocks of codes first, then one in it, by cumulated probability.
 
-    This takes two random numbers a row, where `torch.multinomial` takes one a code, and short sums hardly round.
+    This takes two random numbers in [0, 1) for each row, where `torch.multinomial` takes one for each code, and short
+    sums hardly round.
     """
     codes = probabilities.shape[1]
     side = math.isqrt(codes - 1) + 1
     blocks = functional.pad(probabilities, (0, side**2 - codes)).unflatten(1, (side, side))
-    block = _inverse_cumulated(blocks.sum(dim=2), generator)
-    place = _inverse_cumulated(blocks[torch.arange(len(blocks), device=blocks.device), block], generator)
+    block = _inverse_cumulated(blocks.sum(dim=2), shares[:, :1])
+    place = _inverse_cumulated(blocks[torch.arange(len(blocks), device=blocks.device), block], shares[:, 1:])
     return block * side + place
 
 
-def _inverse_cumulated(weights: Float[Tensor, "n k"], generator: torch.Generator | None) -> Int64[Tensor, "n"]:
-    precision = torch.float32 if weights.device.type == "mps" else torch.float64
-    cumulated = weights.cumsum(dim=1, dtype=precision)
-    share = torch.rand(len(weights), 1, dtype=precision, device=weights.device, generator=generator)
+def _inverse_cumulated(weights: Float[Tensor, "n k"], share: Float[Tensor, "n 1"]) -> Int64[Tensor, "n"]:
+    cumulated = weights.cumsum(dim=1, dtype=share.dtype)
     # Below 1 even after rounding: what lies beyond the last code that has any weight is never drawn.
-    share = share * (1 - torch.finfo(precision).eps)
+    share = share * (1 - torch.finfo(share.dtype).eps)
     return torch.searchsorted(cumulated, share * cumulated[:, -1:], right=True).squeeze(1)
 
 

@@ -16,7 +16,7 @@ from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import CompletingDraw, Draw
 from voxlex.priors.embedding import CodeEmbedding, ContextEmbedding
 from voxlex.progress import Progress
-from voxlex.types import Codes, Levels, Logits
+from voxlex.types import Codes, GivenLevels, Logits
 
 Codebook = Float[Tensor, "_ _ _"]
 """Vectors `(q, k, d)` of the codebooks of one level."""
@@ -91,7 +91,7 @@ class Level(nn.Module, ABC):
         n: int,
         *,
         condition: Condition | None = None,
-        context: Levels = (),
+        context: GivenLevels = (),
         progress: Progress | None = None,
     ) -> Int64[Tensor, "n q *grid"]:
         """Go through `n` images code by code and let `draw` choose each; what samplers and entropy coders call.
@@ -153,12 +153,14 @@ class Level(nn.Module, ABC):
         if codebook is not None:
             self.embedding.start(codebook)
 
-    def _given(self, n: int, condition: Condition | None, context: Levels) -> Given:
+    def _given(self, n: int, condition: Condition | None, context: GivenLevels) -> Given:
         """Embed what is given besides the codes, after checking it."""
         if len(context) != len(self.context):
             raise CodesError(f"context: expected codes of {len(self.context)} coarser levels, got {len(context)}")
-        for layout, codes in zip(self.context, context, strict=True):
-            layout.check(codes)
+        context = tuple(
+            layout.check(codes, name="context") for layout, codes in zip(self.context, context, strict=True)
+        )
+        for codes in context:
             if len(codes) != n:
                 raise CodesError(f"context: expected the codes of {n} images, got {len(codes)}")
         device = self.embedding.weight.device

@@ -15,10 +15,7 @@ from voxlex.priors.level import Given, check_network
 from voxlex.priors.segments import SegmentTransformer, cells_per_segment
 from voxlex.priors.unmasking import Hidden, ScoredDraw, hide_for_likelihood, hide_for_loss, left_hidden
 from voxlex.progress import Progress
-from voxlex.types import Codes, Levels, Logits
-
-_DRAWN_AT_ONCE = 1024
-"""Cells drawn at a time: with K = 1024 their float32 logits are 4 MiB, about what a core keeps in its cache."""
+from voxlex.types import Codes, GivenCodes, GivenLevels, Logits
 
 
 class MaskedPrior(LevelPrior):
@@ -106,9 +103,9 @@ class MaskedPrior(LevelPrior):
 
     def forward(
         self,
-        codes: Codes | Levels,
+        codes: GivenCodes | GivenLevels,
         condition: Condition | None = None,
-        context: Levels = (),
+        context: GivenLevels = (),
         *,
         hidden: Hidden | None = None,
     ) -> Logits:
@@ -208,10 +205,6 @@ class MaskedPrior(LevelPrior):
         self, features: Float[Tensor, "n m c"], draw: Draw, cells: Int64[Tensor, "n m"]
     ) -> tuple[Int64[Tensor, "n q m"], Float[Tensor, "n m"]]:
         """Return codes of cells, and the confidence in each cell's codes together."""
-        drawn, sureness = [], []
-        at_once = max(1, _DRAWN_AT_ONCE // len(features))
-        for some, places in zip(features.split(at_once, dim=1), cells.split(at_once, dim=1), strict=True):
-            scored = ScoredDraw(draw)
-            drawn.append(self.head.draw(some, scored, cells=places))
-            sureness.append(scored.confidence_so_far)
-        return torch.cat(drawn, dim=2), torch.cat(sureness, dim=1)
+        scored = ScoredDraw(draw)
+        codes = self.head.draw(features, scored, cells=cells)
+        return codes, scored.confidence_in(cells.shape[1])

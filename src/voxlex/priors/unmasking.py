@@ -22,9 +22,10 @@ def hide_for_loss(codes: Codes, *, repeatable: bool) -> Hidden:
         repeatable: Use the codes as the seed, in place of torch's own generator.
     """
     n, cells = len(codes), math.prod(codes.shape[2:])
-    if repeatable:
-        return _hide(n, cells, _seeded(codes)).to(codes.device)
-    return _hide(n, cells, device=codes.device)
+    generator, device = (_seeded(codes), torch.device("cpu")) if repeatable else (None, codes.device)
+    hidden = _hide(n, cells, generator, device)
+    # The sizes rise from row to row, and the place of an image in its batch may not decide how much of it is hidden.
+    return hidden[torch.randperm(n, generator=generator, device=device)].to(codes.device)
 
 
 def hide_for_likelihood(codes: Codes, draws: int) -> Bool[Tensor, "s b t"]:
@@ -47,21 +48,21 @@ def left_hidden(cells: int, steps: int) -> list[int]:
 
 
 class ScoredDraw(Draw):
-    """Lets an inner draw choose the codes of some cells, and adds up its confidence over their codebooks.
-
-    Attributes:
-        confidence_so_far: Log-probability, in nats, of the codes chosen in each cell.
-    """
+    """Lets an inner draw choose the codes of some cells, one codebook after the other, and notes its confidence."""
 
     def __init__(self, inner: Draw) -> None:
         self.inner = inner
-        self.confidence_so_far: Tensor = torch.zeros(())
+        self._noted: list[Tensor] = []
 
     def __call__(self, logits: Float[Tensor, "n *m k"], *, codebook: int, cells: Cells) -> Int64[Tensor, "n *m"]:
         """Return one code for each row of logits."""
         codes = self.inner(logits, codebook=codebook, cells=cells)
-        self.confidence_so_far = self.confidence_so_far + self.inner.confidence(logits, codes)
+        self._noted.append(self.inner.confidence(logits, codes))
         return codes
+
+    def confidence_in(self, cells: int) -> Float[Tensor, "n m"]:
+        """Return the log-probability, in nats, of the codes of all codebooks together, for each of so many cells."""
+        return torch.cat(self._noted, dim=1).unflatten(1, (-1, cells)).sum(dim=1)
 
 
 def _seeded(codes: Tensor) -> torch.Generator:

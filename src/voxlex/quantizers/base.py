@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from voxlex.errors import CodesError
-from voxlex.types import Codes, Latents
+from voxlex.quantizers.outliers import Outliers
+from voxlex.quantizers.precision import PreciseBuffers
+from voxlex.types import Codes, GivenCodes, Latents, checked_codes
 
 
 class Quantized(NamedTuple):
@@ -31,10 +32,17 @@ class Quantized(NamedTuple):
         return sum(self.losses.values(), start=self.z_q.new_zeros((), dtype=torch.float32))
 
 
-class Quantizer(nn.Module, ABC):
+class Quantizer(PreciseBuffers, ABC):
     """Base class of all quantizers, for any number of spatial dimensions.
 
     In eval mode, `forward` changes no state, and `decode(forward(z_e).codes)` equals `forward(z_e).z_q` exactly.
+
+    A quantizer of any floating-point type computes in float32, and returns latents of the type of its input. Its
+    running statistics are float32, or float64 after `.double()`.
+
+    Latents that are not finite, or far longer than the codewords, get codes like all others. But nothing learns from
+    them, except that the commitment loss shows them to the encoder: it is not finite if they are not. So skip the step
+    of the optimizer if the gradient is not finite.
 
     Args:
         num_embeddings: Number of codewords in each codebook, K.
@@ -59,6 +67,13 @@ class Quantizer(nn.Module, ABC):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.num_codebooks = num_codebooks
+        self.outliers = Outliers()
+
+    @property
+    def left_out(self) -> int:
+        """Number of latents of training steps that no codebook learned from, since this object was made."""
+        found = (getattr(module, "outliers", None) for module in self.modules())
+        return sum(outliers.left_out for outliers in found if isinstance(outliers, Outliers))
 
     @abstractmethod
     def forward(self, z_e: Latents) -> Quantized:
@@ -69,8 +84,8 @@ class Quantizer(nn.Module, ABC):
         """Return the codes of latents, without changing any state in either mode."""
 
     @abstractmethod
-    def decode(self, codes: Codes) -> Latents:
-        """Return the latents that codes stand for.
+    def decode(self, codes: GivenCodes) -> Latents:
+        """Return the latents that codes of any type of whole numbers stand for.
 
         Raises:
             CodesError: If a code lies outside `[0, num_embeddings)`, or a cell does not hold `num_codebooks` codes.
@@ -103,23 +118,25 @@ class Quantizer(nn.Module, ABC):
             progress: Share of the training that is complete, from 0 to 1.
         """
 
+    def _usable(
+        self, vectors: Float[Tensor, "n d"], codewords: Float[Tensor, "k v"] | None = None
+    ) -> Bool[Tensor, " n"] | None:
+        """Return from which vectors of a training step to learn; None for all, and outside training."""
+        return self.outliers.usable(vectors, codewords) if self.training else None
+
     def check_latents(self, z_e: Tensor) -> None:
-        """Raise ValueError unless `z_e` has the shape `(b, embedding_dim, *grid)` and a floating-point type."""
+        """Raise ValueError unless `z_e` is `(b, embedding_dim, *grid)`, of a floating-point type and not empty."""
         if z_e.ndim < 3 or z_e.shape[1] != self.embedding_dim:
             raise ValueError(f"latents: expected shape (b, {self.embedding_dim}, *grid), got {tuple(z_e.shape)}")
         if not z_e.is_floating_point():
             raise ValueError(f"latents: expected a floating-point type, got {z_e.dtype}")
+        if not torch.compiler.is_compiling() and not z_e.numel():
+            raise ValueError(f"latents: expected at least one image and one cell, got {tuple(z_e.shape)}")
 
-    def check_codes(self, codes: Tensor) -> None:
-        """Raise CodesError unless `codes` is int64 or int32, `(b, num_codebooks, *grid)`, and in range."""
-        if codes.ndim < 3 or codes.shape[1] != self.num_codebooks:
-            raise CodesError(f"codes: expected shape (b, {self.num_codebooks}, *grid), got {tuple(codes.shape)}")
-        if codes.dtype not in (torch.int64, torch.int32):
-            raise CodesError(f"codes: expected int64, got {codes.dtype}")
-        if torch.compiler.is_compiling():
-            return  # a compiled or exported graph cannot branch on values
-        if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.num_embeddings):
-            raise CodesError(
-                f"codes: expected values from 0 to {self.num_embeddings - 1}, "
-                f"got {int(codes.min())} to {int(codes.max())}"
-            )
+    def check_codes(self, codes: Tensor) -> Codes:
+        """Return codes as int64.
+
+        Raises:
+            CodesError: If they are not whole numbers, not `(b, num_codebooks, *grid)`, out of range, or empty.
+        """
+        return checked_codes(codes, num_embeddings=self.num_embeddings, shape=(self.num_codebooks,))

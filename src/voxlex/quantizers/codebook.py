@@ -4,11 +4,13 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxlex.quantizers import processes
+from voxlex.quantizers.outliers import Outliers, are_far, usual
+from voxlex.quantizers.precision import PreciseBuffers
 from voxlex.quantizers.search import nearest
 
 Start = Literal["data", "kmeans"]
@@ -23,11 +25,14 @@ It can be revived only after this many steps, and only after enough steps for th
 """
 
 
-class Codebook(nn.Module, ABC):
+class Codebook(PreciseBuffers, ABC):
     """K codewords that start at the data, learn from it, and are revived when they are no longer used.
 
     The processes of a distributed run share their statistics and random draws. So their codebooks stay equal, and match
     the codebook of a single process that sees all batches as one.
+
+    A codebook neither starts at, nor learns from, nor is revived at vectors that are not finite or far too long. Its
+    statistics have at least the precision of float32, also in a model of half precision.
 
     Args:
         num_embeddings: Number of codewords, K.
@@ -43,6 +48,7 @@ class Codebook(nn.Module, ABC):
             steps; `age` serves to correct this.
         age: Number of steps since each codeword was moved to a vector of the data.
         started: Whether the codewords have been initialized.
+        outliers: Finds the vectors to leave out.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -74,6 +80,7 @@ class Codebook(nn.Module, ABC):
         self.start_at = start
         self.decay = decay
         self.revival_threshold = revival_threshold
+        self.outliers = Outliers()
         self.register_buffer("usage", torch.zeros(num_embeddings))
         self.register_buffer("age", torch.zeros(num_embeddings, dtype=torch.int64))
         self.register_buffer("started", torch.tensor(False))
@@ -86,36 +93,65 @@ class Codebook(nn.Module, ABC):
 
     @torch.no_grad()
     def start(self, vectors: Float[Tensor, "n d"]) -> None:
-        """Initialize the codewords from the first training batch. Later calls do nothing."""
+        """Initialize the codewords from the first training batch with usable vectors. Later calls do nothing."""
         if self.started:
             return
+        vectors = usual(vectors)
+        places = _draw(torch.ones_like(vectors[:, 0]), vectors, self.num_embeddings)
+        if not len(places):
+            return
         everywhere = torch.arange(self.num_embeddings, device=vectors.device)
-        self._place(everywhere, _draw(torch.ones_like(vectors[:, 0]), vectors, self.num_embeddings))
+        self._place(everywhere, places)
         if self.start_at == "kmeans":
             for _ in range(_KMEANS_ITERATIONS):
-                counts, sums = self._statistics(vectors, nearest(vectors, self.codewords()))
-                self._place(everywhere, _means(sums, counts, otherwise=self.embeddings))
+                codes = nearest(vectors, self.codewords())
+                means = _means(self._sums(vectors, codes), self._counts(codes), otherwise=self.embeddings)
+                self._place(everywhere, means)
         self.started.fill_(True)
 
     @torch.no_grad()
-    def learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> None:
-        """Learn from the assignment of vectors to codewords in one step, then revive dead codewords."""
-        counts = self._learn(vectors, codes)
-        self.usage.lerp_(counts, 1 - self.decay)
+    def usable(self, vectors: Float[Tensor, "n d"]) -> Bool[Tensor, " n"] | None:
+        """Return which vectors of a training step the codebook can learn from; None for all. See `Outliers.usable`."""
+        return self.outliers.usable(vectors, self.embeddings if self.started else None)
+
+    @torch.no_grad()
+    def learn(
+        self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], usable: Bool[Tensor, " n"] | None = None
+    ) -> None:
+        """Learn from the assignment of vectors to codewords in one step, then revive dead codewords.
+
+        Args:
+            vectors: Vectors of the step.
+            codes: The codeword of each.
+            usable: The vectors to learn from, as `usable` returns them; None for all. If there are none in any process,
+                nothing changes.
+        """
+        if usable is not None:
+            vectors, codes = vectors[usable], codes[usable]
+        counts = self._counts(codes)
+        if not counts.any():
+            return
+        self._move(vectors, codes, counts)
+        self.usage.lerp_(counts.to(self.usage), 1 - self.decay)
         self.age += 1
         dead = self._dead(counts.mean()).nonzero().squeeze(1)
         if len(dead):
             # Vectors that are far from their codewords need a new one most, so they are drawn more often, as in
             # k-means++ (Arthur, Vassilvitskii, 2007). The weight is the distance and not its square: the square would
             # give outliers codewords that are hardly ever used.
-            distances = (vectors - self.codewords()[codes]).norm(dim=1)
+            distances = (vectors - self.codewords()[codes]).norm(dim=1).nan_to_num(nan=0, posinf=0)
             self._place(dead, _draw(distances, vectors, len(dead)))
 
     def _dead(self, mean_count: Float[Tensor, ""]) -> Tensor:
-        """Return which codewords are used too little, by a running average that is corrected for its bias."""
+        """Return which codewords are not finite, far too long, or used too little.
+
+        The use is a running average that is corrected for its bias. One codeword that is far too long takes the search
+        the precision to tell apart all others.
+        """
         usage = self.usage / (1 - self.decay**self.age)
         grace = _GRACE_USES * (1 / mean_count).clamp(min=1)
-        return (usage < self.revival_threshold * mean_count) & (self.age >= grace)
+        useless = (usage < self.revival_threshold * mean_count) | are_far(self.embeddings, self.embeddings)
+        return (useless & (self.age >= grace)) | ~self.embeddings.isfinite().all(dim=1)
 
     def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
         """Move codewords to new places and reset their statistics."""
@@ -123,21 +159,22 @@ class Codebook(nn.Module, ABC):
         self.usage[indices] = 0
         self.age[indices] = 0
 
-    def _statistics(
-        self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]
-    ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k d"]]:
-        """Return the count and the sum of the vectors assigned to each codeword, over all processes."""
-        counts = torch.bincount(codes, minlength=self.num_embeddings).float()
+    def _counts(self, codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
+        """Return the number of vectors assigned to each codeword, over all processes."""
+        return processes.total(torch.bincount(codes, minlength=self.num_embeddings).float())
+
+    def _sums(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, "k d"]:
+        """Return the sum of the vectors assigned to each codeword, over all processes."""
         sums = vectors.new_zeros(self.num_embeddings, vectors.shape[1]).index_add_(0, codes, vectors)
-        return processes.total(counts), processes.total(sums)
+        return processes.total(sums).to(self.embeddings.dtype)
 
     @abstractmethod
     def _create(self, embeddings: Float[Tensor, "k d"]) -> None:
         """Create `embeddings` and the other state that is kept for each codeword."""
 
     @abstractmethod
-    def _learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
-        """Move the codewords, unless the optimizer does, and return how often each was used over all processes."""
+    def _move(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], counts: Float[Tensor, " k"]) -> None:
+        """Move the codewords, unless the optimizer does. `counts` tells how often all processes used each."""
 
 
 class EMACodebook(Codebook):
@@ -158,15 +195,13 @@ class EMACodebook(Codebook):
         self.register_buffer("sums", torch.zeros_like(embeddings))
         self.register_buffer("steps", torch.tensor(0))
 
-    def _learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
-        batch_counts, batch_sums = self._statistics(vectors, codes)
+    def _move(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], counts: Float[Tensor, " k"]) -> None:
         decay = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
-        self.counts.lerp_(batch_counts, 1 - decay)
-        self.sums.lerp_(batch_sums, 1 - decay)
-        used = batch_counts > 0
-        self.embeddings.copy_(_means(self.sums, self.counts * used, otherwise=self.embeddings))
+        share = (1 - decay).to(self.counts.dtype)
+        self.counts.lerp_(counts.to(self.counts.dtype), share)
+        self.sums.lerp_(self._sums(vectors, codes), share)
+        self.embeddings.copy_(_means(self.sums, self.counts * (counts > 0), otherwise=self.embeddings))
         self.steps += 1
-        return batch_counts
 
     def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
         super()._place(indices, places)
@@ -185,8 +220,8 @@ class LearnedCodebook(Codebook):
         embeddings = self.embeddings.float().clone()
         return F.normalize(embeddings, dim=1) if self.unit else embeddings
 
-    def _learn(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
-        return processes.total(torch.bincount(codes, minlength=self.num_embeddings).float())
+    def _move(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], counts: Float[Tensor, " k"]) -> None:
+        """Leave the codewords to the optimizer."""
 
 
 def _means(
@@ -198,8 +233,9 @@ def _means(
 
 
 def _draw(weights: Float[Tensor, " n"], vectors: Float[Tensor, "n d"], count: int) -> Float[Tensor, "m d"]:
-    """Draw vectors of all processes by weight, without replacement if there are enough of them."""
-    usable = weights.isfinite() & vectors.isfinite().all(dim=1)
-    weights = processes.gathered(weights.where(usable, 0) + 1e-12)
+    """Draw vectors of all processes by weight, without replacement if there are enough; none if there are none."""
+    weights = processes.gathered(weights + 1e-12)
+    if not len(weights):
+        return vectors
     drawn = processes.first(torch.multinomial(weights, count, replacement=count > len(weights)))
     return processes.gathered(vectors)[drawn]

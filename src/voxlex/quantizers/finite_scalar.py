@@ -9,7 +9,8 @@ from torch import Tensor
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.gradients import straight_through
-from voxlex.types import Codes, Latents
+from voxlex.quantizers.grids import as_vectors
+from voxlex.types import Codes, GivenCodes, Latents
 
 _MARGIN = 1e-3
 """Relative distance that bounded values reach beyond the outermost levels, so that a finite z can reach these."""
@@ -55,6 +56,7 @@ class FiniteScalarQuantizer(Quantizer):
     def forward(self, z_e: Latents) -> Quantized:
         """Quantize latents. `z_q` has the gradient of the bounded values."""
         self.check_latents(z_e)
+        self._usable(as_vectors(z_e))
         bounded = self._bound(z_e)
         indices = self._round(bounded)
         scaled = bounded / _along(self.levels // 2, z_e)
@@ -66,9 +68,9 @@ class FiniteScalarQuantizer(Quantizer):
         self.check_latents(z_e)
         return self._join(self._round(self._bound(z_e)))
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the levels in each cell, in float32."""
-        self.check_codes(codes)
+        codes = self.check_codes(codes)
         return self._scale(codes // _along(self.basis, codes) % _along(self.levels, codes))
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
@@ -103,7 +105,8 @@ class FiniteScalarQuantizer(Quantizer):
             return torch.tanh(z_e.float() + _along(shift, z_e)) * _along(reach, z_e) - _along(offset, z_e)
 
     def _round(self, bounded: Float[Tensor, "b d *grid"]) -> Int64[Tensor, "b d *grid"]:
-        return bounded.detach().round().long() + _along(self.levels // 2, bounded)
+        # A latent that is not a number gets the middle level.
+        return bounded.detach().nan_to_num(nan=0).round().long() + _along(self.levels // 2, bounded)
 
     def _scale(self, indices: Int64[Tensor, "b d *grid"]) -> Latents:
         half = _along(self.levels // 2, indices)

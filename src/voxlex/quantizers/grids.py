@@ -1,6 +1,7 @@
 """Conversions between grids of latents and tables of vectors."""
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,3 +21,19 @@ def as_grid(vectors: Float[Tensor, "n d"], like: Latents) -> Latents:
 def look_up(codes: Codes, codewords: Float[Tensor, "k d"]) -> Latents:
     """Return the codeword of each cell, for one code per cell."""
     return F.embedding(codes[:, 0], codewords).movedim(-1, 1)
+
+
+def only_usable(latents: Latents, usable: Bool[Tensor, " n"] | None, *, otherwise: Latents) -> Latents:
+    """Return latents in which those that a codebook does not learn from are replaced, without a gradient.
+
+    If their codewords take their place, their error is 0, and loss terms stay means over all cells.
+
+    Args:
+        latents: The latents of a training step.
+        usable: Whether to learn from the latent of each cell; None for all.
+        otherwise: What takes the place of the others.
+    """
+    if usable is None:
+        return latents
+    cells = usable.view(latents.shape[0], 1, *latents.shape[2:])
+    return torch.where(cells, latents, otherwise.detach())

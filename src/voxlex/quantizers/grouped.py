@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.composed import check_alike, mean_losses, quantizers
-from voxlex.types import Codes, Latents
+from voxlex.types import Codes, GivenCodes, Latents
 
 
 class GroupedQuantizer(Quantizer):
@@ -42,9 +42,11 @@ class GroupedQuantizer(Quantizer):
 
     def forward(self, z_e: Latents) -> Quantized:
         """Quantize each group of channels. In training mode, the codebooks also learn."""
-        passes = [group(part) for group, part in self._parts(z_e)]
+        with torch.autocast(z_e.device.type, enabled=False):
+            passes = [group(part) for group, part in self._parts(z_e)]
+            z_q = torch.cat([quantized.z_q for quantized in passes], dim=1)
         return Quantized(
-            z_q=torch.cat([quantized.z_q for quantized in passes], dim=1),
+            z_q=z_q,
             codes=torch.cat([quantized.codes for quantized in passes], dim=1),
             losses=mean_losses([quantized.losses for quantized in passes]),
         )
@@ -53,9 +55,9 @@ class GroupedQuantizer(Quantizer):
         """Return the code of each group."""
         return torch.cat([group.encode(part) for group, part in self._parts(z_e)], dim=1)
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the codewords of all groups, concatenated along the channels, in float32."""
-        self.check_codes(codes)
+        codes = self.check_codes(codes)
         return torch.cat(
             [group.decode(part) for group, part in zip(quantizers(self.groups), codes.split(1, dim=1), strict=True)],
             dim=1,
@@ -71,7 +73,8 @@ class GroupedQuantizer(Quantizer):
 
     def continuous(self, z_e: Latents) -> Latents:
         """Return what each group would pass on without rounding."""
-        return torch.cat([group.continuous(part) for group, part in self._parts(z_e)], dim=1)
+        with torch.autocast(z_e.device.type, enabled=False):
+            return torch.cat([group.continuous(part) for group, part in self._parts(z_e)], dim=1)
 
     def anneal(self, progress: float) -> None:
         """Advance the schedule of each group."""

@@ -11,7 +11,7 @@ from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.equals import first_of_equals
 from voxlex.quantizers.gradients import straight_through
 from voxlex.quantizers.grids import as_grid, as_vectors, look_up
-from voxlex.types import Codes, Latents
+from voxlex.types import Codes, GivenCodes, Latents
 
 _TILE_ELEMENTS = 2**22
 """How many logits are held at a time if no gradient is needed: 16 MiB of float32."""
@@ -88,6 +88,9 @@ class GumbelQuantizer(Quantizer):
         with torch.autocast(z_e.device.type, enabled=False):
             vectors = as_vectors(z_e.float())
             indices = self._most_probable(vectors)
+            usable = self._usable(vectors, self.embeddings)
+            if usable is not None:
+                vectors = torch.where(usable.unsqueeze(1), vectors, 0)
             logits = self._logits(vectors)
             mixed = self._sample(logits) if self.training else self._take(logits, indices)
             losses = {"kl": self.kl_weight * self._divergence(logits)}
@@ -100,9 +103,9 @@ class GumbelQuantizer(Quantizer):
         with torch.autocast(z_e.device.type, enabled=False):
             return self._most_probable(as_vectors(z_e.float())).view(z_e.shape[0], 1, *z_e.shape[2:])
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the codeword in each cell, in float32."""
-        self.check_codes(codes)
+        codes = self.check_codes(codes)
         return look_up(codes, self.embeddings.float())
 
     def codewords(self) -> Float[Tensor, "1 k d"]:

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from voxlex.quantizers import processes
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.gradients import straight_through
-from voxlex.quantizers.grids import as_vectors
-from voxlex.types import Codes, Latents
+from voxlex.quantizers.grids import as_vectors, only_usable
+from voxlex.types import Codes, GivenCodes, Latents
 
 _MOST_BITS = 24
 """The entropy of the codes needs the probability of every code, which takes 64 MiB at 24 bits."""
@@ -86,7 +86,7 @@ class LookupFreeQuantizer(Quantizer):
             latents = self._normalize(z_e)
             codes = self._join(latents > 0)
             signs = self._look_up(codes)
-            losses = self._losses(latents, signs)
+            losses = self._losses(latents, signs, self._usable(as_vectors(latents)))
         return Quantized(z_q=straight_through(latents, signs).to(z_e.dtype), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
@@ -94,9 +94,9 @@ class LookupFreeQuantizer(Quantizer):
         self.check_latents(z_e)
         return self._join(self._normalize(z_e) > 0)
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the signs in each cell, in float32."""
-        self.check_codes(codes)
+        codes = self.check_codes(codes)
         return self._look_up(codes)
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
@@ -131,8 +131,9 @@ class LookupFreeQuantizer(Quantizer):
     def _places(self, grid: Tensor) -> Int64[Tensor, "d *ones"]:
         return self.places.view(-1, *[1] * (grid.ndim - 2))
 
-    def _losses(self, latents: Latents, signs: Latents) -> dict[str, Tensor]:
-        bit_logits = (4 / self.temperature / self.scale) * as_vectors(latents)
+    def _losses(self, latents: Latents, signs: Latents, usable: Bool[Tensor, " n"] | None) -> dict[str, Tensor]:
+        vectors = as_vectors(only_usable(latents, usable, otherwise=signs))
+        bit_logits = (4 / self.temperature / self.scale) * vectors
         certainty, diversity = code_entropies(bit_logits, share=self.training)
         return {
             "entropy": self.entropy_weight * (certainty - self.diversity_weight * diversity),

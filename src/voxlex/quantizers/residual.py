@@ -10,7 +10,7 @@ from voxlex.errors import CodesError
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.composed import check_alike, mean_losses, quantizers
 from voxlex.quantizers.gradients import Gradient, estimator
-from voxlex.types import Codes, Latents
+from voxlex.types import Codes, GivenCodes, Latents
 
 
 class ResidualQuantizer(Quantizer):
@@ -85,7 +85,7 @@ class ResidualQuantizer(Quantizer):
             residual = residual - stage.decode(codes[-1])
         return torch.cat(codes, dim=1)
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the sum of the codewords in float32, of the first stages only if cells hold fewer codes."""
         if codes.ndim < 3 or not 1 <= codes.shape[1] <= self.num_codebooks:
             expected = f"(b, 1 to {self.num_codebooks}, *grid)"

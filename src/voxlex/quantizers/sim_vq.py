@@ -8,9 +8,10 @@ from torch.nn import functional as F
 from voxlex.quantizers import processes
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.gradients import Gradient, estimator
-from voxlex.quantizers.grids import as_vectors, look_up
+from voxlex.quantizers.grids import as_vectors, look_up, only_usable
+from voxlex.quantizers.outliers import usual
 from voxlex.quantizers.search import nearest
-from voxlex.types import Codes, Latents
+from voxlex.types import Codes, GivenCodes, Latents
 
 
 class SimVQ(Quantizer):
@@ -72,11 +73,13 @@ class SimVQ(Quantizer):
             if self.training and not self.started:
                 self._start(vectors)
             codebook = self._codebook()
+            usable = self._usable(vectors, codebook if self.started else None) if self.training else None
             codes = nearest(vectors, codebook.detach()).view(z_e.shape[0], 1, *z_e.shape[2:])
             codewords = look_up(codes, codebook)
             losses = {
                 "commitment": self.commitment_cost * F.mse_loss(latents, codewords.detach()),
-                "codebook": self.codebook_cost * F.mse_loss(codewords, latents.detach()),
+                "codebook": self.codebook_cost
+                * F.mse_loss(codewords, only_usable(latents.detach(), usable, otherwise=codewords)),
             }
         return Quantized(z_q=self.estimate(z_e, codewords.to(z_e.dtype)), codes=codes, losses=losses)
 
@@ -85,9 +88,9 @@ class SimVQ(Quantizer):
         self.check_latents(z_e)
         return nearest(as_vectors(z_e), self._codebook().detach()).view(z_e.shape[0], 1, *z_e.shape[2:])
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the codeword in each cell, in float32."""
-        self.check_codes(codes)
+        codes = self.check_codes(codes)
         return look_up(codes, self._codebook())
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
@@ -102,11 +105,11 @@ class SimVQ(Quantizer):
     def _start(self, vectors: Float[Tensor, "n d"]) -> None:
         """Give the codewords the mean and covariance of the latents, unless all latents are equal.
 
-        In that case, a later batch initializes them. C comes from the first process, because the others may have drawn
-        a different one before they were connected.
+        In that case, a later batch initializes them. Latents that are not finite or far too long are left out. C comes
+        from the first process, because the others may have drawn a different one before they were connected.
         """
         self.frozen.copy_(processes.first(self.frozen))
-        latents = processes.gathered(vectors).cpu().double()  # squares of large latents overflow float32
+        latents = processes.gathered(usual(vectors)).cpu().double()  # squares of large latents overflow float32
         mean = latents.sum(dim=0) / max(len(latents), 1)
         deviations = latents - mean
         variances, axes = torch.linalg.eigh(deviations.t() @ deviations / max(len(latents), 1))

@@ -3,17 +3,17 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.codebook import Codebook, EMACodebook, LearnedCodebook, Start
 from voxlex.quantizers.gradients import Gradient, estimator
-from voxlex.quantizers.grids import as_vectors, look_up
+from voxlex.quantizers.grids import as_vectors, look_up, only_usable
 from voxlex.quantizers.regularizers import entropy_loss, orthogonality_loss
 from voxlex.quantizers.search import nearest
-from voxlex.types import Codes, Latents
+from voxlex.types import Codes, GivenCodes, Latents
 
 _CODEBOOKS: dict[str, type[Codebook]] = {"ema": EMACodebook, "loss": LearnedCodebook}
 
@@ -101,13 +101,14 @@ class VectorQuantizer(Quantizer):
             vectors = as_vectors(latents)
             if self.training:
                 self.codebook.start(vectors.detach())
+            usable = self.codebook.usable(vectors.detach()) if self.training else None
             codewords = self.codebook.codewords()
             indices = nearest(vectors, codewords)
             codes = indices.view(z_e.shape[0], 1, *z_e.shape[2:])
             taken = look_up(codes, codewords)
-            losses = self._losses(latents, taken, codewords)
+            losses = self._losses(latents, taken, codewords, usable)
             if self.training:
-                self.codebook.learn(vectors.detach(), indices)
+                self.codebook.learn(vectors.detach(), indices, usable)
             z_q = self.estimate(latents, taken)
         return Quantized(z_q=z_q.to(z_e.dtype), codes=codes, losses=losses)
 
@@ -116,9 +117,9 @@ class VectorQuantizer(Quantizer):
         vectors = as_vectors(self.continuous(z_e.float()))
         return nearest(vectors, self.codebook.codewords()).view(z_e.shape[0], 1, *z_e.shape[2:])
 
-    def decode(self, codes: Codes) -> Latents:
+    def decode(self, codes: GivenCodes) -> Latents:
         """Return the codeword in each cell, in float32."""
-        self.check_codes(codes)
+        codes = self.check_codes(codes)
         return look_up(codes, self.codebook.codewords())
 
     def codewords(self) -> Float[Tensor, "1 k d"]:
@@ -130,8 +131,11 @@ class VectorQuantizer(Quantizer):
         self.check_latents(z_e)
         return F.normalize(z_e, dim=1) if self.distance == "cosine" else z_e
 
-    def _losses(self, latents: Latents, taken: Latents, codewords: Float[Tensor, "k d"]) -> dict[str, Tensor]:
+    def _losses(
+        self, latents: Latents, taken: Latents, codewords: Float[Tensor, "k d"], usable: Bool[Tensor, " n"] | None
+    ) -> dict[str, Tensor]:
         losses = {"commitment": self.commitment_cost * F.mse_loss(latents, taken.detach())}
+        latents = only_usable(latents, usable, otherwise=taken)
         if isinstance(self.codebook, LearnedCodebook):
             losses["codebook"] = F.mse_loss(taken, latents.detach())
         if self.training and self.entropy_weight:

@@ -18,14 +18,29 @@ class Batches:
         seed: Seed of the shuffling.
         rank: Rank of this process.
         processes: Number of processes. Each process takes different rows.
+        setting: What an error calls the setting of the batch size.
 
     Raises:
         DataError: If there are fewer rows than all processes need for one batch.
     """
 
-    def __init__(self, *, rows: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        rows: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        setting: str = "batch_size",
+    ) -> None:
         if rows < batch_size * processes:
-            raise DataError(f"training images: expected at least one batch of {batch_size * processes}, got {rows}")
+            most = rows // processes
+            advice = f"{setting} of {most} or less" if most else "fewer --training.devices"
+            raise DataError(
+                f"training images: expected at least one batch of {batch_size * processes}, got {rows}; "
+                f"take more images or {advice}"
+            )
         self.rows = rows
         self.batch_size = batch_size
         self.seed = seed

@@ -25,6 +25,9 @@ from voxlex.training.threads import ThreadChooser
 
 _SHOW_EVERY_S = 1.0
 
+_PATIENCE = 10
+"""Number of steps in a row that may be left out because their gradient is not finite."""
+
 
 @runtime_checkable
 class Files(JournalFiles, Protocol):
@@ -87,7 +90,8 @@ def fit(
 
     Raises:
         Interrupted: If any of the processes receives SIGINT or SIGTERM. The state is saved first.
-        TrainingError: If the loss is not finite, or a process is lost.
+        TrainingError: If the gradient is not finite in ten steps in a row, or a process is lost. A single such step is
+            left out and counted.
         ToldElsewhere: If one of the two errors above is raised in another process, which reports it.
         DataError: If there are fewer rows than one batch needs.
     """
@@ -127,6 +131,7 @@ class _Trainer:
             seed=seed,
             rank=self.fabric.global_rank,
             processes=self.fabric.world_size,
+            setting=f"--training.{objective.name}.batch-size",
         )
         for player in objective.players.values():
             player.set_up(self.fabric)
@@ -173,9 +178,20 @@ class _Trainer:
         batch = self.fabric.to_device(self.objective.load(self.batches[self.step], step=self.step))
         step = self.objective.update(self.fabric, batch, progress=self.progress)
         self.step += 1
+        self._check_gradients()
         if threads is not None:
             threads.took(time.perf_counter() - began)
         return step
+
+    def _check_gradients(self) -> None:
+        """End the training if it does not get anywhere. The weights are still those of the last good step."""
+        name, skipped = self.objective.name, max(player.skipped_in_a_row for player in self.objective.players.values())
+        if skipped >= _PATIENCE:
+            what = (
+                f"{name}: expected a finite gradient, got none in {skipped} steps in a row, up to step {self.step}; "
+                f"try a lower --training.{name}.learning-rate"
+            )
+            raise self.team.ending(TrainingError(what))
 
     def _agree(self, started: float, stop: StopRequest) -> str | None:
         """Set the clock to that of the first process. Return the name of a signal that any process received."""
@@ -192,12 +208,14 @@ class _Trainer:
         losses = {name: float(value.detach()) for name, value in step.losses.items()}
         total = sum(losses.values())
         (spoilt,) = self.team.most(0.0 if math.isfinite(total) else 1.0)
-        if spoilt:
-            what = f"{self.objective.name}: the loss is {total} at step {self.step}; try a lower learning rate"
+        if spoilt and not any(player.skipped_in_a_row for player in self.objective.players.values()):
+            what = f"{self.objective.name}: the loss is {total} at step {self.step}, although its gradient is finite"
             raise self.team.ending(TrainingError(what))
         if self.team.first:
             terms = {f"loss/{name}": value for name, value in losses.items()}
-            found = {"loss": total} | terms | step.measure()
+            found = {} if spoilt else {"loss": total} | terms | step.measure()
+            if any(player.skipped for player in self.objective.players.values()):
+                found["skipped_steps"] = sum(player.skipped for player in self.objective.players.values())
             figures = {f"train/{name}": value for name, value in found.items()}
             journal.write(figures, step=self.step, elapsed_s=self.elapsed_s)
             display.show(figures, progress=self.progress, elapsed_s=self.elapsed_s)

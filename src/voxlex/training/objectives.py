@@ -1,5 +1,6 @@
 """The objectives of the two stages: what they optimize, and how they are validated."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -136,13 +137,17 @@ class AutoencoderObjective(Objective[Image]):
         """Take a step towards better reconstructions and a better codebook."""
         for quantizer in self.autoencoder.quantizers:
             quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
-        outputs = self.player.on_devices(batch, quantize=self._quantizes(progress))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "latents: expected finite", RuntimeWarning)  # `alarm` says so
+            outputs = self.player.on_devices(batch, quantize=self._quantizes(progress))
         losses = reconstruction_losses(outputs.x_hat, batch, self.loss_weights) | dict(outputs.losses)
         self.player.descend(fabric, losses.values())
 
         def measure() -> dict[str, float]:
             x_hat = outputs.x_hat.detach().float().clamp(0, 1)
             figures = {"psnr_db": float(metrics.psnr_db(x_hat, batch).mean())}
+            if self._left_out:
+                figures["latents_left_out"] = self._left_out
             if outputs.codes is None:
                 return figures
             return figures | {"codes_in_use": sum(len(level.unique()) for level in levels_of(outputs.codes))}
@@ -174,8 +179,18 @@ class AutoencoderObjective(Objective[Image]):
         return figures
 
     def alarm(self, *, progress: float) -> str | None:
-        """Return a warning about a collapsing codebook, after it has had time to learn."""
-        return self.warning if progress >= self.continuous_share + 0.1 else None
+        """Return a warning about latents that were left out, or a codebook that collapses after a time to learn."""
+        alarms = [self.warning] if self.warning and progress >= self.continuous_share + 0.1 else []
+        if self._left_out:
+            alarms.append(
+                f"codebooks left out {self._left_out} latents that were not finite or far too long; "
+                "try a lower --training.autoencoder.learning-rate"
+            )
+        return "; ".join(alarms) or None
+
+    @property
+    def _left_out(self) -> int:
+        return sum(quantizer.left_out for quantizer in self.autoencoder.quantizers)
 
     def _quantizes(self, progress: float) -> bool:
         return progress >= self.continuous_share

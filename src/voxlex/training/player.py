@@ -23,6 +23,10 @@ class Player:
         optimizer: The optimizer of its parameters. Its learning rates are the peaks of the schedule.
         gradient_clip: Norm to which larger gradients are clipped.
         forward_methods: Methods of the module, other than `forward`, that compute losses.
+
+    Attributes:
+        skipped: Number of steps that were left out because the gradient was not finite.
+        skipped_in_a_row: How many of these were the last steps.
     """
 
     def __init__(
@@ -39,6 +43,8 @@ class Player:
         self.forward_methods = tuple(forward_methods)
         self.peaks = [group["lr"] for group in optimizer.param_groups]
         self.on_devices: Any = module
+        self.skipped = 0
+        self.skipped_in_a_row = 0
 
     @classmethod
     def with_adamw(cls, module: nn.Module, schedule: StageConfig, *, forward_methods: Iterable[str] = ()) -> "Player":
@@ -65,10 +71,20 @@ class Player:
             group["lr"] = peak * factor
 
     def descend(self, fabric: Fabric, losses: Iterable[Float[Tensor, ""]]) -> None:
-        """Take a gradient step that decreases the sum of some losses."""
+        """Take a gradient step that decreases the sum of some losses, unless the gradient is not finite.
+
+        All processes have the same gradient, so they leave out the same steps.
+        """
         self.optimizer.zero_grad()
         fabric.backward(torch.stack(list(losses)).sum())
-        fabric.clip_gradients(self.on_devices, self.optimizer, max_norm=self.gradient_clip, error_if_nonfinite=False)
+        norm = fabric.clip_gradients(
+            self.on_devices, self.optimizer, max_norm=self.gradient_clip, error_if_nonfinite=False
+        )
+        if norm is not None and not bool(norm.isfinite()):
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+            return
+        self.skipped_in_a_row = 0
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Tell which latents a codebook may learn from.
+
+One latent that is not a number, or that lies far beyond all others, would spoil running means, the start of a codebook
+and the place of a revived codeword for many steps, or for good. So a codebook learns from the other latents only.
+"""
+
+import warnings
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from voxlex.quantizers import processes
+
+_FAR = 2.0**24
+"""Ratio of squared lengths beyond which float32 cannot hold the sum of the two, 1/ε: 4,096 times the usual length."""
+
+_PATIENCE = 16
+"""Steps in a row with mostly far latents after which these are taken for a new range and not for a mistake."""
+
+
+class Outliers:
+    """Finds latents that are not finite, overflow float32 when squared, or are 4,096 times as long as usual.
+
+    Latents that stay so long for 16 steps are no accident: the codebook then learns from them, unless they overflow.
+
+    Attributes:
+        left_out: Number of latents that were left out so far, in all processes.
+    """
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self._far_steps = 0
+
+    def usable(
+        self, vectors: Float[Tensor, "n d"], codewords: Float[Tensor, "k v"] | None = None
+    ) -> Bool[Tensor, " n"] | None:
+        """Return from which latents of a training step to learn, and warn when some are left out for the first time.
+
+        Args:
+            vectors: The latents.
+            codewords: Vectors of the usual length. With None, latents of any length are usable if they do not overflow.
+
+        Returns:
+            Whether each latent is usable; None if all are, in all processes.
+        """
+        finite = _squares(vectors).isfinite()
+        near = finite if codewords is None else finite & ~are_far(vectors, codewords)
+        counts = torch.stack([(~near).sum(), (~finite).sum(), torch.tensor(len(near), device=near.device)])
+        left_out, overflowing, of = processes.total(counts).tolist()
+        self._far_steps = self._far_steps + 1 if 2 * left_out > of else 0
+        if self._far_steps > _PATIENCE:
+            near, left_out = finite, overflowing
+        if left_out and not self.left_out:
+            warnings.warn(
+                f"latents: expected finite vectors of about the length of the codewords, got {left_out} of {of} that "
+                "are not; codebooks do not learn from them, `left_out` counts them",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self.left_out += left_out
+        return near if left_out else None
+
+
+def usual(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "m d"]:
+    """Return the vectors that are finite and not far longer than most of them."""
+    return vectors[_squares(vectors).isfinite() & ~are_far(vectors, vectors)]
+
+
+def are_far(vectors: Float[Tensor, "n d"], others: Float[Tensor, "m v"]) -> Bool[Tensor, " n"]:
+    """Return which vectors are 4,096 times as long as most others."""
+    return _squares(vectors) > _FAR * usual_square(others)
+
+
+def usual_square(vectors: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """Return the third quartile of the squared lengths, without zeros and overflows; infinity if there is no other.
+
+    Latents of the background may be much shorter than the others and in the majority, so the median would be too short.
+    """
+    ordered = _squares(vectors).nan_to_num(nan=torch.inf).sort().values
+    zeros, finite = (ordered == 0).sum(), ordered.isfinite().sum()
+    place = zeros + 3 * (finite - zeros - 1).clamp(min=0) // 4
+    return torch.where(finite > zeros, ordered[place.clamp(max=len(ordered) - 1)], torch.inf)
+
+
+def _squares(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    return vectors.detach().float().square().sum(dim=1)
