@@ -1,4 +1,4 @@
-"""The network is built from weights of the right shapes; whether it sees what it was trained to see needs the real ones."""
+"""The network is built from weights of the right shapes; what it sees with the real weights is not tested here."""
 
 import sys
 from pathlib import Path

@@ -113,7 +113,7 @@ def test_every_figure_has_its_floor_and_all_sets_one_size():
 
 
 def test_reconstructions_are_judged_like_samples():
-    smooth = functional.avg_pool2d(brains().held_out, 3, stride=1, padding=1)
+    smooth = functional.avg_pool2d(brains().held_out, 5, stride=1, padding=2)
     figures = judge_samples(brains().new, brains().held_out, brains().training.split(64), reconstructed=smooth).figures
     equal = judge_samples(
         brains().new, brains().held_out, brains().training.split(64), reconstructed=brains().held_out

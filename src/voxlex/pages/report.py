@@ -71,7 +71,7 @@ class ReportContent:
     samples: Float[Tensor, "s c *space"] | None = None
     sample_captions: Sequence[str] | None = None
     features: str = "default"
-    spectra: Mapping[str, Float[Tensor, " r"]] = field(default_factory=dict)
+    spectra: Mapping[str, Float[Tensor, " rings"]] = field(default_factory=dict)
     real: Float[Tensor, "r c *space"] | None = None
     pairs: Sequence[ClosePair] = ()
     journal: Journal = ()
@@ -140,7 +140,6 @@ def render_report(content: ReportContent) -> str:
         panels=_panels(content),
         generation_rows=_generation_rows(content.figures),
         features=measures.FEATURES.get(content.features, content.features),
-        spectra=[spectra_plot(content.spectra)] if content.spectra else [],
         pairs=_pairs(content),
         tile_width=-(-_TILE_WIDTH // tile) * tile,
         curves=_curves(content),
@@ -239,5 +238,6 @@ def _panels(content: ReportContent) -> dict[str, list[Illustration]]:
 def _curves(content: ReportContent) -> list[Illustration]:
     lines = {"uniform": "prior.uniform_bits_per_code", "marginal": "prior.marginal_bits_per_code"}
     references = {label: float(content.figures[key]) for label, key in lines.items() if key in content.figures}
-    plots = [*training_curves(content.journal, references=references), *usage_plots(content.code_counts)]
+    plots = [spectra_plot(content.spectra)] if content.spectra else []
+    plots += [*training_curves(content.journal, references=references), *usage_plots(content.code_counts)]
     return [Illustration(plot.data_uri, plot.alt, plot.caption) for plot in plots]

@@ -45,7 +45,7 @@ class Generation:
     labels: list[str] | None
     report: GenerationReport | None
     nearest: Float[Tensor, "p c *space"] | None
-    spectra: Mapping[str, Float[Tensor, " r"]]
+    spectra: Mapping[str, Float[Tensor, " rings"]]
 
 
 def can_judge(*, samples: int, held_out: int) -> bool:
