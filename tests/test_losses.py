@@ -1,7 +1,10 @@
+import math
+from itertools import product
+
 import pytest
 import torch
 
-from voxlex.losses import RECONSTRUCTION_LOSSES, charbonnier, reconstruction_losses, ssim_loss
+from voxlex.losses import RECONSTRUCTION_LOSSES, charbonnier, log_spectrum_loss, reconstruction_losses, ssim_loss
 
 
 @pytest.fixture
@@ -24,6 +27,31 @@ def test_perfect_reconstructions_cost_nothing() -> None:
     x = torch.rand(2, 1, 24, 24)
     assert charbonnier(x, x) == pytest.approx(1e-3)
     assert float(ssim_loss(x, x)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(32, 40), (16, 24, 8)])
+def test_log_spectra_equal_the_formula_written_out(shape: tuple[int, ...]) -> None:
+    x_hat, x = torch.rand(2, 1, *shape), torch.rand(2, 1, *shape)
+    side = 16 if len(shape) == 2 else 8
+    hann = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(side, dtype=torch.float64) / side)
+    window = hann[:, None] * hann if len(shape) == 2 else hann[:, None, None] * hann[:, None] * hann
+    differences = []
+    for corner in product(*[range(0, length - side + 1, side // 2) for length in shape]):
+        place = (..., *[slice(start, start + side) for start in corner])
+        logs = [
+            (torch.fft.rfftn(images[place].double() * window, dim=tuple(range(2, images.ndim))).abs() + 0.01).log()
+            for images in (x_hat, x)
+        ]
+        differences.append((logs[0] - logs[1]).abs().flatten())
+    torch.testing.assert_close(log_spectrum_loss(x_hat, x).double(), torch.cat(differences).mean(), rtol=1e-4, atol=0)
+
+
+def test_log_spectra_ask_for_texture_wherever_it_lies() -> None:
+    texture = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    elsewhere, smooth = texture.roll((3, 5), (2, 3)), torch.full_like(texture, 0.5)
+    assert log_spectrum_loss(elsewhere, texture) < 0.5 * log_spectrum_loss(smooth, texture)
+    assert (elsewhere - texture).abs().mean() > (smooth - texture).abs().mean()
+    assert float(log_spectrum_loss(texture, texture)) == 0
 
 
 @pytest.mark.parametrize("name", sorted(RECONSTRUCTION_LOSSES))

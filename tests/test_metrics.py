@@ -61,3 +61,25 @@ def test_a_collapsed_codebook_has_perplexity_one() -> None:
 
 def test_bits() -> None:
     assert metrics.bits(math.log(8)) == pytest.approx(3)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 32, 40), (2, 1, 16, 24, 32)])
+def test_high_pass_keeps_fine_waves_and_removes_coarse_ones(shape: tuple[int, ...]) -> None:
+    place = torch.arange(shape[-1])
+    coarse = torch.cos(2 * math.pi * place / 8).expand(shape)  # exactly at the cutoff, which is removed
+    fine = torch.cos(2 * math.pi * place / 4).expand(shape)
+    torch.testing.assert_close(metrics.high_pass(0.3 + coarse + fine), fine, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 32, 40), (2, 1, 16, 24, 32)])
+def test_radial_power_finds_the_frequency_of_a_wave(shape: tuple[int, ...]) -> None:
+    wave = torch.cos(2 * math.pi * torch.arange(shape[-1]) / 4).expand(shape)  # a quarter of a cycle per pixel
+    power = metrics.radial_power(wave, rings=8)
+    assert power.shape == (2, 8)
+    assert power.argmax(dim=1).tolist() == [4, 4], "rings are 1/16 wide, and the ring from 4/16 is number 4"
+    assert power[:, 4].min() > 1e6 * power[:, [0, 1, 2, 6, 7]].max()
+
+
+def test_radial_power_of_white_noise_is_flat() -> None:
+    noise = torch.randn(64, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(metrics.radial_power(noise, rings=8).mean(dim=0), torch.ones(8), rtol=0, atol=0.1)

@@ -76,6 +76,31 @@ def _window_matrix(length: int) -> Float[Tensor, "n n"]:
     return matrix
 
 
+def high_pass(x: Image, *, cutoff: float = 0.125) -> Image:
+    """Return the fine detail of images: what is left without frequencies up to `cutoff` cycles per pixel."""
+    axes = tuple(range(2, x.ndim))
+    spectrum = torch.fft.rfftn(x, dim=axes) * (_radius(x) > cutoff)
+    return torch.fft.irfftn(spectrum, s=x.shape[2:], dim=axes)
+
+
+def radial_power(x: Image, *, rings: int = 32) -> Float[Tensor, "b r"]:
+    """Return the power spectrum of each image, averaged over rings of equal width up to half a cycle per pixel."""
+    axes = tuple(range(2, x.ndim))
+    power = torch.fft.rfftn(x, dim=axes, norm="ortho").abs().square().mean(dim=1).flatten(1)
+    ring = (_radius(x).flatten() * 2 * rings).long()
+    inside = ring < rings
+    sums = power.new_zeros(len(x), rings).index_add(1, ring[inside], power[:, inside])
+    return sums / torch.bincount(ring[inside], minlength=rings).clamp(min=1)
+
+
+def _radius(x: Image) -> Float[Tensor, "*frequencies"]:
+    """Return the frequency of each coefficient of `rfftn`, in cycles per pixel."""
+    *sides, last = x.shape[2:]
+    frequencies = [*map(torch.fft.fftfreq, sides), torch.fft.rfftfreq(last)]
+    grids = torch.meshgrid(*frequencies, indexing="ij")
+    return torch.stack(grids).norm(dim=0).to(x.device)
+
+
 def code_counts(codes: LevelCodes, num_embeddings: int) -> Int64[Tensor, "q k"]:
     """How often each codebook's codewords are used."""
     return torch.stack([torch.bincount(column.flatten(), minlength=num_embeddings) for column in codes.unbind(dim=1)])

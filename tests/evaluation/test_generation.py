@@ -112,6 +112,19 @@ def test_every_figure_has_its_floor_and_all_sets_one_size():
     assert all(value == value and abs(value) != float("inf") for value in figures.values())
 
 
+def test_reconstructions_are_judged_like_samples():
+    smooth = functional.avg_pool2d(brains().held_out, 5, stride=1, padding=2)
+    figures = judge_samples(brains().new, brains().held_out, brains().training.split(64), reconstructed=smooth).figures
+    equal = judge_samples(
+        brains().new, brains().held_out, brains().training.split(64), reconstructed=brains().held_out
+    ).figures
+    for name in ("swd", "frechet", "precision", "coverage", "c2st", "ms_ssim"):
+        floor = figures[f"generation.{name}_floor"]
+        assert equal[f"generation.{name}_reconstructed"] == pytest.approx(floor, rel=0.3), name
+    assert figures["generation.c2st_reconstructed"] > figures["generation.c2st_floor"] + 0.2
+    assert figures["generation.frechet_reconstructed"] > 2 * figures["generation.frechet_floor"]
+
+
 def test_a_planted_copy_is_reported_though_moved_and_of_other_contrast():
     found = report("one copy")
     assert [(pair.sample, pair.training) for pair in found.copies] == [(20, 33)]

@@ -206,7 +206,11 @@ def test_a_network_in_a_file_gives_features(tmp_path: Path):
 
 def test_missing_features_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert load_features("default") is gradient_statistics
-    with pytest.raises(DataError, match='"default", "inception" or a TorchScript file'):
+    monkeypatch.setattr("voxlex.evaluation.generation.deep.PACKAGE", "no_such_package")
+    assert load_features("auto") is gradient_statistics
+    with pytest.raises(DataError, match=r"pip install 'voxlex\[deep\]'"):
+        load_features("deep")
+    with pytest.raises(DataError, match='"inception" or a TorchScript file'):
         load_features("radimagenet")
     (tmp_path / "broken.pt").write_bytes(b"no network")
     with pytest.raises(DataError, match="expected a TorchScript file, got"):

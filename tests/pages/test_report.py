@@ -184,17 +184,23 @@ def test_figures_of_later_versions_and_figures_without_value_are_not_hidden(with
 
 
 def test_judged_samples_stand_beside_real_images_and_their_closest(full: ReportContent):
-    judged = {f"generation.{name}": 0.75 for name in ["swd", "frechet", "precision", "c2st", "ms_ssim", "copies"]}
-    judged |= {f"{key}_floor": 0.5 for key in judged}
+    names = ["swd", "frechet", "precision", "coverage", "c2st", "ms_ssim", "copies"]
+    judged = {f"generation.{name}": 0.75 for name in names}
+    judged |= {f"{key}_floor": 0.5 for key in judged} | {"generation.c2st_reconstructed": 0.625}
     judged |= {"generation.n_samples": 128, "generation.n_compared": 96, "generation.c2st_p_value": 0.01}
     side = full.originals.shape[-1]
     pairs = [ClosePair(*images(2, side=side), "training image 7 · sample 3 · distance 0.012")]
-    page = Page(render_report(replace(full, figures=full.figures | judged, pairs=pairs)))
+    spectra = {"images": torch.ones(8), "reconstructions": torch.full((8,), 0.5)}
+    content = replace(full, figures=full.figures | judged, pairs=pairs, features="deep", spectra=spectra)
+    page = Page(render_report(content))
     assert "Sliced Wasserstein 0.750 0.500" in page.words
+    assert "Classifier 75.0% 62.5% 50.0%" in page.words
     assert (
-        "A classifier can tell samples from real images in 75% of cases (real images from other real images: 50%"
-        in page.words
+        "A classifier can tell samples from real images in 75% of cases (reconstructions of real images: 62%; real "
+        "images from other real images: 50%" in page.words
     )
+    assert "EfficientNet" in page.words
+    assert any("of images, reconstructions" in str(picture["alt"]) for picture in page.images())
     assert "training image 7 · sample 3 · distance 0.012" in page.words
     assert "generation." not in page.words
 

@@ -22,8 +22,8 @@ class Evaluate:
             held-out images.
         samples: Number of new images to draw and to compare with held-out images. This step is skipped if there are too
             few held-out images, or if the number is 0.
-        features: Features by which new images are compared: "default", which needs no weights, "inception", or a
-            TorchScript file.
+        features: Features by which new images are compared: "default", which needs no weights, "deep", which needs
+            `pip install 'voxlex[deep]'`, "inception", or a TorchScript file. "auto" is "deep" if it is installed.
         json: File to write the figures to.
         reading: What to read of scan files that leave a choice. By default, what the run was trained with.
         overwrite: Replace the file that is there.
@@ -33,7 +33,7 @@ class Evaluate:
     source: Source
     split: Literal["test", "all"] = "test"
     samples: int = 128
-    features: str = "default"
+    features: str = "auto"
     json: Path | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     overwrite: bool = False
@@ -73,15 +73,18 @@ def _show(figures: Mapping[str, float], *, title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "", "", title=title, box=None, title_justify="left", header_style="dim")
-    if any(name.endswith("_floor") for name in figures):
-        table.columns[2].header = "real images"
+    ends = {"_floor": "real images", "_reconstructed": "reconstructions"}
+    columns = [end for end in ends if any(name.endswith(end) for name in figures)]
+    table = Table(
+        "", "", *[ends[end] for end in columns], title=title, box=None, title_justify="left", header_style="dim"
+    )
     for name, value in figures.items():
-        if not name.endswith("_floor"):
-            floor = figures.get(f"{name}_floor")
-            table.add_row(name, _written(value), "" if floor is None else _written(floor))
+        if not name.endswith(tuple(ends)):
+            table.add_row(name, _written(value), *[_written(figures.get(f"{name}{end}")) for end in columns])
     Console().print(table)
 
 
-def _written(value: float) -> str:
+def _written(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"

@@ -21,12 +21,14 @@ class LossesConfig(Settings):
         l2: Weight of the mean squared error.
         charbonnier: Weight of the Charbonnier loss, an absolute error that is smooth at zero.
         ssim: Weight of 1 − SSIM.
+        log_spectrum: Weight of the difference of local log-spectra, which asks for as much texture as the images have.
     """
 
     l1: NotNegative = 1.0
     l2: NotNegative = 0.0
     charbonnier: NotNegative = 0.0
     ssim: NotNegative = 0.0
+    log_spectrum: NotNegative = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

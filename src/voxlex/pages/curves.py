@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import cycle
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -109,6 +109,27 @@ def training_curves(journal: Journal, *, references: Mapping[str, float] | None 
         _prior(journal, references or {}),
     )
     return [plot for plot in plots if plot is not None]
+
+
+def spectra_plot(spectra: Mapping[str, Float[Tensor, " r"]]) -> Plot:
+    """Draw radial power spectra, with logarithmic power.
+
+    Args:
+        spectra: Mean power in rings of equal width, from the lowest to the highest frequency, by name.
+    """
+    with rc_context(_STYLE):
+        figure, axes = _axes(ylabel="Power")
+        for (name, power), colour in zip(spectra.items(), cycle(_COLOURS)):
+            frequencies = (np.arange(len(power)) + 0.5) / (2 * len(power))
+            axes.plot(frequencies, power.numpy(), color=colour, label=name)
+        axes.set_xlabel("Spatial frequency (cycles per pixel)")
+        axes.set_yscale("log")
+        axes.legend()
+        return Plot(
+            _svg(figure),
+            f"Power against spatial frequency, of {', '.join(spectra)}.",
+            "Power at each spatial frequency. Where a curve lies below that of the images, fine detail is missing.",
+        )
 
 
 def usage_plots(levels: Sequence[Int64[Tensor, "_ _"]]) -> list[Plot]:

@@ -4,18 +4,11 @@ from voxlex.pages.measures import Figures, Measure
 
 MEASURES = (
     Measure(
-        key="generation.swd",
-        name="Sliced Wasserstein",
-        form=".3f",
-        better="lower",
-        meaning="Distance between patches of samples and patches of real images, over all scales.",
-    ),
-    Measure(
-        key="generation.frechet",
-        name="Fréchet distance",
-        form=".3g",
-        better="lower",
-        meaning="Distance between the features of samples and those of real images.",
+        key="generation.coverage",
+        name="Coverage",
+        form=".1%",
+        better="higher",
+        meaning="Share of the real images that have a sample near them.",
     ),
     Measure(
         key="generation.precision",
@@ -25,13 +18,6 @@ MEASURES = (
         meaning="Share of the samples that lie among real images.",
     ),
     Measure(
-        key="generation.recall",
-        name="Recall",
-        form=".1%",
-        better="higher",
-        meaning="Share of the real images that lie among samples.",
-    ),
-    Measure(
         key="generation.density",
         name="Density",
         form=".2f",
@@ -39,18 +25,25 @@ MEASURES = (
         meaning="How densely real images surround the samples; 1 means as densely as they surround each other.",
     ),
     Measure(
-        key="generation.coverage",
-        name="Coverage",
-        form=".1%",
-        better="higher",
-        meaning="Share of the real images that have a sample near them.",
-    ),
-    Measure(
         key="generation.c2st",
         name="Classifier",
         form=".1%",
         better="lower",
         meaning="How often a classifier is right about which images are samples; 50% is guessing.",
+    ),
+    Measure(
+        key="generation.frechet",
+        name="Fréchet distance",
+        form=".3g",
+        better="lower",
+        meaning="Distance between the features of samples and those of real images.",
+    ),
+    Measure(
+        key="generation.swd",
+        name="Sliced Wasserstein",
+        form=".3f",
+        better="lower",
+        meaning="Distance between patches of samples and patches of real images, over all scales.",
     ),
     Measure(
         key="generation.ms_ssim",
@@ -91,12 +84,20 @@ MEASURES = (
         form=".3f",
         meaning="Probability that a sample is closer to training than a held-out image; near 1, samples are copies.",
     ),
+    Measure(
+        key="generation.recall",
+        name="Recall",
+        form=".1%",
+        better="higher",
+        meaning="Share of the real images that lie among samples; beware, it can rise when samples vary less.",
+    ),
 )
-"""Measures in the order of the table. The floor of a measure has the key of the measure followed by `_floor`."""
+"""Measures in the order of the table. The floor of a measure has the key of the measure followed by `_floor`, and its
+value for reconstructions the key followed by `_reconstructed`."""
 
 KEYS = frozenset(
     [measure.key for measure in MEASURES]
-    + [f"{measure.key}_floor" for measure in MEASURES]
+    + [f"{measure.key}{end}" for measure in MEASURES for end in ("_floor", "_reconstructed")]
     + [f"generation.{name}" for name in ("c2st_p_value", "n_samples", "n_compared")]
 )
 """Keys of all figures that the table of `MEASURES`, its floors, and the sentences about them use."""
@@ -106,9 +107,13 @@ _LEAKING = 0.02  # if more held-out images than this are near copies of training
 
 def sentences(figures: Figures) -> list[str]:
     """Return two sentences: how samples compare with real images, and how many are near copies."""
+    others = f"real images from other real images: {figures['generation.c2st_floor']:.0%}; guessing: 50%"
+    if "generation.c2st_reconstructed" in figures:
+        others = f"reconstructions of real images: {figures['generation.c2st_reconstructed']:.0%}; {others}"
     likeness = (
-        f"A classifier can tell samples from real images in {figures['generation.c2st']:.0%} of cases "
-        f"(real images from other real images: {figures['generation.c2st_floor']:.0%}; guessing: 50%)."
+        f"A classifier can tell samples from real images in {figures['generation.c2st']:.0%} of cases ({others}). "
+        f"{figures['generation.coverage']:.0%} of the real images have a sample near them, and "
+        f"{figures['generation.precision']:.0%} of the samples lie among real images."
     )
     samples = figures["generation.n_samples"]
     copies = round(figures["generation.copies"] * samples)

@@ -63,6 +63,19 @@ MEASURES = (
         meaning="Mean absolute error; 1 is the full intensity range.",
     ),
     Measure(
+        key="reconstruction.high_pass_energy",
+        name="Fine detail",
+        form=".2f",
+        meaning="Energy of fine detail in reconstructions, in shares of that in the images; below 1 they are smooth.",
+    ),
+    Measure(
+        key="reconstruction.high_pass_correlation",
+        name="Fine detail, correlation",
+        form=".2f",
+        better="higher",
+        meaning="Correlation of fine detail with that of the original; 1 means the same detail.",
+    ),
+    Measure(
         key="rate_bpp",
         name="Code rate",
         form=".3f",
@@ -151,6 +164,13 @@ MEASURES = (
 )
 
 
+FEATURES = {
+    "default": "brightness and edge strength at four scales, which need no network",
+    "deep": "features of EfficientNet-Lite0, a network for natural images (Tan and Le, 2019)",
+    "inception": "features of the Inception network of the Fréchet Inception distance",
+}
+"""Descriptions of the features by which new images are compared, by their names."""
+
 _LEVEL = re.compile(r"(?<=\.)(\d+)\.")
 
 
@@ -223,6 +243,9 @@ def notes(figures: Figures, *, split: str, spatial_dims: int = 2) -> list[str]:
         origin.get(split, f"Measured on the {split} split: {images}."),
         f"SSIM, PSNR and L1 are computed for each image and then averaged. SSIM: Gaussian window of {window}, "
         "σ = 1.5, data range 1. PSNR: intensities in [0, 1], peak 1.",
+        "Intervals contain the mean with a confidence of 95%. They come from resampling subjects, or groups of similar "
+        "images if subjects are unknown.",
+        "Fine detail is what changes within less than 8 " + ("pixels." if spatial_dims == 2 else "voxels."),
         "SSIM and PSNR measure similarity, not diagnostic value: they hardly change if a small lesion disappears. "
         "Reconstructions and samples are for research only.",
     ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from voxlex.codes import CodeLayout
 from voxlex.evaluation.generation.memorisation import Pair
 from voxlex.pages import generation_measures, measures
-from voxlex.pages.curves import Journal, training_curves, usage_plots
+from voxlex.pages.curves import Journal, spectra_plot, training_curves, usage_plots
 from voxlex.pages.page import render_page, write_page
 from voxlex.pages.pictures import (
     DIFFERENCE_COLOURS,
@@ -51,6 +51,8 @@ class ReportContent:
         paths: The paths of these images.
         samples: Images drawn from the prior.
         sample_captions: Caption of each sample, such as its class.
+        features: Name of the features by which samples were compared with real images.
+        spectra: Mean radial power spectrum of real images, reconstructions and samples, by name.
         real: Real images to show beside the samples.
         pairs: The samples that are most similar to a training image, each with that image.
         journal: Rows of the run's `metrics.csv`.
@@ -68,6 +70,8 @@ class ReportContent:
     paths: Sequence[str]
     samples: Float[Tensor, "s c *space"] | None = None
     sample_captions: Sequence[str] | None = None
+    features: str = "default"
+    spectra: Mapping[str, Float[Tensor, " rings"]] = field(default_factory=dict)
     real: Float[Tensor, "r c *space"] | None = None
     pairs: Sequence[ClosePair] = ()
     journal: Journal = ()
@@ -85,13 +89,14 @@ class Illustration(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table of figures; `floor` is the value for real images."""
+    """A row of a table of figures, with the values for reconstructions and for real images."""
 
     name: str
     value: str
     unit: str
     better: str | None
     meaning: str
+    reconstructed: str = ""
     floor: str = ""
 
 
@@ -134,6 +139,7 @@ def render_report(content: ReportContent) -> str:
         difference_gradient=", ".join(f"rgb{colour}" for colour in DIFFERENCE_COLOURS),
         panels=_panels(content),
         generation_rows=_generation_rows(content.figures),
+        features=measures.FEATURES.get(content.features, content.features),
         pairs=_pairs(content),
         tile_width=-(-_TILE_WIDTH // tile) * tile,
         curves=_curves(content),
@@ -159,14 +165,14 @@ def _rows(figures: measures.Figures, *, pixel: str) -> list[Row]:
     rows = [
         Row(
             name=measure.name if level is None else f"{measure.name}, level {level}",
-            value=measure.write(figures[key]),
+            value=_with_interval(measure, figures, key),
             unit=measure.unit.replace("pixel", pixel),
             better=measure.better,
             meaning=measure.meaning,
         )
         for key, measure, level in measured
     ]
-    known = {key for key, _, _ in measured} | generation_measures.KEYS
+    known = {f"{key}{end}" for key, _, _ in measured for end in ("", "_low", "_high")} | generation_measures.KEYS
     return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in figures.items() if key not in known]
 
 
@@ -178,11 +184,23 @@ def _generation_rows(figures: measures.Figures) -> list[Row]:
             unit=measure.unit,
             better=measure.better,
             meaning=measure.meaning,
+            reconstructed=_written(measure, figures, f"{measure.key}_reconstructed"),
             floor=measure.write(figures[f"{measure.key}_floor"]),
         )
         for measure in generation_measures.MEASURES
         if measure.key in figures
     ]
+
+
+def _with_interval(measure: measures.Measure, figures: measures.Figures, key: str) -> str:
+    """Return a value, with its confidence interval if there is one."""
+    low, high = (_written(measure, figures, f"{key}_{end}") for end in ("low", "high"))
+    value = measure.write(figures[key])
+    return f"{value} ({low} to {high})" if low and high else value
+
+
+def _written(measure: measures.Measure, figures: measures.Figures, key: str) -> str:
+    return measure.write(figures[key]) if key in figures else ""
 
 
 def _pairs(content: ReportContent) -> list[Illustration]:
@@ -220,5 +238,6 @@ def _panels(content: ReportContent) -> dict[str, list[Illustration]]:
 def _curves(content: ReportContent) -> list[Illustration]:
     lines = {"uniform": "prior.uniform_bits_per_code", "marginal": "prior.marginal_bits_per_code"}
     references = {label: float(content.figures[key]) for label, key in lines.items() if key in content.figures}
-    plots = [*training_curves(content.journal, references=references), *usage_plots(content.code_counts)]
+    plots = [spectra_plot(content.spectra)] if content.spectra else []
+    plots += [*training_curves(content.journal, references=references), *usage_plots(content.code_counts)]
     return [Illustration(plot.data_uri, plot.alt, plot.caption) for plot in plots]

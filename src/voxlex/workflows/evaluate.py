@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from voxlex.data.dataset import PreparedDataset
-from voxlex.evaluation.generation import load_features
+from voxlex.evaluation.generation import chosen_features, load_features
 from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.likelihood import evaluate_prior
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
@@ -26,12 +26,14 @@ class Evaluation:
         figures: All figures by name.
         reconstruction: The figures of the autoencoder, and the codes.
         generation: New images and their comparison with real images; None if no images were drawn.
+        features: Name of the features by which they were compared.
         warnings: What a reader must know to judge the figures.
     """
 
     figures: dict[str, float]
     reconstruction: ReconstructionFigures
     generation: Generation | None
+    features: str
     warnings: list[str]
 
 
@@ -41,7 +43,7 @@ def evaluate(
     *,
     split: Literal["test", "all"] = "test",
     samples: int = 128,
-    features: str = "default",
+    features: str = "auto",
     shown: bool = False,
     phases: Phases = silent,
 ) -> Evaluation:
@@ -82,7 +84,13 @@ def evaluate(
         warnings += _warnings_of_new_images(figures, samples=samples, held_out=len(images))
     if split == "test":
         warnings += _warnings_of_split(vocabulary, dataset)
-    return Evaluation(figures=figures, reconstruction=reconstruction, generation=generation, warnings=warnings)
+    return Evaluation(
+        figures=figures,
+        reconstruction=reconstruction,
+        generation=generation,
+        features=str(chosen_features(features)),
+        warnings=warnings,
+    )
 
 
 def _warnings_of_new_images(figures: Mapping[str, float], *, samples: int, held_out: int) -> list[str]:

@@ -1,7 +1,9 @@
 """Draw new images from a vocabulary and compare them with real images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -9,7 +11,8 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.evaluation.generation.features import Features, gradient_statistics
 from voxlex.evaluation.generation.judge import FEWEST
-from voxlex.models.batches import image_batches
+from voxlex.metrics import radial_power
+from voxlex.models.batches import image_batches, reconstruct_in_batches
 from voxlex.progress import Phases, silent
 from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
@@ -34,6 +37,7 @@ class Generation:
         samples: The new images, in [0, 1], on the CPU.
         labels: The label that each image was drawn for, "" for none; None if the prior does not know labels.
         report: The comparison with held-out images; None if there are too few of them.
+        spectra: Mean radial power spectrum of the images, their reconstructions and the samples, by name.
         nearest: The training images of the closest pairs, which come first in `report.pairs`.
     """
 
@@ -41,6 +45,7 @@ class Generation:
     labels: list[str] | None
     report: GenerationReport | None
     nearest: Float[Tensor, "p c *space"] | None
+    spectra: Mapping[str, Float[Tensor, " rings"]]
 
 
 def can_judge(*, samples: int, held_out: int) -> bool:
@@ -59,7 +64,8 @@ def generate_and_judge(
 ) -> Generation:
     """Draw new images and compare them with held-out images, which have the same labels.
 
-    Also search for samples that are copies of training images.
+    Reconstructions of the held-out images are compared in the same way. Also search for samples that are copies of
+    training images.
 
     Args:
         vocabulary: A vocabulary with a prior.
@@ -77,19 +83,26 @@ def generate_and_judge(
         samples = vocabulary.sample(
             count, condition={"label": labels} if labels else None, seed=seed, progress=progress
         ).cpu()
+    with phases("reconstructing") as progress:
+        reconstructed = torch.cat([x_hat for _, _, x_hat in reconstruct_in_batches(vocabulary, held_out)])
+        progress(1, 1)
+    real = held_out.tensor()
+    sides = {"images": real, "reconstructions": reconstructed, "samples": samples}
+    spectra = {name: radial_power(images).mean(dim=0) for name, images in sides.items()}
     if not can_judge(samples=count, held_out=len(held_out)):
-        return Generation(samples=samples, labels=labels, report=None, nearest=None)
+        return Generation(samples=samples, labels=labels, report=None, nearest=None, spectra=spectra)
     with phases("judging samples") as progress:
         report = judge_samples(
             samples,
-            held_out.tensor(),
+            real,
             image_batches(training, at_most=_BATCH_SIZE),
+            reconstructed=reconstructed,
             features=features,
             seed=seed,
             progress=progress,
         )
     nearest = training.tensor([pair.training for pair in report.pairs[:SHOWN_PAIRS]])
-    return Generation(samples=samples, labels=labels, report=report, nearest=nearest)
+    return Generation(samples=samples, labels=labels, report=report, nearest=nearest, spectra=spectra)
 
 
 def _labels_like(images: PreparedDataset, count: int, *, known: list[str]) -> list[str] | None:

@@ -59,6 +59,8 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Pha
         paths=paths,
         samples=samples,
         sample_captions=sample_captions,
+        features=evaluation.features,
+        spectra={} if evaluation.generation is None else evaluation.generation.spectra,
         pairs=_closest_pairs(evaluation, dataset),
         real=test.tensor(evenly_spaced(len(test), SHOWN_IN_REPORT)),
         journal=read_journal(folder.journal_file),

@@ -3,8 +3,16 @@
 A figure means little by itself. So each figure comes with its floor, the same figure between two halves of real images.
 """
 
-from voxlex.evaluation.generation.features import Features, gradient_statistics, load_features
+from voxlex.evaluation.generation.features import Features, chosen_features, gradient_statistics, load_features
 from voxlex.evaluation.generation.judge import GenerationReport, judge_samples
 from voxlex.evaluation.generation.memorisation import Pair
 
-__all__ = ["Features", "GenerationReport", "Pair", "gradient_statistics", "judge_samples", "load_features"]
+__all__ = [
+    "Features",
+    "GenerationReport",
+    "Pair",
+    "chosen_features",
+    "gradient_statistics",
+    "judge_samples",
+    "load_features",
+]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from voxlex.errors import DataError
+from voxlex.evaluation.generation.deep import DeepFeatures, are_deep_features_installed
 from voxlex.types import Image
 
 Features = Callable[[Image], Float[Tensor, "n f"]]
@@ -76,32 +77,45 @@ def describe(images: Image, features: Features) -> Float[Tensor, "n f"]:
     return rows.float()
 
 
+def chosen_features(name_or_path: str | Path) -> str | Path:
+    """Return the features that "auto" stands for here, and other names unchanged."""
+    if name_or_path != "auto":
+        return name_or_path
+    return "deep" if are_deep_features_installed() else "default"
+
+
 def load_features(name_or_path: str | Path) -> Features:
     """Return features by name, or load a network from a file. This never downloads anything.
 
+    - "deep" stands for `DeepFeatures`, which need the package `voxlex[deep]`.
     - "default" stands for `gradient_statistics`.
     - "inception" stands for the 2048 features of the original Fréchet Inception distance. They need the package
       `torch-fidelity`, and its weights in the folder of torch hub.
+    - "auto" stands for "deep" if that package is installed, else for "default"; see `chosen_features`.
     - A path stands for a TorchScript file, such as RadImageNet weights. The network maps float32 `(n, 3, h, w)` in
       [0, 1] to features `(n, f)`, or to maps `(n, f, h, w)` that are then averaged. It must resize and normalize images
       itself. A TorchScript file is a program, so load only files that you trust.
 
-    Both kinds of networks take two-dimensional images. Gray images are repeated to three channels.
+    The networks of the last two take two-dimensional images. Gray images are repeated to three channels.
 
     Args:
-        name_or_path: "default", "inception", or the path of a TorchScript file.
+        name_or_path: "auto", "deep", "default", "inception", or the path of a TorchScript file.
 
     Raises:
         DataError: If the name is unknown, or if a file or package is missing or unusable.
     """
+    name_or_path = chosen_features(name_or_path)
     if name_or_path == "default":
         return gradient_statistics
+    if name_or_path == "deep":
+        return DeepFeatures()
     if name_or_path == "inception":
         return _load_inception()
     path = Path(name_or_path)
     if not path.is_file():
         raise DataError(
-            f'features: expected "default", "inception" or a TorchScript file, got {path}, which is not a file'
+            f'features: expected "auto", "deep", "default", "inception" or a TorchScript file, got {path}, which is '
+            "not a file"
         )
     try:
         with warnings.catch_warnings():  # TorchScript is deprecated, but weights are still shared in it

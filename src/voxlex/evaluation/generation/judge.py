@@ -28,7 +28,9 @@ class GenerationReport:
     """The result of judging generated images.
 
     The names of all figures begin with `generation.`, as in `generation.swd`. Except for the counts and the p-value,
-    each has a floor, the same figure of real images, as in `generation.swd_floor`.
+    each has a floor, the same figure of real images, as in `generation.swd_floor`. The figures of likeness and variety
+    also exist for reconstructions of real images, as in `generation.swd_reconstructed`. They show how good samples
+    could be if the prior was perfect.
 
     - Likeness: `swd`, `frechet`, `precision`, `recall`, `density`, `coverage`, `c2st` (the accuracy of a classifier,
       0.5 if the sets are indistinguishable) and `c2st_p_value`.
@@ -52,6 +54,7 @@ def judge_samples(
     held_out: Float[Tensor, "m _ *_"],
     training: Iterable[Float[Tensor, "_ _ *_"]],
     *,
+    reconstructed: Float[Tensor, "m _ *_"] | None = None,
     features: Features = gradient_statistics,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -67,6 +70,7 @@ def judge_samples(
         samples: Generated images in [0, 1], `(n, c, h, w)`, or volumes `(n, c, d, h, w)`.
         held_out: Real images of the same shape that no part of the model was trained on, in any order.
         training: Batches of the images that the model was trained on, such as `images.split(256)`.
+        reconstructed: Reconstructions of the held-out images, in the same order. They are compared like samples.
         features: Features for the Fréchet distance, the overlap and the classifier.
         seed: Seed of all random choices. The same seed gives the same figures on the same machine.
         progress: Function that is called with the number of finished steps and the number of all steps.
@@ -81,17 +85,18 @@ def judge_samples(
     known = TrainingImages(training)
     (near, nearest), (real_near, _) = known.nearest(samples), known.nearest(held_out)
     made, real = _Described.of(samples, features, near), _Described.of(held_out, features, real_near)
-    varied = [mean_ms_ssim(images, generator=generator) for images in (samples, held_out)]
-    rounds: list[tuple[dict[str, float], dict[str, float]]] = []
+    again = None if reconstructed is None else _Described.of(reconstructed, features, real_near)
+    sides = {"": made, "_floor": real} | ({} if again is None else {"_reconstructed": again})
+    varied = {end: mean_ms_ssim(side.images, generator=generator) for end, side in sides.items()}
+    rounds: list[dict[str, dict[str, float]]] = []
     for number in range(ROUNDS):
         report(number + 1, ROUNDS + 1)
-        rounds.append(_round(made, real, size=size, generator=generator, seed=seed + number))
+        rounds.append(_round(made, real, again, size=size, generator=generator, seed=seed + number))
     report(ROUNDS + 1, ROUNDS + 1)
-    found = _mean([of_samples for of_samples, _ in rounds]) | {"ms_ssim": varied[0]}
-    found |= memorisation_figures(near, real_near)
-    floor = _mean([of_real for _, of_real in rounds]) | {"ms_ssim": varied[1]}
-    figures = {f"generation.{key}{end}": side[key] for key in found for end, side in (("", found), ("_floor", floor))}
-    figures["generation.c2st_p_value"] = chance_of_accuracy(found["c2st"], 2 * size)
+    found = {end: _mean([one[end] for one in rounds]) | {"ms_ssim": varied[end]} for end in sides}
+    found[""] |= memorisation_figures(near, real_near)
+    figures = {f"generation.{key}{end}": value for end, side in found.items() for key, value in side.items()}
+    figures["generation.c2st_p_value"] = chance_of_accuracy(found[""]["c2st"], 2 * size)
     figures |= {"generation.n_samples": len(samples), "generation.n_compared": size}
     pairs = [Pair(int(row), int(nearest[row]), float(near[row])) for row in near.argsort(stable=True)]
     limit = copy_distance(real_near)
@@ -115,15 +120,25 @@ class _Described:
 
 
 def _round(
-    made: _Described, real: _Described, *, size: int, generator: torch.Generator, seed: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Compare `size` samples, and `size` other real images, with `size` real images."""
+    made: _Described,
+    real: _Described,
+    again: _Described | None,
+    *,
+    size: int,
+    generator: torch.Generator,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """Compare `size` samples, other real images, and their reconstructions, each with the same `size` real images."""
     order = torch.randperm(len(real.images), generator=generator)
     reference, other = real.rows(order[:size]), real.rows(order[size : 2 * size])
     drawn = made.rows(torch.randperm(len(made.images), generator=generator)[:size])
-    floor = _likeness(other, reference, generator=generator, seed=seed)
-    floor |= memorisation_figures(other.near, reference.near)
-    return _likeness(drawn, reference, generator=generator, seed=seed), floor
+    figures = {"_floor": _likeness(other, reference, generator=generator, seed=seed)}
+    figures["_floor"] |= memorisation_figures(other.near, reference.near)
+    figures[""] = _likeness(drawn, reference, generator=generator, seed=seed)
+    if again is not None:
+        rebuilt = again.rows(order[size : 2 * size])
+        figures["_reconstructed"] = _likeness(rebuilt, reference, generator=generator, seed=seed)
+    return figures
 
 
 def _likeness(x: _Described, y: _Described, *, generator: torch.Generator, seed: int) -> dict[str, float]:
