@@ -22,6 +22,7 @@ class Prepare:
         spacing_mm: Make a cube of each volume instead of slices, with this distance between voxels in mm.
         slices: Slices to take from volumes.
         allow_leak: Use the splits of a table even if a subject or a pair of near-duplicates lies in two of them.
+        subject: Column of the table that names persons. By default, it is known by its name, such as "patient_id".
         phantom: Appearance of the phantom. Only for the source "phantom".
     """
 
@@ -32,11 +33,12 @@ class Prepare:
     spacing_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
     slices: SliceOptions = field(default_factory=SliceOptions)
     allow_leak: bool = False
+    subject: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
         """Prepare the data set."""
-        from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.commands.terminal import progress_bar, show_notes, show_skipped
         from voxlex.data.sources import SourceOptions
         from voxlex.images.frame import Frame
         from voxlex.workflows.prepare import prepare
@@ -46,8 +48,9 @@ class Prepare:
             Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
             out=self.out,
             seed=self.seed,
-            options=SourceOptions(phantom=self.phantom, allow_leak=self.allow_leak),
+            options=SourceOptions(phantom=self.phantom, allow_leak=self.allow_leak, subject=self.subject),
             phases=progress_bar,
         )
         show_skipped(dataset)
+        show_notes(dataset)
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

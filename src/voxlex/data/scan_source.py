@@ -44,13 +44,13 @@ class ScanSource:
     allow_leak: bool = False
 
     @classmethod
-    def at(cls, place: str | Path, *, allow_leak: bool = False) -> "ScanSource":
+    def at(cls, place: str | Path, *, allow_leak: bool = False, subject: str | None = None) -> "ScanSource":
         """List the scans of a folder or a table; see `index_source`.
 
         Raises:
             DataError: If there is no scan, or the table cannot be used.
         """
-        return cls(index_source(place), allow_leak=allow_leak)
+        return cls(index_source(place, subject=subject), allow_leak=allow_leak)
 
     @property
     def name(self) -> str:
@@ -110,6 +110,7 @@ class ScanSource:
             options=options,
             compare=not restoring,
             allow_leak=self.allow_leak or restoring,
+            notes=self.index.notes,
         )
 
     @cached_property

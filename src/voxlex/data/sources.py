@@ -115,10 +115,12 @@ class SourceOptions:
     Attributes:
         phantom: Options of the phantom.
         allow_leak: Whether to use the splits of a table even if subjects or near-duplicates cross them.
+        subject: Column of a table that names persons; by default, it is known by its name.
     """
 
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
     allow_leak: bool = False
+    subject: str | None = None
 
 
 class Kind(NamedTuple):
@@ -137,7 +139,8 @@ KINDS = (
     Kind(lambda place: place == PhantomSource.name, lambda _, options: PhantomSource(options.phantom)),
     Kind(lambda place: is_prepared(Path(place)), lambda place, _: PreparedSource(Path(place))),
     Kind(
-        lambda place: Path(place).exists(), lambda place, options: ScanSource.at(place, allow_leak=options.allow_leak)
+        lambda place: Path(place).exists(),
+        lambda place, options: ScanSource.at(place, allow_leak=options.allow_leak, subject=options.subject),
     ),
 )
 """All kinds of sources. The first that fits is used. For a folder named "phantom", write "./phantom"."""

@@ -8,6 +8,7 @@ from voxlex.data.dataset import FILES, PreparedDataset
 from voxlex.data.scan_source import covering
 from voxlex.data.sources import PreparedSource, SourceOptions, find_source, open_source
 from voxlex.images.frame import Frame
+from voxlex.names import printable
 from voxlex.progress import Phases, silent
 from voxlex.scans.listing import dicom_files
 from voxlex.tables.manifest import participant_tables
@@ -77,3 +78,8 @@ def skipped_lines(dataset: PreparedDataset) -> list[str]:
     listed = [f"  {skip.path}: {skip.reason}" for skip in skipped[:_LISTED]]
     more = [f"  and {len(skipped) - _LISTED} more"] if len(skipped) > _LISTED else []
     return [f"{dataset.name}: skipped {len(skipped)} of {total} images:", *listed, *more]
+
+
+def data_notes(dataset: PreparedDataset) -> list[str]:
+    """Return lines of text about what was guessed and what is unknown, to read before anything is learnt from it."""
+    return [f"{dataset.name}: {printable(note)}" for note in dataset.notes]
