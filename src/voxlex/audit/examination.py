@@ -1,12 +1,13 @@
 """The examination of one image in an audit."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from voxlex.audit.captions import captioned
+from voxlex.audit.unknown import OF_PICTURES
 from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.errors import DataError
 from voxlex.images.canvas import fit_to_canvas
@@ -35,6 +36,7 @@ class Examination:
         histogram: `(64,)` counts of grey values from black to white.
         canvas: The picture that the audit shows, `(128, 128)` of `uint8`.
         thumbnail: The small picture that is compared with other images, `(32, 34)`.
+        unknown: What the file does not say of the scan, such as "spacing".
     """
 
     problem: str = ""
@@ -46,6 +48,7 @@ class Examination:
     histogram: np.ndarray | None = None
     canvas: np.ndarray | None = None
     thumbnail: np.ndarray | None = None
+    unknown: tuple[str, ...] = ()
 
 
 def examine_file(path: Path) -> Examination:
@@ -63,7 +66,8 @@ def examine_file(path: Path) -> Examination:
     plane = _plane(scan.voxels)
     if plane.dtype != np.uint8 or intensity.bit_depth != 8:
         plane = np.rint(intensity.to_unit(plane) * 255).astype(np.uint8)
-    return examine_pixels(plane, content=content.digest())
+    unknown = tuple(getattr(scan, "unknown", ())) if scan.is_volume else OF_PICTURES
+    return replace(examine_pixels(plane, content=content.digest()), unknown=unknown)
 
 
 def examine_pixels(pixels: np.ndarray, *, content: bytes = b"") -> Examination:

@@ -36,8 +36,8 @@ def divide(
 ) -> tuple[pd.DataFrame, dict[str, str | int]]:
     """Group the rows of a manifest, and divide them into splits unless the user has done so.
 
-    If the user's split has training rows but no validation or no test rows, groups of the training rows are held out for
-    them.
+    If the user's split has training rows but no validation or no test rows, groups of the training rows are held out
+    for them.
 
     Args:
         manifest: Table with the columns `path`, `subject` and `group`, and with `split` if the user has divided the
@@ -97,7 +97,8 @@ def hold_out(splits: Sequence[str], groups: Sequence[str], *, seed: int) -> tupl
         return list(splits), {}
     # A tenth of all data each, as in a split that is made: the training part of a published split is nine tenths of it.
     share = 1 / (8 + len(missing))
-    fractions = (1 - share * len(missing), *(share if split in missing else 0.0 for split in SPLITS[1:]))
+    validation, test = (share if split in missing else 0.0 for split in SPLITS[1:])
+    fractions = (1 - validation - test, validation, test)
     completed = list(splits)
     for row, split in zip(
         rows, assign_splits([groups[row] for row in rows], seed=seed, fractions=fractions), strict=True

@@ -24,7 +24,7 @@ from voxlex.progress import Progress
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
-from voxlex.tables.layouts import undated_paths
+from voxlex.tables.layouts import anonymous, undated_paths
 from voxlex.tables.manifest import Index, index_source
 
 _TOLERATED = 0.1  # largest tolerated share of unreadable scans
@@ -161,7 +161,8 @@ def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | N
     manifest, found = table.assign(path=list(names.values())).iloc[rows].reset_index(drop=True), pd.DataFrame(facts)
     if "slice" in found:  # the number of a picture is in its name, that of a slice is its index in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
-    return pd.concat([manifest, found], axis=1), [skip._replace(path=names[skip.path]) for skip in skips]
+    skips = [skip._replace(path=names[skip.path], reason=anonymous(skip.reason)) for skip in skips]
+    return pd.concat([manifest, found], axis=1), skips
 
 
 def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fitted | Skip]:

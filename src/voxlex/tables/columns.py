@@ -1,7 +1,7 @@
 """Know the columns of people's tables by their names: paths, subjects, sessions and splits.
 
-Names are compared by their letters alone. "Patient ID", "patient_id", "PatientID" and "PATIENT-ID" are one name, and so are
-"Numéro patient" and "numeropatient".
+Names are compared by their letters alone. "Patient ID", "patient_id", "PatientID" and "PATIENT-ID" are one name, and so
+are "Numéro patient" and "numeropatient".
 """
 
 import re
@@ -98,27 +98,27 @@ def is_subject(name: str) -> bool:
 
 
 def is_personal(name: str) -> bool:
-    """Tell whether a column has a name for what identifies a person outside of a study, such as "PatientName" or "MRN"."""
+    """Tell whether a column has a name for what identifies a person anywhere, such as "PatientName" or "MRN"."""
     return bool(_PERSONAL.fullmatch(letters(name)))
 
 
 def is_sure(name: str) -> bool:
-    """Tell whether a column has a name that nothing but persons has, such as "subject" and "patient_id", but not "ID"."""
+    """Tell whether a column has a name that only persons have, such as "subject" and "patient_id", but not "ID"."""
     return bool(_SURE.fullmatch(letters(name)))
 
 
 def subject_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns that name persons: by their names, and because their values can.
 
-    A column "patient" of yes and no, or of a single value, tells who is ill, and not who somebody is. A column "ID" that
-    counts the rows names rows.
+    A column "patient" of yes and no, or of a single value, tells who is ill, and not who somebody is. A column "ID"
+    that counts the rows names rows.
     """
     return [name for name in table.columns if is_subject(name) and _can_name_persons(table[name])]
 
 
 def _can_name_persons(column: pd.Series) -> bool:
     known = column[column != ""]
-    if known.empty or letters(column.name) == "name" and known.is_unique and not known.map(is_persons_name).all():
+    if known.empty or (letters(column.name) == "name" and known.is_unique and not known.map(is_persons_name).all()):
         return False
     if is_sure(str(column.name)):
         return True
@@ -150,7 +150,7 @@ def choose_subject(table: pd.DataFrame, candidates: Sequence[str]) -> tuple[str 
         candidates: Columns of `subject_columns`.
 
     Returns:
-        The column, or None without a candidate, and a sentence about the others ("" if they tell the same persons apart).
+        The column, or None without a candidate, and a sentence about the others ("" if they say the same).
 
     Raises:
         Contradiction: If rows of one person in a column are several persons in every other, and the other way round.

@@ -1,7 +1,8 @@
 """Decide what the folders above scans name: persons, days, or classes. `docs/data/tables.md` states the rules.
 
-Only names and numbers of scans are known, so this can be wrong. A wrong person costs a few groups, and a wrong class tears
-persons apart. So a name that may be a person's is never a class, and whoever uses the decision says what was decided.
+Only names and numbers of scans are known, so this can be wrong. A wrong person costs a few groups, and a wrong class
+tears persons apart. So a name that may be a person's is never a class, and whoever uses the decision says what was
+decided.
 """
 
 import re
@@ -35,7 +36,10 @@ _A_CLASS = (
     r"grade|gr|class|cls|label|stage|type|category|cat|score|cdr|group|grp|cluster|level|lvl|who|t|dx|site|center|centre|"
     r"hospital|scanner|cohort|study|tesla|version|b|plane|view|contrast|sequence|seq|modality|tumou?r|lesion"
 )
-_A_SCAN = r"fold|part|batch|series|se|st|visit|ses|session|run|scan|slice|sl|echo|week|wk|month|mo|year|yr|day|timepoint|tp|time|v|im|img|acq|te|tr"
+_A_SCAN = (
+    r"fold|part|batch|series|se|st|visit|ses|session|run|scan|slice|sl|echo|week|wk|month|mo|year|yr|day|timepoint|tp|time|"
+    r"v|im|img|acq|te|tr"
+)
 _KNOWN_CLASSES = re.compile(
     r"tumou?r|gliom|mening|pituit|astrocyt|astrocit|blastom|carcin|cytom|schwann|neurin|papil|adenom|metast|lymphom|cyst|"
     r"cancer|malign|benign|normal|health|control|disease|dement|alzheim|parkinson|stroke|isch?em|hemorr|haemorr|bleed|"
@@ -45,8 +49,8 @@ _KNOWN_CLASSES = re.compile(
     re.IGNORECASE,
 )
 _SCANS_OF_A_PERSON = re.compile(
-    rf"(?:ax|axial|sag|sagittal|cor|coronal|[23]d)?[-_ ]*(?:t1|t2|pd|flair|dwi|adc|swi|mprage|t1w|t2w|t1c|t1ce|t1gd|mra?|ct|pet)"
-    rf"(?:[-_ ].*)?|(?:{_A_SCAN})[-_ ]?\d+|\d{{3,}}|pre|post|baseline|followup|follow[-_ ]up|bl|m\d\d",
+    rf"(?:ax|axial|sag|sagittal|cor|coronal|[23]d)?[-_ ]*"
+    rf"(?:t1|t2|pd|flair|dwi|adc|swi|mprage|t1w|t2w|t1c|t1ce|t1gd|mra?|ct|pet)(?:[-_ ].*)?|(?:{_A_SCAN})[-_ ]?\d+|\d{{3,}}|pre|post|baseline|followup|follow[-_ ]up|bl|m\d\d",
     re.IGNORECASE,
 )
 _MANY, _FEW, _FEW_SCANS, _A_FEW_EACH = 8, 10, 10, 4
@@ -224,8 +228,8 @@ def _classes(labels: list[str]) -> dict[str, list[str]]:
 def persons_in_names(paths: Sequence[str]) -> list[str]:
     """Guess persons from names of files such as "P01_001.png" and "patient07 slice 3.jpg": what stands before the rest.
 
-    The first part of the names with a number counts, if there are three or more and most files share theirs with others.
-    If all files share it, more of the name is taken.
+    The first part of the names with a number counts, if there are three or more and most files share theirs with
+    others. If all files share it, more of the name is taken.
 
     Returns:
         The part of each path; "" for all, if the names are not like this.
@@ -243,7 +247,7 @@ def persons_in_names(paths: Sequence[str]) -> list[str]:
 
 
 def _start(stem: str, *, numbers: int) -> str:
-    """Return a name up to its part with the so-and-so-many-th number, or a person's name in it, if something follows."""
+    """Return a name up to its first `numbers` parts with a number, or a person's name in it, if something follows."""
     for name in names_of_persons(re.sub(r"[-_ ]+\d+$", "", stem)):
         return name
     stem = re.sub(r"(?<=\d)(?=(?:slice|sl|img|image|frame|z)[-_ ]?\d+$)", "_", stem, flags=re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Facts about scans from the layout of a folder: BIDS, OASIS, ADNI, BraTS, IXI, folders of persons, classes and splits."""
+"""Facts about scans from the layout of a folder: BIDS, OASIS, ADNI, IXI, folders of persons, classes and splits."""
 
 import re
 from collections import Counter
@@ -103,13 +103,13 @@ def _notes(folders: Folders, hidden: dict[str, str]) -> list[str]:
     table = "write a table with 'voxlex data index', with a column 'subject' or 'label'"
     if folders.kind == "days" and names:
         return [
-            f"subjects: {len(names):,} folders are named by dates; the scans of a day count as one person, and no label is "
-            f"made of dates. If that is not so, {table}"
+            f"subjects: {len(names):,} folders are named by dates; the scans of a day count as one person, and no label "
+            f"is made of dates. If that is not so, {table}"
         ]
     if names:
         return [
-            f"subjects: {len(names):,} folders ({listed}) count as one person each, and not as labels. If that is not so, "
-            f"{table}"
+            f"subjects: {len(names):,} folders ({listed}) count as one person each, and not as labels. If that is not "
+            f"so, {table}"
         ]
     if folders.doubtful:
         listed = ", ".join(folders.classes[:_EXAMPLES])
@@ -172,6 +172,13 @@ def undated_paths(table: pd.DataFrame) -> list[str]:
             name = f"{name[: len(name) - len(last + dot + suffixes)]}{last}-{taken[name]}{dot}{suffixes}"
         names.append(name)
     return names
+
+
+def anonymous(text: str) -> str:
+    """Return a text without full dates and without names such as "MUELLER^HANS"."""
+    for name in names_of_persons(text):
+        text = text.replace(name, "person")
+    return replace_days(text, lambda _: "day")
 
 
 def _by(session: str, ranks: dict[str, str]) -> Callable[[str], str]:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
+from voxlex.names import as_on_disk
 from voxlex.scans.listing import list_scans
 from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
 from voxlex.tables.joining import RENAMED, join
-from voxlex.tables.layouts import describe_paths, folder_splits, number_visits, published_splits, read_layout
-from voxlex.tables.naming import day_in, is_table, replace_days, split_named
-from voxlex.tables.persons import names_of_persons, same_subjects
+from voxlex.tables.layouts import anonymous, describe_paths, folder_splits, number_visits, published_splits, read_layout
+from voxlex.tables.naming import day_in, is_table, split_named
+from voxlex.tables.persons import same_subjects
 from voxlex.tables.reading import check_no_workbook, holds_days, identifies, named_splits, read_cells, typed
 from voxlex.tables.subjects import subjects_of, unknown_subjects
 
@@ -79,7 +80,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
     if subject is not None:
         raise DataError(f"{source}: --subject: expected a table with a column {subject!r}, got a folder or a scan")
     folder = Path(source)
-    name = _name_of(folder.resolve().name)
+    name = anonymous(folder.resolve().name)
     if folder.is_file():
         return Index(name=name, root=folder.parent, table=_ordered(describe_paths([folder.name])))
     if not folder.exists():
@@ -153,7 +154,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     _check_groups(path, raw, table)
     guesses = [] if found.column and (raw[found.column] != "").all() else layout.notes
     return Index(
-        name=_name_of(path.resolve().stem),
+        name=anonymous(path.resolve().stem),
         root=root,
         table=table,
         left_out=tuple(left_out),
@@ -169,20 +170,13 @@ def _check_groups(path: Path, raw: pd.DataFrame, table: pd.DataFrame) -> None:
         )
 
 
-def _name_of(name: str) -> str:
-    """Return the name of a folder or table without dates and names of persons, because results keep it."""
-    for person in names_of_persons(name):
-        name = name.replace(person, "person")
-    return replace_days(name, lambda _: "day")
-
-
 def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[Path, list[str]]:
     """Find the folder that contains all scans of a table, and return it with the paths of the scans in it."""
     empty = np.flatnonzero(column == "")
     if len(empty):
         raise DataError(f"{table}: line {lines[empty[0]]}: expected a path, got an empty cell")
     home = Path(os.path.normpath(table.parent.absolute()))
-    places = [os.path.normpath(home / path.replace("\\", "/")) for path in column]
+    places = [_place(home, path.replace("\\", "/")) for path in column]
     twice = np.flatnonzero(pd.Series(places).duplicated())
     if len(twice):
         raise DataError(f"{table}: line {lines[twice[0]]}: expected a new scan, got one that an earlier line names")
@@ -250,6 +244,15 @@ def _splits(paths: list[str], *, where: Path, split_folders: bool) -> list[str] 
         listed = ", ".join(outside[:_LISTED]) + (f" and {len(outside) - _LISTED} more" if outside[_LISTED:] else "")
         raise DataError(f"{where}: expected all scans in folders named train, validation or test, got {listed}")
     return splits
+
+
+def _place(home: Path, path: str) -> str:
+    """Return the file of a path in a table, where "%0A" may stand for a line break, as the index writes it."""
+    place = os.path.normpath(home / path)
+    if "%" in path and not os.path.lexists(place):
+        unwritten = os.path.normpath(home / as_on_disk(path))
+        return unwritten if os.path.lexists(unwritten) else place
+    return place
 
 
 def _slices(column: pd.Series, *, where: Path, lines: np.ndarray) -> pd.Series:

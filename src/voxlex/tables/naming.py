@@ -16,7 +16,7 @@ _SUBJECTS = (
     re.compile(
         r"(?:^|/)(case_\d+)_slice_\d+(?=[_.]|$)", re.IGNORECASE
     ),  # OASIS as PNG slices: case_001_slice_0.nii.png
-    # BraTS: BraTS20_Training_001, BraTS2021_00000, BraTS-GLI-00000-000 (the last number is a visit), Brats18_CBICA_AAB_1
+    # BraTS20_Training_001, BraTS2021_00000, BraTS-GLI-00000-000 (the last number is a visit), Brats18_CBICA_AAB_1
     re.compile(r"(?:^|[/_])(BraTS\d{2,4}_(?:Training|Validation|Testing|Test)_\d+)(?=[/_.]|$)", re.IGNORECASE),
     re.compile(r"(?:^|[/_])(BraTS20\d\d_\d{3,5})(?=[/_.]|$)", re.IGNORECASE),
     re.compile(r"(?:^|[/_])(BraTS-[A-Z]+-\d{3,5})(?:-\d{3})?(?=[/_.-]|$)", re.IGNORECASE),
@@ -120,7 +120,7 @@ def day_in(text: str) -> str:
 
 
 def is_day(name: str) -> bool:
-    """Tell whether a folder is named by a date and nothing else, such as "2019-03-04", "04.03.2019" or "scan_20190304"."""
+    """Tell whether a name is a date and nothing else, such as "2019-03-04", "04.03.2019" or "scan_20190304"."""
     if re.fullmatch(r"(?:19|20)\d\d[-_.](?:0[1-9]|1[0-2])", name):
         return True
     rest, count = _STAMP.subn("", name)

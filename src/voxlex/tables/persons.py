@@ -28,8 +28,8 @@ _LEAST_ROWS, _LEAST_PERSONS = 8, 4
 def subject_keys(subjects: Sequence[str]) -> list[str]:
     """Return a key for each subject that is equal for all spellings of one name; "" for "".
 
-    Case, spaces around, the kind of separator, leading zeros of numbers and a "sub-" in front do not matter: "P07", "p7"
-    and "P-07 " are one person, and so are "7", "007" and "7.0".
+    Case, spaces around, the kind of separator, leading zeros of numbers and a "sub-" in front do not matter: "P07",
+    "p7" and "P-07 " are one person, and so are "7", "007" and "7.0".
     """
     keys: dict[str, str] = {}
     for subject in set(subjects):

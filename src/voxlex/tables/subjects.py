@@ -1,4 +1,4 @@
-"""Decide who the subject of each scan is, from the columns of a table and from names of files, and say what is unknown."""
+"""Decide who the subject of each scan is, by columns of a table and by names of files, and say what is unknown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from voxlex.tables.columns import (
     choose_subject,
     is_coarser,
     is_personal,
-    is_sure,
     is_subject,
+    is_sure,
     letters,
     subject_columns,
 )
@@ -81,13 +81,13 @@ def subjects_of(
     torn = not is_coarser(_keys(rest[name])[known], _keys(own)[known])
     if torn and not is_sure(name):
         notes = [
-            f"subjects: taken from the names of files, and not from the column {name!r}, which has several values for one "
-            "subject"
+            f"subjects: taken from the names of files, and not from the column {name!r}, which has several values for "
+            "one subject"
         ]
         return Subjects(values=own, notes=tuple(notes))
     if torn:
         notes.append(
-            f"subjects: the column {name!r} has several values for one subject that names of files tell; the column is used"
+            f"subjects: the column {name!r} has several values for one subject that names of files tell, and is used"
         )
     values = rest[name]
     if not is_sure(name) and len(values) >= _LEAST_ROWS and values[values != ""].is_unique:
@@ -111,8 +111,8 @@ def unknown_subjects(table: pd.DataFrame) -> list[str]:
     )
     if spelled:
         notes.append(
-            f"subjects: {len({first for first, _ in spelled}):,} are spelled in several ways, such as {spelled[0][0]!r} and "
-            f"{spelled[0][1]!r}, and count as one each"
+            f"subjects: {len({first for first, _ in spelled}):,} are spelled in several ways, such as {spelled[0][0]!r} "
+            f"and {spelled[0][1]!r}, and count as one each"
         )
     unknown = [path for path, subject in zip(scans["path"], subjects, strict=True) if not subject]
     if unknown and len(scans) > 1:
@@ -120,9 +120,9 @@ def unknown_subjects(table: pd.DataFrame) -> list[str]:
             "The files are numbered one after another, as slices of a volume are. " if are_numbered(unknown) else ""
         )
         notes.append(
-            f"subjects: unknown for {len(unknown):,} of {len(scans):,} scans; scans of one person may lie in several splits, "
-            f"and then figures of held-out scans are too good. {numbered}A table with a column 'subject' says who is who: "
-            "'voxlex data index' writes one"
+            f"subjects: unknown for {len(unknown):,} of {len(scans):,} scans; scans of one person may lie in several "
+            f"splits, and then figures of held-out scans are too good. {numbered}A table with a column 'subject' says who "
+            "is who; 'voxlex data index' writes one to fill in"
         )
     return notes
 
@@ -150,8 +150,8 @@ def _overlooked(rows: pd.DataFrame, own: pd.Series, guessed: Sequence[bool] | bo
         name for name in rows.columns if looks_like_identifiers(rows[name], name=letters(name)) or is_subject(name)
     ]
     return [
-        f"subjects: the column {name!r} ({rows[name][rows[name] != ''].nunique():,} values in {len(rows):,} rows) may name "
-        f"persons, but is not used; if it does, add --subject {name!r}, or call it 'subject'"
+        f"subjects: the column {name!r} ({rows[name][rows[name] != ''].nunique():,} values in {len(rows):,} rows) may "
+        f"name persons, but is not used; if it does, add --subject {name!r}, or call it 'subject'"
         for name in found
         if not is_persons_name(name)
     ]

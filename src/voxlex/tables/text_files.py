@@ -82,7 +82,7 @@ def read_text(path: Path) -> Cells:
 
 
 def as_cell(value: object) -> object:
-    """Return text so that a spreadsheet does not take it for a formula: with an apostrophe before "=", "+", "-" or "@"."""
+    """Return text that no spreadsheet takes for a formula: with an apostrophe before "=", "+", "-" or "@"."""
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
@@ -160,7 +160,7 @@ def _with_points(table: pd.DataFrame, separator: str) -> pd.DataFrame:
     if separator not in ";\t":
         return table
     result = {}
-    for place, name in enumerate(table.columns):
+    for place in range(len(table.columns)):
         column = table.iloc[:, place]
         known = column[column.str.strip() != ""].str.strip()
         decimal = known.str.fullmatch(_DECIMAL) | known.str.fullmatch(_THOUSANDS)

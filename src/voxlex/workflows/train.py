@@ -95,8 +95,8 @@ def _conditions(config: Config, dataset: PreparedDataset) -> Conditions:
     personal = {"path", "subject", "group"} & set(config.prior.condition_columns)
     if personal:
         raise ConfigError(
-            f"prior.condition_columns: expected columns that do not name persons or files, got {min(personal)!r}; the values "
-            "of conditions are kept beside the weights"
+            f"prior.condition_columns: expected columns that do not name persons or files, got {min(personal)!r}; the "
+            "values of conditions are kept beside the weights"
         )
     try:
         return Conditions.of(dataset.subset("train").manifest, config.prior.condition_columns)
