@@ -134,6 +134,6 @@ def _notes_of(facts: dict[str, Any]) -> list[str]:
     if "held_out" not in facts:
         return []
     return [
-        f"splits: the split of the data is incomplete, so {facts['held_out']} images are held out of its training part, "
-        "in whole groups"
+        f"splits: the split of the data is incomplete, so {facts['held_out']} images are held out of its training "
+        "part, in whole groups"
     ]

@@ -50,7 +50,8 @@ _KNOWN_CLASSES = re.compile(
 )
 _SCANS_OF_A_PERSON = re.compile(
     rf"(?:ax|axial|sag|sagittal|cor|coronal|[23]d)?[-_ ]*"
-    rf"(?:t1|t2|pd|flair|dwi|adc|swi|mprage|t1w|t2w|t1c|t1ce|t1gd|mra?|ct|pet)(?:[-_ ].*)?|(?:{_A_SCAN})[-_ ]?\d+|\d{{3,}}|pre|post|baseline|followup|follow[-_ ]up|bl|m\d\d",
+    rf"(?:t1|t2|pd|flair|dwi|adc|swi|mprage|t1w|t2w|t1c|t1ce|t1gd|mra?|ct|pet)(?:[-_ ].*)?|"
+    rf"(?:{_A_SCAN})[-_ ]?\d+|\d{{3,}}|pre|post|baseline|followup|follow[-_ ]up|bl|m\d\d",
     re.IGNORECASE,
 )
 _MANY, _FEW, _FEW_SCANS, _A_FEW_EACH = 8, 10, 10, 4

@@ -75,7 +75,10 @@ def read_layout(paths: Sequence[str]) -> Layout:
             f"subjects: guessed from the beginnings of file names, {count:,} persons in {len(rest):,} files; a column "
             "'subject' in a table says it for sure"
         )
-    sessions = [_session(path, folder) for path, folder in zip(paths, folders.subjects, strict=True)]
+    sessions = [
+        "" if folder and folders.kind == "days" else _session(path, folder)
+        for path, folder in zip(paths, folders.subjects, strict=True)
+    ]
     table = pd.DataFrame(
         {
             "path": list(paths),
@@ -103,8 +106,8 @@ def _notes(folders: Folders, hidden: dict[str, str]) -> list[str]:
     table = "write a table with 'voxlex data index', with a column 'subject' or 'label'"
     if folders.kind == "days" and names:
         return [
-            f"subjects: {len(names):,} folders are named by dates; the scans of a day count as one person, and no label "
-            f"is made of dates. If that is not so, {table}"
+            f"subjects: {len(names):,} folders are named by dates; the scans of a day count as one person, and no "
+            f"label is made of dates. If that is not so, {table}"
         ]
     if names:
         return [
@@ -165,7 +168,7 @@ def undated_paths(table: pd.DataFrame) -> list[str]:
         parts = [hidden.get(part, part) for part in path.split("/")]
         for name in names_of_persons(path):
             parts = [part.replace(name, people.get(name, name)) for part in parts]
-        name = replace_days("/".join(parts), _by(session, ranks))
+        name = replace_days("/".join(parts), _by("" if folders.kind == "days" else session, ranks))
         taken[name] += 1
         if taken[name] > 1:  # two series of one day, which differ only in the time
             last, dot, suffixes = name.rpartition("/")[2].partition(".")

@@ -56,7 +56,9 @@ class Index:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was guessed or left out, and about subjects that are unknown."""
-        return (*self.remarks, *unknown_subjects(self.table))
+        names = ", ".join(self.left_out)
+        left_out = [f"left out, because names and dates identify people: {names}"] if names else []
+        return (*self.remarks, *left_out, *unknown_subjects(self.table))
 
 
 def index_source(source: str | Path, *, split_folders: bool = False, subject: str | None = None) -> Index:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -50,6 +51,7 @@ _STAMP = re.compile(
     rf"|\d{{1,2}}[-_. ]?{_MONTH}[-_. ]?(?:19|20)\d\d|(?:19|20)\d\d[-_. ]?{_MONTH}[-_. ]?\d{{1,2}})(?!\d)",
     re.IGNORECASE,
 )
+_YEAR = re.compile(r"(?:19|20)\d\d")  # every date has one, and a name without one is known at once
 _WORDS_OF_A_DAY = re.compile(r"(?:visit|scan|exam|study|mri?|session|ses|day|date)?", re.IGNORECASE)
 
 _ADNI_SEQUENCE = re.compile(r"(?:^|/)\d{3}_S_\d{4,5}/([^/]+)/[^/]+")
@@ -58,6 +60,7 @@ _IXI_SEQUENCE = re.compile(r"(?:^|/)IXI\d{3}-[A-Za-z]+-\d+-([A-Za-z0-9]+)")
 _SUFFIXES = re.compile(r"(?:\.(?:nii|nifti|gz|img|hdr|mgz|mgh|dcm|ima|nrrd|mha|mhd|np[yz]|png|jpe?g|tiff?))+$", re.I)
 
 
+@lru_cache(maxsize=2**18)  # the same paths are asked for by several rules
 def subject_of(path: str) -> str:
     """Find the subject in a relative path, such as "sub-01", "OAS1_0001", "002_S_0413" or "case_001"; "" without one.
 
@@ -104,7 +107,7 @@ def date_of(session: str) -> str:
 
 def day_in(text: str) -> str:
     """Return the first full date in a text as "20060519"; "" without one. 5-6-2006 is taken for the fifth of June."""
-    found = _STAMP.search(text)
+    found = _STAMP.search(text) if _YEAR.search(text) else None
     if not found:
         return ""
     if found[1]:
@@ -129,12 +132,12 @@ def is_day(name: str) -> bool:
 
 def without_days(name: str) -> str:
     """Return the rest of a name with a date in it: "TCGA_CS_4941" for "TCGA_CS_4941_19960909"."""
-    return _STAMP.sub("", name).strip(" _-.") if _STAMP.search(name) else name
+    return _STAMP.sub("", name).strip(" _-.") if _YEAR.search(name) and _STAMP.search(name) else name
 
 
 def replace_days(text: str, by: Callable[[str], str]) -> str:
     """Replace each full date in a text, with its time, by what a function returns for the day "20060519"."""
-    return _STAMP.sub(lambda found: by(day_in(found[0])), text)
+    return _STAMP.sub(lambda found: by(day_in(found[0])), text) if _YEAR.search(text) else text
 
 
 def sequence_of(path: str) -> str:

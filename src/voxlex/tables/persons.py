@@ -67,7 +67,7 @@ def is_persons_name(text: str) -> bool:
 
 def names_of_persons(text: str) -> list[str]:
     """Find names such as "MUELLER^HANS" in a part of a path."""
-    return [found.group() for found in _CARETS.finditer(text)]
+    return [found.group() for found in _CARETS.finditer(text)] if "^" in text else []
 
 
 def looks_like_identifiers(column: pd.Series, *, name: str) -> bool:

@@ -111,8 +111,8 @@ def unknown_subjects(table: pd.DataFrame) -> list[str]:
     )
     if spelled:
         notes.append(
-            f"subjects: {len({first for first, _ in spelled}):,} are spelled in several ways, such as {spelled[0][0]!r} "
-            f"and {spelled[0][1]!r}, and count as one each"
+            f"subjects: {len({first for first, _ in spelled}):,} are spelled in several ways, such as "
+            f"{spelled[0][0]!r} and {spelled[0][1]!r}, and count as one each"
         )
     unknown = [path for path, subject in zip(scans["path"], subjects, strict=True) if not subject]
     if unknown and len(scans) > 1:
@@ -121,8 +121,8 @@ def unknown_subjects(table: pd.DataFrame) -> list[str]:
         )
         notes.append(
             f"subjects: unknown for {len(unknown):,} of {len(scans):,} scans; scans of one person may lie in several "
-            f"splits, and then figures of held-out scans are too good. {numbered}A table with a column 'subject' says who "
-            "is who; 'voxlex data index' writes one to fill in"
+            f"splits, and then figures of held-out scans are too good. {numbered}A table with a column 'subject' says "
+            "who is who; 'voxlex data index' writes one to fill in"
         )
     return notes
 

@@ -69,8 +69,6 @@ def _show(found: "Scans") -> None:
     for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
         known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
         lines.append(f"{name}: known for {known} scans")
-    if found.left_out:
-        lines.append(f"left out, because names and dates identify people: {', '.join(found.left_out)}")
     for line in [*lines, *found.notes]:
         print(printable(line))
 
