@@ -13,7 +13,8 @@ _PADDING = re.compile(r"(?<![\d.])0+(?=\d)")
 _WHOLE = re.compile(r"(\d+)\.0+")
 
 # "MUELLER^HANS" as in DICOM, or "Mueller, Hans".
-_CARETS = re.compile(r"[^\W\d_][\w'. -]*?\^[^\W\d_]?[\w'.^-]*")
+_PART = r"[^\W\d_](?:['. -]?[^\W\d_])+\.?"
+_CARETS = re.compile(rf"{_PART}\^(?:{_PART}|[^\W\d_])?(?:\^(?:{_PART})?)*")
 _COMMA = re.compile(r"[^\W\d_][^\W\d_'-]+(?: [^\W\d_'-]+)*, ?[^\W\d_][^\W\d_'. -]*(?: [^\W\d_'.-]+)*")
 
 _MEASURED = re.compile(
