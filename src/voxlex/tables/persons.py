@@ -13,7 +13,7 @@ _PADDING = re.compile(r"(?<![\d.])0+(?=\d)")
 _WHOLE = re.compile(r"(\d+)\.0+")
 
 # "MUELLER^HANS" as in DICOM, or "Mueller, Hans".
-_PART = r"[^\W\d_](?:['. -]?[^\W\d_])+\.?"
+_PART = r"[^\W\d_](?:['.-]?[^\W\d_])+\.?"
 _CARETS = re.compile(rf"{_PART}\^(?:{_PART}|[^\W\d_])?(?:\^(?:{_PART})?)*")
 _COMMA = re.compile(r"[^\W\d_][^\W\d_'-]+(?: [^\W\d_'-]+)*, ?[^\W\d_][^\W\d_'. -]*(?: [^\W\d_'.-]+)*")
 
@@ -60,7 +60,7 @@ def pseudonyms(names: Iterable[str], *, what: str = "person") -> dict[str, str]:
 
 def is_persons_name(text: str) -> bool:
     """Tell whether a text looks like the name of a person: "MUELLER^HANS" or "Mueller, Hans"."""
-    if _CARETS.fullmatch(text):
+    if _CARETS.fullmatch(text.replace(" ", ".")):
         return True
     family, _, given = text.partition(",")
     return bool(_COMMA.fullmatch(text)) and family[:1].isupper() and given.strip()[:1].isupper()
