@@ -142,7 +142,9 @@ def test_days_become_numbers_wherever_they_stand(day: str) -> None:
     assert "2019" not in str(names)
     assert "2020" not in str(names)
     by_day = read_layout([f"{when}/{number}.png" for when in (day, later) for number in range(3)])
-    assert by_day.table["subject"].tolist() == ["day-001"] * 3 + ["day-002"] * 3 or by_day.table["subject"].nunique() == 2
+    assert (
+        by_day.table["subject"].tolist() == ["day-001"] * 3 + ["day-002"] * 3 or by_day.table["subject"].nunique() == 2
+    )
     assert "2019" not in str(by_day.table.drop(columns="path").to_dict()) + str(by_day.notes)
     assert "no label is made of dates" in by_day.notes[0]
 

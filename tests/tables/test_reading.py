@@ -117,7 +117,17 @@ def test_a_column_that_names_people_identifies_whatever_it_holds(name: str) -> N
 
 @pytest.mark.parametrize(
     "values",
-    [("left, frontal", "right, frontal"), ("1.5.2", "3.0.1"), ("70", "81"), ("",), ("1.5-2.5",), ("20061399",), ("20060519", "12345678"), ("T1w 2006",), ("2006",)]
+    [
+        ("left, frontal", "right, frontal"),
+        ("1.5.2", "3.0.1"),
+        ("70", "81"),
+        ("",),
+        ("1.5-2.5",),
+        ("20061399",),
+        ("20060519", "12345678"),
+        ("T1w 2006",),
+        ("2006",),
+    ],
 )
 def test_other_columns_do_not(values: tuple[str, ...]) -> None:
     assert not identifies(column(*values, name="adobe"))

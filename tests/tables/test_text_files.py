@@ -17,9 +17,7 @@ def written(folder: Path, text: str, *, encoding: str = "utf-8", name: str = "t.
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_encodings_and_separators(separator: str, encoding: str, end: str, tmp_path: Path) -> None:
     rows = [["path", "ort"], *map(list, zip(*ROWS.values(), strict=True))]

@@ -22,6 +22,12 @@ from voxlex.tables.subjects import subjects_of, unknown_subjects
 INDEX_COLUMNS = ("path", "subject", "session", "sequence", "slice", "label", "group")
 """Columns of every manifest, in this order. Other columns follow."""
 
+RESERVED = (
+    *("height", "width", "bit_depth", "intensity_low", "intensity_high", "view", "stored_shape", "stored_affine"),
+    *("stored_dtype", "stored_slope", "stored_intercept", "stored_space", "centre", "spacing_mm", "unknown"),
+)
+"""Columns of a prepared set that describe its images. A column of people of such a name gets "_given" behind it."""
+
 PARTICIPANTS = "participants.tsv"
 """Name of the BIDS table that lies beside the folders of subjects."""
 
@@ -58,7 +64,12 @@ class Index:
         """Sentences about what was guessed or left out, and about subjects that are unknown."""
         names = ", ".join(self.left_out)
         left_out = [f"left out, because names and dates identify people: {names}"] if names else []
-        return (*self.remarks, *left_out, *unknown_subjects(self.table))
+        renamed = [
+            f"the column {name!r} is called '{name}_given', because {name!r} describes images"
+            for name in RESERVED
+            if f"{name}_given" in self.table
+        ]
+        return (*self.remarks, *left_out, *renamed, *unknown_subjects(self.table))
 
 
 def index_source(source: str | Path, *, split_folders: bool = False, subject: str | None = None) -> Index:
@@ -133,7 +144,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     table = layout.table
     session = find([name for name in raw.columns if name != "SES"], SESSIONS)  # SES is the socioeconomic status
     split = split_column(raw, split_named)
-    other = (column, session, split, "label", "sequence", "slice", "group")
+    other = (column, session, split, "label", "sequence", "slice", "group")  # these have another meaning than subjects
     found = subjects_of(raw, table["subject"], where=path, guessed=layout.guessed, chosen=subject, ignored=other)
     table["subject"] = found.values
     dated = [name for name in ("label", "sequence") if name in raw and identifies(raw[name])]
@@ -145,7 +156,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     if "slice" in raw:
         table["slice"] = _slices(raw["slice"], where=path, lines=cells.lines)
     table["session"] = number_visits(list(table["subject"]), list(table["session"]))
-    extras = [name for name in raw.columns if name not in {*other, found.column}]
+    extras = [name for name in raw.columns if name not in {*other, found.column, "subject"}]
     left_out = [*dated, *(name for name in extras if identifies(raw[name]))]
     left_out += [found.column] if found.column and found.hidden else []
     table = table.assign(**{name: raw[name] for name in extras if name not in left_out})
@@ -269,5 +280,6 @@ def _slices(column: pd.Series, *, where: Path, lines: np.ndarray) -> pd.Series:
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     same = pd.Series(same_subjects(list(table["subject"])), index=table.index, dtype=object)
     table = table.assign(group=same.where(same != "", table["path"]))
+    table = table.rename(columns={name: f"{name}_given" for name in RESERVED})
     more = [name for name in table.columns if name not in INDEX_COLUMNS]
     return table.assign(**{name: typed(table[name]) for name in more})[[*INDEX_COLUMNS, *more]]
