@@ -1,6 +1,7 @@
 """`voxlex data` as a stranger runs it, and a prior that is asked for a column of a person's own table."""
 
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,7 @@ from PIL import Image
 
 from voxlex.cli import main
 from voxlex.data.public.catalogue import CATALOGUE, Archive, PublicSet
+from voxlex.tables.manifest import index_source
 
 Capture = pytest.CaptureFixture[str]
 
@@ -215,3 +217,43 @@ def test_fetch_without_a_name_lists_the_sets(capsys: Capture) -> None:
     assert "4.8 GB" in said
     assert "CC BY-SA 3.0" in said
     assert "public set: expected one of neurite-oasis-2d" in refused(capsys, "data", "fetch", "oasis")
+
+
+def test_prepare_and_train_say_what_is_unknown_before_they_end(tmp_path: Path, capsys: Capture) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        picture = Image.fromarray(rng.integers(0, 256, (4, 4), dtype=np.uint8)).resize((32, 32))
+        (tmp_path / "in").mkdir(exist_ok=True)
+        picture.save(tmp_path / "in" / f"{number}.png")
+    assert main(["prepare", str(tmp_path / "in"), "--out", str(tmp_path / "set"), "--size", "16"]) == 0
+    assert "in: subjects: unknown for 12 of 12 scans" in capsys.readouterr().err
+    words = ["train", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--steps", "1", "--stage", "autoencoder"]
+    assert main([*words, *TINY]) == 0
+    said = capsys.readouterr().err
+    assert said.index("in: subjects: unknown for 12 of 12 scans") < said.index("autoencoder")
+    assert "subjects: unknown for 12 of 12 scans" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert '"subject_unknown": 12' in (tmp_path / "run" / "metadata.json").read_text(encoding="utf-8")
+
+
+def test_persons_and_files_are_no_conditions(bids: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = ["train", bids, "--out", tmp_path / "r", *TINY, "--prior.condition-columns", "label", "subject"]
+    assert "expected columns that do not name persons or files, got 'subject'" in refused(capsys, *words)
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_index_is_safe_in_a_spreadsheet_and_read_back_unchanged(tmp_path: Path) -> None:
+    names = ["=cmd.png", "+a.png", "-b.png", "@c.png", "'q.png", "new\nline.png", 'qu"o,t;e.png', "pct%20.png", "d.png"]
+    for folder in ("=evil", "b"):
+        for number, name in enumerate(names):
+            (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / "in" / folder / name)
+    before = index_source(tmp_path / "in")
+    for suffix in ("csv", "tsv", "parquet"):
+        out = tmp_path / "in" / "=evil" / f"index.{suffix}"
+        assert main(["data", "index", str(tmp_path / "in"), "--out", str(out)]) == 0
+        after = index_source(out)
+        assert after.root.resolve() == before.root.resolve()
+        assert after.table.drop(columns="group").to_dict("list") == before.table.drop(columns="group").to_dict("list")
+        if suffix != "parquet":
+            cells = [cell.strip('"') for line in out.read_text().splitlines() for cell in re.split(r"[,\t]", line)]
+            assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@")]

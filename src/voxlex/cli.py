@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from voxlex.commands import COMMANDS
 from voxlex.errors import Interrupted, VoxlexError
@@ -15,6 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The option `--debug` shows the traceback of an error. The option `--version`, given alone, prints the version.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may not know every letter of a name
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if words == ["--version"]:

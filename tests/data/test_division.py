@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from duplicates.brains import brains
-from voxlex.data.division import SPLITS, assign_splits, divide, join, split_or_test
+from voxlex.data.division import SPLITS, assign_splits, divide, hold_out, join, split_or_test
 from voxlex.duplicates.pairs import cluster, find_duplicates
 from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.errors import DataError
@@ -97,3 +97,43 @@ def test_fewer_groups_than_splits():
 def test_fractions_that_are_none(fractions: tuple[float, float, float]):
     with pytest.raises(ValueError, match="sum to 1"):
         assign_splits(["a", "b", "c"], seed=0, fractions=fractions)
+
+
+@pytest.mark.parametrize("given", [("train", "test"), ("train", "validation"), ("train",)])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_published_split_lacks_is_held_out_of_its_training_part_in_whole_groups(
+    given: tuple[str, ...], seed: int
+):
+    rng = np.random.default_rng(seed)
+    groups = [f"g{number}" for number in rng.integers(0, 40, 300)]
+    splits = [given[int(group[1:]) % len(given)] for group in groups]
+    completed, held_out = hold_out(splits, groups, seed=seed)
+    missing = set(SPLITS) - set(given)
+    assert set(completed) == set(SPLITS)
+    assert held_out == {split: completed.count(split) for split in SPLITS if split in missing}
+    assert len({(group, split) for group, split in zip(groups, completed, strict=True)}) == len(set(groups))
+    for before, after in zip(splits, completed, strict=True):
+        assert before == after or (before == "train" and after in missing)
+    assert completed.count("train") > 4 * max(held_out.values())
+    assert hold_out(splits, groups, seed=seed) == (completed, held_out)
+
+
+@pytest.mark.parametrize(
+    ("splits", "groups"),
+    [
+        (["train", "validation", "test"], "abc"),
+        (["test", "test", "test"], "abc"),
+        (["train", "train", "test"], "aab"),  # one group cannot be divided
+        (["train", "train", "test"], "aba"),  # what leaks is not made worse
+    ],
+)
+def test_other_splits_stay_as_they_are(splits: list[str], groups: str):
+    assert hold_out(splits, list(groups), seed=0) == (splits, {})
+
+
+def test_spellings_of_one_subject_are_one_subject_for_a_leak():
+    table = pd.DataFrame(
+        {"path": list("ab"), "subject": ["P07", "p7"], "group": ["P07"] * 2, "split": ["train", "test"]}
+    )
+    with pytest.raises(DataError, match=r"x: its split leaks: 1 subject \(P07 in test and train\)"):
+        divide(table, None, seed=0, name="x")

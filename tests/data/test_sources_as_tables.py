@@ -16,7 +16,8 @@ from voxlex.data.scan_source import ScanSource
 from voxlex.data.sources import open_source
 from voxlex.errors import DataError
 from voxlex.images.frame import Frame
-from voxlex.tables.manifest import INDEX_COLUMNS, index_source, join_table
+from voxlex.images.origin import ORIGIN_COLUMNS
+from voxlex.tables.manifest import INDEX_COLUMNS, RESERVED, index_source, join_table
 
 MakeFolder = Callable[..., Path]
 
@@ -221,3 +222,151 @@ def test_a_joined_table_may_bring_label_and_split(tmp_path: Path) -> None:
     half = table(tmp_path / "half.csv", subject=["sub-01"], split=["train"])
     with pytest.raises(DataError, match="split: expected train, validation or test in every row"):
         join_table(index, half)
+
+
+@pytest.mark.parametrize(
+    "column", ["PatientID", "Patient ID", "SubjectID", "PTID", "case_id", "RID", "BraTS21ID", "MRN"]
+)
+def test_no_patient_crosses_the_split_whatever_the_column_is_called(
+    column: str, make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    source = make_folder(24)
+    names = [f"{number:03d}.png" for number in range(24)]
+    file = table(source / "t.csv", **{"path": names, column: [f"P{number // 3}" for number in range(24)]})
+    dataset = ScanSource.at(file).prepare(tmp_path / "out", Frame(size=16))
+    person = dataset.manifest["path"].map({name: number // 3 for number, name in enumerate(names)})
+    assert dataset.manifest.groupby(person)["split"].nunique().eq(1).all()
+    assert dataset.manifest["subject"].nunique() == 8
+    assert not any("unknown for" in note for note in dataset.notes)
+
+
+def test_names_tell_persons_apart_and_numbers_stand_for_them(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(12)
+    people = [f"Muster{'abcdef'[number // 2]}, Hans" for number in range(12)]
+    file = table(source / "t.csv", path=[f"{number:03d}.png" for number in range(12)], **{"Patient Name": people})
+    index = index_source(file)
+    assert index.table["subject"].nunique() == 6
+    assert index.left_out == ("Patient Name",)
+    assert "numbers stand for the values of the column 'Patient Name'" in index.notes[0]
+    ScanSource.at(file).prepare(tmp_path / "out", Frame(size=16))
+    assert b"Muster" not in everything_in(tmp_path / "out")
+
+
+def test_what_is_unknown_is_said_and_kept_in_the_prepared_set(make_folder: MakeFolder, tmp_path: Path) -> None:
+    dataset = ScanSource.at(make_folder(12)).prepare(tmp_path / "out", Frame(size=16))
+    assert len(dataset.notes) == 1
+    assert "subjects: unknown for 12 of 12 scans; scans of one person may lie in several splits" in dataset.notes[0]
+    assert "The files are numbered one after another" in dataset.notes[0]
+    assert PreparedDataset.open(tmp_path / "out").notes == dataset.notes
+    some = table(
+        tmp_path / "source" / "t.csv", path=[f"{n:03d}.png" for n in range(12)], subject=["a", "b", "c"] + [""] * 9
+    )
+    assert "unknown for 9 of 12 scans" in index_source(some).notes[0]
+
+
+def test_a_column_that_seems_to_name_persons_is_pointed_out_and_can_be_chosen(tmp_path: Path) -> None:
+    paths = [f"{number:03d}.png" for number in range(24)]
+    file = table(tmp_path / "t.csv", path=paths, owner=[f"x{number // 3:03d}" for number in range(24)])
+    index = index_source(file)
+    assert set(index.table["subject"]) == {""}
+    assert "the column 'owner' (8 values in 24 rows) may name persons, but is not used" in index.notes[0]
+    assert index_source(file, subject="Owner").table["subject"].nunique() == 8
+    with pytest.raises(DataError, match="--subject: expected one of the columns path, owner, got 'nobody'"):
+        index_source(file, subject="nobody")
+    with pytest.raises(DataError, match="--subject: expected a table with a column 'owner', got a folder"):
+        index_source(tmp_path, subject="owner")
+
+
+def test_of_two_columns_of_persons_the_coarser_is_taken_and_contradictions_are_an_error(tmp_path: Path) -> None:
+    paths = [f"{number:03d}.png" for number in range(8)]
+    coarse = table(tmp_path / "t.csv", path=paths, subject=[*"aabbccdd"], PatientID=[*"xxxxyyyy"])
+    index = index_source(coarse)
+    assert index.table["subject"].nunique() == 2
+    assert "taken from the column 'PatientID', which has the fewest (2), and not from 'subject'" in index.notes[0]
+    assert index_source(coarse, subject="subject").table["subject"].nunique() == 4
+    file = table(tmp_path / "t.csv", path=paths, subject=[*"aabbccdd"], PatientID=[*"xyxyxyxy"])
+    with pytest.raises(
+        DataError, match=r"t\.csv: expected one column of persons, .*; name the right one with --subject"
+    ):
+        index_source(file)
+
+
+def test_a_column_of_images_does_not_tear_apart_what_file_names_hold_together(tmp_path: Path) -> None:
+    paths = [f"sub-0{number // 2}/sub-0{number // 2}_run-{number % 2}_T1w.png" for number in range(8)]
+    index = index_source(table(tmp_path / "t.csv", path=paths, ID=[f"I{number}" for number in range(8)]))
+    assert index.table["subject"].nunique() == 4
+    assert "and not from the column 'ID', which has several values for one subject" in index.notes[0]
+
+
+def test_dates_in_any_column_stay_behind(tmp_path: Path) -> None:
+    columns = {
+        "session": ["5/19/2006", "6/1/2007"],
+        "label": ["2006-05-19", "2007-06-01"],
+        "scan day": ["19.05.06"] * 2,
+    }
+    index = index_source(table(tmp_path / "t.csv", path=["a.png", "b.png"], subject=["p", "p"], **columns))
+    assert index.table["session"].tolist() == ["ses-01", "ses-02"]
+    assert set(index.table["label"]) == {""}
+    assert index.left_out == ("label", "scan day")
+
+
+def test_a_joined_table_says_who_the_subjects_are(tmp_path: Path) -> None:
+    index = index_source(write(tmp_path / "in", "0.png", "1.png", "2.png", "3.png"))
+    assert "unknown for 4 of 4" in index.notes[-1]
+    joined = join_table(
+        index, table(tmp_path / "t.csv", file=["0.png", "1.png", "2.png", "3.png"], PatientID=[*"aabb"])
+    )
+    assert joined.table["group"].tolist() == [*"aabb"]
+    assert joined.notes == ()
+    other = table(tmp_path / "o.csv", file=["0.png", "1.png", "2.png", "3.png"], owner=[*"xxxy"])
+    assert join_table(index, other, subject="owner").table["subject"].tolist() == [*"xxxy"]
+
+
+def test_subjects_are_joined_in_another_spelling(tmp_path: Path) -> None:
+    index = index_source(write(tmp_path / "in", *(f"patient_{number:03d}/a.png" for number in range(1, 5))))
+    ages = table(tmp_path / "t.csv", PatientID=[f"Patient {number}" for number in range(1, 5)], age=[50, 60, 70, 80])
+    assert join_table(index, ages).table["age"].tolist() == [50, 60, 70, 80]
+
+
+@pytest.mark.parametrize("names", [("Training/{}/{}.png", "Testing/{}/{}.png"), ("all/{}/{}.png", "test/{}/{}.png")])
+def test_a_published_split_of_two_parts_is_completed(names: tuple[str, str], tmp_path: Path) -> None:
+    files = [names[number % 4 == 0].format(("glioma", "notumor")[number % 2], number) for number in range(40)]
+    source = index_source(write(tmp_path / "in", *files), split_folders=True)
+    assert set(source.table["split"]) == {"train", "test"}
+    dataset = ScanSource(source).prepare(tmp_path / "out", Frame(size=16))
+    counts = dataset.manifest["split"].value_counts()
+    assert counts["test"] == 10
+    assert counts["validation"] == 3
+    assert dataset.options["held_out"] == "3 validation"
+    assert "3 validation images are held out of its training part, in whole groups" in dataset.notes[-1]
+
+
+def test_splits_of_participants_are_used_if_they_name_one_for_everybody(tmp_path: Path) -> None:
+    source = write(tmp_path / "in", *(f"sub-0{n}/sub-0{n}_T1w.png" for n in range(1, 5)))
+    people = {"participant_id": [f"sub-0{n}" for n in range(1, 5)], "split": ["Training", "train", "val", "Testing"]}
+    pd.DataFrame(people).to_csv(source / "participants.tsv", sep="\t", index=False)
+    assert index_source(source).table["split"].tolist() == ["train", "train", "validation", "test"]
+    pd.DataFrame(people | {"split": ["a", "b", "c", "d"]}).to_csv(source / "participants.tsv", sep="\t", index=False)
+    index = index_source(source)
+    assert "split" not in index.table
+    assert "not used: the column 'split' of participants.tsv" in index.notes[0]
+
+
+def test_columns_of_people_may_have_the_names_of_columns_of_images(make_folder: MakeFolder, tmp_path: Path) -> None:
+    assert set(ORIGIN_COLUMNS) <= set(RESERVED)
+    paths = [f"{number:03d}.png" for number in range(6)]
+    file = table(make_folder(6) / "t.csv", path=paths, height=[170 + number for number in range(6)], view=["a"] * 6)
+    dataset = ScanSource.at(file).prepare(tmp_path / "out", Frame(size=16))
+    assert sorted(dataset.manifest["height_given"]) == [170, 171, 172, 173, 174, 175]
+    assert set(dataset.manifest["view"]) == {"picture"}
+    assert "the column 'height' is called 'height_given', because 'height' describes images" in dataset.notes
+
+
+def test_a_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"t\.xlsx: expected a table .*, got a workbook; save the sheet as CSV UTF-8"):
+        index_source(tmp_path / "t.xlsx")
+
+
+def test_names_of_folders_that_results_keep_have_no_date(tmp_path: Path) -> None:
+    assert index_source(write(tmp_path / "study_2019-03-04", "a.png", "b.png")).name == "study_day"

@@ -8,7 +8,7 @@ from voxlex.tables.reading import typed
 
 
 def joined(paths: list[str], **columns: list[str]) -> pd.DataFrame:
-    table = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")[0]
+    table = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv").table
     return table.assign(**{name: typed(table[name]) for name in table.columns.drop(["path", "slice"])})
 
 
@@ -64,7 +64,8 @@ def test_the_search_result_of_adni_fits_by_image_and_its_dates_stay_out() -> Non
         "Age": ["77", "76"],
         "Acq Date": ["6/01/2007", "5/19/2006"],
     }
-    table, left_out = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")
+    found = join(describe_paths(paths), pd.DataFrame(columns, dtype=object), where="t.csv")
+    table, left_out = found.table, found.left_out
     assert table["Age"].tolist() == ["76", "77"]
     assert left_out == ["Acq Date"]
     assert "2006" not in table.drop(columns="path").to_csv()

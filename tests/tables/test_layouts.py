@@ -1,6 +1,13 @@
 import pytest
 
-from voxlex.tables.layouts import describe_paths, folder_splits, published_splits
+from voxlex.tables.layouts import (
+    anonymous,
+    describe_paths,
+    folder_splits,
+    published_splits,
+    read_layout,
+    undated_paths,
+)
 
 
 def described(*paths: str) -> dict[str, list]:
@@ -100,3 +107,66 @@ def test_a_published_split_is_believed_where_all_scans_have_one() -> None:
 def test_split_folders() -> None:
     paths = ["Training/glioma/1.jpg", "data_val/2.jpg", "Testing/a/test/3.jpg", "4.jpg"]
     assert folder_splits(paths) == ["train", "validation", "test", ""]
+
+
+def test_folders_of_persons_are_subjects_and_that_is_said() -> None:
+    paths = [f"AD/patient_{person:02d}/{number}.png" for person in range(12) for number in range(3)]
+    layout = read_layout([*paths, "CN/patient_90/0.png", "CN/case_001_slice_0.png"])
+    assert layout.table["subject"].nunique() == 14
+    assert layout.table["subject"][0] == "patient_00"
+    assert layout.guessed == [True] * 37 + [False]
+    assert set(layout.table["label"]) == {"AD", "CN"}
+    assert "13 folders (patient_00, patient_01, patient_02 and 10 more) count as one person each" in layout.notes[0]
+
+
+def test_persons_in_file_names_are_subjects_and_that_is_said() -> None:
+    layout = read_layout([f"P{person:02d}_{number:03d}.png" for person in range(4) for number in range(3)])
+    assert layout.table["subject"].tolist()[::3] == ["P00", "P01", "P02", "P03"]
+    assert "guessed from the beginnings of file names, 4 persons in 12 files" in layout.notes[0]
+
+
+def test_classes_of_known_names_are_not_worth_a_word_and_others_are() -> None:
+    assert read_layout(["glioma/1.png", "notumor/2.png"]).notes == []
+    assert "the 2 folders north, south … count as classes" in read_layout(["north/1.png", "south/2.png"]).notes[0]
+
+
+@pytest.mark.parametrize("day", ["2019-03-04", "04.03.2019", "20190304", "4-Mar-2019", "scan_2019_03_04_12_30"])
+def test_days_become_numbers_wherever_they_stand(day: str) -> None:
+    later = day.replace("2019", "2020")
+    paths = [f"patient_{person}/{when}/t1_{when}.png" for person in range(3) for when in (later, day)]
+    table = describe_paths(paths)
+    assert table["session"].tolist() == ["ses-02", "ses-01"] * 3
+    assert set(table["label"]) == {""}
+    names = undated_paths(table)
+    assert len(set(names)) == 6
+    assert "2019" not in str(names)
+    assert "2020" not in str(names)
+    by_day = read_layout([f"{when}/{number}.png" for when in (day, later) for number in range(3)])
+    assert (
+        by_day.table["subject"].tolist() == ["day-001"] * 3 + ["day-002"] * 3 or by_day.table["subject"].nunique() == 2
+    )
+    assert "2019" not in str(by_day.table.drop(columns="path").to_dict()) + str(by_day.notes)
+    assert "no label is made of dates" in by_day.notes[0]
+
+
+def test_names_of_persons_become_numbers() -> None:
+    paths = [f"{name}/{number}.png" for name in ("MUELLER^HANS", "SCHMIDT^EVA") for number in range(3)]
+    layout = read_layout(paths)
+    assert set(layout.table["subject"]) == {"person-001", "person-002"}
+    names = undated_paths(layout.table)
+    assert [name.split("/")[0] for name in names] == layout.table["subject"].tolist()
+    flat = read_layout([path.replace("/", "_") for path in [*paths, "MAIER^UWE/1.png", "MAIER^UWE/2.png"]])
+    assert flat.table["subject"].nunique() == 3
+    for said in (layout.notes, flat.notes, flat.table["subject"].tolist(), undated_paths(flat.table)):
+        assert "MUELLER" not in str(said)
+
+
+def test_a_date_in_the_name_of_a_person_s_folder_is_the_visit() -> None:
+    table = describe_paths([f"XY_{number:02d}_{day}/a.png" for number in range(4) for day in ("19960909", "19950101")])
+    assert table["subject"].tolist() == [f"XY_{number:02d}" for number in range(4) for _ in range(2)]
+    assert table["session"].tolist() == ["ses-02", "ses-01"] * 4
+
+
+def test_texts_without_days_and_names() -> None:
+    assert anonymous("study_2019-03-04 of MUELLER^HANS, 12 slices") == "study_day of person, 12 slices"
+    assert anonymous("slice_20191399 of 2019") == "slice_20191399 of 2019"

@@ -39,7 +39,10 @@ def test_a_spreadsheet_with_semicolons_and_a_byte_order_mark(tmp_path: Path) -> 
     [
         ("", "expected at least one row"),
         ("path\n", "expected at least one row"),
-        ("path\nM\xfcller\n", "cannot be read as a table: 'utf-8'"),
+        ("path\nM\x81ller\n", "line 2: cannot be read as UTF-8; save it as CSV UTF-8"),
+        ('path,note\na,1\nb,"open\nc,2\n', "line 4: cannot be read as a table: .*; is a quote closed"),
+        ("PK\x03\x04 and so on", "expected text, got a zip archive, such as an Excel workbook"),
+        ("path\na.png\n\x00\x01\n", "line 3: expected text, got a byte of value 0"),
         ("path,age,age\na,1,2\n", r"got 'age' twice"),
         ("path,age\na,1,2,3\nb,1\n", "line 2: expected 2 cells as in the header, got 4"),
     ],
@@ -54,8 +57,11 @@ def test_a_missing_table_and_another_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.csv: no such file"):
         read_table(tmp_path / "t.csv")
     (tmp_path / "t.xls").touch()
+    (tmp_path / "t.txt").touch()
+    with pytest.raises(DataError, match=r"t\.txt: expected a table .*, got '\.txt'; rename it to \.csv"):
+        read_table(tmp_path / "t.txt")
     with pytest.raises(DataError, match=r"t\.xls: expected a table \(\.csv, \.tsv, \.parquet\)"):
-        read_table(tmp_path / "t.xls")
+        read_table(tmp_path / "t.xls")  # with what to do: "got a workbook; save the sheet as CSV UTF-8"
     (tmp_path / "folder.csv").mkdir()
     assert not is_table(tmp_path / "folder.csv")
     assert is_table("somewhere.TSV")
@@ -92,6 +98,12 @@ def test_everything_else_stays_text(values: tuple[str, ...]) -> None:
         ("19-May-2006",),
         ("20060519", "19510203"),
         ("20060519161747",),
+        ("5/19/06", "6/1/07"),
+        ("May 19, 2006",),
+        ("19 März 2006",),
+        ("scan of 2006-05-19",),
+        ("MUELLER^HANS", "x"),
+        ("Mueller, Hans", "Schmidt, Eva"),
     ],
 )
 def test_a_date_identifies(values: tuple[str, ...]) -> None:
@@ -104,10 +116,26 @@ def test_a_column_that_names_people_identifies_whatever_it_holds(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "values", [("70", "81"), ("",), ("1.5-2.5",), ("20061399",), ("20060519", "12345678"), ("T1w 2006",), ("2006",)]
+    "values",
+    [
+        ("left, frontal", "right, frontal"),
+        ("1.5.2", "3.0.1"),
+        ("70", "81"),
+        ("",),
+        ("1.5-2.5",),
+        ("20061399",),
+        ("20060519", "12345678"),
+        ("T1w 2006",),
+        ("2006",),
+    ],
 )
 def test_other_columns_do_not(values: tuple[str, ...]) -> None:
     assert not identifies(column(*values, name="adobe"))
+
+
+def test_rows_without_a_split_are_for_training_if_only_what_is_held_out_is_named() -> None:
+    assert named_splits(column("", "test", ""), where="t.csv").tolist() == ["train", "test", "train"]
+    assert named_splits(column("val", "", "test"), where="t.csv").tolist() == ["validation", "train", "test"]
 
 
 def test_splits_by_their_usual_names() -> None:

@@ -1,12 +1,13 @@
 """The examination of one image in an audit."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from voxlex.audit.captions import captioned
+from voxlex.audit.unknown import OF_PICTURES
 from voxlex.config.options import ReadingOptions
 from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.errors import DataError
@@ -36,6 +37,7 @@ class Examination:
         histogram: `(64,)` counts of grey values from black to white.
         canvas: The picture that the audit shows, `(128, 128)` of `uint8`.
         thumbnail: The small picture that is compared with other images, `(32, 34)`.
+        unknown: What the file does not say of the scan, such as "spacing".
     """
 
     problem: str = ""
@@ -47,6 +49,7 @@ class Examination:
     histogram: np.ndarray | None = None
     canvas: np.ndarray | None = None
     thumbnail: np.ndarray | None = None
+    unknown: tuple[str, ...] = ()
 
 
 def examine_file(path: Path, reading: ReadingOptions | None = None) -> Examination:
@@ -64,7 +67,8 @@ def examine_file(path: Path, reading: ReadingOptions | None = None) -> Examinati
     plane = _plane(scan.voxels)
     if plane.dtype != np.uint8 or intensity.bit_depth != 8:
         plane = np.rint(intensity.to_unit(plane) * 255).astype(np.uint8)
-    return examine_pixels(plane, content=content.digest())
+    unknown = tuple(getattr(scan, "unknown", ())) if scan.is_volume else OF_PICTURES
+    return replace(examine_pixels(plane, content=content.digest()), unknown=unknown)
 
 
 def examine_pixels(pixels: np.ndarray, *, content: bytes = b"") -> Examination:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,12 +12,16 @@ import numpy as np
 import pandas as pd
 
 from voxlex.audit.examination import BINS, Examination, examine_file, examine_pixels
+from voxlex.audit.unknown import OF_PICTURES, Unknown, unknowns
 from voxlex.config.options import ReadingOptions
 from voxlex.data.dataset import PreparedDataset
 from voxlex.duplicates.leaks import Leaks, crossing
 from voxlex.duplicates.pairs import Pairs, cluster, find_duplicates
+from voxlex.names import printable
 from voxlex.progress import Progress
+from voxlex.tables.layouts import anonymous, undated_paths
 from voxlex.tables.manifest import Index
+from voxlex.tables.persons import same_subjects
 
 TINY = 64
 """Images with a side shorter than this many pixels show hardly any anatomy."""
@@ -43,6 +47,8 @@ class Audit:
         histogram: `(64,)` shares of grey values from black to white.
         figures: Counts by name.
         leaks: Subjects and near-duplicates that cross the splits; None if the data set is not divided.
+        unknown: What the files do not say.
+        notes: Sentences about what was guessed.
     """
 
     name: str
@@ -51,6 +57,8 @@ class Audit:
     histogram: np.ndarray
     figures: dict[str, int]
     leaks: Leaks | None
+    unknown: list[Unknown]
+    notes: tuple[str, ...] = ()
 
     def clusters(self) -> list[list[int]]:
         """Return the rows of each cluster of near-duplicates, the largest cluster first."""
@@ -69,6 +77,8 @@ class Audit:
         return {
             "name": self.name,
             "figures": self.figures,
+            "unknown": {found.fact: found.scans for found in self.unknown},
+            "notes": list(self.notes),
             "unreadable": dict(zip(unreadable["path"], unreadable["problem"], strict=True)),
             **listed,
             "clusters": [[paths[row] for row in rows] for rows in self.clusters()],
@@ -81,17 +91,30 @@ def audit_scans(index: Index, reading: ReadingOptions | None = None, *, progress
     """Audit the scans of a folder or a table, as they are stored."""
     table = index.table.reset_index(drop=True)
     looked_at = _in_parallel(partial(examine_file, reading=reading), [index.root / path for path in table["path"]])
-    return _audit(index.name, table, _counted(looked_at, len(table), progress))
+    # Days of visits and names of persons in paths go into no page and no file.
+    table = table.assign(path=[printable(name) for name in undated_paths(table)])
+    return _audit(index.name, table, _counted(looked_at, len(table), progress), notes=index.notes)
 
 
 def audit_prepared(dataset: PreparedDataset, *, progress: Progress | None = None) -> Audit:
     """Audit the canvases of a prepared data set, and list the scans that were left out of it."""
     table = dataset.manifest.reset_index(drop=True)
     looked_at = _counted(_in_parallel(_examine_canvas, dataset.images), len(table), progress)
-    audit_of = [_with_size(*row) for row in zip(looked_at, table["height"], table["width"], strict=True)]
+    audit_of = [
+        _with_facts(*row) for row in zip(looked_at, table["height"], table["width"], _stated(table), strict=True)
+    ]
     skipped = pd.DataFrame({"path": [skip.path for skip in dataset.skipped], "subject": "", "split": ""})
     audit_of += [Examination(problem=skip.reason, constant=skip.constant) for skip in dataset.skipped]
-    return _audit(dataset.name, pd.concat([table, skipped], ignore_index=True), audit_of)
+    return _audit(dataset.name, pd.concat([table, skipped], ignore_index=True), audit_of, notes=dataset.notes)
+
+
+def _stated(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return what the files of a prepared set did not say, from its table."""
+    words = table["unknown"] if "unknown" in table else pd.Series("", index=table.index)
+    return [
+        OF_PICTURES if view == "picture" else tuple(word.strip() for word in str(said).split(",") if word.strip())
+        for view, said in zip(table["view"], words.fillna(""), strict=True)
+    ]
 
 
 def _examine_canvas(image: np.ndarray) -> Examination:
@@ -99,8 +122,8 @@ def _examine_canvas(image: np.ndarray) -> Examination:
     return examine_pixels(np.asarray(plane if plane.dtype == np.uint8 else plane // 257, np.uint8))
 
 
-def _with_size(found: Examination, height: int, width: int) -> Examination:
-    return Examination(**{**vars(found), "height": int(height), "width": int(width)})
+def _with_facts(found: Examination, height: int, width: int, unknown: tuple[str, ...]) -> Examination:
+    return replace(found, height=int(height), width=int(width), unknown=unknown)
 
 
 def _in_parallel(examine: Callable[[Any], Examination], items: Iterable[Any]) -> Iterator[Examination]:
@@ -118,13 +141,13 @@ def _counted(found: Iterator[Examination], total: int, progress: Progress | None
             progress(done, total)
 
 
-def _audit(name: str, table: pd.DataFrame, examinations: Iterable[Examination]) -> Audit:
+def _audit(name: str, facts: pd.DataFrame, examinations: Iterable[Examination], *, notes: Sequence[str]) -> Audit:
     found = list(examinations)
-    table = _describe(table, found)
+    table = _describe(facts, found)
     usable = table["problem"] == ""
     leaks = None
     if (table["split"][usable] != "").any():
-        subjects = crossing(list(table["subject"][usable]), list(table["split"][usable]))
+        subjects = crossing(same_subjects(list(table["subject"][usable])), list(table["split"][usable]))
         leaks = Leaks(list(table["path"]), list(table["split"]), subjects)
     thumbnails = {row: one.thumbnail for row, one in enumerate(found) if one.thumbnail is not None}
     compared = _compare(thumbnails, list(table["subject"]), leaks)
@@ -137,6 +160,8 @@ def _audit(name: str, table: pd.DataFrame, examinations: Iterable[Examination]) 
         histogram=histogram / max(histogram.sum(), 1),
         figures=_figures(table, compared, leaks),
         leaks=leaks,
+        unknown=unknowns(facts[usable], [one.unknown for one in found if not one.problem]),
+        notes=tuple(notes),
     )
 
 
@@ -147,10 +172,8 @@ def _describe(table: pd.DataFrame, found: list[Examination]) -> pd.DataFrame:
             "path": table["path"],
             "subject": table["subject"],
             "split": table.get("split", ""),
-            **{
-                name: [getattr(one, name) for one in found]
-                for name in ("problem", "constant", "height", "width", "captioned")
-            },
+            "problem": [printable(anonymous(one.problem)) for one in found],
+            **{name: [getattr(one, name) for one in found] for name in ("constant", "height", "width", "captioned")},
             "exact": [not one.problem and times[one.content] > 1 for one in found],
         }
     )

@@ -23,6 +23,7 @@ class Prepare:
         slices: Slices to take from volumes.
         reading: What to read of scan files that leave a choice, and what to assume where they say nothing.
         allow_leak: Use the splits of a table even if a subject or a pair of near-duplicates lies in two of them.
+        subject: Column of the table that names persons. By default, it is known by its name, such as "patient_id".
         phantom: Appearance of the phantom. Only for the source "phantom".
     """
 
@@ -34,11 +35,12 @@ class Prepare:
     slices: SliceOptions = field(default_factory=SliceOptions)
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     allow_leak: bool = False
+    subject: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
 
     def run(self) -> None:
         """Prepare the data set."""
-        from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.commands.terminal import progress_bar, show_notes, show_skipped
         from voxlex.data.sources import SourceOptions
         from voxlex.images.frame import Frame
         from voxlex.workflows.prepare import prepare
@@ -48,8 +50,11 @@ class Prepare:
             Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
             out=self.out,
             seed=self.seed,
-            options=SourceOptions(phantom=self.phantom, allow_leak=self.allow_leak, reading=self.reading),
+            options=SourceOptions(
+                phantom=self.phantom, allow_leak=self.allow_leak, reading=self.reading, subject=self.subject
+            ),
             phases=progress_bar,
         )
         show_skipped(dataset)
+        show_notes(dataset)
         print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 
 from voxlex.data.dataset import PreparedDataset
 from voxlex.progress import Progress
-from voxlex.workflows.opening import skipped_lines
+from voxlex.workflows.opening import data_notes, skipped_lines
 
 
 @contextmanager
@@ -41,6 +41,12 @@ def byte_bar(phase: str) -> Iterator[Progress]:
 def show_skipped(dataset: PreparedDataset) -> None:
     """Print which scans were left out of a data set, and why."""
     for line in skipped_lines(dataset):
+        print(line, file=sys.stderr)
+
+
+def show_notes(dataset: PreparedDataset) -> None:
+    """Print what was guessed about a data set and what is unknown."""
+    for line in data_notes(dataset):
         print(line, file=sys.stderr)
 
 

@@ -1,7 +1,7 @@
 """Build a prepared data set from a stream of images: write them to disk, divide them, and order them by split."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,6 +82,7 @@ def build(
     options: dict[str, Any],
     compare: bool = True,
     allow_leak: bool = False,
+    notes: Sequence[str] = (),
 ) -> PreparedDataset:
     """Build a prepared data set in a folder, which appears complete or not at all.
 
@@ -97,6 +98,7 @@ def build(
         options: Options that the images depend on, besides their size and the seed.
         compare: Whether to search for near-duplicates and keep them together.
         allow_leak: Whether to use the splits of the table even if subjects or near-duplicates cross them.
+        notes: Sentences for people about the source.
 
     Raises:
         DataError: If the folder exists or cannot be written, or the table's split leaks.
@@ -116,7 +118,22 @@ def build(
         options = {"size": frame.size, "seed": seed, **options, **facts}
         fingerprint = fingerprint_of(images, manifest, options)
         dataset = PreparedDataset(
-            images=images, manifest=manifest, name=name, fingerprint=fingerprint, options=options, skipped=skipped
+            images=images,
+            manifest=manifest,
+            name=name,
+            fingerprint=fingerprint,
+            options=options,
+            skipped=skipped,
+            notes=(*notes, *_notes_of(facts)),
         )
         write_tables(dataset, building)
     return PreparedDataset.open(folder)
+
+
+def _notes_of(facts: dict[str, Any]) -> list[str]:
+    if "held_out" not in facts:
+        return []
+    return [
+        f"splits: the split of the data is incomplete, so {facts['held_out']} images are held out of its training "
+        "part, in whole groups"
+    ]

@@ -18,6 +18,7 @@ from voxlex.files import atomic_folder
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
 from voxlex.outputs import PREPARED_DESCRIPTION
 from voxlex.tables.manifest import INDEX_COLUMNS
+from voxlex.tables.subjects import unknown_subjects
 from voxlex.types import Image
 
 FORMAT_VERSION = 2
@@ -58,6 +59,7 @@ class PreparedDataset:
             anywhere.
         options: Options of the preparation, such as `size` and `seed`.
         skipped: The scans that were left out, with the reasons.
+        notes: Sentences for people about what was guessed and what is unknown. They do not count for the fingerprint.
     """
 
     images: np.ndarray
@@ -66,6 +68,7 @@ class PreparedDataset:
     fingerprint: str
     options: dict[str, Any] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -146,6 +149,7 @@ class PreparedDataset:
                 fingerprint=record["fingerprint"],
                 options=record["options"],
                 skipped=_read_skipped(record),
+                notes=_read_notes(record, manifest),
             )
             _check(dataset)
         except DataError:
@@ -200,6 +204,7 @@ def write_tables(dataset: PreparedDataset, folder: Path) -> None:
         "options": dataset.options,
         "skipped": [[skip.path, skip.reason] for skip in dataset.skipped],
         "constant": [skip.path for skip in dataset.skipped if skip.constant],
+        "notes": list(dataset.notes),
     }
     # Not by `write_json`: the folder is being built, and an error has to name the place that it is for.
     (folder / OPTIONS_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -211,6 +216,11 @@ def _read_skipped(record: dict[str, Any]) -> list[Skip]:
         return [Skip(path, reason, path in constant) for path, reason in record["skipped"]]
     # Version 0.1 kept the reason alone.
     return [Skip(path, reason, reason.startswith("constant")) for path, reason in record["skipped"]]
+
+
+def _read_notes(record: dict[str, Any], manifest: pd.DataFrame) -> tuple[str, ...]:
+    # Version 0.1 kept no notes, but its table tells whose subject is unknown.
+    return tuple(record["notes"] if "notes" in record else unknown_subjects(manifest))
 
 
 def _check(dataset: PreparedDataset) -> None:

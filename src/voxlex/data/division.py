@@ -14,6 +14,7 @@ from voxlex.duplicates.leaks import Leaks, crossing
 from voxlex.duplicates.pairs import MAX_BITS, MIN_CORRELATION, cluster, find_duplicates
 from voxlex.duplicates.thumbnails import COLUMNS, ROWS
 from voxlex.errors import DataError
+from voxlex.tables.persons import same_subjects
 
 SPLITS = ("train", "validation", "test")
 """The names of the splits, in the order in which a prepared data set stores them."""
@@ -34,6 +35,9 @@ def divide(
     allow_leak: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, str | int]]:
     """Group the rows of a manifest, and divide them into splits unless the user has done so.
+
+    If the user's split has training rows but no validation or no test rows, groups of the training rows are held out
+    for them.
 
     Args:
         manifest: Table with the columns `path`, `subject` and `group`, and with `split` if the user has divided the
@@ -56,7 +60,7 @@ def divide(
         groups = _groups(list(manifest["group"]), thumbnails)
         return manifest.assign(group=groups, split=split_or_test(groups, seed=seed)), {}
     splits = list(manifest["split"])
-    leaks = Leaks(list(manifest["path"]), splits, crossing(list(manifest["subject"]), splits))
+    leaks = Leaks(list(manifest["path"]), splits, crossing(same_subjects(list(manifest["subject"])), splits))
     groups = join(list(manifest["group"]), cluster(len(manifest), leaks.watch(find_duplicates(thumbnails))))
     if leaks and not allow_leak:
         raise DataError(
@@ -66,7 +70,41 @@ def divide(
     facts: dict[str, str | int] = {"split": "given"}
     if leaks:
         facts |= {"leaking_subjects": len(leaks.subjects), "leaking_pairs": leaks.pair_count}
-    return manifest.assign(group=groups), facts
+    completed, held_out = hold_out(splits, groups, seed=seed)
+    if held_out:
+        facts["held_out"] = ", ".join(f"{count} {split}" for split, count in held_out.items())
+    return manifest.assign(group=groups, split=completed), facts
+
+
+def hold_out(splits: Sequence[str], groups: Sequence[str], *, seed: int) -> tuple[list[str], dict[str, int]]:
+    """Move groups out of the training rows into the validation and the test split, if one of them is missing.
+
+    Without training rows, or with too few groups of them to divide, nothing changes. Groups with rows in another split,
+    which only a split that leaks has, stay.
+
+    Args:
+        splits: Split of each image.
+        groups: Group of each image.
+        seed: Seed of the choice.
+
+    Returns:
+        The split of each image, and the number of images in each split that was missing.
+    """
+    missing = [split for split in SPLITS[1:] if split not in splits]
+    elsewhere = {group for group, split in zip(groups, splits, strict=True) if split != SPLITS[0]}
+    rows = [row for row, split in enumerate(splits) if split == SPLITS[0] and groups[row] not in elsewhere]
+    if not missing or len({groups[row] for row in rows}) <= len(missing):
+        return list(splits), {}
+    # A tenth of all data each, as in a split that is made: the training part of a published split is nine tenths of it.
+    share = 1 / (8 + len(missing))
+    validation, test = (share if split in missing else 0.0 for split in SPLITS[1:])
+    fractions = (1 - validation - test, validation, test)
+    completed = list(splits)
+    for row, split in zip(
+        rows, assign_splits([groups[row] for row in rows], seed=seed, fractions=fractions), strict=True
+    ):
+        completed[row] = str(split)
+    return completed, {split: completed.count(split) for split in missing}
 
 
 def split_or_test(groups: Sequence[str], *, seed: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from voxlex.progress import Progress
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
-from voxlex.tables.layouts import undated_paths
+from voxlex.tables.layouts import anonymous, undated_paths
 from voxlex.tables.manifest import Index, index_source
 
 _TOLERATED = 0.1  # largest tolerated share of unreadable scans
@@ -49,13 +49,21 @@ class ScanSource:
     reading: ReadingOptions = field(default_factory=ReadingOptions)
 
     @classmethod
-    def at(cls, place: str | Path, *, allow_leak: bool = False, reading: ReadingOptions | None = None) -> "ScanSource":
+    def at(
+        cls,
+        place: str | Path,
+        *,
+        allow_leak: bool = False,
+        reading: ReadingOptions | None = None,
+        subject: str | None = None,
+    ) -> "ScanSource":
         """List the scans of a folder or a table; see `index_source`.
 
         Raises:
             DataError: If there is no scan, or the table cannot be used.
         """
-        return cls(index_source(place), allow_leak=allow_leak, reading=reading or ReadingOptions())
+        index = index_source(place, subject=subject)
+        return cls(index, allow_leak=allow_leak, reading=reading or ReadingOptions())
 
     @property
     def name(self) -> str:
@@ -121,6 +129,7 @@ class ScanSource:
             options=options,
             compare=not restoring,
             allow_leak=self.allow_leak or restoring,
+            notes=self.index.notes,
         )
 
     @cached_property
@@ -188,7 +197,8 @@ def _fit_all(
         found["nan_voxels"] = found["nan_voxels"].astype(np.int64)
     if "slice" in found:  # the number of a picture is in its name, that of a slice is its index in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
-    return pd.concat([manifest, found], axis=1), [skip._replace(path=names[skip.path]) for skip in skips]
+    skips = [skip._replace(path=names[skip.path], reason=anonymous(skip.reason)) for skip in skips]
+    return pd.concat([manifest, found], axis=1), skips
 
 
 def _fit_in_parallel(root: Path, paths: list[str], frame: Frame, reading: ReadingOptions) -> Iterator[Fitted | Skip]:

@@ -116,11 +116,13 @@ class SourceOptions:
         phantom: Options of the phantom.
         allow_leak: Whether to use the splits of a table even if subjects or near-duplicates cross them.
         reading: What to read of scan files that leave a choice, and what to assume where they say nothing.
+        subject: Column of a table that names persons; by default, it is known by its name.
     """
 
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
     allow_leak: bool = False
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    subject: str | None = None
 
 
 class Kind(NamedTuple):
@@ -140,7 +142,9 @@ KINDS = (
     Kind(lambda place: is_prepared(Path(place)), lambda place, _: PreparedSource(Path(place))),
     Kind(
         lambda place: Path(place).exists(),
-        lambda place, options: ScanSource.at(place, allow_leak=options.allow_leak, reading=options.reading),
+        lambda place, options: ScanSource.at(
+            place, allow_leak=options.allow_leak, reading=options.reading, subject=options.subject
+        ),
     ),
 )
 """All kinds of sources. The first that fits is used. For a folder named "phantom", write "./phantom"."""

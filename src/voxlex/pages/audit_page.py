@@ -126,6 +126,12 @@ def _sections(audit: Audit) -> list[Section]:
     return [
         _across(audit),
         Section(
+            "What these files do not say",
+            "Facts that are unknown, what follows from it, and what to do.",
+            [],
+            [str(found) for found in audit.unknown] + [note for note in audit.notes if "unknown for" not in note],
+        ),
+        Section(
             "Clusters of near-duplicates",
             "Each row shows one cluster: versions of one slice (re-encoded, brighter, sharper, mirrored or turned), or "
             "slices of one head that are a few millimetres apart." + more,

@@ -2,41 +2,55 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
+from voxlex.tables.columns import PATHS, SESSIONS, is_coarser, is_subject, is_sure, letters, subject_columns
 from voxlex.tables.naming import date_of, session_of, stem_of
+from voxlex.tables.persons import subject_keys
 from voxlex.tables.reading import days_of, holds_days, identifies
+from voxlex.tables.subjects import Subjects, subjects_of
 
 RENAMED = {"group": "cohort"}
 """Columns with another name in a manifest. There, `group` names rows that must stay in one split."""
 
-_PATHS = {"path", "file", "filename", "filepath", "image", "imagepath", "scan"}
 _SESSIONS = {"id", "mriid", "sessionid", "mrid", "imagedataid", "imageid", "imageuid", "seriesid", "scanid"}
-_SUBJECTS = {"subject", "subjectid", "participant", "participantid", "patient", "patientid", "sub", "ptid", "ixiid"}
-_SUBJECTS |= {"id", "case", "caseid", "oasisid"}
-_VISITS = {"session", "sessionid", "ses", "visit"}
 _IMAGE_ID = re.compile(r"(?:^|[/_])([IS]\d{3,})(?=[/_.]|$)")  # ADNI: images and series
 
 
-def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> tuple[pd.DataFrame, list[str]]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Joined:
+    """A manifest that a table was joined to.
+
+    Attributes:
+        table: The manifest with further columns of text, and the same rows.
+        left_out: The columns that were left out because they identify people.
+        notes: Sentences for people about the subjects.
+        names_subjects: Whether the subjects of all scans are from the table.
+    """
+
+    table: pd.DataFrame
+    left_out: list[str]
+    notes: list[str]
+    names_subjects: bool
+
+
+def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path, subject: str | None = None) -> Joined:
     """Add the columns of a table to a manifest, matched by path, by session, by subject and day, or by subject.
 
-    The key is the column that matches most scans, or the most specific of several such columns. The columns `subject`,
-    `session`, `sequence`, `label` and `split` of the table replace those of the manifest where they are not empty. A
-    column `group` is renamed to `cohort`.
+    The key is the column that matches most scans, or the most specific of several such columns. The columns `session`,
+    `sequence`, `label` and `split` of the table replace those of the manifest where they are not empty, and so does a
+    column of subjects that is not the key. A column `group` is renamed to `cohort`.
 
     Args:
         manifest: A manifest with the columns of `describe_paths`.
         table: A table of text from `read_table`.
         where: Name of the table, for messages.
-
-    Returns:
-        The manifest with further columns of text and the same rows, and the names of the columns that were left out
-        because they identify people.
+        subject: Column of the table that names persons; by default, it is known by its name.
 
     Raises:
         DataError: If no scan matches, or a scan matches several rows that differ.
@@ -50,29 +64,58 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path) -> t
     left_out = [name for name in table.columns if identifies(table[name])]
     kept = table.drop(columns=[name for name in left_out if name not in keys])
     _check_unique(kept.iloc[sorted(set(rows[rows >= 0]))], kept, keys, where=where)
-    result = manifest.copy()
+    matched = pd.DataFrame({name: _matched(table[name], rows, manifest.index) for name in table.columns})
+    of_people = any(is_subject(name) for name in keys)
+    found = _subjects(matched, manifest, keys=keys, where=where, chosen=subject, of_people=of_people)
+    result = manifest.assign(subject=found.values)
     for name in table.columns:
-        if name in keys or name in left_out or name in ("path", "slice"):
+        if name in keys or name in left_out or name in ("path", "slice", found.column):
             continue
-        values = pd.Series(np.append(table[name].to_numpy(object), "")[rows], index=manifest.index)  # -1 takes the ""
         if name in manifest.columns and name not in RENAMED:
-            result[name] = values.where(values != "", manifest[name])
+            result[name] = matched[name].where(matched[name] != "", manifest[name])
         else:
-            result[RENAMED.get(name, name)] = values
-    return result, left_out
+            result[RENAMED.get(name, name)] = matched[name]
+    from_table = found.column is not None and bool((matched[found.column] != "").all())
+    left_out += [found.column] if found.column and found.hidden and found.column not in left_out else []
+    return Joined(table=result, left_out=left_out, notes=list(found.notes), names_subjects=from_table)
+
+
+def _matched(column: pd.Series, rows: pd.Series, index: pd.Index) -> pd.Series:
+    return pd.Series(np.append(column.to_numpy(object), "")[rows], index=index)  # -1 takes the ""
+
+
+def _subjects(
+    matched: pd.DataFrame,
+    manifest: pd.DataFrame,
+    *,
+    keys: tuple[str, ...],
+    where: str | Path,
+    chosen: str | None,
+    of_people: bool,
+) -> Subjects:
+    """Return who the subjects are. In a table of people, only a column with fewer persons than the key counts."""
+    own = manifest["subject"]
+    if chosen is not None or not of_people:
+        return subjects_of(matched, own, where=where, chosen=chosen, ignored=keys)
+    coarser = [
+        name
+        for name in subject_columns(matched.drop(columns=list(keys)))
+        if is_sure(name) and is_coarser(matched[name], own) and not is_coarser(own, matched[name])
+    ]
+    return subjects_of(matched[coarser], own, where=where) if coarser else Subjects(values=own)
 
 
 def _fits(manifest: pd.DataFrame, table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.Series]]:
     """Yield ways to match, the most specific first: the key columns, and the row of each scan (-1 for none)."""
-    names = {name: re.sub(r"[^a-z]", "", name.lower()) for name in table.columns}
-    subjects = [name for name in table.columns if names[name] in _SUBJECTS]
+    names = {name: letters(name) for name in table.columns}
+    subjects = [name for name in table.columns if is_subject(name)]
     for name in table.columns:
-        if names[name] in _PATHS:
+        if names[name] in PATHS:
             yield (name,), _look_up(table[name], map(_path_forms, manifest["path"]))
     for name in table.columns:
         if names[name] in _SESSIONS:
             yield (name,), _look_up(table[name], _session_forms(manifest))
-    for visit in (name for name in table.columns if names[name] in _VISITS):
+    for visit in (name for name in table.columns if names[name] in SESSIONS):
         for subject in subjects:
             pairs = _bare(table[subject]) + " " + _bare(table[visit])
             own = _bare(manifest["subject"]) + " " + _bare(manifest["session"])
@@ -84,6 +127,9 @@ def _fits(manifest: pd.DataFrame, table: pd.DataFrame) -> Iterator[tuple[tuple[s
             yield (subjects[0], day), _look_up(pairs.where(~pairs.str.endswith(" "), ""), ((pair,) for pair in own))
     for name in subjects:
         yield (name,), _look_up(_bare(table[name]), map(_subject_forms, manifest["subject"]))
+    for name in subjects:  # in another spelling, such as "7" for "007"
+        keys = pd.Series(subject_keys(list(table[name])), dtype=object)
+        yield (name,), _look_up(keys, ((key,) if key else () for key in subject_keys(list(manifest["subject"]))))
 
 
 def _look_up(keys: pd.Series, forms: Iterable[tuple[str, ...]]) -> pd.Series:

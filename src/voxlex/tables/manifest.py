@@ -9,21 +9,28 @@ import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
+from voxlex.names import as_on_disk
 from voxlex.scans.listing import list_scans
+from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
 from voxlex.tables.joining import RENAMED, join
-from voxlex.tables.layouts import describe_paths, folder_splits, number_visits, published_splits
-from voxlex.tables.naming import is_table
-from voxlex.tables.reading import identifies, named_splits, read_table, typed
+from voxlex.tables.layouts import anonymous, describe_paths, folder_splits, number_visits, published_splits, read_layout
+from voxlex.tables.naming import day_in, is_table, split_named
+from voxlex.tables.persons import same_subjects
+from voxlex.tables.reading import check_no_workbook, holds_days, identifies, named_splits, read_cells, typed
+from voxlex.tables.subjects import subjects_of, unknown_subjects
 
 INDEX_COLUMNS = ("path", "subject", "session", "sequence", "slice", "label", "group")
 """Columns of every manifest, in this order. Other columns follow."""
 
+RESERVED = (
+    *("height", "width", "bit_depth", "intensity_low", "intensity_high", "view", "stored_shape", "stored_affine"),
+    *("stored_dtype", "stored_slope", "stored_intercept", "stored_space", "centre", "spacing_mm", "unknown"),
+)
+"""Columns of a prepared set that describe its images. A column of people of such a name gets "_given" behind it."""
+
 PARTICIPANTS = "participants.tsv"
 """Name of the BIDS table that lies beside the folders of subjects."""
 
-_PATHS = ("path", "file", "filename", "filepath", "file_name", "file_path", "image", "image_path", "scan")
-_SUBJECTS = ("subject", "subject_id", "participant_id", "participant", "patient_id", "patient")
-_SESSIONS = ("session", "session_id", "ses")
 _BIDS_SUBJECT = re.compile(r"(|.*?/)sub-[A-Za-z0-9]+/")
 _LISTED = 5
 
@@ -43,17 +50,29 @@ class Index:
             - `slice`: `Int64`, missing where unknown;
             - `group`: name of rows that must stay in one split: the subject if it is known, else the scan.
         left_out: Columns that were left out, because they contain names of persons or dates.
-        notes: Notes about other facts that were left out, with the reasons.
+        remarks: Sentences about facts that were guessed, or left out.
     """
 
     name: str
     root: Path
     table: pd.DataFrame
     left_out: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was guessed or left out, and about subjects that are unknown."""
+        names = ", ".join(self.left_out)
+        left_out = [f"left out, because names and dates identify people: {names}"] if names else []
+        renamed = [
+            f"the column {name!r} is called '{name}_given', because {name!r} describes images"
+            for name in RESERVED
+            if f"{name}_given" in self.table
+        ]
+        return (*self.remarks, *left_out, *renamed, *unknown_subjects(self.table))
 
 
-def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
+def index_source(source: str | Path, *, split_folders: bool = False, subject: str | None = None) -> Index:
     """List the scans of a folder (recursively) or of a table, without opening them.
 
     If a folder in BIDS layout has a `participants.tsv`, its columns are joined.
@@ -63,14 +82,18 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
             table's folder or absolute.
         split_folders: Use folders named train, validation and test as splits. By default, this is done only for layouts
             that are known to be divided by subject.
+        subject: Column of the table that names persons; by default, it is known by its name.
 
     Raises:
         DataError: If `source` is missing, cannot be read, does not contain a scan, or is inconsistent.
     """
+    check_no_workbook(Path(source))
     if is_table(source):
-        return _index_table(Path(source))
+        return _index_table(Path(source), subject=subject)
+    if subject is not None:
+        raise DataError(f"{source}: --subject: expected a table with a column {subject!r}, got a folder or a scan")
     folder = Path(source)
-    name = folder.resolve().name
+    name = anonymous(folder.resolve().name)
     if folder.is_file():
         return Index(name=name, root=folder.parent, table=_ordered(describe_paths([folder.name])))
     if not folder.exists():
@@ -80,70 +103,96 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
         folder = folder.resolve()
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
-    table, left_out, notes = _with_participants(folder, paths)
+    table, left_out, remarks = _with_participants(folder, paths)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
         table["split"] = splits
-    return Index(name=name, root=folder, table=_ordered(table), left_out=left_out, notes=notes)
+    return Index(name=name, root=folder, table=_ordered(table), left_out=left_out, remarks=remarks)
 
 
-def join_table(index: Index, path: str | Path) -> Index:
+def join_table(index: Index, path: str | Path, *, subject: str | None = None) -> Index:
     """Add the columns of a table, such as ages, to an index by path, session or subject; see `joining.join`.
 
     Raises:
         DataError: If the table cannot be read, or does not match the scans.
     """
-    table, left_out = join(index.table, read_table(path), where=path)
+    cells = read_cells(path)
+    joined = join(index.table, cells.table, where=path, subject=subject)
+    table = joined.table
     if "split" in table:
         splits = named_splits(table["split"], where=path)
         table = table.drop(columns="split") if splits is None else table.assign(split=splits)
     sessions = number_visits(list(table["subject"]), list(table["session"]))
     table = table.assign(session=sessions, slice=index.table["slice"])
-    return replace(index, table=_ordered(table), left_out=(*index.left_out, *left_out))
+    before = [note for note in index.remarks if not (joined.names_subjects and note.startswith("subjects:"))]
+    return replace(
+        index,
+        table=_ordered(table),
+        left_out=(*index.left_out, *joined.left_out),
+        remarks=(*before, *cells.notes, *joined.notes),
+    )
 
 
-def _index_table(path: Path) -> Index:
-    raw = read_table(path)
-    names = {name.lower(): name for name in raw.columns}
-    column = next((names[name] for name in _PATHS if name in names), None)
+def _index_table(path: Path, *, subject: str | None) -> Index:
+    cells = read_cells(path)
+    raw = cells.table
+    column = find(list(raw.columns), PATHS)
     if column is None:
         raise DataError(f"{path}: expected a column 'path', got {', '.join(raw.columns)}")
-    root, paths = _below_one_root(path, raw[column])
-    table = describe_paths(paths)
-    known = {column}
-    for own, synonyms in (("subject", _SUBJECTS), ("session", _SESSIONS), ("sequence", ()), ("label", ())):
-        name = next((names[name] for name in (own, *synonyms) if name in names), None)
-        if name is not None:
+    root, paths = _below_one_root(path, raw[column], cells.lines)
+    layout = read_layout(paths)
+    table = layout.table
+    session = find([name for name in raw.columns if name != "SES"], SESSIONS)  # SES is the socioeconomic status
+    split = split_column(raw, split_named)
+    other = (column, session, split, "label", "sequence", "slice", "group")  # these have another meaning than subjects
+    found = subjects_of(raw, table["subject"], where=path, guessed=layout.guessed, chosen=subject, ignored=other)
+    table["subject"] = found.values
+    dated = [name for name in ("label", "sequence") if name in raw and identifies(raw[name])]
+    for own, name in (("session", session), ("sequence", "sequence"), ("label", "label")):
+        if name in raw and name not in dated:
             table[own] = raw[name].where(raw[name] != "", table[own])
-            known.add(name)
+    if session is not None and holds_days(raw[session]):
+        table["session"] = [day_in(name.replace("/", "-")) or name for name in table["session"]]
     if "slice" in raw:
-        table["slice"] = _slices(raw["slice"], where=path)
+        table["slice"] = _slices(raw["slice"], where=path, lines=cells.lines)
     table["session"] = number_visits(list(table["subject"]), list(table["session"]))
-    extras = [name for name in raw.columns if name not in known | {"slice", "group", "split"}]
-    left_out = tuple(name for name in extras if identifies(raw[name]))
+    extras = [name for name in raw.columns if name not in {*other, found.column, "subject"}]
+    left_out = [*dated, *(name for name in extras if identifies(raw[name]))]
+    left_out += [found.column] if found.column and found.hidden else []
     table = table.assign(**{name: raw[name] for name in extras if name not in left_out})
-    splits = named_splits(raw["split"], where=path) if "split" in raw else None
+    splits = named_splits(raw[split], where=path, lines=cells.lines) if split else None
     if splits is not None:
         table["split"] = splits
     table = _ordered(table)
+    _check_groups(path, raw, table)
+    guesses = [] if found.column and (raw[found.column] != "").all() else layout.notes
+    return Index(
+        name=anonymous(path.resolve().stem),
+        root=root,
+        table=table,
+        left_out=tuple(left_out),
+        remarks=(*cells.notes, *guesses, *found.notes),
+    )
+
+
+def _check_groups(path: Path, raw: pd.DataFrame, table: pd.DataFrame) -> None:
     if "group" in raw and (raw["group"] != table["group"].where(raw["group"] != "", "")).any():
         raise DataError(
             f"{path}: the column 'group' is reserved for rows that must stay in one split. Rename it, for example to "
             f"{RENAMED['group']!r}, or give rows that belong together the same 'subject'"
         )
-    return Index(name=path.resolve().stem, root=root, table=table, left_out=left_out)
 
 
-def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
+def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[Path, list[str]]:
     """Find the folder that contains all scans of a table, and return it with the paths of the scans in it."""
     empty = np.flatnonzero(column == "")
     if len(empty):
-        raise DataError(f"{table}: line {empty[0] + 2}: expected a path, got an empty cell")
+        raise DataError(f"{table}: line {lines[empty[0]]}: expected a path, got an empty cell")
     home = Path(os.path.normpath(table.parent.absolute()))
-    places = [os.path.normpath(home / path.replace("\\", "/")) for path in column]
+    places = [_place(home, path.replace("\\", "/")) for path in column]
     twice = np.flatnonzero(pd.Series(places).duplicated())
     if len(twice):
-        raise DataError(f"{table}: line {twice[0] + 2}: expected a new scan, got one that an earlier line names")
+        raise DataError(f"{table}: line {lines[twice[0]]}: expected a new scan, got one that an earlier line names")
     try:
         common = os.path.commonpath([home, *places])
         if common != str(home):
@@ -156,21 +205,37 @@ def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
 
 
 def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """Describe scans by their paths and by tables of participants. Also return the left-out columns and notes."""
-    table = describe_paths(paths)
+    """Describe scans by their paths and by tables of participants. Also return the left-out columns and remarks."""
+    layout = read_layout(paths)
+    table, notes = layout.table, layout.notes
     left_out: list[str] = []
-    notes: list[str] = []
     for above, participants in participant_tables(folder, paths):
         # Another data set in the same folder may use the same names for other people.
         inside = table["path"].str.startswith(above)
         try:
-            part, names = join(table[inside].reset_index(drop=True), read_table(participants), where=participants)
+            cells = read_cells(participants)
+            joined = join(table[inside].reset_index(drop=True), cells.table, where=participants)
         except DataError as cause:  # the user did not ask for this table, and the scans can be used without it
-            notes.append(str(cause))
+            notes.append(f"not joined: {cause}")
             continue
-        table = pd.concat([part, table[~inside]], ignore_index=True)
-        left_out += names
+        table = pd.concat([joined.table, table[~inside]], ignore_index=True)
+        left_out += joined.left_out
+        notes += [*cells.notes, *joined.notes]
+    if "split" in table:
+        table, more = _with_splits(table)
+        notes += more
     return table.sort_values("path", ignore_index=True), tuple(left_out), tuple(notes)
+
+
+def _with_splits(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Keep the splits that tables of participants name if each scan has one; else say why not."""
+    try:
+        splits = named_splits(table["split"].fillna(""), where=PARTICIPANTS)
+    except DataError:
+        return table.drop(columns="split"), [
+            f"not used: the column 'split' of {PARTICIPANTS}, which does not name a split for every scan"
+        ]
+    return (table.drop(columns="split") if splits is None else table.assign(split=splits)), []
 
 
 def participant_tables(folder: Path, paths: list[str]) -> list[tuple[str, Path]]:
@@ -185,6 +250,8 @@ def _splits(paths: list[str], *, where: Path, split_folders: bool) -> list[str] 
     if not split_folders:
         return published_splits(paths)
     splits = folder_splits(paths)
+    if "train" not in splits and any(splits):  # only what is held out is named; the rest is for training
+        return [split or "train" for split in splits]
     outside = [path for path, split in zip(paths, splits, strict=True) if not split]
     if outside:
         listed = ", ".join(outside[:_LISTED]) + (f" and {len(outside) - _LISTED} more" if outside[_LISTED:] else "")
@@ -192,16 +259,27 @@ def _splits(paths: list[str], *, where: Path, split_folders: bool) -> list[str] 
     return splits
 
 
-def _slices(column: pd.Series, *, where: Path) -> pd.Series:
+def _place(home: Path, path: str) -> str:
+    """Return the file of a path in a table, where "%0A" may stand for a line break, as the index writes it."""
+    place = os.path.normpath(home / path)
+    if "%" in path and not os.path.lexists(place):
+        unwritten = os.path.normpath(home / as_on_disk(path))
+        return unwritten if os.path.lexists(unwritten) else place
+    return place
+
+
+def _slices(column: pd.Series, *, where: Path, lines: np.ndarray) -> pd.Series:
     numbers = pd.to_numeric(column.where(column != "", None), errors="coerce")
     wrong = np.flatnonzero((column != "") & (numbers.isna() | (numbers != numbers.round())))
     if len(wrong):
-        line = wrong[0]
-        raise DataError(f"{where}: line {line + 2}: expected a whole number as slice, got {column.iat[line]!r}")
+        row = wrong[0]
+        raise DataError(f"{where}: line {lines[row]}: expected a whole number as slice, got {column.iat[row]!r}")
     return numbers.astype("Int64")
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.assign(group=table["subject"].where(table["subject"] != "", table["path"]))
+    same = pd.Series(same_subjects(list(table["subject"])), index=table.index, dtype=object)
+    table = table.assign(group=same.where(same != "", table["path"]))
+    table = table.rename(columns={name: f"{name}_given" for name in RESERVED})
     more = [name for name in table.columns if name not in INDEX_COLUMNS]
     return table.assign(**{name: typed(table[name]) for name in more})[[*INDEX_COLUMNS, *more]]

@@ -6,12 +6,15 @@ from itertools import chain
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
+from voxlex.names import printable
 from voxlex.outputs import check_file
 from voxlex.tables.manifest import Index, index_source, join_table
 from voxlex.tables.naming import TABLE_SUFFIXES
+from voxlex.tables.text_files import as_cell
 from voxlex.workflows.opening import files_of
 
 
@@ -22,6 +25,7 @@ def index(
     table: Path | None = None,
     sequences: Sequence[str] = (),
     split_folders: bool = False,
+    subject: str | None = None,
     overwrite: bool = False,
 ) -> Index:
     """Write a table of the scans of a source.
@@ -33,6 +37,8 @@ def index(
         table: Another table to join by path, session or subject.
         sequences: The sequences to keep; by default all.
         split_folders: Use folders named train, validation and test as splits.
+        subject: Column that names persons, of the joined table or else of the source; by default, it is known by its
+            name.
         overwrite: Replace an existing file.
 
     Raises:
@@ -42,11 +48,11 @@ def index(
     if out.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{out}: expected a name that ends in {', '.join(TABLE_SUFFIXES)}")
     check_file(out, overwrite=overwrite, reads=chain(files_of(source), [] if table is None else [table]))
-    found = index_source(source, split_folders=split_folders)
+    found = index_source(source, split_folders=split_folders, subject=subject if table is None else None)
     if sequences:
         found = _only(found, sequences, where=source)
     if table is not None:
-        found = join_table(found, table)
+        found = join_table(found, table, subject=subject)
     _write(_with_paths_from(out.parent, found), out)
     return found
 
@@ -64,14 +70,29 @@ def _only(found: Index, sequences: Sequence[str], *, where: str | Path) -> Index
 def _with_paths_from(folder: Path, found: Index) -> pd.DataFrame:
     home, root = folder.resolve(), found.root.resolve()
     prefix = root.relative_to(home) if root.is_relative_to(home) else root
-    return found.table.assign(path=[(prefix / path).as_posix() for path in found.table["path"]])
+    return found.table.assign(path=[_written((prefix / path).as_posix()) for path in found.table["path"]])
+
+
+def _written(path: str) -> str:
+    """Return a path as a table keeps it: "%1B" for a byte that cannot be printed, "%20" for a space at an end."""
+    inner = path.strip(" ")
+    start = len(path) - len(path.lstrip(" "))
+    return printable("%20" * start + inner + "%20" * (len(path) - start - len(inner)))
 
 
 def _write(table: pd.DataFrame, out: Path) -> None:
     # A group that is named after the path would be wrong if the path changes. Reading the table makes groups anew.
     table = table.drop(columns="group")
+    texts = [name for name in table.columns if name != "path" and not is_numeric_dtype(table[name])]
+    table = table.assign(**{name: table[name].map(_shown) for name in texts})
     with atomic_file(out) as building:
         if out.suffix.lower() == ".parquet":
             table.to_parquet(building, index=False)
-        else:
-            table.to_csv(building, index=False, sep="\t" if out.suffix.lower() == ".tsv" else ",", encoding="utf-8")
+            return
+        table = table.assign(**{name: table[name].map(as_cell) for name in ["path", *texts]})
+        table.columns = [as_cell(name) for name in table.columns]
+        table.to_csv(building, index=False, sep="\t" if out.suffix.lower() == ".tsv" else ",", encoding="utf-8")
+
+
+def _shown(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value

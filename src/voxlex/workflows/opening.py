@@ -10,6 +10,7 @@ from voxlex.data.scan_source import covering
 from voxlex.data.sources import PreparedSource, Source, SourceOptions, find_source, open_source
 from voxlex.errors import DataError
 from voxlex.images.frame import Frame
+from voxlex.names import printable
 from voxlex.progress import Phases, silent
 from voxlex.scans.listing import dicom_files
 from voxlex.tables.manifest import participant_tables
@@ -131,3 +132,8 @@ def _doubts(dataset: PreparedDataset) -> list[str]:
             "background"
         )
     return lines
+
+
+def data_notes(dataset: PreparedDataset) -> list[str]:
+    """Return lines of text about what was guessed and what is unknown, to read before anything is learnt from it."""
+    return [f"{dataset.name}: {printable(note)}" for note in dataset.notes]

@@ -126,6 +126,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _warnings(dataset: PreparedDataset, evaluation: Evaluation) -> list[str]:
-    if not dataset.skipped:
-        return evaluation.warnings
-    return [*evaluation.warnings, f"{len(dataset.skipped)} source images could not be read and were left out."]
+    warnings = [*evaluation.warnings, *dataset.notes]
+    if dataset.skipped:
+        warnings.append(f"{len(dataset.skipped)} source images could not be read and were left out.")
+    return warnings

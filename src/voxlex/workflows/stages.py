@@ -74,6 +74,7 @@ class Stages:
             "fingerprint": self.dataset.fingerprint,
             "images": {str(split): int(count) for split, count in splits.items()},
             "subjects_known": bool((self.dataset.manifest["subject"] != "").any()),
+            "subject_unknown": int((self.dataset.manifest["subject"] == "").sum()),
             "skipped": len(self.dataset.skipped),
         }
         self._note({"data": description})

@@ -52,14 +52,19 @@ def _show(found: "Findings") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from voxlex.names import printable
     from voxlex.pages.audit_page import MEANINGS
 
     console = Console(highlight=False, markup=False)
-    table = Table("", "", "", title=found.name, box=None, title_justify="left", show_header=False)
+    table = Table("", "", "", title=printable(found.name), box=None, title_justify="left", show_header=False)
     table.columns[1].justify = "right"
     for key, (name, meaning) in MEANINGS.items():
         if key in found.figures:
             table.add_row(name, f"{found.figures[key]:,}", meaning)
     console.print(table)
     if found.leaks:
-        console.print(f"the split leaks: {found.leaks}", soft_wrap=True)
+        console.print(printable(f"the split leaks: {found.leaks}"), soft_wrap=True)
+    if found.unknown or found.notes:
+        console.print("What these files do not say:")
+    for line in [*map(str, found.unknown), *(note for note in found.notes if "unknown for" not in note)]:
+        console.print(f"  {printable(line)}", soft_wrap=True)

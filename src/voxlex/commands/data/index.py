@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from voxlex.commands.common import Source
 
@@ -24,6 +26,7 @@ class Index:
         table: Table with further columns, such as age and sex, to join by path, session or subject.
         sequence: Keep only the scans of these sequences, such as T1w.
         split_folders: Use folders named train, validation and test as splits.
+        subject: Column of the table that names persons. By default, it is known by its name, such as "patient_id".
         overwrite: Replace an existing file.
     """
 
@@ -32,6 +35,7 @@ class Index:
     table: Path | None = None
     sequence: tuple[str, ...] = ()
     split_folders: bool = False
+    subject: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     overwrite: bool = False
 
     def run(self) -> None:
@@ -45,6 +49,7 @@ class Index:
                 table=self.table,
                 sequences=self.sequence,
                 split_folders=self.split_folders,
+                subject=self.subject,
                 overwrite=self.overwrite,
             )
         )
@@ -52,21 +57,20 @@ class Index:
 
 def _show(found: "Scans") -> None:
     """Print counts and the names of columns, but not the values of single persons."""
+    from voxlex.names import printable
     from voxlex.tables.manifest import INDEX_COLUMNS
 
     table = found.table
     subjects = table["subject"][table["subject"] != ""]
-    print(f"{len(table)} scans of {subjects.nunique()} known subjects")
+    lines = [f"{len(table)} scans of {subjects.nunique()} known subjects"]
     for name in ("session", "sequence", "label", "split"):
         if name in table and (table[name] != "").any():
-            print(f"{name}: {_counted(table[name])}")
+            lines.append(f"{name}: {_counted(table[name])}")
     for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
         known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
-        print(f"{name}: known for {known} scans")
-    if found.left_out:
-        print(f"left out, because names and dates identify people: {', '.join(found.left_out)}")
-    for note in found.notes:
-        print(f"not joined: {note}")
+        lines.append(f"{name}: known for {known} scans")
+    for line in [*lines, *found.notes]:
+        print(printable(line))
 
 
 def _counted(column: "Series") -> str:
