@@ -46,7 +46,8 @@ def write_json(path: str | Path, content: Any) -> None:
         DataError: If the file cannot be written.
     """
     with atomic_file(path) as building:
-        building.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        building.write_text(text, encoding="utf-8", errors="backslashreplace")  # what is not Unicode is escaped as JSON
 
 
 @contextmanager
@@ -75,13 +76,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def workplace(parent: Path | None = None) -> Iterator[Path]:
+def workplace(parent: Path | None = None, *, prefix: str = ".") -> Iterator[Path]:
     """Make a hidden folder of a name that nobody has, in `parent` or where the system keeps such; it goes at the end.
 
     Raises:
         OSError: It cannot be made.
     """
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix="."))
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
     try:
         yield folder
     finally:
@@ -145,8 +146,9 @@ def is_there(path: Path) -> bool:
 
 
 def _sibling(path: Path) -> Path:
-    # A hidden file, so that indexing ignores it, on the same file system, so that renaming is atomic.
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # A hidden file, so that indexing ignores it, on the same file system, so that renaming is atomic. Its name does not
+    # contain that of `path`, which may be as long as a name can be.
+    return path.with_name(f".voxlex-{secrets.token_hex(6)}.tmp")
 
 
 def _reason(cause: OSError) -> str:

@@ -78,7 +78,7 @@ class Audit:
 def audit_scans(index: Index, *, progress: Progress | None = None) -> Audit:
     """Audit the scans of a folder or a table, as they are stored."""
     table = index.table.reset_index(drop=True)
-    looked_at = _in_parallel(examine_file, [index.root / path for path in table["path"]])
+    looked_at = _in_parallel(examine_file, [index.place(path) for path in table["path"]])
     return _audit(index.name, table, _counted(looked_at, len(table), progress))
 
 

@@ -21,6 +21,10 @@ from voxlex.data.division import divide
 from voxlex.duplicates.thumbnails import COLUMNS, ROWS, thumbnail
 from voxlex.files import atomic_folder, remove
 from voxlex.images.frame import Frame
+from voxlex.names import printable
+
+SCRATCH = "scratch"
+"""File that holds the images until they are divided."""
 
 
 class Spool:
@@ -102,7 +106,7 @@ def build(
         DataError: If the folder exists or cannot be written, or the table's split leaks.
     """
     with atomic_folder(folder) as building:
-        scratch = building / "scratch"
+        scratch = building / SCRATCH
         with scratch.open("w+b") as file:
             spool = Spool(file, shape=frame.shape)
             manifest, skipped = fill(spool)
@@ -116,7 +120,12 @@ def build(
         options = {"size": frame.size, "seed": seed, **options, **facts}
         fingerprint = fingerprint_of(images, manifest, options)
         dataset = PreparedDataset(
-            images=images, manifest=manifest, name=name, fingerprint=fingerprint, options=options, skipped=skipped
+            images=images,
+            manifest=manifest,
+            name=printable(name),
+            fingerprint=fingerprint,
+            options=options,
+            skipped=skipped,
         )
         write_tables(dataset, building)
     return PreparedDataset.open(folder)

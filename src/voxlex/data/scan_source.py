@@ -20,6 +20,8 @@ from voxlex.errors import DataError
 from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
+from voxlex.machine import trouble
+from voxlex.names import printable
 from voxlex.progress import Progress
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.read_write import read_scan
@@ -28,6 +30,7 @@ from voxlex.tables.layouts import undated_paths
 from voxlex.tables.manifest import Index, index_source
 
 _TOLERATED = 0.1  # largest tolerated share of unreadable scans
+_HEADERS, _COMPANIONS = (".hdr", ".mhd", ".nhdr"), (".img", ".img.gz", ".mat", ".raw", ".raw.gz", ".zraw")
 _VOLUMES_AT_ONCE = 8  # volumes need much memory; pictures are not limited by this
 
 
@@ -63,17 +66,13 @@ class ScanSource:
 
     def state(self, frame: Frame) -> list[object]:
         """Return the facts about the scans, and the names, sizes and times of all of their files."""
-        places = [self.index.root / path for path in self.index.table["path"]]
+        places = [self.index.place(path) for path in self.index.table["path"]]
         # A series is a folder, and the time of the folder does not change with its files.
         files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
         state: list[object] = [self.index.table.to_csv(index=False)]
         for file in files:
-            try:
-                status = file.stat()
-            except OSError:  # such as a dangling link; preparing lists it as unreadable
-                status = None
             name = file.relative_to(self.index.root).as_posix()
-            state.append((name, status.st_size, status.st_mtime_ns) if status else (name, -1, -1))
+            state += [(name, *_state_of(part)) for part in (file, *_companions(file))]
         leaking = ["leaks allowed"] if self.allow_leak else []
         return ["scans", state, frame.options(volumes=self._has_volumes), frame.size, *leaking]
 
@@ -101,7 +100,7 @@ class ScanSource:
         """
         options = frame.options(volumes=self._has_volumes)
         restoring = options.get("whole", False)  # pictures and cubes are the same for restoring and for learning
-        return build(
+        dataset = build(
             folder,
             frame,
             fill=lambda spool: _fit_all(self.index, frame, spool=spool, progress=progress),
@@ -111,10 +110,11 @@ class ScanSource:
             compare=not restoring,
             allow_leak=self.allow_leak or restoring,
         )
+        return replace(dataset, notes=[*self.index.passed_over, *dataset.notes])
 
     @cached_property
     def _has_volumes(self) -> bool:
-        return any(is_volume(self.index.root / path) for path in self.index.table["path"])
+        return any(is_volume(self.index.place(path)) for path in self.index.table["path"])
 
 
 def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress | None = None) -> Frame:
@@ -129,7 +129,7 @@ def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress
     side, spacing_mm = frame.size, frame.spacing_mm or 1.0
     for done, path in enumerate(index.table["path"], start=1):
         with suppress(DataError):
-            scan = read_scan(index.root / path)
+            scan = read_scan(index.place(path))
             if scan.is_volume and scan.spacing_mm is not None:
                 lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
                 side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
@@ -138,13 +138,29 @@ def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress
     return replace(frame, size=ceil(side / multiple_of) * multiple_of)
 
 
+def _state_of(file: Path) -> tuple[int, int, bool]:
+    """Return the size, the time and the permission of a file."""
+    try:
+        status = file.stat()
+    except OSError:  # such as a dangling link; preparing lists it as unreadable
+        return -1, -1, False
+    return status.st_size, status.st_mtime_ns, os.access(file, os.R_OK)
+
+
+def _companions(file: Path) -> list[Path]:
+    """Return the files beside a header that may hold its voxels."""
+    if file.suffix.lower() not in _HEADERS:
+        return []
+    return [path for suffix in _COMPANIONS if (path := file.with_suffix(suffix)).is_file()]
+
+
 def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | None) -> tuple[pd.DataFrame, list[Skip]]:
     """Append the images of all scans to `spool`. Return a row for each image, and the scans that were left out."""
     table, paths = index.table, list(index.table["path"])
     rows: list[int] = []
     facts: list[dict[str, Any]] = []
     skips: list[Skip] = []
-    for row, outcome in enumerate(_fit_in_parallel(index.root, paths, frame)):
+    for row, outcome in enumerate(_fit_in_parallel(index, paths, frame)):
         if isinstance(outcome, Fitted):
             of_scan = outcome.origin.facts()
             for number, image in enumerate(outcome.images):
@@ -163,19 +179,25 @@ def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | N
     return pd.concat([manifest, found], axis=1), [skip._replace(path=names[skip.path]) for skip in skips]
 
 
-def _fit_in_parallel(root: Path, paths: list[str], frame: Frame) -> Iterator[Fitted | Skip]:
+def _fit_in_parallel(index: Index, paths: list[str], frame: Frame) -> Iterator[Fitted | Skip]:
     """Read scans in order, in threads. Decoders release the interpreter lock, so threads are enough."""
     volumes = BoundedSemaphore(_VOLUMES_AT_ONCE)
 
     def attempt(path: str) -> Fitted | Skip:
+        place = index.place(path)
         try:
-            if not is_volume(root / path):
-                return fit_scan(root / path, frame)
+            if not is_volume(place):
+                return fit_scan(place, frame)
             with volumes:
-                return fit_scan(root / path, frame)
-        except DataError as cause:
-            reason = str(cause).removeprefix(f"{root / path}: ")
-            return Skip(path, reason, constant=isinstance(cause, ConstantImageError))
+                return fit_scan(place, frame)
+        except (DataError, OSError, MemoryError, UnicodeError) as cause:
+            if problem := trouble(cause, path=place):
+                raise DataError(
+                    f"{place}: cannot be read at this moment: {problem}; the file may be intact, so run the "
+                    "command again when the machine can read it"
+                ) from cause
+            reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
+            return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError))
 
     return _in_order(attempt, paths, threads=min(16, os.cpu_count() or 1))
 

@@ -2,13 +2,15 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
+from voxlex.names import as_on_disk, distinct, printable
 from voxlex.scans.listing import list_scans
 from voxlex.tables.joining import RENAMED, join
 from voxlex.tables.layouts import describe_paths, folder_splits, number_visits, published_splits
@@ -38,12 +40,15 @@ class Index:
         table: One row for each scan, with the columns `INDEX_COLUMNS`, `split` if the source is divided, and further
             columns of the source: numbers (NaN for unknown) or text ("" for unknown).
 
-            - `path`: path relative to `root`, with forward slashes; it does not lead out of `root`;
+            - `path`: printable path relative to `root`, with forward slashes; it does not lead out of `root`;
             - `subject`, `session`, `sequence`, `label`: from the source, else from the layout, else "";
             - `slice`: `Int64`, missing where unknown;
             - `group`: name of rows that must stay in one split: the subject if it is known, else the scan.
         left_out: Columns that were left out, because they contain names of persons or dates.
         notes: Notes about other facts that were left out, with the reasons.
+        passed_over: Notes about files that look like scans and do not count: the results of the program, pipes, and
+            what lies in folders that cannot be listed.
+        on_disk: The path on the disk of each scan whose `path` differs from it, because it cannot be printed.
     """
 
     name: str
@@ -51,6 +56,12 @@ class Index:
     table: pd.DataFrame
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    on_disk: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, path: str) -> Path:
+        """Return where the scan of a row lies."""
+        return self.root / self.on_disk.get(path, path)
 
 
 def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
@@ -70,21 +81,31 @@ def index_source(source: str | Path, *, split_folders: bool = False) -> Index:
     if is_table(source):
         return _index_table(Path(source))
     folder = Path(source)
-    name = folder.resolve().name
+    name = printable(folder.resolve().name)
     if folder.is_file():
-        return Index(name=name, root=folder.parent, table=_ordered(describe_paths([folder.name])))
+        paths, on_disk = _printable([folder.name])
+        return Index(name=name, root=folder.parent, table=_ordered(describe_paths(paths)), on_disk=on_disk)
     if not folder.exists():
         raise DataError(f"{folder}: no such file or folder")
-    paths = list_scans(folder)
+    paths, passed_over = list_scans(folder)
     if "." in paths:  # the folder itself is a series, and results are named after it
         folder = folder.resolve()
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
+    paths, on_disk = _printable(paths)
     table, left_out, notes = _with_participants(folder, paths)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
         table["split"] = splits
-    return Index(name=name, root=folder, table=_ordered(table), left_out=left_out, notes=notes)
+    return Index(
+        name=name,
+        root=folder,
+        table=_ordered(table),
+        left_out=left_out,
+        notes=notes,
+        passed_over=tuple(passed_over),
+        on_disk=on_disk,
+    )
 
 
 def join_table(index: Index, path: str | Path) -> Index:
@@ -109,6 +130,7 @@ def _index_table(path: Path) -> Index:
     if column is None:
         raise DataError(f"{path}: expected a column 'path', got {', '.join(raw.columns)}")
     root, paths = _below_one_root(path, raw[column])
+    paths, on_disk = _printable(paths)
     table = describe_paths(paths)
     known = {column}
     for own, synonyms in (("subject", _SUBJECTS), ("session", _SESSIONS), ("sequence", ()), ("label", ())):
@@ -131,7 +153,13 @@ def _index_table(path: Path) -> Index:
             f"{path}: the column 'group' is reserved for rows that must stay in one split. Rename it, for example to "
             f"{RENAMED['group']!r}, or give rows that belong together the same 'subject'"
         )
-    return Index(name=path.resolve().stem, root=root, table=table, left_out=left_out)
+    return Index(name=printable(path.resolve().stem), root=root, table=table, left_out=left_out, on_disk=on_disk)
+
+
+def _printable(paths: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return paths as text for tables, and the path on the disk of each that is another."""
+    names = distinct(paths)
+    return names, {name: path for name, path in zip(names, paths, strict=True) if name != path}
 
 
 def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
@@ -140,7 +168,7 @@ def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
     if len(empty):
         raise DataError(f"{table}: line {empty[0] + 2}: expected a path, got an empty cell")
     home = Path(os.path.normpath(table.parent.absolute()))
-    places = [os.path.normpath(home / path.replace("\\", "/")) for path in column]
+    places = [_place(home, path.replace("\\", "/")) for path in column]
     twice = np.flatnonzero(pd.Series(places).duplicated())
     if len(twice):
         raise DataError(f"{table}: line {twice[0] + 2}: expected a new scan, got one that an earlier line names")
@@ -153,6 +181,13 @@ def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
     return (table.parent if common == str(home) else Path(common)), [
         Path(place).relative_to(common).as_posix() for place in places
     ]
+
+
+def _place(home: Path, path: str) -> str:
+    """Return where a scan is; a table may name it as text that can be printed."""
+    place = os.path.normpath(home / path)
+    on_disk = as_on_disk(place)
+    return on_disk if on_disk != place and not os.path.lexists(place) and os.path.lexists(on_disk) else place
 
 
 def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
+from voxlex.names import printable
 from voxlex.outputs import check_file
 from voxlex.tables.manifest import Index, index_source, join_table
 from voxlex.tables.naming import TABLE_SUFFIXES
@@ -64,7 +65,7 @@ def _only(found: Index, sequences: Sequence[str], *, where: str | Path) -> Index
 def _with_paths_from(folder: Path, found: Index) -> pd.DataFrame:
     home, root = folder.resolve(), found.root.resolve()
     prefix = root.relative_to(home) if root.is_relative_to(home) else root
-    return found.table.assign(path=[(prefix / path).as_posix() for path in found.table["path"]])
+    return found.table.assign(path=[printable((prefix / path).as_posix()) for path in found.table["path"]])
 
 
 def _write(table: pd.DataFrame, out: Path) -> None:
@@ -72,6 +73,7 @@ def _write(table: pd.DataFrame, out: Path) -> None:
     table = table.drop(columns="group")
     with atomic_file(out) as building:
         if out.suffix.lower() == ".parquet":
-            table.to_parquet(building, index=False)
+            with building.open("wb") as file:
+                table.to_parquet(file, index=False)
         else:
             table.to_csv(building, index=False, sep="\t" if out.suffix.lower() == ".tsv" else ",", encoding="utf-8")

@@ -8,6 +8,7 @@ from voxlex.data.dataset import FILES, PreparedDataset
 from voxlex.data.scan_source import covering
 from voxlex.data.sources import PreparedSource, SourceOptions, find_source, open_source
 from voxlex.images.frame import Frame
+from voxlex.names import printable
 from voxlex.progress import Phases, silent
 from voxlex.scans.listing import dicom_files
 from voxlex.tables.manifest import participant_tables
@@ -46,7 +47,7 @@ def files_of(place: str | Path) -> Iterator[Path]:
     source = find_source(place)
     if source.index is not None:
         root, paths = source.index.root, list(source.index.table["path"])
-        yield from files_of_scans(root, paths)
+        yield from files_of_scans(root, [source.index.on_disk.get(path, path) for path in paths])
         yield from (table for _, table in participant_tables(root, paths))
     if isinstance(source, PreparedSource):
         yield from (source.folder / name for name in FILES)
@@ -71,9 +72,10 @@ def frame_of(config: Config, *, whole: bool = False) -> Frame:
 def skipped_lines(dataset: PreparedDataset) -> list[str]:
     """Return lines of text about the scans that were left out. The file `prepared.json` lists all of them."""
     skipped = dataset.skipped
+    notes = [printable(f"{dataset.name}: {note}") for note in dataset.notes]
     if not skipped:
-        return []
+        return notes
     total = dataset.manifest["path"].nunique() + len(skipped)
-    listed = [f"  {skip.path}: {skip.reason}" for skip in skipped[:_LISTED]]
+    listed = [printable(f"  {skip.path}: {skip.reason}") for skip in skipped[:_LISTED]]
     more = [f"  and {len(skipped) - _LISTED} more"] if len(skipped) > _LISTED else []
-    return [f"{dataset.name}: skipped {len(skipped)} of {total} images:", *listed, *more]
+    return [*notes, printable(f"{dataset.name}: skipped {len(skipped)} of {total} images:"), *listed, *more]

@@ -67,6 +67,8 @@ def _show(found: "Scans") -> None:
         print(f"left out, because names and dates identify people: {', '.join(found.left_out)}")
     for note in found.notes:
         print(f"not joined: {note}")
+    for note in found.passed_over:
+        print(note)
 
 
 def _counted(column: "Series") -> str:
