@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-from voxlex.commands.common import Run, Source, name_of, place
+from voxlex.commands.common import Run, Source, name_of, place, say
 
 
 @dataclass(kw_only=True)
@@ -39,4 +39,4 @@ class Encode:
         dataset = open_for(vocabulary.config, self.source, whole=True, phases=progress_bar)
         show_skipped(dataset)
         count = encode(vocabulary, dataset, out=out, overwrite=self.overwrite, phases=progress_bar)
-        print(f"codes of {count} images in {out}")
+        say(f"codes of {count} images in {out}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Source
+from voxlex.commands.common import Source, say
 from voxlex.config import DataConfig, PhantomOptions, SliceOptions
 
 
@@ -36,11 +36,12 @@ class Prepare:
 
     def run(self) -> None:
         """Prepare the data set."""
-        from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.commands.terminal import progress_bar, show_skipped, warn_if_inside
         from voxlex.data.sources import SourceOptions
         from voxlex.images.frame import Frame
         from voxlex.workflows.prepare import prepare
 
+        warn_if_inside(self.out, self.source)
         dataset = prepare(
             self.source,
             Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
@@ -50,4 +51,4 @@ class Prepare:
             phases=progress_bar,
         )
         show_skipped(dataset)
-        print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")
+        say(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

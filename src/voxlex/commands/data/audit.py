@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxlex.commands.common import Source
+from voxlex.commands.common import Source, say
 
 if TYPE_CHECKING:
     from voxlex.audit.findings import Audit as Findings
@@ -34,7 +34,7 @@ class Audit:
         found = audit(self.source, out=self.out, json_file=self.json, overwrite=self.overwrite, phases=progress_bar)
         _show(found)
         if self.out:
-            print(f"page: {self.out}")
+            say(f"page: {self.out}")
 
 
 def _show(found: "Findings") -> None:

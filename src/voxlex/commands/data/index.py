@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxlex.commands.common import Source
+from voxlex.commands.common import Source, say
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -56,19 +56,19 @@ def _show(found: "Scans") -> None:
 
     table = found.table
     subjects = table["subject"][table["subject"] != ""]
-    print(f"{len(table)} scans of {subjects.nunique()} known subjects")
+    say(f"{len(table)} scans of {subjects.nunique()} known subjects")
     for name in ("session", "sequence", "label", "split"):
         if name in table and (table[name] != "").any():
-            print(f"{name}: {_counted(table[name])}")
+            say(f"{name}: {_counted(table[name])}")
     for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
         known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
-        print(f"{name}: known for {known} scans")
+        say(f"{name}: known for {known} scans")
     if found.left_out:
-        print(f"left out, because names and dates identify people: {', '.join(found.left_out)}")
+        say(f"left out, because names and dates identify people: {', '.join(found.left_out)}")
     for note in found.notes:
-        print(f"not joined: {note}")
+        say(f"not joined: {note}")
     for note in found.passed_over:
-        print(note)
+        say(note)
 
 
 def _counted(column: "Series") -> str:
