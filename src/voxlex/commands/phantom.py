@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from voxlex.commands.common import say
 from voxlex.config.options import PhantomOptions
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxtyping import Float
 from numpy import ndarray
@@ -18,7 +17,8 @@ from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
 
 
-class Written(NamedTuple):
+@dataclass(frozen=True)
+class Written:
     """How many scans were written, and sentences about them that a user should read."""
 
     count: int
