@@ -76,13 +76,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def workplace(parent: Path | None = None, *, prefix: str = ".") -> Iterator[Path]:
+def workplace(parent: Path | None = None) -> Iterator[Path]:
     """Make a hidden folder of a name that nobody has, in `parent` or where the system keeps such; it goes at the end.
 
     Raises:
         OSError: It cannot be made.
     """
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix="."))
     try:
         yield folder
     finally:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import platformdirs
 
-from voxlex.data.building import SCRATCH
 from voxlex.data.dataset import FILES, FORMAT_VERSION, PreparedDataset, UnreadableError, is_prepared
 from voxlex.data.stored import read_record
 from voxlex.errors import DataError
@@ -22,8 +21,6 @@ from voxlex.names import printable
 from voxlex.outputs import is_prepared_set
 
 _ENTRY = re.compile(r"\d+-[0-9a-f]{32}|.+-\d+-[0-9a-f]{16}", re.DOTALL)  # now, and in version 0.1
-_PREFIX = ".preparing-"
-_STALE_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def entries(cache: str | Path | None = None) -> list[Entry]:
 
 
 def clean(cache: str | Path | None = None, *, older_than_days: float = 0.0) -> list[Entry]:
-    """Remove data sets from the cache, and what interrupted preparations have left. Other files stay.
+    """Remove data sets from the cache. Other files and folders in it stay, also prepared sets of other names.
 
     Args:
         cache: See `cache_folder`.
@@ -118,9 +115,6 @@ def clean(cache: str | Path | None = None, *, older_than_days: float = 0.0) -> l
     removed = [entry for entry in entries(cache) if now - entry.used >= older_than_days * 24 * 3600]
     for entry in removed:
         remove_among(entry.folder, FILES)
-    for left in _folders(cache_folder(cache)):
-        if left.name.startswith(_PREFIX) and now - _last_change(left) > _STALE_S:
-            _remove_unfinished(left)
     return removed
 
 
@@ -135,7 +129,7 @@ def _workplace(cache: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             cache.mkdir(parents=True, exist_ok=True, mode=0o700)  # scans are private
-            aside = stack.enter_context(workplace(cache, prefix=_PREFIX))
+            aside = stack.enter_context(workplace(cache))
         except OSError as cause:
             message = f"{cache}: the cache cannot be written: {cause.strerror}; set VOXLEX_CACHE to another folder"
             raise DataError(message) from cause
@@ -170,14 +164,3 @@ def _name(folder: Path) -> str:
 
 def _size(folder: Path) -> int:
     return sum((folder / name).stat().st_size for name in FILES if (folder / name).is_file())
-
-
-def _last_change(folder: Path) -> float:
-    return max((path.stat().st_mtime for path in (folder, *folder.rglob("*")) if path.exists()), default=0.0)
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed has left of its work."""
-    for inner in [path for path in folder.glob("*") if path.is_dir()]:
-        remove_among(inner, (*FILES, SCRATCH))
-    remove_among(folder, ())

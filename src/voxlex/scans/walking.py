@@ -47,11 +47,11 @@ class PassedOver:
         places = sorted({path.rpartition("/")[0] or "." for path in self.own})
         advice = "; to use such a folder, name it as the source"
         return [
-            f"passed over {len(found)} {what}: {_listed(shown)}{more}"
+            f"passed over {len(found)} {what} {_listed(shown)}{more}"
             for found, what, shown, more in (
                 (self.own, "files that voxlex made itself, in", places, advice),
-                (self.special, "that are not regular files", self.special, ""),
-                (self.folders, "folders that cannot be listed", self.folders, ""),
+                (self.special, "that are not regular files:", self.special, ""),
+                (self.folders, "folders that cannot be listed:", self.folders, ""),
             )
             if found
         ]

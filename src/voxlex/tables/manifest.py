@@ -169,7 +169,7 @@ def _below_one_root(table: Path, column: pd.Series) -> tuple[Path, list[str]]:
         raise DataError(f"{table}: line {empty[0] + 2}: expected a path, got an empty cell")
     home = Path(os.path.normpath(table.parent.absolute()))
     places = [_place(home, path.replace("\\", "/")) for path in column]
-    twice = np.flatnonzero(pd.Series(places).duplicated())
+    twice = np.flatnonzero(pd.Series(places, dtype=object).duplicated())  # strings of pandas are Unicode
     if len(twice):
         raise DataError(f"{table}: line {twice[0] + 2}: expected a new scan, got one that an earlier line names")
     try:
