@@ -58,6 +58,7 @@ class StoredImages(np.memmap):
             ValueError: If the file does not hold such an array, and nothing else.
             OSError: If it cannot be read.
         """
+        _check_regular(path)
         with path.open("rb") as file:
             shape, dtype = _read_header(file)
             start, end = file.tell(), file.seek(0, 2)

@@ -46,7 +46,10 @@ class FetchRecord:
             try:
                 read = json.loads(self.file.read_text(encoding="utf-8"))
                 self.content = {"accepted": list(read["accepted"]), "archives": dict(read["archives"])}
-            except (OSError, ValueError, KeyError, TypeError) as cause:
+                for seen in self.content["archives"].values():
+                    if not isinstance(seen["sha256"], str) or not all(isinstance(name, str) for name in seen["holds"]):
+                        raise TypeError("archives")
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as cause:
                 raise DataError(f"{self.file}: damaged; remove it to fetch again without comparing") from cause
 
     def accepted(self, public: PublicSet) -> bool:
