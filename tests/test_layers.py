@@ -25,7 +25,7 @@ FLOORS = [
     ["tables"],
     ["duplicates", "nn", "priors", "quantizers", "scans"],
     ["codes", "config", "dicom", "files", "outputs", "rows"],
-    ["errors", "names", "progress", "types"],
+    ["errors", "machine", "names", "progress", "types"],
 ]
 """The rooms of the house, the highest floor first; a room imports from its own floor and from those below it."""
 

@@ -7,6 +7,7 @@ from io import TextIOWrapper
 
 from voxlex.commands import COMMANDS
 from voxlex.errors import Interrupted, VoxlexError
+from voxlex.names import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A usage error exits with 2.
     The option `--debug` shows the traceback of an error. The option `--version`, given alone, prints the version.
     """
+    _print_anything()
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -85,7 +87,14 @@ def _list_of_commands(prefix: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def _print_anything() -> None:
+    """Escape characters that the terminal's encoding lacks, which would be an error after the work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

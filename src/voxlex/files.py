@@ -46,7 +46,8 @@ def write_json(path: str | Path, content: Any) -> None:
         DataError: If the file cannot be written.
     """
     with atomic_file(path) as building:
-        building.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        building.write_text(text, encoding="utf-8", errors="backslashreplace")  # what is not Unicode is escaped as JSON
 
 
 @contextmanager
@@ -145,8 +146,9 @@ def is_there(path: Path) -> bool:
 
 
 def _sibling(path: Path) -> Path:
-    # A hidden file, so that indexing ignores it, on the same file system, so that renaming is atomic.
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # A hidden file, so that indexing ignores it, on the same file system, so that renaming is atomic. Its name does not
+    # contain that of `path`, which may be as long as a name can be.
+    return path.with_name(f".voxlex-{secrets.token_hex(6)}.tmp")
 
 
 def _reason(cause: OSError) -> str:

@@ -1,13 +1,14 @@
 """What may be written where: nothing is replaced or removed that the program did not make.
 
-Three marks tell what it made: the metadata of a run, the description of a prepared data set, and a word in the header
-of every picture and volume that it writes.
+Four marks tell what it made: the metadata of a run, the description of a prepared data set, a word in the header of
+every picture and volume that it writes, and a hidden file in a folder of results.
 """
 
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ RUN_METADATA, PREPARED_DESCRIPTION = "metadata.json", "prepared.json"
 SUFFIXES = {2: ".png", 3: ".nii.gz"}
 """The suffix of results with so many spatial dimensions."""
 
+SHEETS = ("reconstructions.png", "samples.png", "inpainted.png")
+"""Pictures that lie in runs and among results."""
+
+RESULTS_MARK = ".voxlex"
+"""A hidden file in each folder of results."""
+
+_PREPARED_IMAGES = "images.npy"
 _START = 1024  # bytes of a file that hold its header, and the mark
 
 Identity = tuple[int, int]
@@ -29,6 +37,8 @@ Identity = tuple[int, int]
 
 def is_own_file(path: Path) -> bool:
     """Return whether a picture or a volume was written by the program, as its header says."""
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
@@ -48,6 +58,42 @@ def is_run(folder: Path) -> bool:
 def is_prepared_set(folder: Path) -> bool:
     """Return whether a folder is a prepared data set."""
     return {"format_version", "fingerprint", "options"} <= _json(folder / PREPARED_DESCRIPTION).keys()
+
+
+def mark_results(folder: Path) -> None:
+    """Leave a hidden file among results, by which a command knows them where it looks for scans in a folder above."""
+    with suppress(OSError):  # the results count, and the error of a full disk is theirs
+        (folder / RESULTS_MARK).write_text(
+            "Results of voxlex. Where a folder above is searched for scans, they are passed over.\n", encoding="utf-8"
+        )
+
+
+def own_results(folder: Path, names: Collection[str], *, among_results: bool) -> tuple[set[str], bool]:
+    """Find files in a folder that the program made and that are not scans to learn from.
+
+    These are the sheets of a run, the images of a prepared set, and pictures and volumes in folders of results. Few
+    folders are looked into: those of these kinds.
+
+    Args:
+        folder: The folder.
+        names: The names of its files.
+        among_results: Whether a folder above is a folder of results.
+
+    Returns:
+        The names of these files, and whether the folders below are folders of results.
+    """
+    own: set[str] = set()
+    if PREPARED_DESCRIPTION in names and is_prepared_set(folder):
+        own |= {_PREPARED_IMAGES} & set(names)
+    in_run = RUN_METADATA in names and is_run(folder)
+    if in_run:
+        own |= set(SHEETS) & set(names)
+    sheets = (name for name in SHEETS if name in names and not in_run)
+    results = among_results or is_there(folder / RESULTS_MARK) or any(is_own_file(folder / name) for name in sheets)
+    if results or in_run:
+        written = (name for name in names if name.lower().endswith(tuple(SUFFIXES.values())))
+        own |= {name for name in written if name not in own and is_own_file(folder / name)}
+    return own, results
 
 
 def check_file(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> None:

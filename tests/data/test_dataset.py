@@ -1,9 +1,11 @@
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -127,4 +129,91 @@ def test_a_newer_format(dataset: PreparedDataset, tmp_path: Path):
     record = json.loads((tmp_path / "prepared" / "prepared.json").read_text())
     (tmp_path / "prepared" / "prepared.json").write_text(json.dumps({**record, "format_version": 99}))
     with pytest.raises(DataError, match=r"prepared by a newer version of voxlex \(format 99\)"):
+        PreparedDataset.open(tmp_path / "prepared")
+
+
+def _crafted(folder: Path, *, column: str = "", value: object = None, **record: object) -> None:
+    """Change a set as a stranger can who writes the hashes, too."""
+    if column:
+        table = pd.read_parquet(folder / "manifest.parquet")
+        table[column] = [value] * len(table)
+        table.to_parquet(folder / "manifest.parquet", index=False)
+    content = json.loads((folder / "prepared.json").read_text()) | record
+    content.pop("sums", None)
+    (folder / "prepared.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("path", "../../secret.png"),
+        ("path", "/etc/passwd"),
+        ("path", ""),
+        ("path", None),
+        ("path", 7),
+        ("label", 7),
+        ("split", "holdout"),
+        ("height", 10**12),
+        ("height", 0),
+        ("width", "wide"),
+        ("intensity_low", float("nan")),
+        ("intensity_high", float("inf")),
+        ("view", "axial"),
+    ],
+)
+def test_tables_of_strangers_are_refused(dataset: PreparedDataset, tmp_path: Path, column: str, value: object):
+    _crafted(tmp_path / "prepared", column=column, value=value)
+    with pytest.raises(DataError, match="prepared: damaged prepared data set: "):
+        PreparedDataset.open(tmp_path / "prepared")
+
+
+def test_volumes_of_strangers_are_not_too_large(dataset: PreparedDataset, tmp_path: Path):
+    _crafted(tmp_path / "prepared", column="stored_shape", value=[10**5, 10**5, 10**5])
+    assert len(PreparedDataset.open(tmp_path / "prepared")) == len(dataset)  # pictures have none
+    volumes = pd.read_parquet(tmp_path / "prepared" / "manifest.parquet").assign(view="axial")
+    volumes.to_parquet(tmp_path / "prepared" / "manifest.parquet", index=False)
+    with pytest.raises(DataError, match="expected volumes of at most"):
+        PreparedDataset.open(tmp_path / "prepared")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"name": 5},
+        {"fingerprint": None},
+        {"options": []},
+        {"skipped": [["a"]]},
+        {"skipped": {"a": "b"}},
+        {"constant": [1]},
+        {"notes": "x"},
+        {"format_version": "2"},
+        {"format_version": True, "name": None},
+    ],
+)
+def test_descriptions_of_strangers_are_refused(dataset: PreparedDataset, tmp_path: Path, record: dict[str, object]):
+    _crafted(tmp_path / "prepared", **record)
+    with pytest.raises(DataError, match="prepared: damaged prepared data set: expected "):
+        PreparedDataset.open(tmp_path / "prepared")
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "[" * 10**5, '{"format_version": 2}'])
+def test_descriptions_that_are_none(dataset: PreparedDataset, tmp_path: Path, text: str):
+    (tmp_path / "prepared" / "prepared.json").write_text(text)
+    with pytest.raises(DataError, match="prepared: damaged prepared data set: "):
+        PreparedDataset.open(tmp_path / "prepared")
+
+
+@pytest.mark.parametrize("claim", [(10**9, 1, 24, 24), (0, 1, 24, 24), (20, 3, 24, 24), (20, 24, 24), (2**62, 1, 9, 9)])
+def test_images_that_are_not_there_are_not_believed(dataset: PreparedDataset, tmp_path: Path, claim: tuple[int, ...]):
+    with (tmp_path / "prepared" / "images.npy").open("r+b") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": claim})
+    with pytest.raises(DataError, match=r"prepared: damaged prepared data set: .*expected "):
+        PreparedDataset.open(tmp_path / "prepared")
+
+
+@pytest.mark.parametrize("file", ["images.npy", "manifest.parquet"])
+def test_pipes_in_a_prepared_set_do_not_hang(dataset: PreparedDataset, tmp_path: Path, file: str):
+    (tmp_path / "prepared" / file).unlink()
+    os.mkfifo(tmp_path / "prepared" / file)
+    with pytest.raises(DataError, match="prepared: damaged prepared data set: "):
         PreparedDataset.open(tmp_path / "prepared")

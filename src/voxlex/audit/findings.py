@@ -90,7 +90,8 @@ class Audit:
 def audit_scans(index: Index, reading: ReadingOptions | None = None, *, progress: Progress | None = None) -> Audit:
     """Audit the scans of a folder or a table, as they are stored."""
     table = index.table.reset_index(drop=True)
-    looked_at = _in_parallel(partial(examine_file, reading=reading), [index.root / path for path in table["path"]])
+    places = [index.place(path) for path in table["path"]]
+    looked_at = _in_parallel(partial(examine_file, reading=reading), places)
     # Days of visits and names of persons in paths go into no page and no file.
     table = table.assign(path=[printable(name) for name in undated_paths(table)])
     return _audit(index.name, table, _counted(looked_at, len(table), progress), notes=index.notes)

@@ -4,12 +4,50 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from voxlex.errors import ConfigError
+from voxlex.names import printable, shortened
 from voxlex.scans.suffixes import without_suffix
 from voxlex.tables.naming import is_table
 
-Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+_LONGEST = 240  # bytes of a name, so that a suffix can follow
+
+EMPTY = "expected a path or a name, got an empty text"
+
+
+def _filled(words: list[str]) -> str:
+    """Refuse an empty argument, usually a variable of the shell that is not set; it would be the current folder."""
+    if not words[0].strip():
+        raise ValueError(EMPTY)
+    return words[0]
+
+
+_TEXT = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="SOURCE",
+    instance_from_str=_filled,
+    is_instance=lambda value: isinstance(value, str),
+    str_from_instance=lambda value: [value],
+)
+READING = ConstructorRegistry()
+"""How arguments become paths, in every command."""
+
+
+@READING.primitive_rule
+def _path(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    if info.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: Path(_filled(words)),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+Source = Annotated[str, _TEXT, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -21,18 +59,23 @@ class Command(Protocol):
         """Run the command."""
 
 
+def say(text: str) -> None:
+    """Print a line that may contain names of files."""
+    print(printable(text))
+
+
 def place(default: str) -> Any:
     """Return the settings of an option for an output path, with a default that the help shows."""
     return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
 
 
 def name_of(source: str | Path) -> str:
-    """Return the name of a folder, a scan or a table without a known suffix. Results are named after it."""
+    """Return a printable name of a folder, a scan or a table without a known suffix. Results are named after it."""
     path = Path(source)
-    name = path.resolve().name
-    if path.is_dir():
-        return name
-    return Path(name).stem if is_table(path) else without_suffix(name)
+    name = printable(path.resolve().name)
+    if not path.is_dir():
+        name = Path(name).stem if is_table(path) else without_suffix(name)
+    return shortened(name, limit=_LONGEST)
 
 
 def wanted(conditions: tuple[str, ...]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Run, name_of, place
+from voxlex.commands.common import Run, name_of, place, say
 
 
 @dataclass(kw_only=True)
@@ -29,13 +29,13 @@ class Decode:
 
     def run(self) -> None:
         """Decode the codes."""
-        from voxlex.commands.terminal import progress_bar
+        from voxlex.commands.terminal import progress_bar, show_notes
         from voxlex.vocabulary import load
         from voxlex.workflows.decode import decode
 
         out = self.out or Path("decoded") / name_of(self.codes)
         vocabulary = load(self.run_folder)
-        count = decode(
+        written = decode(
             vocabulary,
             self.codes,
             out=out,
@@ -43,4 +43,5 @@ class Decode:
             overwrite=self.overwrite,
             phases=progress_bar,
         )
-        print(f"{count} scans in {out}")
+        show_notes(written.notes)
+        say(f"{written.count} scans in {out}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxlex.commands.common import say
 from voxlex.config import load_recipe, with_budget
 
 
@@ -27,4 +28,4 @@ class Demo:
 
         config = with_budget(load_recipe("demo"), minutes=self.minutes, steps=None)
         folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite, display=TerminalDisplay())
-        print(f"Now open {folder.report_file.resolve()}")
+        say(f"Now open {folder.report_file.resolve()}")

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-from voxlex.commands.common import Run, Source, name_of, place
+from voxlex.commands.common import Run, Source, name_of, place, say
 from voxlex.config import ReadingOptions
 
 
@@ -42,4 +42,4 @@ class Encode:
         dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
         show_skipped(dataset)
         count = encode(vocabulary, dataset, out=out, overwrite=self.overwrite, phases=progress_bar)
-        print(f"codes of {count} images in {out}")
+        say(f"codes of {count} images in {out}")

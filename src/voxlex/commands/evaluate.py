@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from voxlex.commands.common import Run, Source
+from voxlex.commands.common import Run, Source, say
 from voxlex.config import ReadingOptions
 
 
@@ -63,7 +63,7 @@ class Evaluate:
         )
         _show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
         for warning in evaluation.warnings:
-            print(f"warning: {warning}")
+            say(f"warning: {warning}")
         if self.json is not None:
             write_figures(self.json, evaluation.figures)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Run, name_of, place, wanted
+from voxlex.commands.common import Run, name_of, place, say, wanted
 from voxlex.config import ReadingOptions
 
 
@@ -59,4 +59,4 @@ class Inpaint:
             overwrite=self.overwrite,
             phases=progress_bar,
         )
-        print(f"{self.count} draws in {out}")
+        say(f"{self.count} draws in {out}")

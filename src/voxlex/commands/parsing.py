@@ -13,7 +13,7 @@ from typing import Any
 import tyro
 
 from voxlex.commands import command_named
-from voxlex.commands.common import Command
+from voxlex.commands.common import EMPTY, READING, Command
 
 _CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
 _BORDERS = str.maketrans("│╭╮╰╯─", "     -")
@@ -31,7 +31,7 @@ def parse(name: str, words: Sequence[str]) -> Command:
 
 
 def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
-    ask = partial(tyro.cli, kind, prog=f"voxlex {name}", config=_CONFIG)
+    ask = partial(tyro.cli, kind, prog=f"voxlex {name}", config=_CONFIG, registry=READING)
     said = io.StringIO()
     try:
         with redirect_stderr(said):
@@ -78,6 +78,8 @@ def _in_one_line(box: str, page: str) -> str:
         return f"{found[1]}: expected a value, got nothing"
     if found := re.fullmatch(r"invalid choice (.*) for argument '(.*)'\. Expected one of \((.*)\)\.", text):
         return f"{found[2]}: expected one of {found[3].replace(chr(39), '')}, got {found[1]}"
+    if EMPTY in text and (found := re.match(r"Error parsing (.*?):", text)):
+        return f"{found[1]}: {EMPTY}"
     kind, value = _kind_of(text, page), re.findall(r"'([^']*)'", text)
     return f"{kind}, got {value[-1]!r}" if kind and value else text.rstrip(".")
 

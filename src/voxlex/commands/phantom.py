@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from voxlex.commands.common import say
 from voxlex.config.options import PhantomOptions
 
 
@@ -40,7 +41,7 @@ class Phantom:
             files = write_from_labels(
                 self.out, self.labels, seed=self.seed, overwrite=self.overwrite, phases=progress_bar
             )
-            print(f"{len(files)} volumes in {self.out}")
+            say(f"{len(files)} volumes in {self.out}")
             return
         size = self.size if self.size is not None else (64 if self.volumes else 128)
         files = write(
@@ -51,4 +52,4 @@ class Phantom:
             overwrite=self.overwrite,
             phases=progress_bar,
         )
-        print(f"{len(files)} {'volumes' if self.volumes else 'slices'} in {self.out}")
+        say(f"{len(files)} {'volumes' if self.volumes else 'slices'} in {self.out}")

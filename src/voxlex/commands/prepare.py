@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Source
+from voxlex.commands.common import Source, say
 from voxlex.config import DataConfig, PhantomOptions, ReadingOptions, SliceOptions
 
 
@@ -40,11 +40,13 @@ class Prepare:
 
     def run(self) -> None:
         """Prepare the data set."""
-        from voxlex.commands.terminal import progress_bar, show_notes, show_skipped
+        from voxlex.commands.terminal import progress_bar, show_notes, show_skipped, warn_if_inside
         from voxlex.data.sources import SourceOptions
         from voxlex.images.frame import Frame
+        from voxlex.workflows.opening import data_notes
         from voxlex.workflows.prepare import prepare
 
+        warn_if_inside(self.out, self.source)
         dataset = prepare(
             self.source,
             Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
@@ -56,5 +58,5 @@ class Prepare:
             phases=progress_bar,
         )
         show_skipped(dataset)
-        show_notes(dataset)
-        print(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")
+        show_notes(data_notes(dataset))
+        say(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from voxlex.commands.common import Run, Source, name_of, place
+from voxlex.commands.common import Run, Source, name_of, place, say
 from voxlex.config import ReadingOptions
 
 
@@ -31,7 +31,7 @@ class Reconstruct:
 
     def run(self) -> None:
         """Reconstruct the scans."""
-        from voxlex.commands.terminal import progress_bar, show_skipped
+        from voxlex.commands.terminal import progress_bar, show_notes, show_skipped, warn_if_inside
         from voxlex.outputs import check_folder
         from voxlex.vocabulary import load
         from voxlex.workflows.opening import files_of, open_for
@@ -39,10 +39,12 @@ class Reconstruct:
 
         out = self.out or Path("reconstructed") / name_of(self.source)
         check_folder(out, overwrite=self.overwrite, reads=files_of(self.source))
+        warn_if_inside(out, self.source)
         vocabulary = load(self.run_folder)
         dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
         show_skipped(dataset)
-        count = reconstruct(
+        written = reconstruct(
             vocabulary, dataset, out=out, inputs=self.inputs, overwrite=self.overwrite, phases=progress_bar
         )
-        print(f"{count} reconstructions in {out}")
+        show_notes(written.notes)
+        say(f"{written.count} reconstructions in {out}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from voxlex.commands.common import Run, name_of, place, wanted
+from voxlex.commands.common import Run, name_of, place, say, wanted
 
 
 @dataclass(kw_only=True)
@@ -58,4 +58,4 @@ class Sample:
             top_p=self.top_p,
             min_p=self.min_p,
         )
-        print(f"{self.count} samples in {out}")
+        say(f"{self.count} samples in {out}")

@@ -4,8 +4,9 @@ Bars are drawn only in a terminal, so that they do not appear in log files.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -20,8 +21,9 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from voxlex.data.dataset import PreparedDataset
+from voxlex.names import printable
 from voxlex.progress import Progress
-from voxlex.workflows.opening import data_notes, skipped_lines
+from voxlex.workflows.opening import skipped_lines
 
 
 @contextmanager
@@ -40,14 +42,21 @@ def byte_bar(phase: str) -> Iterator[Progress]:
 
 def show_skipped(dataset: PreparedDataset) -> None:
     """Print which scans were left out of a data set, and why."""
-    for line in skipped_lines(dataset):
-        print(line, file=sys.stderr)
+    show_notes(skipped_lines(dataset))
 
 
-def show_notes(dataset: PreparedDataset) -> None:
-    """Print what was guessed about a data set and what is unknown."""
-    for line in data_notes(dataset):
-        print(line, file=sys.stderr)
+def show_notes(notes: Iterable[str]) -> None:
+    """Print sentences to standard error, one a line."""
+    for note in notes:
+        print(printable(note), file=sys.stderr)
+
+
+def warn_if_inside(out: Path, source: str) -> None:
+    """Print a warning if results go into the folder in which scans are searched."""
+    if Path(source).is_dir() and out.resolve().is_relative_to(Path(source).resolve()):
+        show_notes(
+            [f"warning: {out} lies in the source {source}; voxlex passes over its own results, other programs do not"]
+        )
 
 
 @contextmanager

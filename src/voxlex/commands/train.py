@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from voxlex.commands.common import Source, name_of, place
+from voxlex.commands.common import Source, name_of, place, say
 from voxlex.config import CHOICES, Config, load_recipe, read_config, with_budget, with_kinds, with_prior_of
 from voxlex.errors import TrainingError, VoxlexError
 from voxlex.run_folder import RunFolder
@@ -46,6 +46,7 @@ class Train:
 
     def run(self) -> None:
         """Train the run."""
+        from voxlex.commands.terminal import warn_if_inside
         from voxlex.commands.training_display import TerminalDisplay
         from voxlex.training.display import SILENCE
         from voxlex.training.processes import is_first_process
@@ -53,6 +54,8 @@ class Train:
 
         config = with_budget(self.config, minutes=self.minutes, steps=self.steps)
         speaks = is_first_process()
+        if speaks:
+            warn_if_inside(self.folder, self.source)
         try:
             folder = train(
                 self.source,
@@ -68,8 +71,8 @@ class Train:
                 raise
             sys.exit(1)  # the first process meets the same error and reports it
         if speaks:
-            print(f"report: {folder.report_file}")
-            print(f"to train further: {self._further(config)}")
+            say(f"report: {folder.report_file}")
+            say(f"to train further: {self._further(config)}")
 
     def _further(self, config: Config) -> str:
         """Return the command that trains for the same time again."""

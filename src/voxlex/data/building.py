@@ -21,6 +21,10 @@ from voxlex.data.division import divide
 from voxlex.duplicates.thumbnails import COLUMNS, ROWS, thumbnail
 from voxlex.files import atomic_folder, remove
 from voxlex.images.frame import Frame
+from voxlex.names import printable
+
+SCRATCH = "scratch"
+"""File that holds the images until they are divided."""
 
 
 class Spool:
@@ -104,7 +108,7 @@ def build(
         DataError: If the folder exists or cannot be written, or the table's split leaks.
     """
     with atomic_folder(folder) as building:
-        scratch = building / "scratch"
+        scratch = building / SCRATCH
         with scratch.open("w+b") as file:
             spool = Spool(file, shape=frame.shape)
             manifest, skipped = fill(spool)
@@ -120,7 +124,7 @@ def build(
         dataset = PreparedDataset(
             images=images,
             manifest=manifest,
-            name=name,
+            name=printable(name),
             fingerprint=fingerprint,
             options=options,
             skipped=skipped,

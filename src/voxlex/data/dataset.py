@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,21 +14,35 @@ import torch
 from torch import Tensor
 
 from voxlex.data.division import SPLITS
+from voxlex.data.stored import (
+    FILES,
+    FORMAT_VERSION,
+    IMAGES_FILE,
+    MANIFEST_FILE,
+    OPTIONS_FILE,
+    StoredImages,
+    check_sums,
+    read_manifest,
+    read_record,
+    sums_of,
+)
 from voxlex.errors import DataError
 from voxlex.files import atomic_folder
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
-from voxlex.outputs import PREPARED_DESCRIPTION
+from voxlex.machine import trouble
+from voxlex.names import printable
 from voxlex.tables.manifest import INDEX_COLUMNS
 from voxlex.tables.subjects import unknown_subjects
 from voxlex.types import Image
 
-FORMAT_VERSION = 2
 COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
 """Columns of every `PreparedDataset.manifest`: those of an index, and those that restore scans."""
 
-IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE = "images.npy", "manifest.parquet", PREPARED_DESCRIPTION
-FILES = (IMAGES_FILE, MANIFEST_FILE, OPTIONS_FILE)
-"""All files of a prepared data set."""
+__all__ = ["COLUMNS", "FILES", "FORMAT_VERSION", "IMAGES_FILE", "PreparedDataset", "Skip"]
+
+_TEXTS = (*(column for column in INDEX_COLUMNS if column != "slice"), "split")
+_LARGEST_SIDE = 2**20
+_MOST_VOXELS = 2**34
 
 
 class Skip(NamedTuple):
@@ -60,6 +75,8 @@ class PreparedDataset:
         options: Options of the preparation, such as `size` and `seed`.
         skipped: The scans that were left out, with the reasons.
         notes: Sentences for people about what was guessed and what is unknown. They do not count for the fingerprint.
+        passed_over: Sentences about files of the source that look like scans and do not count, as it is now. They are
+            not stored.
     """
 
     images: np.ndarray
@@ -69,6 +86,7 @@ class PreparedDataset:
     options: dict[str, Any] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -131,32 +149,43 @@ class PreparedDataset:
         """Open a folder from `write` or from a source's `prepare`. The images stay on disk.
 
         Raises:
-            DataError: If the folder is not a prepared data set, is damaged, or comes from a newer version.
+            DataError: If the folder is not a prepared data set, is damaged, comes from a newer version, or cannot be
+                read.
         """
         folder = Path(folder)
         if not is_prepared(folder):
             raise DataError(f"{folder}: expected a prepared data set, got a folder without {OPTIONS_FILE}")
         try:
-            record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
-            if record["format_version"] > FORMAT_VERSION:
-                raise DataError(f"{folder}: prepared by a newer version of voxlex (format {record['format_version']})")
-            images = np.load(folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)
-            manifest = with_all_columns(pd.read_parquet(folder / MANIFEST_FILE))
-            dataset = cls(
-                images=images,
-                manifest=manifest,
-                name=record["name"],
-                fingerprint=record["fingerprint"],
-                options=record["options"],
-                skipped=_read_skipped(record),
-                notes=_read_notes(record, manifest),
-            )
-            _check(dataset)
+            return cls._read(folder)
         except DataError:
             raise
         except Exception as cause:  # json, numpy and parquet raise different errors for a damaged file
-            raise DataError(f"{folder}: damaged prepared data set: {cause}") from cause
+            if reason := _cannot_be_read(cause, folder):
+                raise UnreadableError(f"{folder}: cannot be read: {reason}") from cause
+            reason = " ".join(str(cause).split()) or type(cause).__name__
+            raise DataError(f"{folder}: damaged prepared data set: {reason}") from cause
+
+    @classmethod
+    def _read(cls, folder: Path) -> "PreparedDataset":
+        record = read_record(folder)
+        images = StoredImages.of(folder / IMAGES_FILE)
+        manifest = read_manifest(folder, rows=len(images))
+        check_sums(folder, record)
+        dataset = cls(
+            images=images,
+            manifest=with_all_columns(manifest),
+            name=record["name"],
+            fingerprint=record["fingerprint"],
+            options=record["options"],
+            skipped=_read_skipped(record),
+            notes=_read_notes(record, manifest),
+        )
+        _check(dataset)
         return dataset
+
+
+class UnreadableError(DataError):
+    """A prepared data set that may be intact and cannot be read at this moment."""
 
 
 def is_prepared(folder: Path) -> bool:
@@ -195,7 +224,8 @@ def fingerprint_of(images: np.ndarray, manifest: pd.DataFrame, options: dict[str
 
 def write_tables(dataset: PreparedDataset, folder: Path) -> None:
     """Write the manifest and the description of a prepared data set into `folder`, without its images."""
-    dataset.manifest.to_parquet(folder / MANIFEST_FILE, index=False)
+    with (folder / MANIFEST_FILE).open("wb") as file:  # by its path, which may not be Unicode, it cannot be written
+        dataset.manifest.to_parquet(file, index=False)
     record = {
         "format_version": FORMAT_VERSION,
         "name": dataset.name,
@@ -205,6 +235,7 @@ def write_tables(dataset: PreparedDataset, folder: Path) -> None:
         "skipped": [[skip.path, skip.reason] for skip in dataset.skipped],
         "constant": [skip.path for skip in dataset.skipped if skip.constant],
         "notes": list(dataset.notes),
+        "sums": sums_of(folder),
     }
     # Not by `write_json`: the folder is being built, and an error has to name the place that it is for.
     (folder / OPTIONS_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -224,15 +255,39 @@ def _read_notes(record: dict[str, Any], manifest: pd.DataFrame) -> tuple[str, ..
 
 
 def _check(dataset: PreparedDataset) -> None:
-    missing = set(COLUMNS) - set(dataset.manifest.columns)
+    manifest = dataset.manifest
+    missing = set(COLUMNS) - set(manifest.columns)
     if missing:
         raise ValueError(f"expected a manifest with the columns {', '.join(sorted(missing))}, got one without them")
-    if dataset.images.dtype not in (np.uint8, np.uint16) or dataset.images.ndim < 4:
-        raise ValueError(
-            f"expected uint8 or uint16 images (n, 1, *space), got {dataset.images.dtype} {dataset.images.shape}"
-        )
-    if len(dataset.images) != len(dataset.manifest):
-        raise ValueError(f"expected a row for each of {len(dataset.images)} images, got {len(dataset.manifest)} rows")
-    order = split_order(list(dataset.manifest["split"]))
+    order = split_order(list(manifest["split"]))
     if not np.array_equal(order, np.arange(len(order))):
         raise ValueError("expected rows in the order of splits, got another order")
+    for column in _TEXTS:
+        if not all(isinstance(value, str) for value in manifest[column]):
+            raise ValueError(f"expected text in the column {column}, got something else")
+    for path in manifest["path"].unique():
+        if not path or Path(path).is_absolute() or ".." in Path(path).parts:
+            raise ValueError(f"expected paths inside the source, got {printable(path)[:200]!r}")
+    _check_origins(manifest)
+
+
+def _check_origins(manifest: pd.DataFrame) -> None:
+    """Refuse facts that no scan has, before scans are restored from them."""
+    for column in ("height", "width", "bit_depth", "intensity_low", "intensity_high"):
+        numbers = manifest[column].to_numpy(np.float64)
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"expected finite numbers in the column {column}, got others")
+        if column in ("height", "width") and not ((numbers >= 1) & (numbers <= _LARGEST_SIDE)).all():
+            raise ValueError(f"expected a {column} of 1 to {_LARGEST_SIDE} pixels, got another")
+    volumes = manifest[manifest["view"] != "picture"]
+    for shape in volumes["stored_shape"]:
+        lengths = [int(length) for length in shape]
+        if min(lengths) < 1 or math.prod(lengths) > _MOST_VOXELS:
+            raise ValueError(f"expected volumes of at most {_MOST_VOXELS:,} voxels, got {lengths}")
+
+
+def _cannot_be_read(cause: BaseException, folder: Path) -> str | None:
+    """Return why an error is not one of the data set's content: the machine, or a permission."""
+    if isinstance(cause, PermissionError):
+        return cause.strerror
+    return trouble(cause, path=folder)

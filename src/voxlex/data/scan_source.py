@@ -23,14 +23,17 @@ from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
 from voxlex.images.origin import ORIGIN_EXTRAS
+from voxlex.machine import trouble
+from voxlex.names import printable
 from voxlex.progress import Progress
-from voxlex.scans.listing import dicom_files
+from voxlex.scans.listing import files_of_scan
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
 from voxlex.tables.layouts import anonymous, undated_paths
 from voxlex.tables.manifest import Index, index_source
 
 _TOLERATED = 0.1  # largest tolerated share of unreadable scans
+_HEADERS, _COMPANIONS = (".hdr", ".mhd", ".nhdr"), (".img", ".img.gz", ".mat", ".raw", ".raw.gz", ".zraw")
 _VOLUMES_AT_ONCE = 8  # volumes need much memory; pictures are not limited by this
 
 
@@ -76,17 +79,13 @@ class ScanSource:
 
     def state(self, frame: Frame) -> list[object]:
         """Return the facts about the scans, and the names, sizes and times of all of their files."""
-        places = [self.index.root / path for path in self.index.table["path"]]
+        places = [self.index.place(path) for path in self.index.table["path"]]
         # A series is a folder, and the time of the folder does not change with its files.
-        files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
+        files = [file for place in places for file in files_of_scan(place)]
         state: list[object] = [self.index.table.to_csv(index=False)]
         for file in files:
-            try:
-                status = file.stat()
-            except OSError:  # such as a dangling link; preparing lists it as unreadable
-                status = None
             name = file.relative_to(self.index.root).as_posix()
-            state.append((name, status.st_size, status.st_mtime_ns) if status else (name, -1, -1))
+            state += [(name, *_state_of(part)) for part in (file, *_companions(file))]
         leaking = ["leaks allowed"] if self.allow_leak else []
         read = self.reading.changed()
         options = frame.options(volumes=self._has_volumes)
@@ -134,7 +133,7 @@ class ScanSource:
 
     @cached_property
     def _has_volumes(self) -> bool:
-        return any(is_volume(self.index.root / path) for path in self.index.table["path"])
+        return any(is_volume(self.index.place(path)) for path in self.index.table["path"])
 
 
 def covering(
@@ -157,13 +156,29 @@ def covering(
     side, spacing_mm = frame.size, frame.spacing_mm or 1.0
     for done, path in enumerate(index.table["path"], start=1):
         with suppress(DataError):
-            scan = read_scan(index.root / path, **asdict(reading or ReadingOptions()))
+            scan = read_scan(index.place(path), **asdict(reading or ReadingOptions()))
             if scan.is_volume and scan.spacing_mm is not None:
                 lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
                 side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
         if progress is not None:
             progress(done, len(index.table))
     return replace(frame, size=ceil(side / multiple_of) * multiple_of)
+
+
+def _state_of(file: Path) -> tuple[int, int, bool]:
+    """Return the size, the time and the permission of a file."""
+    try:
+        status = file.stat()
+    except OSError:  # such as a dangling link; preparing lists it as unreadable
+        return -1, -1, False
+    return status.st_size, status.st_mtime_ns, os.access(file, os.R_OK)
+
+
+def _companions(file: Path) -> list[Path]:
+    """Return the files beside a header that may hold its voxels."""
+    if file.suffix.lower() not in _HEADERS:
+        return []
+    return [path for suffix in _COMPANIONS if (path := file.with_suffix(suffix)).is_file()]
 
 
 def _fit_all(
@@ -174,7 +189,7 @@ def _fit_all(
     rows: list[int] = []
     facts: list[dict[str, Any]] = []
     skips: list[Skip] = []
-    for row, outcome in enumerate(_fit_in_parallel(index.root, paths, frame, reading)):
+    for row, outcome in enumerate(_fit_in_parallel(index, paths, frame, reading)):
         if isinstance(outcome, Fitted):
             of_scan = outcome.origin.facts()
             for number, image in enumerate(outcome.images):
@@ -201,19 +216,25 @@ def _fit_all(
     return pd.concat([manifest, found], axis=1), skips
 
 
-def _fit_in_parallel(root: Path, paths: list[str], frame: Frame, reading: ReadingOptions) -> Iterator[Fitted | Skip]:
+def _fit_in_parallel(index: Index, paths: list[str], frame: Frame, reading: ReadingOptions) -> Iterator[Fitted | Skip]:
     """Read scans in order, in threads. Decoders release the interpreter lock, so threads are enough."""
     volumes = BoundedSemaphore(_VOLUMES_AT_ONCE)
 
     def attempt(path: str) -> Fitted | Skip:
+        place = index.place(path)
         try:
-            if not is_volume(root / path):
-                return fit_scan(root / path, frame, reading)
+            if not is_volume(place):
+                return fit_scan(place, frame, reading)
             with volumes:
-                return fit_scan(root / path, frame, reading)
-        except DataError as cause:
-            reason = str(cause).removeprefix(f"{root / path}: ")
-            return Skip(path, reason, constant=isinstance(cause, ConstantImageError))
+                return fit_scan(place, frame, reading)
+        except (DataError, OSError, MemoryError, UnicodeError) as cause:
+            if problem := trouble(cause, path=place):
+                raise DataError(
+                    f"{place}: cannot be read at this moment: {problem}; the file may be intact, so run the "
+                    "command again when the machine can read it"
+                ) from cause
+            reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
+            return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError))
 
     return _in_order(attempt, paths, threads=min(16, os.cpu_count() or 1))
 

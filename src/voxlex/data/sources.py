@@ -1,24 +1,19 @@
 """Open any source of images, and prepare and cache it if necessary."""
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import platformdirs
-
 from voxlex.config.options import PhantomOptions, ReadingOptions
-from voxlex.data.dataset import FILES, FORMAT_VERSION, PreparedDataset, is_prepared
+from voxlex.data.cache import cache_folder, cached
+from voxlex.data.dataset import PreparedDataset, is_prepared
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
-from voxlex.files import move, remove_among, workplace
 from voxlex.images.frame import Frame
+from voxlex.names import printable
 from voxlex.progress import Progress
 from voxlex.tables.manifest import Index
 
@@ -75,7 +70,7 @@ class PreparedSource:
     @property
     def name(self) -> str:
         """Name of the folder."""
-        return self.folder.resolve().name
+        return printable(self.folder.resolve().name)
 
     def ready(self, frame: Frame | None) -> PreparedDataset:
         """Open the folder.
@@ -161,6 +156,8 @@ def find_source(place: str | Path, options: SourceOptions | None = None) -> Sour
     Raises:
         DataError: If there is no such file or folder, or no scan in it.
     """
+    if not str(place).strip():
+        raise DataError("source: expected a path or a name, got an empty text; '.' is the current folder")
     for kind in KINDS:
         if kind.fits(str(place)):
             return kind.make(str(place), options or SourceOptions())
@@ -198,48 +195,20 @@ def open_source(
     if isinstance(source, str | Path):
         source = find_source(source)
     dataset = source.ready(frame)
-    if dataset is not None:
+    if dataset is None:
+        dataset = _from_cache(source, Frame() if frame is None else frame, seed=seed, cache=cache, progress=progress)
+    if source.index is None:
         return dataset
-    frame = Frame() if frame is None else frame
-    folder = cache_folder(cache) / f"{source.name}-{frame.size}-{_key([*source.state(frame), seed])}"
-    if folder.exists():
-        try:
-            return PreparedDataset.open(folder)
-        except DataError:  # the cache is damaged, so prepare the source again
-            remove_among(folder, FILES)
-    with _workplace(folder.parent) as aside:
-        source.prepare(aside / folder.name, frame, seed=seed, progress=progress)
-        _move(aside / folder.name, folder)
-    return PreparedDataset.open(folder)
+    return replace(dataset, passed_over=source.index.passed_over)
 
 
-def cache_folder(cache: str | Path | None = None) -> Path:
-    """Return the folder of the cache: `cache`, else VOXLEX_CACHE, else the cache folder of the user."""
-    return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
-
-
-def _key(content: list[object]) -> str:
-    text = json.dumps([FORMAT_VERSION, *content], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-@contextmanager
-def _workplace(cache: Path) -> Iterator[Path]:
-    """Create a hidden folder in the cache, in which a data set is prepared before it is moved into place."""
-    with ExitStack() as stack:
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            aside = stack.enter_context(workplace(cache))
-        except OSError as cause:
-            message = f"{cache}: the cache cannot be written: {cause.strerror}; set VOXLEX_CACHE to another folder"
-            raise DataError(message) from cause
-        yield aside
-
-
-def _move(made: Path, folder: Path) -> None:
-    try:
-        move(made, folder)
-    except OSError as cause:
-        # Usually another process has written the same data set in the meantime. Then use that one.
-        if not is_prepared(folder):
-            raise DataError(f"{folder}: cannot be written: {cause.strerror}") from cause
+def _from_cache(
+    source: Source, frame: Frame, *, seed: int, cache: str | Path | None, progress: Progress | None
+) -> PreparedDataset:
+    return cached(
+        cache_folder(cache),
+        lambda: [*source.state(frame), seed],
+        name=source.name,
+        size=frame.size,
+        prepare=lambda folder: source.prepare(folder, frame, seed=seed, progress=progress),
+    )

@@ -4,8 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from voxlex.files import atomic_file
+from voxlex.names import printable
+
+
+def _printable(value: Any) -> Any:
+    """Escape what cannot be printed in names of files; markup of the page itself stays as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
 
 _TEMPLATES = Environment(
     loader=PackageLoader("voxlex", "pages"),
@@ -13,6 +21,7 @@ _TEMPLATES = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=_printable,
 )
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from voxlex import metrics
 from voxlex.files import atomic_file
+from voxlex.names import printable
 from voxlex.pages.views import as_column, as_row
 from voxlex.scans.formats.pictures import png_mark
 from voxlex.types import Image
@@ -223,6 +224,7 @@ def _with_line(picture: Picture, text: str) -> Picture:
 
 
 def _line(text: str, *, width: int) -> Picture:
+    text = printable(text)
     line = new("RGB", (width, _LINE), _BACKGROUND)
     Draw(line).text((width / 2, _LINE / 2), _shortened(text, width=width), fill=_TEXT, font=_font(), anchor="mm")
     return line

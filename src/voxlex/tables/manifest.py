@@ -2,14 +2,15 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
-from voxlex.names import as_on_disk
+from voxlex.names import as_on_disk, distinct, printable
 from voxlex.scans.listing import list_scans
 from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
 from voxlex.tables.joining import RENAMED, join
@@ -45,12 +46,15 @@ class Index:
         table: One row for each scan, with the columns `INDEX_COLUMNS`, `split` if the source is divided, and further
             columns of the source: numbers (NaN for unknown) or text ("" for unknown).
 
-            - `path`: path relative to `root`, with forward slashes; it does not lead out of `root`;
+            - `path`: printable path relative to `root`, with forward slashes; it does not lead out of `root`;
             - `subject`, `session`, `sequence`, `label`: from the source, else from the layout, else "";
             - `slice`: `Int64`, missing where unknown;
             - `group`: name of rows that must stay in one split: the subject if it is known, else the scan.
         left_out: Columns that were left out, because they contain names of persons or dates.
         remarks: Sentences about facts that were guessed, or left out.
+        passed_over: Sentences about files that look like scans and do not count: the results of the program, pipes, and
+            what lies in folders that cannot be listed.
+        on_disk: The path on the disk of each scan whose `path` differs from it, because it cannot be printed.
     """
 
     name: str
@@ -58,6 +62,12 @@ class Index:
     table: pd.DataFrame
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    on_disk: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, path: str) -> Path:
+        """Return where the scan of a row lies."""
+        return self.root / self.on_disk.get(path, path)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -93,21 +103,31 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
     if subject is not None:
         raise DataError(f"{source}: --subject: expected a table with a column {subject!r}, got a folder or a scan")
     folder = Path(source)
-    name = anonymous(folder.resolve().name)
+    name = printable(anonymous(folder.resolve().name))
     if folder.is_file():
-        return Index(name=name, root=folder.parent, table=_ordered(describe_paths([folder.name])))
+        paths, on_disk = _printable([folder.name])
+        return Index(name=name, root=folder.parent, table=_ordered(describe_paths(paths)), on_disk=on_disk)
     if not folder.exists():
         raise DataError(f"{folder}: no such file or folder")
-    paths = list_scans(folder)
+    paths, passed_over = list_scans(folder)
     if "." in paths:  # the folder itself is a series, and results are named after it
         folder = folder.resolve()
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
+    paths, on_disk = _printable(paths)
     table, left_out, remarks = _with_participants(folder, paths)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
         table["split"] = splits
-    return Index(name=name, root=folder, table=_ordered(table), left_out=left_out, remarks=remarks)
+    return Index(
+        name=name,
+        root=folder,
+        table=_ordered(table),
+        left_out=left_out,
+        remarks=remarks,
+        passed_over=tuple(passed_over),
+        on_disk=on_disk,
+    )
 
 
 def join_table(index: Index, path: str | Path, *, subject: str | None = None) -> Index:
@@ -140,6 +160,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     if column is None:
         raise DataError(f"{path}: expected a column 'path', got {', '.join(raw.columns)}")
     root, paths = _below_one_root(path, raw[column], cells.lines)
+    paths, on_disk = _printable(paths)
     layout = read_layout(paths)
     table = layout.table
     session = find([name for name in raw.columns if name != "SES"], SESSIONS)  # SES is the socioeconomic status
@@ -167,10 +188,11 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     _check_groups(path, raw, table)
     guesses = [] if found.column and (raw[found.column] != "").all() else layout.notes
     return Index(
-        name=anonymous(path.resolve().stem),
+        name=printable(anonymous(path.resolve().stem)),
         root=root,
         table=table,
         left_out=tuple(left_out),
+        on_disk=on_disk,
         remarks=(*cells.notes, *guesses, *found.notes),
     )
 
@@ -183,6 +205,12 @@ def _check_groups(path: Path, raw: pd.DataFrame, table: pd.DataFrame) -> None:
         )
 
 
+def _printable(paths: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return paths as text for tables, and the path on the disk of each that is another."""
+    names = distinct(paths)
+    return names, {name: path for name, path in zip(names, paths, strict=True) if name != path}
+
+
 def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[Path, list[str]]:
     """Find the folder that contains all scans of a table, and return it with the paths of the scans in it."""
     empty = np.flatnonzero(column == "")
@@ -190,7 +218,7 @@ def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[
         raise DataError(f"{table}: line {lines[empty[0]]}: expected a path, got an empty cell")
     home = Path(os.path.normpath(table.parent.absolute()))
     places = [_place(home, path.replace("\\", "/")) for path in column]
-    twice = np.flatnonzero(pd.Series(places).duplicated())
+    twice = np.flatnonzero(pd.Series(places, dtype=object).duplicated())  # strings of pandas are Unicode
     if len(twice):
         raise DataError(f"{table}: line {lines[twice[0]]}: expected a new scan, got one that an earlier line names")
     try:
@@ -202,6 +230,13 @@ def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[
     return (table.parent if common == str(home) else Path(common)), [
         Path(place).relative_to(common).as_posix() for place in places
     ]
+
+
+def _place(home: Path, path: str) -> str:
+    """Return where a scan is; a table may name it as text that can be printed."""
+    place = os.path.normpath(home / path)
+    on_disk = as_on_disk(place)
+    return on_disk if on_disk != place and not os.path.lexists(place) and os.path.lexists(on_disk) else place
 
 
 def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
@@ -257,15 +292,6 @@ def _splits(paths: list[str], *, where: Path, split_folders: bool) -> list[str] 
         listed = ", ".join(outside[:_LISTED]) + (f" and {len(outside) - _LISTED} more" if outside[_LISTED:] else "")
         raise DataError(f"{where}: expected all scans in folders named train, validation or test, got {listed}")
     return splits
-
-
-def _place(home: Path, path: str) -> str:
-    """Return the file of a path in a table, where "%0A" may stand for a line break, as the index writes it."""
-    place = os.path.normpath(home / path)
-    if "%" in path and not os.path.lexists(place):
-        unwritten = os.path.normpath(home / as_on_disk(path))
-        return unwritten if os.path.lexists(unwritten) else place
-    return place
 
 
 def _slices(column: pd.Series, *, where: Path, lines: np.ndarray) -> pd.Series:

@@ -10,7 +10,7 @@ from voxlex.outputs import check_folder
 from voxlex.progress import Phases, silent
 from voxlex.rows import batches
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.results import output_folder
+from voxlex.workflows.results import Written, output_folder
 from voxlex.workflows.scan_writer import ScanWriter
 
 
@@ -22,7 +22,7 @@ def decode(
     original_size: bool = False,
     overwrite: bool = False,
     phases: Phases = silent,
-) -> int:
+) -> Written:
     """Decode a file of codes, and write the scans in their own grey values.
 
     Args:
@@ -34,7 +34,7 @@ def decode(
         phases: Receives the progress of the work.
 
     Returns:
-        The number of scans.
+        The number of scans, and notes about their names.
 
     Raises:
         CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
@@ -51,4 +51,4 @@ def decode(
             for image in vocabulary.decode(take(table.codes, rows)).cpu():
                 writer.add(image)
             progress(rows.stop, len(table.rows))
-    return writer.written
+    return writer.report()

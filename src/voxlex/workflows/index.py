@@ -87,7 +87,8 @@ def _write(table: pd.DataFrame, out: Path) -> None:
     table = table.assign(**{name: table[name].map(_shown) for name in texts})
     with atomic_file(out) as building:
         if out.suffix.lower() == ".parquet":
-            table.to_parquet(building, index=False)
+            with building.open("wb") as file:
+                table.to_parquet(file, index=False)
             return
         table = table.assign(**{name: table[name].map(as_cell) for name in ["path", *texts]})
         table.columns = [as_cell(name) for name in table.columns]

@@ -12,7 +12,7 @@ from voxlex.errors import DataError
 from voxlex.images.frame import Frame
 from voxlex.names import printable
 from voxlex.progress import Phases, silent
-from voxlex.scans.listing import dicom_files
+from voxlex.scans.listing import files_of_scan
 from voxlex.tables.manifest import participant_tables
 
 _LISTED = 20
@@ -79,7 +79,7 @@ def files_of(place: str | Path) -> Iterator[Path]:
     source = find_source(place)
     if source.index is not None:
         root, paths = source.index.root, list(source.index.table["path"])
-        yield from files_of_scans(root, paths)
+        yield from files_of_scans(root, [source.index.on_disk.get(path, path) for path in paths])
         yield from (table for _, table in participant_tables(root, paths))
     if isinstance(source, PreparedSource):
         yield from (source.folder / name for name in FILES)
@@ -91,8 +91,7 @@ def files_of_scans(root: Path, paths: Iterable[str]) -> Iterator[Path]:
     """Yield the files of scans, and the folder, too, of each that is a series."""
     for path in paths:
         yield root / path
-        if (root / path).is_dir():
-            yield from dicom_files(root / path)
+        yield from files_of_scan(root / path)
 
 
 def frame_of(config: Config, *, whole: bool = False) -> Frame:
@@ -112,14 +111,14 @@ def skipped_lines(dataset: PreparedDataset) -> list[str]:
     if not skipped:
         return lines
     total = dataset.manifest["path"].nunique() + len(skipped)
-    listed = [f"  {skip.path}: {skip.reason}" for skip in skipped[:_LISTED]]
+    listed = [printable(f"  {skip.path}: {skip.reason}") for skip in skipped[:_LISTED]]
     more = [f"  and {len(skipped) - _LISTED} more"] if len(skipped) > _LISTED else []
-    return [f"{dataset.name}: skipped {len(skipped)} of {total} images:", *listed, *more, *lines]
+    return [printable(f"{dataset.name}: skipped {len(skipped)} of {total} images:"), *listed, *more, *lines]
 
 
 def _doubts(dataset: PreparedDataset) -> list[str]:
     scans = dataset.manifest.drop_duplicates("path")
-    lines = []
+    lines = [printable(f"{dataset.name}: {note}") for note in dataset.passed_over]
     if "unknown" in scans:
         counts = scans["unknown"][scans["unknown"] != ""].value_counts()
         lines += [
@@ -136,4 +135,4 @@ def _doubts(dataset: PreparedDataset) -> list[str]:
 
 def data_notes(dataset: PreparedDataset) -> list[str]:
     """Return lines of text about what was guessed and what is unknown, to read before anything is learnt from it."""
-    return [f"{dataset.name}: {printable(note)}" for note in dataset.notes]
+    return [printable(f"{dataset.name}: {note}") for note in dataset.notes]

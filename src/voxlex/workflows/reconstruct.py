@@ -11,7 +11,7 @@ from voxlex.pages.pictures import quality_captions, reconstruction_sheet
 from voxlex.progress import Phases, silent
 from voxlex.rows import evenly_spaced
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.results import output_folder
+from voxlex.workflows.results import Written, output_folder
 from voxlex.workflows.scan_writer import ScanWriter
 
 SHEET = "reconstructions.png"
@@ -26,7 +26,7 @@ def reconstruct(
     inputs: bool = False,
     overwrite: bool = False,
     phases: Phases = silent,
-) -> int:
+) -> Written:
     """Write the reconstruction of every scan, and a sheet of originals, reconstructions and differences.
 
     Pictures are written as `<relative name>.png`, in the size of the model and with their own grey values. Volumes are
@@ -41,7 +41,7 @@ def reconstruct(
         phases: Receives the progress of the work.
 
     Returns:
-        The number of scans.
+        The number of scans, and notes about their names.
 
     Raises:
         DataError: If the folder cannot be used or written.
@@ -62,7 +62,7 @@ def reconstruct(
     originals, reconstructions = (torch.stack(side) for side in zip(*pairs, strict=True))
     captions = quality_captions(originals, reconstructions, [writer.image_names[row] for row in shown])
     reconstruction_sheet(out / SHEET, originals, reconstructions, captions=captions)
-    return writer.written
+    return writer.report()
 
 
 def _rows_to_show(dataset: PreparedDataset) -> list[int]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jaxtyping import Float
@@ -12,14 +12,22 @@ from voxlex.errors import DataError
 from voxlex.files import remove
 from voxlex.images.cube import cube_as_scan
 from voxlex.images.intensity import IntensityMap
-from voxlex.outputs import SUFFIXES, check_folder, is_own_file
+from voxlex.outputs import SUFFIXES, check_folder, is_own_file, mark_results
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan
 
 
+@dataclass(frozen=True)
+class Written:
+    """How many scans were written, and sentences about them that a user should read."""
+
+    count: int
+    notes: list[str]
+
+
 @dataclass
 class ResultWriter:
-    """Writes results into a folder: pictures as PNG, volumes as NIfTI.
+    """Writes results into a folder: pictures as PNG, volumes as NIfTI, and a hidden mark beside them.
 
     Attributes:
         folder: The folder to write to. It is created if necessary.
@@ -30,6 +38,7 @@ class ResultWriter:
     folder: Path
     ending: str = ""
     written: int = 0
+    _marked: set[Path] = field(default_factory=set)
 
     def write(self, name: str, scan: Scan) -> None:
         """Write a scan as `<name>.png` or `<name>.nii.gz`, with unchanged numbers.
@@ -37,8 +46,12 @@ class ResultWriter:
         Raises:
             DataError: If the file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
         """
-        write_scan(self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}", scan)
+        file = self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}"
+        write_scan(file, scan)
         self.written += 1
+        for place in {self.folder, file.parent} - self._marked:
+            mark_results(place)
+            self._marked.add(place)
 
     def write_unit(
         self, name: str, image: Float[ndarray, "*space"], intensity: IntensityMap, *, spacing_mm: float | None = None

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import chain, count, groupby
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,10 @@ from torch import Tensor
 from voxlex.errors import DataError
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS, Origin
 from voxlex.images.restore import restore_scan, restore_slice
+from voxlex.names import folded, length_limit, printable, shortened
+from voxlex.outputs import RESULTS_MARK, SHEETS, SUFFIXES
 from voxlex.scans.suffixes import without_suffix
-from voxlex.workflows.results import ResultWriter
+from voxlex.workflows.results import ResultWriter, Written
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,7 @@ class ScanRows:
     """The images of one scan in a table of images.
 
     Attributes:
-        name: Path of the scan without its suffix.
+        name: What the files of the scan are called, relative to the folder of results and without a suffix.
         origin: The origin of the images.
         slices: Index of each slice of a volume; empty for other images.
         count: Number of images.
@@ -44,20 +46,59 @@ class ScanRows:
         """Name each image."""
         return [f"{self.name}_slice_{index:03d}" for index in self.slices] or [self.name]
 
+    def files(self, endings: Sequence[str]) -> list[str]:
+        """Return the names of all files of the scan, with each ending."""
+        names = [self.name] if self.is_volume else self.image_names()
+        return [f"{name}{ending}{SUFFIXES[3 if self.is_volume else 2]}" for name in names for ending in endings]
 
-def scans_of(table: pd.DataFrame) -> list[ScanRows]:
-    """Find the scans in a table of images, in which the rows of each scan follow one another."""
-    runs = [(path, len(list(rows))) for path, rows in groupby(table["path"])]
-    names = _names([path for path, _ in runs])
+    def called(self, name: str, *, endings: Sequence[str], limit: int) -> "ScanRows":
+        """Return the scan with another name, shortened so that no part of the names of its files is too long."""
+        own = replace(self, name=name)
+        longest = max(len(file.encode()) for file in own.files(endings)) - len(name.encode())
+        *folders, last = name.split("/")
+        parts = [*(shortened(folder, limit=limit) for folder in folders), shortened(last, limit=limit - longest)]
+        return replace(self, name="/".join(parts))
+
+
+def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int = 255) -> list[ScanRows]:
+    """Find the scans in a table of images, in which the rows of each scan follow one another, and name their files.
+
+    Files are called like the scan, without its suffix. No two scans have a file of the same name, also not on file
+    systems for which "A" is "a", and none is called like a sheet.
+
+    Args:
+        table: Table with a row for each image.
+        endings: What comes between the name and the suffix of each file of a scan.
+        limit: Largest number of bytes of a name in the folder of results.
+    """
+    runs = [(path, len(list(rows))) for path, rows in groupby(map(printable, table["path"]))]
     columns = [column for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS) if column in table.columns]
     scans, start = [], 0
-    for name, (_, count) in zip(names, runs, strict=True):
+    for path, length in runs:
         origin = Origin.from_facts(ORIGIN_DEFAULTS | {column: table[column].iloc[start] for column in columns})
-        rows = table["slice"].iloc[start : start + count]
+        rows = table["slice"].iloc[start : start + length]
         slices = [int(index) for index in rows] if origin.is_sliced else []
-        scans.append(ScanRows(name=name, origin=origin, slices=slices, count=count))
-        start += count
-    return scans
+        scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length))
+        start += length
+    return _named(scans, endings=endings, limit=limit)
+
+
+def _named(scans: Sequence[ScanRows], *, endings: Sequence[str], limit: int) -> list[ScanRows]:
+    times = Counter(without_suffix(scan.name) for scan in scans)
+    taken = {folded(name) for name in (*SHEETS, RESULTS_MARK)}
+    taken |= {folded(parent.as_posix()) for scan in scans for parent in PurePosixPath(scan.name).parents}
+    named = []
+    for scan in scans:
+        stem = without_suffix(scan.name)
+        first = [stem] if times[stem] == 1 else []  # where two differ only in the suffix, it is part of both names
+        for name in chain(first, [scan.name], (f"{scan.name}-{number}" for number in count(2))):
+            own = scan.called(name, endings=endings, limit=limit)
+            files = {folded(file) for file in own.files(endings)}
+            if not files & taken:
+                break
+        taken |= files
+        named.append(own)
+    return named
 
 
 class ScanWriter:
@@ -84,9 +125,10 @@ class ScanWriter:
         self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, endings: Sequence[str] = ("",)
     ) -> None:
         for path in table["path"]:
-            if Path(path).is_absolute() or ".." in Path(path).parts:
+            if not path.strip("./") or Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{path}: expected a path inside the folder of results, got one that leads out of it")
-        scans = scans_of(table)
+        scans = scans_of(table, endings=endings, limit=length_limit(folder))
+        self._cut = _cut(list(table["path"]), scans)
         self.image_names = [name for scan in scans for name in scan.image_names()]
         self._scans: Iterator[ScanRows] = iter(scans)
         self._scan: ScanRows | None = None
@@ -98,6 +140,12 @@ class ScanWriter:
     def written(self) -> int:
         """Number of files of the first version that have been written."""
         return self._results[0].written
+
+    def report(self) -> Written:
+        """Return what was written."""
+        what = "1 name is" if len(self._cut) == 1 else f"{len(self._cut)} names are"
+        note = f"{what} too long for files of results and end in a hash, such as {self._cut[0]}" if self._cut else ""
+        return Written(self.written, [note] if note else [])
 
     def add(self, *versions: Tensor) -> None:
         """Add the image `(1, *space)` in [0, 1] of the next row, in each version.
@@ -121,8 +169,9 @@ class ScanWriter:
             results.write_unit(name, seen, scan.origin.intensity)
 
 
-def _names(paths: Sequence[str]) -> list[str]:
-    """Return paths without their suffixes, except where two paths differ only in the suffix."""
-    stems = [without_suffix(path) for path in paths]
-    times = Counter(stems)
-    return [stem if times[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
+def _cut(paths: Sequence[str], scans: Sequence[ScanRows]) -> list[str]:
+    """Return the names of scans that had to be shortened."""
+    given = [printable(path) for path, _ in groupby(paths)]
+    return [
+        scan.name for path, scan in zip(given, scans, strict=True) if not scan.name.startswith(without_suffix(path))
+    ]

@@ -1,5 +1,6 @@
 """Fetching from a server that has the ways of real ones: ranges, broken connections, wrong files, refusals."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
+from voxlex.data.public import fetching
 from voxlex.data.public.catalogue import Archive, PublicSet
 from voxlex.data.public.downloading import ResumingDownloader
 from voxlex.data.public.fetching import RECORD_FILE, WORKPLACE, fetch_set
@@ -28,6 +31,8 @@ class Server(ThreadingHTTPServer):
         self.ranges = True
         self.etag = '"one"'
         self.content_type = "application/x-tar"
+        self.odd_ranges = ""  # what the server does with ranges: "416", or "another" range
+        self.says_length = True
         self.requests: list[str | None] = []
         super().__init__(("127.0.0.1", 0), Answer)
 
@@ -48,16 +53,18 @@ class Answer(BaseHTTPRequestHandler):
         start = 0
         if wanted and self.server.ranges and self.headers.get("If-Range") in (None, self.server.etag):
             start = int(re.fullmatch(r"bytes=(\d+)-", wanted).group(1))
-            if start >= len(content):
+            if start >= len(content) or self.server.odd_ranges == "416":
                 self.send_error(416)
                 return
             self.send_response(206)
+            start = 0 if self.server.odd_ranges else start
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
         self.send_header("ETag", self.server.etag)
         self.send_header("Content-Type", self.server.content_type)
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.says_length:
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         body = content[start:]
         if self.server.breaks > 0:
@@ -286,3 +293,110 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / RECORD_FILE).write_text("{")
     with pytest.raises(DataError, match=f"{RECORD_FILE}: damaged; remove it"):
         fetch_set(a_set("http://127.0.0.1:9/a.tar"), folder=tmp_path)
+
+
+@pytest.mark.parametrize("record", ["[]", '{"accepted": [], "archives": {"a": 5}}', '{"accepted": 1, "archives": {}}'])
+def test_a_record_of_another_form_is_named(tmp_path: Path, record: str) -> None:
+    (tmp_path / RECORD_FILE).write_text(record)
+    with pytest.raises(DataError, match=f"{RECORD_FILE}: damaged; remove it"):
+        fetch_set(a_set("http://127.0.0.1:9/a.tar"), folder=tmp_path)
+
+
+@pytest.mark.parametrize("odd", ["416", "another"])
+def test_a_server_that_cannot_go_on_sends_all_in_the_same_command(server: Server, tmp_path: Path, odd: str) -> None:
+    content = tar(scan=NOISE)
+    server.files["a.tar.gz"], server.odd_ranges = content, odd
+    (tmp_path / "part").write_bytes(content[:CHUNK])
+    (tmp_path / "part.tag").write_text(server.etag)
+    ResumingDownloader(tmp_path / "part", attempts=1)(server.url("a.tar.gz"), str(tmp_path / "whole"), None)
+    assert (tmp_path / "whole").read_bytes() == content
+    assert server.requests == [f"bytes={CHUNK}-", None]
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_more_than_the_catalogue_says_is_not_accepted(
+    server: Server, tmp_path: Path, says_length: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_SLACK", 2 * CHUNK)
+    server.files["a.tar.gz"], server.says_length = tar(scan=NOISE), says_length
+    with pytest.raises(DataError, match=r"a\.tar\.gz: expected at most 0 MB, got more"):
+        fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set", wait_s=0)
+    assert len(server.requests) == 1
+    assert not (tmp_path / "set" / "scan").exists()
+
+
+def with_a_long_header() -> bytes:
+    member = tarfile.TarInfo("scan")
+    member.pax_headers = {"comment": "x" * 5000}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "content", "said"),
+    [
+        ("_LARGEST_RATIO", 10, tar(scan=bytes(10**7)), r"it would unpack to more than 0\.0 GB"),
+        ("_MOST_MEMBERS", 2, tar(a=b"", b=b"", c=b""), "it would unpack to 2 files"),
+        ("_LARGEST_READ", 1000, with_a_long_header(), "it has a header of an implausible size"),
+    ],
+    ids=["size", "number", "header"],
+)
+def test_archives_that_unpack_to_too_much_are_refused(
+    server: Server, tmp_path: Path, bound: str, value: int, content: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, bound, value)
+    monkeypatch.setattr(fetching, "_SLACK", 10**6)
+    server.files["a.tar.gz"] = content
+    with pytest.raises(DataError, match=f"expected a safe archive, got one that was refused: {said}"):
+        fetch_set(a_set(server.url("a.tar.gz")), folder=tmp_path / "set")
+    assert left_in(tmp_path / "set") == {RECORD_FILE}
+
+
+@pytest.mark.parametrize("packing", ["", "gz", "bz2", "xz"])
+def test_archives_of_every_packing(server: Server, tmp_path: Path, packing: str) -> None:
+    with tarfile.open(fileobj=io.BytesIO(tar(scan=NOISE))) as archive, io.BytesIO() as buffer:
+        with tarfile.open(fileobj=buffer, mode=f"w:{packing}") as other:
+            other.addfile(archive.getmember("scan"), archive.extractfile("scan"))
+        server.files["a.tar"] = buffer.getvalue()
+    fetch_set(a_set(server.url("a.tar")), folder=tmp_path / "set")
+    assert (tmp_path / "set" / "scan").read_bytes() == NOISE
+
+
+def test_no_redirection_leaves_the_encrypted_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def send(_: object, request: requests.PreparedRequest, **__: object) -> requests.Response:
+        asked.append(request.url)
+        answer = requests.Response()
+        answer.status_code, answer.url, answer.request, answer.raw = 302, str(request.url), request, io.BytesIO()
+        answer.headers["Location"] = "http://example.org/a.tar"
+        return answer
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    with pytest.raises(DataError, match=r"expected an encrypted connection, got a redirection to http://example\.org"):
+        fetch_set(a_set("https://example.org/a.tar"), folder=tmp_path, wait_s=0)
+    assert asked == ["https://example.org/a.tar"]
+
+
+def test_an_unknown_certificate_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(*_: object, **__: object) -> requests.Response:
+        raise requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED")
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    with pytest.raises(DataError, match=r"the certificate of example\.org is not known to this machine"):
+        fetch_set(a_set("https://example.org/a.tar"), folder=tmp_path, wait_s=0)
+
+
+def test_one_process_fetches_at_a_time(server: Server, tmp_path: Path) -> None:
+    server.files["a.tar.gz"] = tar(scan=NOISE)
+    public = a_set(server.url("a.tar.gz"))
+    (tmp_path / WORKPLACE).mkdir()
+    with (tmp_path / WORKPLACE / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another process is fetching into this folder"):
+            fetch_set(public, folder=tmp_path)
+    assert server.requests == []
+    fetch_set(public, folder=tmp_path)  # a lock that nobody holds is no obstacle
+    assert left_in(tmp_path) == {"scan", RECORD_FILE}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxlex.commands.common import Source
+from voxlex.commands.common import Source, say
 from voxlex.config import ReadingOptions
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Audit:
         )
         _show(found)
         if self.out:
-            print(f"page: {self.out}")
+            say(f"page: {self.out}")
 
 
 def _show(found: "Findings") -> None:

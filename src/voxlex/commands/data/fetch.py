@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from voxlex.commands.common import place
+from voxlex.commands.common import place, say
 
 if TYPE_CHECKING:
     from voxlex.data.public.catalogue import PublicSet
@@ -41,7 +41,7 @@ class Fetch:
         folder = fetch(self.name, out=self.out, accepts=self._accepts, phases=byte_bar)
         if public.hint:
             _say(public.hint)
-        print(f"{self.name} in {folder}")
+        say(f"{self.name} in {folder}")
 
     def _accepts(self, public: "PublicSet") -> bool:
         from voxlex.errors import DataError

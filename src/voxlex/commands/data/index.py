@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from voxlex.commands.common import Source
+from voxlex.commands.common import Source, say
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -57,20 +57,19 @@ class Index:
 
 def _show(found: "Scans") -> None:
     """Print counts and the names of columns, but not the values of single persons."""
-    from voxlex.names import printable
     from voxlex.tables.manifest import INDEX_COLUMNS
 
     table = found.table
     subjects = table["subject"][table["subject"] != ""]
-    lines = [f"{len(table)} scans of {subjects.nunique()} known subjects"]
+    say(f"{len(table)} scans of {subjects.nunique()} known subjects")
     for name in ("session", "sequence", "label", "split"):
         if name in table and (table[name] != "").any():
-            lines.append(f"{name}: {_counted(table[name])}")
+            say(f"{name}: {_counted(table[name])}")
     for name in table.columns.drop([*INDEX_COLUMNS, "split"], errors="ignore"):
         known = int((table[name].notna() & (table[name].astype(str) != "")).sum())
-        lines.append(f"{name}: known for {known} scans")
-    for line in [*lines, *found.notes]:
-        print(printable(line))
+        say(f"{name}: known for {known} scans")
+    for note in (*found.notes, *found.passed_over):
+        say(note)
 
 
 def _counted(column: "Series") -> str:

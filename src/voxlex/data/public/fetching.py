@@ -4,14 +4,20 @@ The file `fetched.json` beside the data records the accepted terms and the SHA-2
 file fetches the set again, the archives must be equal to the byte, or they are refused.
 """
 
+import bz2
+import gzip
 import json
 import logging
+import lzma
+import os
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from filecmp import cmp
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from voxlex.data.public.catalogue import Archive, PublicSet
 from voxlex.data.public.downloading import ResumingDownloader
@@ -22,6 +28,12 @@ from voxlex.progress import Progress
 RECORD_FILE = "fetched.json"
 WORKPLACE = ".fetching"
 """Hidden folder of partial downloads beside the data. It is removed when everything has arrived."""
+
+_LOCK = "lock"
+_TOLERANCE, _SLACK = 1.25, 2**26  # how much larger an archive may be than the catalogue says
+_LARGEST_RATIO = 100  # scans shrink less than this when they are compressed
+_MOST_MEMBERS = 1_000_000
+_LARGEST_READ = 2**26  # bytes
 
 
 class FetchRecord:
@@ -34,7 +46,10 @@ class FetchRecord:
             try:
                 read = json.loads(self.file.read_text(encoding="utf-8"))
                 self.content = {"accepted": list(read["accepted"]), "archives": dict(read["archives"])}
-            except (OSError, ValueError, KeyError, TypeError) as cause:
+                for seen in self.content["archives"].values():
+                    if not isinstance(seen["sha256"], str) or not all(isinstance(name, str) for name in seen["holds"]):
+                        raise TypeError("archives")
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as cause:
                 raise DataError(f"{self.file}: damaged; remove it to fetch again without comparing") from cause
 
     def accepted(self, public: PublicSet) -> bool:
@@ -84,14 +99,15 @@ def fetch_set(public: PublicSet, *, folder: str | Path, progress: Progress | Non
     folder = Path(folder)
     try:
         (folder / WORKPLACE).mkdir(parents=True, exist_ok=True)
-        record = FetchRecord(folder)
-        record.accept(public)
-        before = 0
-        for archive in public.archives:
-            if not record.unpacked(archive):
-                report = _within(progress, before=before, share=archive.size, total=public.size)
-                _fetch(archive, folder, record, progress=report, wait_s=wait_s)
-            before += archive.size
+        with _alone(folder):
+            record = FetchRecord(folder)
+            record.accept(public)
+            before = 0
+            for archive in public.archives:
+                if not record.unpacked(archive):
+                    report = _within(progress, before=before, share=archive.size, total=public.size)
+                    _fetch(archive, folder, record, progress=report, wait_s=wait_s)
+                before += archive.size
     except OSError as cause:
         raise DataError(f"{folder}: cannot be written: {cause.strerror or cause}") from cause
     finally:
@@ -99,11 +115,38 @@ def fetch_set(public: PublicSet, *, folder: str | Path, progress: Progress | Non
     return folder
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time fetch into a folder. The lock of a process that was killed goes with it."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # not every system has it
+        yield
+        return
+    lock = folder / WORKPLACE / _LOCK
+    with lock.open("w") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+            ours = lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat())
+        except BlockingIOError:
+            ours = False
+        except OSError:  # a file system without locks
+            ours = True
+        if not ours:
+            raise DataError(f"{folder}: another process is fetching into this folder; wait until it has finished")
+        try:
+            yield
+        finally:
+            remove(lock)
+
+
 def _fetch(archive: Archive, folder: Path, record: FetchRecord, *, progress: Progress | None, wait_s: float) -> None:
     workplace = folder / WORKPLACE
     part = workplace / f"{archive.name}.part"
     _check_space(archive, folder, arrived=part.stat().st_size if part.exists() else 0)
-    file = _retrieve(archive, workplace, record, ResumingDownloader(part, progress=progress, wait_s=wait_s))
+    at_most = int(archive.size * _TOLERANCE) + _SLACK  # the publisher's size may be rounded
+    downloader = ResumingDownloader(part, at_most=at_most, progress=progress, wait_s=wait_s)
+    file = _retrieve(archive, workplace, record, downloader)
     from pooch import file_hash
 
     sha256 = file_hash(str(file))
@@ -142,8 +185,7 @@ def _unpack(file: Path, folder: Path) -> list[str]:
         raise DataError("expected Python 3.11.4 or later, which can unpack archives safely, got an older one")
     try:
         with emptied(folder / WORKPLACE / "unpacking") as aside:
-            with tarfile.open(file) as archive:
-                archive.extractall(aside, filter="data")
+            _extract(file, aside)
             names = sorted(path.name for path in aside.iterdir())
             for name in names:
                 _check_free(aside / name, folder / name)
@@ -153,9 +195,46 @@ def _unpack(file: Path, folder: Path) -> list[str]:
     except tarfile.FilterError as cause:
         remove(file)
         raise DataError(f"{file.name}: expected a safe archive, got one that was refused: {cause}") from cause
-    except (tarfile.TarError, EOFError, zlib.error) as cause:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as cause:
         remove(file)
         raise DataError(f"{file.name}: expected a complete tar archive, got a damaged file: {cause}") from cause
+
+
+def _extract(file: Path, aside: Path) -> None:
+    """Extract the members of an archive one after the other, as long as they may fit and are of a plausible number."""
+    free = shutil.disk_usage(aside).free
+    most = min(free, file.stat().st_size * _LARGEST_RATIO + _SLACK)
+    size = 0
+    with _decompressed(file) as stream, tarfile.open(fileobj=cast(Any, _Careful(stream)), mode="r:") as archive:
+        for number, member in enumerate(archive):
+            size += member.size
+            if number >= _MOST_MEMBERS or size > most:
+                what = f"{number:,} files" if size <= most else f"more than {most / 1e9:,.1f} GB"
+                raise tarfile.FilterError(f"it would unpack to {what}")
+            archive.extract(member, aside, filter="data")
+
+
+def _decompressed(file: Path) -> Any:
+    with file.open("rb") as stream:
+        start = stream.read(6)
+    for signature, opened in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open)):
+        if start.startswith(signature):
+            return opened(file, "rb")
+    return file.open("rb")
+
+
+class _Careful:
+    """A stream for tarfile, which would otherwise take a header of any claimed length into memory."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_READ:
+            raise tarfile.FilterError("it has a header of an implausible size")
+        content: bytes = self._stream.read(size)
+        return content
 
 
 def _check_free(source: Path, target: Path) -> None:
