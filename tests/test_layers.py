@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "voxlex"
 
 FLOORS = [
-    ["cli"],
+    ["__main__", "cli"],
     ["commands"],
     ["workflows"],
     ["vocabulary"],
@@ -23,7 +23,7 @@ FLOORS = [
     ["images"],
     ["tables"],
     ["duplicates", "nn", "priors", "quantizers", "scans"],
-    ["codes", "config", "files", "outputs", "rows"],
+    ["codes", "config", "files", "locks", "outputs", "rows"],
     ["errors", "progress", "types"],
 ]
 """The rooms of the house, the highest floor first; a room imports from its own floor and from those below it."""
