@@ -79,8 +79,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     real_sync, real_replace = os.fsync, Path.replace
 
     def sync(descriptor: int) -> None:
-        place = os.readlink(f"/proc/self/fd/{descriptor}")
-        calls.append(("sync", Path(place).name))
+        calls.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
         real_sync(descriptor)
 
     def replace(path: Path, target: Path) -> Path:

@@ -1,15 +1,18 @@
 """The entry point of the command line: it runs a command, and prints each error as one line."""
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from voxlex.commands import COMMANDS
-from voxlex.errors import Interrupted, VoxlexError
+from voxlex.errors import Interrupted, Terminated, VoxlexError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, 1 after an error, or 130 after an interrupt.
+    """Run a command and return its exit status: 0, 1 after an error, 128 + N after the signal N (130 after Ctrl-C).
 
     A usage error exits with 2.
     The option `--debug` shows the traceback of an error. The option `--version`, given alone, prints the version.
@@ -23,13 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxlex {voxlex.__version__}")
         return 0
     try:
-        name, rest = _command(words)
-        from voxlex.commands.parsing import parse
+        with _ending_by_signals():
+            name, rest = _command(words)
+            from voxlex.commands.parsing import parse
 
-        parse(name, rest).run()
-    except KeyboardInterrupt:
-        print("voxlex: interrupted", file=sys.stderr)
-        return 130
+            parse(name, rest).run()
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+        by = f" by {signal.Signals(number).name}" if isinstance(stop, Terminated) else ""
+        print(f"voxlex: interrupted{by}", file=sys.stderr)
+        return 128 + number
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it; Python would flush it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -41,8 +47,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxlex: {kind}{_one_line(error)}", file=sys.stderr)
         if not known:
             print("voxlex: this is a bug in voxlex; --debug shows where it happened", file=sys.stderr)
-        return 130 if isinstance(error, Interrupted) else 1
+        return 128 + error.number if isinstance(error, Interrupted) else 1
     return 0
+
+
+@contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """Raise Terminated at SIGTERM and SIGHUP, so that whatever runs clears away what it has begun.
+
+    By default, both would end the process on the spot. What ignores SIGHUP, as `nohup` does, still ignores it.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            try:
+                before[number] = signal.signal(number, end)
+            except ValueError:  # not in the main thread
+                break
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:

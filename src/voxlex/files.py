@@ -36,8 +36,8 @@ def atomic_file(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
 
     Args:
         path: The file to write. Missing parent folders are created.
-        durable: Whether the file must be whole even after a power cut. This waits for the disk, some milliseconds, which
-            is too long for thousands of results that can be made again.
+        durable: Whether the file must be whole even after a power cut. This waits for the disk, which takes long for
+            thousands of results; those can be made again.
 
     Raises:
         DataError: If the file cannot be written (no space, no permission, ...). The message names `path` and the cause.

@@ -21,6 +21,7 @@ from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
 from voxlex.progress import Progress
+from voxlex.rows import evenly_spaced
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
@@ -110,6 +111,13 @@ class ScanSource:
             options=options,
             compare=not restoring,
             allow_leak=self.allow_leak or restoring,
+        )
+
+    def sample(self, frame: Frame, *, at_most: int) -> list[Fitted | Skip]:
+        """Read some of the scans, evenly spaced, and make their images, without keeping them."""
+        paths = list(self.index.table["path"])
+        return list(
+            _fit_in_parallel(self.index.root, [paths[row] for row in evenly_spaced(len(paths), at_most)], frame)
         )
 
     @cached_property

@@ -194,7 +194,7 @@ def open_source(
     if dataset is not None:
         return dataset
     frame = Frame() if frame is None else frame
-    folder = cache_folder(cache) / f"{source.name}-{frame.size}-{_key([*source.state(frame), seed])}"
+    folder = place_in_cache(source, frame, seed=seed, cache=cache)
     if folder.exists():
         try:
             return PreparedDataset.open(folder)
@@ -204,6 +204,11 @@ def open_source(
         source.prepare(aside / folder.name, frame, seed=seed, progress=progress)
         _move(aside / folder.name, folder)
     return PreparedDataset.open(folder)
+
+
+def place_in_cache(source: Source, frame: Frame, *, seed: int, cache: str | Path | None = None) -> Path:
+    """Return where the prepared images of a source are kept, there or not."""
+    return cache_folder(cache) / f"{source.name}-{frame.size}-{_key([*source.state(frame), seed])}"
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:

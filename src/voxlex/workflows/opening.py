@@ -6,7 +6,7 @@ from pathlib import Path
 from voxlex.config import Config
 from voxlex.data.dataset import FILES, PreparedDataset
 from voxlex.data.scan_source import covering
-from voxlex.data.sources import PreparedSource, SourceOptions, find_source, open_source
+from voxlex.data.sources import PreparedSource, Source, SourceOptions, find_source, open_source
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
 from voxlex.scans.listing import dicom_files
@@ -15,12 +15,21 @@ from voxlex.tables.manifest import participant_tables
 _LISTED = 20
 
 
-def open_for(config: Config, place: str, *, whole: bool = False, phases: Phases = silent) -> PreparedDataset:
+def source_of(config: Config, place: str) -> Source:
+    """Return the source at a place, with the settings of an experiment; see `find_source`.
+
+    Raises:
+        DataError: If there is no such source.
+    """
+    return find_source(place, SourceOptions(phantom=config.data.phantom))
+
+
+def open_for(config: Config, place: str | Source, *, whole: bool = False, phases: Phases = silent) -> PreparedDataset:
     """Prepare the images of a source with the settings of an experiment, and return them.
 
     Args:
         config: The experiment.
-        place: Path or name of the source; see `find_source`.
+        place: A source, or its path or name; see `find_source`.
         whole: Take all of each volume, so that it can be restored: every slice, or a cube that is large enough for the
             largest volume. Otherwise only the part that models learn from is taken.
         phases: Receives the progress of the work.
@@ -28,7 +37,7 @@ def open_for(config: Config, place: str, *, whole: bool = False, phases: Phases 
     Raises:
         DataError: If the source cannot be used.
     """
-    source = find_source(place, SourceOptions(phantom=config.data.phantom))
+    source = source_of(config, place) if isinstance(place, str) else place
     frame = frame_of(config, whole=whole)
     if whole and frame.spatial_dims == 3 and source.index is not None:
         with phases("measuring volumes") as progress:
