@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -26,11 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxlex {voxlex.__version__}")
         return 0
     try:
-        with _ending_by_signals():
+        with _leaving_at_ctrl_c():
             name, rest = _command(words)
             from voxlex.commands.parsing import parse
 
-            parse(name, rest).run()
+            command = parse(name, rest)
+        with _ending_by_signals():
+            command.run()
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
         by = f" by {signal.Signals(number).name}" if isinstance(stop, Terminated) else ""
@@ -52,6 +55,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
+def _leaving_at_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end the process on the spot, as long as nothing has begun.
+
+    An exception would come up somewhere in an import, which may show a traceback or lose it.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"voxlex: interrupted\n")
+        os._exit(128 + number)
+
+    usual = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
 def _ending_by_signals() -> Iterator[None]:
     """Raise Terminated at SIGTERM and SIGHUP, so that whatever runs clears away what it has begun.
 
@@ -61,19 +86,17 @@ def _ending_by_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            try:
-                before[number] = signal.signal(number, end)
-            except ValueError:  # not in the main thread
-                break
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():  # where Python does not allow handlers
+        caught = []
+    for number in caught:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:

@@ -64,8 +64,10 @@ class Journal:
             return
         path = files.journal_file
         kept = [row for row in read_journal(path) if row["stage"] != stage or int(row["step"]) <= resumed_step]
-        with atomic_file(path) as building:
-            building.write_bytes(_as_csv([COLUMNS, *(tuple(row[name] for name in COLUMNS) for row in kept)]))
+        with atomic_file(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+            begun = csv.DictWriter(file, COLUMNS)
+            begun.writeheader()
+            begun.writerows(kept)
         self._rows = _Growing(path, note=note)
         self._stage = stage
         self._curves = _Growing(_new_events_file(files.curves_folder), note=note)
