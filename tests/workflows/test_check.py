@@ -51,7 +51,7 @@ REFUSED = [
     ({"prior.kernel_size": 2}, "models", "prior: kernel_size: expected an odd number"),
     ({"training.autoencoder.batch_size": 17}, "images", "training.autoencoder.batch_size: expected at most 16"),
     ({"training.prior.batch_size": 17}, "images", "training.prior.batch_size: expected at most 16"),
-    ({"prior.condition_columns": ["age"]}, "conditions", "prior.condition_columns: no column 'age'"),
+    ({"prior.condition_columns": ["mood"]}, "conditions", "prior.condition_columns: no column 'mood'"),
     ({"training.accelerator": "tpu"}, "device", "training.accelerator 'tpu'"),
     ({"data.size": 64}, "data", "expected images of 64×64, got a set prepared at 32×32"),
     ({"training.autoencoder.patch_size": 6}, "settings", "patch_size: expected a multiple of 4"),

@@ -74,7 +74,7 @@ class Journal:
         self._curves.append(_record(Event(wall_time=time.time(), file_version="brain.Event:2")))
         if resumed_step:  # TensorBoard then leaves out later steps of earlier files
             start = SessionLog(status=SessionLog.START)
-            self._curves.append(_record(Event(wall_time=time.time(), step=resumed_step, session_log=start)))
+            self._curves.append(_record(Event(wall_time=time.time(), step=resumed_step + 1, session_log=start)))
 
     def write(self, figures: Mapping[str, float], *, step: int, elapsed_s: float) -> None:
         """Append the figures of one step. Names have the form `train/loss/l1` or `validation/ssim`."""
