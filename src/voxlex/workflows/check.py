@@ -11,28 +11,25 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from voxlex.assembly import build_autoencoder, build_prior
-from voxlex.config import Config, StageConfig, validated
+from voxlex.assembly import build_autoencoder, build_shapes
+from voxlex.config import Config, validated
 from voxlex.config.consistency import check_consistent
 from voxlex.data.dataset import COLUMNS, PreparedDataset
 from voxlex.data.sources import Source, cache_folder
 from voxlex.errors import ConfigError, DataError, RunError, VoxlexError
 from voxlex.images.frame import Frame
 from voxlex.models import VQVAE
+from voxlex.models.weights import load_weights
 from voxlex.outputs import check_apart
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Table
 from voxlex.training.devices import Precision, automatic_precision, choose_devices
 from voxlex.training.memory import BYTES_PER_WEIGHT, estimate_step_memory, memory_of
-from voxlex.workflows.extent import Extent, estimate_extent, extent_of, prepared_already
-from voxlex.workflows.judge import can_judge
+from voxlex.workflows.extent import Extent, check_extent, estimate_extent, extent_of, prepared_already
 from voxlex.workflows.opening import files_of, frame_of, source_of
 from voxlex.workflows.plan import Plan, Stage, plan_training
 
-_SIDE_OF_JUDGED = 11  # pixels: the window of the similarity by which samples are judged
-_JUDGED = 128  # samples
 _OF_REPORT = 30e6  # bytes of the report, the pictures and the curves
-_GROUPS = 3
 
 
 @dataclass(frozen=True)
@@ -160,7 +157,9 @@ class Experiment:
         return ", ".join(self.conditions.names) or "none"
 
     def check_models(self) -> str:
-        """Check that both networks can be built."""
+        """Check that both networks can be built, and that an autoencoder that is used as it is can be loaded."""
+        if not self.plan.autoencoder_share:
+            load_weights(self.plan.folder.autoencoder_file, build_autoencoder(self.config.model))
         weights = [f"autoencoder {_weights(self.models[0]):,} weights"]
         return ", ".join(weights + [f"prior {_weights(self.models[1]):,} weights"] * (self.plan.prior_share > 0))
 
@@ -262,7 +261,7 @@ class Experiment:
     @cached_property
     def models(self) -> tuple[VQVAE, Prior]:
         """The networks, without memory for their weights."""
-        return build_without_memory(self.config, self.conditions)
+        return build_shapes(self.config, self.conditions)
 
     def _bytes_of_codes(self) -> int:
         """Return what the prior keeps in memory: the codes of all images that it learns from."""
@@ -291,47 +290,6 @@ def check(
     return Experiment(source, out=out, config=config, stage=stage, resume=resume, overwrite=overwrite).findings()
 
 
-def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
-    """Check that each split has images, and that those to train on fill a batch of each stage.
-
-    Of an estimate, only what is certain is refused.
-
-    Raises:
-        ConfigError: If there are too few images for a setting.
-        DataError: If a split has no images.
-    """
-    empty = [split for split, count in extent.per_split.items() if not count]
-    if (extent.counted and empty) or extent.groups < _GROUPS:
-        raise DataError(
-            f"{extent.name}: expected images in each split, got {extent.images} images of {extent.groups} groups, with "
-            f"none for {' and '.join(empty) or 'some'}; images of a subject and near-duplicates are one group, and at "
-            f"least {_GROUPS} groups are needed: add images, or try a larger data.size if different images look alike"
-        )
-    rows, what = (extent.train, "training images") if extent.counted else (extent.images, "images")
-    training = config.training
-    stages: list[tuple[str, float, StageConfig, int]] = [
-        ("autoencoder", plan.autoencoder_share, training.autoencoder, 1),
-        ("prior", plan.prior_share, training.prior, 1 + training.prior.variations),
-    ]
-    for name, share, stage, versions in stages:
-        most = rows * versions // config.training.devices
-        if share and stage.batch_size > most:
-            raise ConfigError(
-                f"training.{name}.batch_size: expected at most {most}, as there are {rows} {what}"
-                + (f" for {config.training.devices} devices" if config.training.devices > 1 else "")
-                + f", got {stage.batch_size}"
-            )
-    if (
-        plan.prior_share
-        and config.data.size < _SIDE_OF_JUDGED
-        and can_judge(samples=_JUDGED, held_out=extent.per_split["test"])
-    ):
-        raise ConfigError(
-            f"data.size: expected at least {_SIDE_OF_JUDGED}, as samples are compared with real images, got "
-            f"{config.data.size}"
-        )
-
-
 def conditions_of(config: Config, dataset: PreparedDataset) -> Conditions:
     """Return the conditions of the prior, from the table of the training images.
 
@@ -340,27 +298,6 @@ def conditions_of(config: Config, dataset: PreparedDataset) -> Conditions:
         DataError: If there are no training images.
     """
     return _conditions(dataset.subset("train").manifest, config.prior.condition_columns)
-
-
-def build_without_memory(config: Config, conditions: Conditions) -> tuple[VQVAE, Prior]:
-    """Build both networks as shapes only, to see whether they can be built.
-
-    Raises:
-        ConfigError: If a setting does not fit the others. The message names the network and the setting.
-    """
-    with torch.device("meta"):
-        try:
-            autoencoder = build_autoencoder(config.model)
-        except (ValueError, TypeError) as cause:
-            raise ConfigError(f"model: {cause}") from cause
-        try:
-            layouts = autoencoder.layouts((config.data.size,) * config.model.spatial_dims)
-        except ValueError as cause:
-            raise ConfigError(f"data.size: {cause}") from cause
-        try:
-            return autoencoder, build_prior(config.prior, layouts=layouts, conditions=conditions)
-        except (ValueError, TypeError) as cause:
-            raise ConfigError(f"prior: {cause}") from cause
 
 
 def _conditions(table: Table, names: Sequence[str]) -> Conditions:

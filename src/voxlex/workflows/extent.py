@@ -4,14 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from voxlex.config import Config, StageConfig
 from voxlex.data.dataset import PreparedDataset, Skip, is_prepared
 from voxlex.data.division import SPLITS, split_or_test
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.scan_source import ScanSource
 from voxlex.data.sources import Source, place_in_cache
-from voxlex.errors import DataError
+from voxlex.errors import ConfigError, DataError
 from voxlex.images.frame import Frame
+from voxlex.workflows.judge import can_judge
+from voxlex.workflows.plan import Plan
 
+_SIDE_OF_JUDGED = 11  # pixels: the window of the similarity by which samples are judged
+_JUDGED = 128  # samples
 _OPENED = 4  # scans
 _MOST_UNREADABLE = 0.5  # share of them that still leaves the judgement to preparing, which reads all
 
@@ -115,6 +120,47 @@ def estimate_extent(source: Source, frame: Frame, *, seed: int) -> Extent | None
         unreadable=bad,
         per_split=_per_split(groups, per_scan, seed=seed, splits=splits),
     )
+
+
+def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
+    """Check that each split has images, and that those to train on fill a batch of each stage.
+
+    Of an estimate, only what is certain is refused.
+
+    Raises:
+        ConfigError: If there are too few images for a setting.
+        DataError: If a split has no images.
+    """
+    empty = [split for split, count in extent.per_split.items() if not count]
+    if (extent.counted and empty) or extent.groups < len(SPLITS):
+        raise DataError(
+            f"{extent.name}: expected images in each split, got {extent.images} images of {extent.groups} groups, with "
+            f"none for {' and '.join(empty) or 'some'}; images of a subject and near-duplicates are one group, and at "
+            f"least {len(SPLITS)} groups are needed: add images, or try a larger data.size, where fewer images look alike"
+        )
+    rows, what = (extent.train, "training images") if extent.counted else (extent.images, "images")
+    training = config.training
+    stages: list[tuple[str, float, StageConfig, int]] = [
+        ("autoencoder", plan.autoencoder_share, training.autoencoder, 1),
+        ("prior", plan.prior_share, training.prior, 1 + training.prior.variations),
+    ]
+    for name, share, stage, versions in stages:
+        most = rows * versions // config.training.devices
+        if share and stage.batch_size > most:
+            raise ConfigError(
+                f"training.{name}.batch_size: expected at most {most}, as there are {rows} {what}"
+                + (f" for {config.training.devices} devices" if config.training.devices > 1 else "")
+                + f", got {stage.batch_size}"
+            )
+    if (
+        plan.prior_share
+        and config.data.size < _SIDE_OF_JUDGED
+        and can_judge(samples=_JUDGED, held_out=extent.per_split["test"])
+    ):
+        raise ConfigError(
+            f"data.size: expected at least {_SIDE_OF_JUDGED}, as samples are compared with real images, got "
+            f"{config.data.size}"
+        )
 
 
 def _per_split(

@@ -3,6 +3,7 @@
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
+from voxlex.assembly import build_shapes
 from voxlex.config import Config, validated
 from voxlex.run_folder import RunFolder
 from voxlex.training.devices import launch
@@ -10,8 +11,8 @@ from voxlex.training.display import SILENCE, Display
 from voxlex.training.processes import is_first_process
 from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
-from voxlex.workflows.check import Experiment, build_without_memory, check_extent, conditions_of
-from voxlex.workflows.extent import extent_of
+from voxlex.workflows.check import Experiment, conditions_of
+from voxlex.workflows.extent import check_extent, extent_of
 from voxlex.workflows.opening import open_for, skipped_lines
 from voxlex.workflows.plan import Stage
 from voxlex.workflows.report import write_run_report
@@ -62,7 +63,7 @@ def _train(experiment: Experiment, display: Display) -> RunFolder:
     conditions = conditions_of(config, dataset)
     plan.check_data(dataset)
     check_extent(config, extent_of(dataset), plan)
-    build_without_memory(config, conditions)
+    build_shapes(config, conditions)
 
     team = launch(experiment.fabric)
     threads = config.training.threads
