@@ -53,7 +53,7 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
 
 
 def _is_so_already(word: str, options: Sequence[str]) -> bool:
-    """Return whether a flag asks for what is so already, as in a run that goes on: the parser knows only its opposite."""
+    """Return whether a flag asks for what is so already, as in a run that goes on; the parser knows its opposite."""
     above, dot, last = word.replace("_", "-").rpartition(".")
     start, last = (above + dot, last) if dot else ("--", last.removeprefix("--"))
     opposite = last.removeprefix("no-") if last.startswith("no-") else f"no-{last}"

@@ -136,7 +136,7 @@ def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
         raise DataError(
             f"{extent.name}: expected images in each split, got {extent.images} images of {extent.groups} groups, with "
             f"none for {' and '.join(empty) or 'some'}; images of a subject and near-duplicates are one group, and at "
-            f"least {len(SPLITS)} groups are needed: add images, or try a larger data.size, where fewer images look alike"
+            f"least {len(SPLITS)} groups are needed: add images, or try a larger data.size"
         )
     rows, what = (extent.train, "training images") if extent.counted else (extent.images, "images")
     training = config.training
