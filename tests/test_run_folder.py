@@ -123,3 +123,14 @@ def test_no_folder_is_not_the_same_as_no_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="file: expected a run folder, got a file"):
         RunFolder.open(tmp_path / "file")
+
+
+def test_errors_of_a_training_are_not_taken_for_those_of_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), RunFolder(tmp_path / "run").locked():
+        raise BrokenPipeError
+
+
+def test_a_place_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="run: cannot be written: "), RunFolder(tmp_path / "file" / "run").locked():
+        pytest.fail("the block must not run with nowhere to write")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -110,14 +110,16 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: expected a place for a run folder, got a file")
-        try:
-            with made(self.path), locked(self.path / _LOCK):
-                sweep(self.path)
-                yield
-        except Held as cause:
-            raise RunError(f"{self.path}: {cause.holder} trains in this folder; wait for it, or stop it") from cause
-        except OSError as cause:
-            raise RunError(f"{self.path}: cannot be written: {cause.strerror or cause}") from cause
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(made(self.path))
+                stack.enter_context(locked(self.path / _LOCK))
+            except Held as cause:
+                raise RunError(f"{self.path}: {cause.holder} trains in this folder; wait for it, or stop it") from cause
+            except OSError as cause:
+                raise RunError(f"{self.path}: cannot be written: {cause.strerror or cause}") from cause
+            sweep(self.path)
+            yield
 
     @classmethod
     def create(cls, path: Path, config: Config) -> "RunFolder":
