@@ -17,6 +17,7 @@ from voxlex.workflows.plan import Plan
 
 _SIDE_OF_JUDGED = 11  # pixels: the window of the similarity by which samples are judged
 _JUDGED = 128  # samples
+_MARGIN = 2  # volumes that are not opened may have so many times as many slices
 _OPENED = 4  # scans
 _MOST_UNREADABLE = 0.5  # share of them that still leaves the judgement to preparing, which reads all
 
@@ -132,10 +133,10 @@ def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
         DataError: If a split has no images.
     """
     empty = [split for split, count in extent.per_split.items() if not count]
-    if (extent.counted and empty) or extent.groups < len(SPLITS):
+    if empty and (extent.counted or extent.groups < len(SPLITS)):
         raise DataError(
             f"{extent.name}: expected images in each split, got {extent.images} images of {extent.groups} groups, with "
-            f"none for {' and '.join(empty) or 'some'}; images of a subject and near-duplicates are one group, and at "
+            f"none for {' and '.join(empty)}; images of a subject and near-duplicates are one group, and at "
             f"least {len(SPLITS)} groups are needed: add images, or try a larger data.size"
         )
     rows, what = (extent.train, "training images") if extent.counted else (extent.images, "images")
@@ -146,7 +147,7 @@ def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
     ]
     for name, share, stage, versions in stages:
         most = rows * versions // config.training.devices
-        if share and stage.batch_size > most:
+        if share and stage.batch_size > (most if extent.counted else _MARGIN * most):
             raise ConfigError(
                 f"training.{name}.batch_size: expected at most {most}, as there are {rows} {what}"
                 + (f" for {config.training.devices} devices" if config.training.devices > 1 else "")
