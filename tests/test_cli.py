@@ -369,8 +369,12 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(
         (["prepare"], "expected SOURCE and --out PATH, got nothing"),
         (["sample", "x", "y"], "expected no further words, got y"),
         (["sample", "x", "--count"], "--count: expected a value, got nothing"),
-        (["sample", "x", "--count", "many"], "--count: expected INT, got 'many'"),
-        (["sample", "x", "--top-p", "most"], "--top-p: expected FLOAT, got 'most'"),
+        (["train", "x", "--size", "1.5"], "--size: expected a whole number, got '1.5'"),
+        (["train", "x", "--training.threads", "x"], "--training.threads: expected auto or a whole number, got 'x'"),
+        (["train", "x", "--training.autoencoder.patch-size", "x"], "patch-size: expected a whole number, got 'x'"),
+        (["train", "x", "--training.autoencoder.betas", "a", "b"], "each a number, got 'a', 'b'"),
+        (["sample", "x", "--count", "many"], "--count: expected a whole number, got 'many'"),
+        (["sample", "x", "--top-p", "most"], "--top-p: expected a number, got 'most'"),
         (["train", "x", "--stage", "one"], "--stage: expected one of autoencoder, prior, all, got 'one'"),
         (["train", "x", "--recipe"], "--recipe: expected a value, got nothing"),
         (["train", "x", "--resume=yes"], "expected no further words, got yes"),
@@ -394,7 +398,7 @@ def test_usage_errors_are_plain_text_in_a_terminal() -> None:
     code = "import sys; sys.stdout.isatty = lambda: True; sys.argv[0] = 'voxlex'; from voxlex.cli import main; main()"
     for words, hint in (
         (["sample"], "expected RUN"),
-        (["sample", "x", "--count", "y"], "--count: expected INT, got 'y'"),
+        (["sample", "x", "--count", "y"], "--count: expected a whole number, got 'y'"),
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ | {"TERM": "xterm"}

@@ -1,10 +1,12 @@
 import errno
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from voxlex.errors import DataError
-from voxlex.files import atomic_file, atomic_folder
+from voxlex.files import atomic_file, atomic_folder, made, move
 
 
 def test_file_appears_only_when_the_block_ends(tmp_path: Path):
@@ -69,3 +71,78 @@ def test_folder_in_use_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="exists already"), atomic_folder(tmp_path):
         pass
     assert (tmp_path / "a").read_text() == "a"
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Return a list that fills with what is synced and renamed, in order."""
+    calls: list[tuple[str, str]] = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        calls.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        real_sync(descriptor)
+
+    def replace(path: Path, target: Path) -> Path:
+        calls.append(("rename", Path(target).name))
+        return real_replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    return calls
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files")
+def test_content_reaches_the_disk_before_its_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = recorded(monkeypatch)
+    with atomic_file(tmp_path / "state.pt") as building:
+        building.write_bytes(b"all of it")
+    assert calls == [("sync", building.name), ("rename", "state.pt"), ("sync", tmp_path.name)]
+    calls.clear()
+    with atomic_folder(tmp_path / "set") as building:
+        (building / "images.npy").write_bytes(b"all of it")
+    assert calls == [
+        ("sync", "images.npy"),
+        ("sync", building.name),
+        ("rename", "set"),
+        ("sync", tmp_path.name),
+    ]
+    calls.clear()
+    move(tmp_path / "state.pt", tmp_path / "set" / "old.pt")
+    assert calls == [("sync", "state.pt"), ("rename", "old.pt"), ("sync", "set"), ("sync", tmp_path.name)]
+    calls.clear()
+    with atomic_file(tmp_path / "0001.png", durable=False) as building:
+        building.write_bytes(b"can be made again")
+    assert calls == [("rename", "0001.png")]
+
+
+def test_a_system_that_does_not_open_folders_writes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def refuse(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with atomic_file(tmp_path / "a") as building:
+        building.write_text("a")
+    assert (tmp_path / "a").read_text() == "a"
+
+
+def test_names_as_long_as_names_can_be(tmp_path: Path) -> None:
+    name = "é" * 127
+    with atomic_file(tmp_path / name) as building:
+        building.write_text("a")
+    with atomic_folder(tmp_path / f"{name}x") as building:
+        (building / "a").write_text("a")
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}x"}
+
+
+def test_folders_made_in_vain_are_removed(tmp_path: Path) -> None:
+    with made(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    with made(tmp_path / "c" / "d"):
+        (tmp_path / "c" / "kept").write_text("")
+    assert [path.name for path in tmp_path.rglob("*")] == ["c", "kept"]

@@ -10,8 +10,7 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "voxlex"
 
 FLOORS = [
-    ["__main__"],
-    ["cli"],
+    ["__main__", "cli"],
     ["commands"],
     ["workflows"],
     ["vocabulary"],
@@ -24,7 +23,7 @@ FLOORS = [
     ["images"],
     ["tables"],
     ["duplicates", "nn", "priors", "quantizers", "scans"],
-    ["codes", "config", "dicom", "files", "outputs", "rows"],
+    ["codes", "config", "dicom", "files", "locks", "outputs", "rows"],
     ["errors", "machine", "names", "progress", "types"],
 ]
 """The rooms of the house, the highest floor first; a room imports from its own floor and from those below it."""

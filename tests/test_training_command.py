@@ -72,7 +72,7 @@ def test_a_state_that_is_kept_is_gone_on_from(tmp_path: Path) -> None:
     assert train(tmp_path, *first_stage, "4", *TINY, "--training.keep-state") == 0
     assert states(tmp_path) == {"autoencoder.state.pt"}
     assert load_state(tmp_path / "autoencoder.state.pt")["step"] == 4
-    assert train(tmp_path, "--resume", *first_stage, "8") == 0
+    assert train(tmp_path, "--resume", *first_stage, "8", "--training.keep-state") == 0  # as it is already
     assert load_state(tmp_path / "autoencoder.state.pt")["step"] == 8
     assert steps_of(tmp_path) == {"autoencoder": 8}
 
@@ -120,5 +120,6 @@ def test_two_devices_refuse_with_one_line(tmp_path: Path) -> None:
     done = subprocess.run([*command, *TINY, *too_many], capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("voxlex: ")] == [
-        "voxlex: training images: expected at least one batch of 200, got 16"
+        "voxlex: training.autoencoder.batch_size: expected at most 8, as there are 16 training images for 2 devices, "
+        "got 100"
     ]

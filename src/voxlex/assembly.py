@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+import torch
+
 from voxlex.codes import CodeLayout
-from voxlex.config import ModelConfig, NetworkConfig, PriorConfig, QuantizerConfig
+from voxlex.config import Config, ModelConfig, NetworkConfig, PriorConfig, QuantizerConfig
 from voxlex.config.quantizers import GroupedQuantizerConfig, ResidualQuantizerConfig
 from voxlex.config.validation import one_of
 from voxlex.errors import ConfigError
@@ -74,6 +76,25 @@ def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], condition
         for place, layout in enumerate(layouts)
     ]
     return levels[0] if len(levels) == 1 else HierarchicalPrior(levels=levels)
+
+
+def build_shapes(config: Config, conditions: Conditions) -> tuple[VQVAE, Prior]:
+    """Build both networks of an experiment without memory for their weights, to see whether they can be built.
+
+    Raises:
+        ConfigError: If a setting does not fit the others. The message names the network.
+    """
+    space = (config.data.size,) * config.model.spatial_dims
+    building = "model"
+    try:
+        with torch.device("meta"):
+            autoencoder = build_autoencoder(config.model)
+            building = "data.size"
+            layouts = autoencoder.layouts(space)
+            building = "prior"
+            return autoencoder, build_prior(config.prior, layouts=layouts, conditions=conditions)
+    except (ValueError, TypeError) as cause:
+        raise ConfigError(f"{building}: {cause}") from cause
 
 
 def _chosen(table: Mapping[str, T], config: Any, what: str) -> T:

@@ -1,26 +1,27 @@
 """The entry point of the command line: it runs a command, and prints each error as one line."""
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
+from types import FrameType
 
 from voxlex.commands import COMMANDS
-from voxlex.errors import Interrupted, VoxlexError
+from voxlex.errors import Interrupted, Terminated, VoxlexError
 from voxlex.names import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, 1 after an error, or 130 after an interrupt.
+    """Run a command and return its exit status: 0, 1 after an error, 128 + N after the signal N (130 after Ctrl-C).
 
     A usage error exits with 2.
     The option `--debug` shows the traceback of an error. The option `--version`, given alone, prints the version.
     """
     _print_anything()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may not know every letter of a name
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if words == ["--version"]:
@@ -29,13 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxlex {voxlex.__version__}")
         return 0
     try:
-        name, rest = _command(words)
-        from voxlex.commands.parsing import parse
+        with _leaving_at_ctrl_c():
+            name, rest = _command(words)
+            from voxlex.commands.parsing import parse
 
-        parse(name, rest).run()
-    except KeyboardInterrupt:
-        print("voxlex: interrupted", file=sys.stderr)
-        return 130
+            command = parse(name, rest)
+        with _ending_by_signals():
+            command.run()
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+        by = f" by {signal.Signals(number).name}" if isinstance(stop, Terminated) else ""
+        print(f"voxlex: interrupted{by}", file=sys.stderr)
+        return 128 + number
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it; Python would flush it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -47,8 +53,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxlex: {kind}{_one_line(error)}", file=sys.stderr)
         if not known:
             print("voxlex: this is a bug in voxlex; --debug shows where it happened", file=sys.stderr)
-        return 130 if isinstance(error, Interrupted) else 1
+        return 128 + error.number if isinstance(error, Interrupted) else 1
     return 0
+
+
+@contextmanager
+def _leaving_at_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end the process on the spot, as long as nothing has begun.
+
+    An exception would come up somewhere in an import, which may show a traceback or lose it.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"voxlex: interrupted\n")
+        os._exit(128 + number)
+
+    usual = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """Raise Terminated at SIGTERM and SIGHUP, so that whatever runs clears away what it has begun.
+
+    By default, both would end the process on the spot. What ignores SIGHUP, as `nohup` does, still ignores it.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():  # where Python does not allow handlers
+        caught = []
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:

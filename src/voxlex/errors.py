@@ -30,7 +30,27 @@ class TrainingError(VoxlexError):
 
 
 class Interrupted(VoxlexError):
-    """Training was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
+    """Training was asked to stop by a signal (Ctrl-C, SIGTERM or SIGHUP) and has saved its state.
+
+    Attributes:
+        number: Number of the signal.
+    """
+
+    def __init__(self, message: str, *, number: int = 2) -> None:
+        self.number = number
+        super().__init__(message)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP has come where nothing can be saved; as after Ctrl-C, what was begun is cleared away.
+
+    Attributes:
+        number: Number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
 
 
 class ToldElsewhere(VoxlexError):

@@ -1,7 +1,8 @@
 """The run folder, which contains all files of one experiment under fixed names."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 from voxlex.config import Config, dump_config, read_config
 from voxlex.errors import RunError
-from voxlex.files import atomic_file, remove, write_json
+from voxlex.files import atomic_file, is_building, locked, made, remove, sweep, write_json
+from voxlex.locks import Held
 from voxlex.outputs import RUN_METADATA, is_run
 
 FORMAT_VERSION = 1
@@ -19,6 +21,13 @@ AUTOENCODER, PRIOR = "autoencoder", "prior"
 
 CURVES = "events.out.tfevents.*"
 """What files in the folder of curves are called."""
+
+ASIDE = ".replaced"
+"""Folder in a run folder, for what a training replaces until it has saved something."""
+
+_LOCK = ".lock"
+_REMEDY = "restore it from a copy, or train anew with --overwrite"
+_SECTIONS = ("data", "model", "losses", "prior", "training")  # of the settings, in all versions
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,28 @@ class RunFolder:
         others = (self.journal_file, self.curves_folder, *pictures, self.config_file, self.metadata_file)
         return (*self.files_of_stages(), *others)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainings out of the folder, which is made if need be, and is removed if it stays empty.
+
+        A process that is killed gives its lock up. What it was writing is removed.
+
+        Raises:
+            RunError: If another process trains here, or the folder cannot be written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: expected a place for a run folder, got a file")
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(made(self.path))
+                stack.enter_context(locked(self.path / _LOCK))
+            except Held as cause:
+                raise RunError(f"{self.path}: {cause.holder} trains in this folder; wait for it, or stop it") from cause
+            except OSError as cause:
+                raise RunError(f"{self.path}: cannot be written: {cause.strerror or cause}") from cause
+            sweep(self.path)
+            yield
+
     @classmethod
     def create(cls, path: Path, config: Config) -> "RunFolder":
         """Make a new run folder.
@@ -108,34 +139,57 @@ class RunFolder:
         Raises:
             RunError: If the place cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as cause:
-            raise RunError(f"{self.path}: cannot be made: {cause.strerror}") from cause
         write_json(self.metadata_file, {"format_version": FORMAT_VERSION, "versions": versions()})
         self.write_config(config)
+
+    def is_unbegun(self) -> bool:
+        """Return whether nothing is here that a new run would replace: at most what a start left when it was killed."""
+        if not self.path.exists():
+            return True
+        names = self._names()
+        return not names or (names == {RUN_METADATA} and is_run(self.path))
+
+    def is_damaged(self) -> bool:
+        """Return whether this is a run whose metadata cannot be read, because of a power cut, say.
+
+        Nothing else may be here than files of a run, and the metadata must be empty or cut short.
+        """
+        try:
+            text = self.metadata_file.read_bytes().strip(b"\0 \n")
+        except OSError:
+            return False
+        own = {file.name for file in self.files()} | {ASIDE}
+        return not text.endswith((b"}", b"]")) and self._names() <= own
 
     def check_free(self, *, overwrite: bool) -> None:
         """Raise RunError if a run must not be created here, without changing anything."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: expected a place for a run folder, got a file")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if self.is_unbegun():
             return
         if not overwrite:
             raise RunError(f"{self.path}: exists already; continue it with --resume, or replace it with --overwrite")
-        if not is_run(self.path):
+        if not is_run(self.path) and not self.is_damaged():
             raise RunError(
                 f"{self.path}: expected a run or an empty folder, got a folder with other files; choose another one"
             )
+
+    def _names(self) -> set[str]:
+        """Return what is in the folder, without the lock and what is being built."""
+        return {path.name for path in self.path.iterdir() if path.name != _LOCK and not is_building(path)}
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open an existing run folder.
 
         Raises:
-            RunError: If the folder is not a run, is damaged, or comes from an incompatible version.
+            RunError: If there is no such folder, it is not a run, is damaged, or comes from an incompatible version.
         """
         run = cls(path)
+        if not path.exists():
+            raise RunError(f"{path}: no such folder; expected the folder of a run")
+        if not path.is_dir():
+            raise RunError(f"{path}: expected a run folder, got a file")
         if not run.config_file.is_file():
             raise RunError(f"{path}: expected a run folder, got one without {run.config_file.name}")
         found = run.metadata().get("format_version")
@@ -155,8 +209,19 @@ class RunFolder:
             remove(file)
 
     def config(self) -> Config:
-        """Read the configuration."""
-        return read_config(self.config_file)
+        """Read the configuration.
+
+        Raises:
+            ConfigError: If it cannot be read or is not valid.
+            RunError: If it is empty or cut short. Defaults would take the place of the settings that are missing.
+        """
+        config = read_config(self.config_file)
+        text = self.config_file.read_text(encoding="utf-8")
+        missing = [name for name in _SECTIONS if f"\n{name}:" not in f"\n{text}"]
+        if missing or not text.endswith("\n"):
+            found = "a part of them" if text.strip() else "an empty file"
+            raise RunError(f"{self.config_file}: expected all settings of a run, got {found}; {_REMEDY}")
+        return config
 
     def write_config(self, config: Config) -> None:
         """Write the configuration."""
@@ -164,11 +229,18 @@ class RunFolder:
             building.write_text(dump_config(config), encoding="utf-8")
 
     def metadata(self) -> dict[str, Any]:
-        """Read the metadata."""
+        """Read the metadata.
+
+        Raises:
+            RunError: If they cannot be read, are empty or cut short.
+        """
         try:
-            return json.loads(self.metadata_file.read_text(encoding="utf-8"))
+            text = self.metadata_file.read_text(encoding="utf-8")
+            if not text.strip("\0\n "):
+                raise RunError(f"{self.metadata_file}: expected the description of a run, got an empty file; {_REMEDY}")
+            return json.loads(text)
         except (OSError, ValueError) as cause:
-            raise RunError(f"{self.metadata_file}: cannot be read: {cause}") from cause
+            raise RunError(f"{self.metadata_file}: cannot be read: {cause}; {_REMEDY}") from cause
 
     def update_metadata(self, additions: Mapping[str, Any]) -> None:
         """Add entries to the metadata, or replace them."""

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from voxlex.errors import RunError
@@ -61,3 +62,31 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(RunError, match=r"state\.pt: cannot resume"):
         load_state(tmp_path / "state.pt")
+
+
+def test_every_changed_byte_of_weights_is_found(tmp_path: Path) -> None:
+    path, module = tmp_path / "w.safetensors", nn.Linear(3, 2)
+    save_weights(path, module, about={"stage": "test"})
+    whole = path.read_bytes()
+    key = whole.index(b"blake2b")
+    for place in range(len(whole)):
+        if key <= place < key + len("blake2b"):  # without its name, the fingerprint is not looked for
+            continue
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(RunError, match=r"w\.safetensors"):
+            load_weights(path, nn.Linear(3, 2))
+
+
+def test_weights_without_a_fingerprint_load(tmp_path: Path) -> None:
+    module, loaded = nn.Linear(3, 2), nn.Linear(3, 2)
+    save_file(dict(module.state_dict()), tmp_path / "w.safetensors", metadata={"voxlex": "0.1.0"})
+    load_weights(tmp_path / "w.safetensors", loaded)
+    assert torch.equal(loaded.weight, module.weight)
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
+    facts = {name: name for name in ("voxlex", "stage", "a", "b", "c")}
+    for number in range(8):
+        save_weights(tmp_path / f"{number}", module, about=facts)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

@@ -18,6 +18,7 @@ from voxlex.models import VQVAE, Decoder, Encoder
 from voxlex.quantizers import VectorQuantizer
 from voxlex.run_folder import RunFolder
 from voxlex.training.budget import Budget
+from voxlex.training.checkpoint import load_state
 from voxlex.training.display import SILENCE, Display, Silence
 from voxlex.training.journal import read_journal
 from voxlex.training.loop import Fitted, fit
@@ -321,3 +322,57 @@ def test_finished_weights_stay_if_further_training_makes_them_worse(tmp_path: Pa
     fitted = train(judged, tmp_path, steps=40, begun=begun)
     assert (fitted.step, fitted.kept_step) == (40, 20)
     assert all(torch.equal(tensor, judged.seen[0][name]) for name, tensor in weights(judged).items())
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_every_wish_to_stop_saves(tmp_path: Path, name: str) -> None:
+    class Stopped(Toy):
+        def load(self, rows: Tensor, *, step: int) -> Tensor:
+            if step == 4:
+                os.kill(os.getpid(), getattr(signal, name))
+            return super().load(rows, step=step)
+
+    with pytest.raises(Interrupted, match=f"stopped by {name} at step 5, saved") as stopped:
+        train(Stopped(), tmp_path, steps=24)
+    assert stopped.value.number == getattr(signal, name)
+    assert load_state(RunFolder(tmp_path).state_file("toy"))["step"] == 5
+
+
+def test_what_ignores_hanging_up_is_not_stopped_by_it(tmp_path: Path) -> None:
+    class HungUp(Toy):
+        def load(self, rows: Tensor, *, step: int) -> Tensor:
+            os.kill(os.getpid(), signal.SIGHUP)
+            return super().load(rows, step=step)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert train(HungUp(), tmp_path, steps=3).step == 3
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
+    class Impatient(Toy):
+        def load(self, rows: Tensor, *, step: int) -> Tensor:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().load(rows, step=step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Impatient(), tmp_path, steps=24)
+    assert not RunFolder(tmp_path).state_file("toy").exists()
+
+
+def test_a_state_that_finds_no_room_does_not_end_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+
+    def full(path: Path, state: object) -> None:
+        raise DataError(f"{path}: cannot be written: No space left on device")
+
+    monkeypatch.setattr("voxlex.training.loop.save_state", full)
+    monkeypatch.setattr(Silence, "note", lambda self, text: notes.append(text))
+    assert train(Toy(), tmp_path, steps=5).step == 5
+    assert notes
+    assert all("toy.state.pt: cannot be written: No space left on device" in note for note in notes)
+    with pytest.raises(Interrupted, match=r"stopped by SIGTERM at step 2, not saved: .*No space left"):
+        train(Toy(stop_at=2), tmp_path, steps=5)

@@ -10,6 +10,7 @@ from typing import Any
 COMMANDS = {
     "demo": "Train on the embedded phantom and write a report.",
     "train": "Learn a vocabulary from images, and write a report.",
+    "check": "Check whether a training can begin, in seconds.",
     "info": "Show what a run folder holds.",
     "evaluate": "Measure a vocabulary on held-out images.",
     "reconstruct": "Encode and decode scans, and write the results.",

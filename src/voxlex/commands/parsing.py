@@ -42,10 +42,22 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
     page = io.StringIO()
     with redirect_stdout(page), suppress(SystemExit):
         ask(args=["--help"])
+    options = re.findall(r"--[a-z][a-z0-9.-]*", page.getvalue())
+    changing = [word for word in words if not _is_so_already(word, options)]
+    if len(changing) < len(words):
+        return _read(name, changing, kind)
     problem = _unknown_option(words, page.getvalue()) or _in_one_line(said.getvalue(), page.getvalue())
     more = "" if problem.endswith("?") else f"; `voxlex {name} --help` shows the arguments"
     print(f"voxlex {name}: {problem}{more}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _is_so_already(word: str, options: Sequence[str]) -> bool:
+    """Return whether a flag asks for what is so already, as in a run that goes on; the parser knows its opposite."""
+    above, dot, last = word.replace("_", "-").rpartition(".")
+    start, last = (above + dot, last) if dot else ("--", last.removeprefix("--"))
+    opposite = last.removeprefix("no-") if last.startswith("no-") else f"no-{last}"
+    return word.startswith("--") and f"{start}{last}" not in options and f"{start}{opposite}" in options
 
 
 def _unknown_option(words: Sequence[str], page: str) -> str | None:
@@ -80,16 +92,25 @@ def _in_one_line(box: str, page: str) -> str:
         return f"{found[2]}: expected one of {found[3].replace(chr(39), '')}, got {found[1]}"
     if EMPTY in text and (found := re.match(r"Error parsing (.*?):", text)):
         return f"{found[1]}: {EMPTY}"
-    kind, value = _kind_of(text, page), re.findall(r"'([^']*)'", text)
-    return f"{kind}, got {value[-1]!r}" if kind and value else text.rstrip(".")
+    return _wrong_value(text, page) or text.rstrip(".")
 
 
 def _is_rule(line: str) -> bool:
     return bool(re.fullmatch(r" *-+", line))
 
 
-def _kind_of(text: str, page: str) -> str | None:
-    """Return which kind of value was expected for the option that could not be parsed."""
+def _wrong_value(text: str, page: str) -> str | None:
+    """Say in words what kind of value was expected for the option that could not be parsed, and what came."""
     option = re.match(r"Error parsing (--\S+):", text)
-    kind = option and re.search(rf"{re.escape(option[1])} (\S+)", page)
-    return f"{option[1]}: expected {kind[1].replace('{None}|', '')}" if option and kind else None
+    given = re.search(r"(?:instantiated from|Could not parse arguments) \[(.*?)\]", text)
+    given = given or re.search(r"(?:base 10|to float): ('[^']*')", text)
+    if not option or not given:
+        return None
+    name = option[1].partition("/")[0]
+    listed = re.search(rf"{re.escape(name)}(?:, --\S+)* (\S+)", page)
+    choices = re.match(r"\{(.*?)\}", listed[1].replace("{None}|", "")) if listed else None
+    numbers = "whole number" if "int()" in text and "float" not in text else "number"
+    expected = f"{choices[1].replace(',', ', ')} or a {numbers}" if choices else f"a {numbers}"
+    if "," in given[1]:
+        expected = f"as many values as the help shows, each a {numbers}"
+    return f"{name}: expected {expected}, got {given[1]}"

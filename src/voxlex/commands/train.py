@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from voxlex.commands.common import Source, name_of, place, say
-from voxlex.config import CHOICES, Config, load_recipe, read_config, with_budget, with_kinds, with_prior_of
+from voxlex.config import CHOICES, Config, load_recipe, with_budget, with_kinds, with_prior_of
 from voxlex.errors import TrainingError, VoxlexError
 from voxlex.run_folder import RunFolder
 
@@ -133,7 +133,7 @@ def _settings_to_start_from(given: Namespace) -> Config:
     run = RunFolder(Path(given.out)) if given.out and (given.resume or only_prior) else None
     if run is None or not run.config_file.exists():
         return recipe
-    own = read_config(run.config_file)
+    own = run.config()
     if only_prior and given.recipe:
         return with_prior_of(own, recipe)
     if given.recipe:  # usually because the first command is repeated with --resume

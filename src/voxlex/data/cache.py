@@ -63,8 +63,7 @@ def cached(
         DataError: If the data set cannot be prepared, what it depends on changes meanwhile, or the cache cannot be read
             or written.
     """
-    key = _key(state())
-    folder = cache / f"{size}-{key}"
+    folder = place_of(state(), cache=cache, size=size)
     if folder.exists():
         try:
             dataset = PreparedDataset.open(folder)
@@ -78,10 +77,16 @@ def cached(
             return dataset
     with _workplace(cache) as aside:
         prepare(aside / folder.name)
-        if _key(state()) != key:
+        if place_of(state(), cache=cache, size=size) != folder:
             raise DataError(f"{name}: the scans have changed while they were read; run the command again")
         _move(aside / folder.name, folder)
     return PreparedDataset.open(folder)
+
+
+def place_of(state: list[object], *, cache: Path, size: int) -> Path:
+    """Return the folder of a data set in the cache, there or not; for the arguments see `cached`."""
+    text = json.dumps([FORMAT_VERSION, *state], sort_keys=True)
+    return cache / f"{size}-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def entries(cache: str | Path | None = None) -> list[Entry]:
@@ -116,11 +121,6 @@ def clean(cache: str | Path | None = None, *, older_than_days: float = 0.0) -> l
     for entry in removed:
         remove_among(entry.folder, FILES)
     return removed
-
-
-def _key(content: list[object]) -> str:
-    text = json.dumps([FORMAT_VERSION, *content], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @contextmanager

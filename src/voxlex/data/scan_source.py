@@ -26,6 +26,7 @@ from voxlex.images.origin import ORIGIN_EXTRAS
 from voxlex.machine import trouble
 from voxlex.names import printable
 from voxlex.progress import Progress
+from voxlex.rows import evenly_spaced
 from voxlex.scans.listing import files_of_scan
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
@@ -130,6 +131,12 @@ class ScanSource:
             allow_leak=self.allow_leak or restoring,
             notes=self.index.notes,
         )
+
+    def sample(self, frame: Frame, *, at_most: int) -> list[Fitted | Skip]:
+        """Read some of the scans, evenly spaced, and make their images, without keeping them."""
+        paths = list(self.index.table["path"])
+        chosen = [paths[row] for row in evenly_spaced(len(paths), at_most)]
+        return list(_fit_in_parallel(self.index, chosen, frame, self.reading))
 
     @cached_property
     def _has_volumes(self) -> bool:

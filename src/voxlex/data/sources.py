@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from voxlex.config.options import PhantomOptions, ReadingOptions
-from voxlex.data.cache import cache_folder, cached
+from voxlex.data.cache import cache_folder, cached, place_of
 from voxlex.data.dataset import PreparedDataset, is_prepared
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.scan_source import ScanSource
@@ -200,6 +200,11 @@ def open_source(
     if source.index is None:
         return dataset
     return replace(dataset, passed_over=source.index.passed_over)
+
+
+def place_in_cache(source: Source, frame: Frame, *, seed: int, cache: str | Path | None = None) -> Path:
+    """Return where the prepared images of a source are kept, there or not."""
+    return place_of([*source.state(frame), seed], cache=cache_folder(cache), size=frame.size)
 
 
 def _from_cache(

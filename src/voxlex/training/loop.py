@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from voxlex.config import StageConfig
-from voxlex.errors import Interrupted, TrainingError
+from voxlex.errors import DataError, Interrupted, TrainingError
 from voxlex.training.batches import Batches
 from voxlex.training.budget import Budget, learning_rate_factor
 from voxlex.training.checkpoint import load_state, players_of, random_state, save_state, set_random_state
@@ -89,7 +89,7 @@ def fit(
         save_every_s: Seconds of training between two saved states.
 
     Raises:
-        Interrupted: If any of the processes receives SIGINT or SIGTERM. The state is saved first.
+        Interrupted: If any of the processes receives SIGINT, SIGTERM or SIGHUP. The state is saved first.
         TrainingError: If the gradient is not finite in ten steps in a row, or a process is lost. A single such step is
             left out and counted.
         ToldElsewhere: If one of the two errors above is raised in another process, which reports it.
@@ -97,11 +97,12 @@ def fit(
     """
     trainer = _Trainer(objective, team=team, budget=budget, schedule=schedule, seed=seed)
     trainer.state_file, trainer.save_every_s = files.state_file(objective.name), save_every_s
+    trainer.note = display.note
     if not (resume and trainer.restore()) and begun is not None:
         trainer.go_on_from(begun)
     shown = display if team.first else SILENCE
     with (
-        Journal(files, stage=objective.name, resumed_step=trainer.step, active=team.first) as journal,
+        Journal(files, stage=objective.name, resumed_step=trainer.step, active=team.first, note=shown.note) as journal,
         shown.stage(objective.name) as stage_display,
         threads or nullcontext(),
         team.naming_the_lost(objective.name),
@@ -116,6 +117,7 @@ def fit(
 class _Trainer:
     state_file: Path
     save_every_s: float
+    note: Callable[[str], None]
 
     def __init__(
         self, objective: Objective[Any], *, team: Team, budget: Budget, schedule: StageConfig, seed: int
@@ -167,8 +169,8 @@ class _Trainer:
                     self._stop(signal_name)
                 if self.elapsed_s - last_saved >= self.save_every_s:
                     last_saved = self.elapsed_s
-                    self.save()
-        self.save()
+                    self._save_or_note()
+        self._save_or_note()
 
     def _take_step(self, threads: ThreadChooser | None) -> Step:
         began = time.perf_counter()
@@ -200,9 +202,20 @@ class _Trainer:
         return signal.Signals(int(received)).name if received else None
 
     def _stop(self, signal_name: str) -> None:
-        self.save()
         at = f"{self.objective.name}: stopped by {signal_name} at step {self.step}"
-        raise self.team.ending(Interrupted(f"{at}, saved; continue with --resume"))
+        number = signal.Signals[signal_name].value
+        try:
+            self.save()
+        except DataError as cause:
+            raise self.team.ending(Interrupted(f"{at}, not saved: {cause}", number=number)) from cause
+        raise self.team.ending(Interrupted(f"{at}, saved; continue with --resume", number=number))
+
+    def _save_or_note(self) -> None:
+        """Write the state, or say why it cannot be written. Training goes on, and the next state may find room."""
+        try:
+            self.save()
+        except DataError as cause:
+            self.note(f"{cause}; training goes on, and an earlier state, if there is one, stays")
 
     def _show(self, step: Step, journal: Journal, display: StageDisplay) -> None:
         losses = {name: float(value.detach()) for name, value in step.losses.items()}

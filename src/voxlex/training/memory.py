@@ -1,8 +1,11 @@
 """Estimate the memory of a training step of the autoencoder, by a measurement with one small image."""
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +13,10 @@ from torch import Tensor, nn
 from voxlex.models import VQVAE
 
 _CELLS = 4  # side of the small image, in cells of the code grid
-_BYTES_PER_WEIGHT = 16  # float32: the weight, its gradient, and AdamW's two running averages
+BYTES_PER_WEIGHT = 16
+"""Of a weight in training, float32: the weight itself, its gradient, and AdamW's two running averages."""
+
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,22 @@ def estimate_step_memory(
     at_loss = 4 * x.nbytes  # image, reconstruction, their difference, and its gradient
     kept = max(encoder.total, decoder.total) if autoencoder.checkpoint_activations else encoder.total + decoder.total
     scale = batch_size * prod(space) / side**dims
-    weights = sum(parameter.numel() for parameter in autoencoder.parameters()) * _BYTES_PER_WEIGHT
+    weights = sum(parameter.numel() for parameter in autoencoder.parameters()) * BYTES_PER_WEIGHT
     activations = kept + 2 * max(encoder.largest, decoder.largest) + at_loss
     return StepMemory(weights=weights, activations=round(activations * scale))
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Return the number of bytes that a device has in all; None if it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    found = []
+    with suppress(AttributeError, ValueError, OSError):  # Windows does not say it in this way
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in _LIMITS:
+        with suppress(ValueError, OSError):
+            found.append(int(Path(limit).read_text()))
+    return min(found, default=None)
 
 
 @dataclass

@@ -19,9 +19,27 @@ _LISTED = 20
 _NAMES = {"volume": "--volume", "series": "--series", "nan": "--nan"}
 
 
+def source_of(config: Config, place: str, reading: ReadingOptions | None = None) -> Source:
+    """Return the source at a place, with the settings of an experiment; see `find_source`.
+
+    Args:
+        config: The experiment.
+        place: Path or name of the source.
+        reading: What to read of scan files. Settings that differ from the defaults count; the others are those of the
+            experiment.
+
+    Raises:
+        DataError: If there is no such source, or `reading` is given for a source without scan files.
+    """
+    given = reading or ReadingOptions()
+    source = find_source(place, SourceOptions(phantom=config.data.phantom, reading=given.over(config.data.reading)))
+    check_readable(source, given)
+    return source
+
+
 def open_for(
     config: Config,
-    place: str,
+    place: str | Source,
     *,
     whole: bool = False,
     reading: ReadingOptions | None = None,
@@ -31,20 +49,16 @@ def open_for(
 
     Args:
         config: The experiment.
-        place: Path or name of the source; see `find_source`.
+        place: A source, or its path or name; see `find_source`.
         whole: Take all of each volume, so that it can be restored: every slice, or a cube that is large enough for the
             largest volume. Otherwise only the part that models learn from is taken.
-        reading: What to read of scan files. Settings that differ from the defaults count; the others are those of the
-            experiment.
+        reading: See `source_of`.
         phases: Receives the progress of the work.
 
     Raises:
         DataError: If the source cannot be used, or `reading` is given for a source without scan files.
     """
-    given = reading or ReadingOptions()
-    reading = given.over(config.data.reading)
-    source = find_source(place, SourceOptions(phantom=config.data.phantom, reading=reading))
-    check_readable(source, given)
+    source = source_of(config, place, reading) if isinstance(place, str) else place
     frame = frame_of(config, whole=whole)
     if whole and frame.spatial_dims == 3 and source.index is not None:
         with phases("measuring volumes") as progress:
@@ -52,7 +66,7 @@ def open_for(
                 frame,
                 source.index,
                 multiple_of=config.model.network.downsampling,
-                reading=reading,
+                reading=(reading or ReadingOptions()).over(config.data.reading),
                 progress=progress,
             )
     with phases("preparing") as progress:

@@ -70,7 +70,7 @@ def plan_training(out: Path, *, config: Config, stage: Stage, resume: bool, over
     if stage == "prior" and not folder.autoencoder_file.exists():
         raise RunError(f"{out}: expected a run with a trained autoencoder, got none; train the autoencoder first")
     only_prior = stage == "prior"
-    goes_on = (resume or only_prior) and out.exists()
+    goes_on = (resume or only_prior) and not folder.is_unbegun()
     if goes_on:
         replaces = only_prior and overwrite
         keeps_prior = folder.has_prior() and not replaces

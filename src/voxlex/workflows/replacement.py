@@ -8,9 +8,7 @@ from pathlib import Path
 from voxlex.config import Config
 from voxlex.errors import RunError
 from voxlex.files import is_there, move, remove, remove_among
-from voxlex.run_folder import CURVES, RunFolder
-
-_ASIDE = ".replaced"
+from voxlex.run_folder import ASIDE, CURVES, RunFolder
 
 
 @contextmanager
@@ -29,7 +27,7 @@ def replacing(folder: RunFolder, config: Config, *, goes_on: bool, without_prior
     Raises:
         RunError: If the folder cannot be written.
     """
-    aside = RunFolder(folder.path / _ASIDE)
+    aside = RunFolder(folder.path / ASIDE)
     try:
         _settle(folder, aside, goes_on=goes_on)
         _set_aside(folder, aside, goes_on=goes_on, without_prior=without_prior)
@@ -79,8 +77,6 @@ def _set_aside(folder: RunFolder, aside: RunFolder, *, goes_on: bool, without_pr
 
 def _put_back(folder: RunFolder, aside: RunFolder, *, whole: bool) -> None:
     """Move what was set aside to its place; of a whole run, remove what was begun in its place."""
-    if not is_there(aside.path):
-        return
     for there, old in zip(folder.files(), aside.files(), strict=True):
         if whole or is_there(old):
             _drop(there)

@@ -12,6 +12,7 @@ from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.codes import from_levels
 from voxlex.config import AugmentConfig, Config, StageConfig
 from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import DataError
 from voxlex.files import remove
 from voxlex.models import VQVAE, Autoencoder
 from voxlex.models.weights import load_weights, save_weights
@@ -184,8 +185,12 @@ class Stages:
         )
         if not self.team.first:
             return
-        save_weights(weights, objective.result, about={"voxlex": versions()["voxlex"], "stage": objective.name})
-        self._note_stage(objective, fitted)
+        try:
+            save_weights(weights, objective.result, about={"voxlex": versions()["voxlex"], "stage": objective.name})
+            self._note_stage(objective, fitted)
+        except DataError as cause:
+            further = "; --resume goes on from the last saved state" if state_file.exists() else ""
+            raise DataError(f"{cause}{further}") from cause
         if not training.keep_state:
             remove(state_file)
 

@@ -1,20 +1,20 @@
 """Train a vocabulary: first an autoencoder, then a prior over its codes. Then write a report."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
+from voxlex.assembly import build_shapes
 from voxlex.config import Config, validated
-from voxlex.data.dataset import PreparedDataset
-from voxlex.errors import ConfigError
-from voxlex.outputs import check_apart
-from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder
-from voxlex.training.devices import automatic_precision, choose_devices, launch
+from voxlex.training.devices import launch
 from voxlex.training.display import SILENCE, Display
+from voxlex.training.processes import is_first_process
 from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
-from voxlex.workflows.opening import data_notes, files_of, open_for, skipped_lines
-from voxlex.workflows.plan import Stage, plan_training
+from voxlex.workflows.check import Experiment, conditions_of
+from voxlex.workflows.extent import check_extent, extent_of
+from voxlex.workflows.opening import data_notes, open_for, skipped_lines
+from voxlex.workflows.plan import Stage
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.stages import Stages
 
@@ -48,57 +48,46 @@ def train(
         Interrupted: If training was asked to stop. The state is saved first.
         ToldElsewhere: If this process ends for a reason that another process reports.
     """
-    config = validated(config)
-    plan = plan_training(out, config=config, stage=stage, resume=resume, overwrite=overwrite)
-    if not plan.goes_on:
-        check_apart(out, files_of(source))
-    accelerator, precision = config.training.accelerator, config.training.precision
-    if precision == "auto":
-        precision = automatic_precision(accelerator)
-    fabric = choose_devices(accelerator=accelerator, devices=config.training.devices, precision=precision)
-    dataset = open_for(config, source, phases=display.phase)
+    experiment = Experiment(source, out=out, config=validated(config), stage=stage, resume=resume, overwrite=overwrite)
+    with RunFolder(out).locked() if is_first_process() else nullcontext():
+        return _train(experiment, display)
+
+
+def _train(experiment: Experiment, display: Display) -> RunFolder:
+    """Train in a folder that this process has locked."""
+    experiment.check()
+    config, plan = experiment.config, experiment.plan
+    dataset = open_for(config, experiment.source, phases=display.phase)
     for line in [*skipped_lines(dataset), *data_notes(dataset)]:
         display.note(line)
-    conditions = _conditions(config, dataset)
+    conditions = conditions_of(config, dataset)
     plan.check_data(dataset)
+    check_extent(config, extent_of(dataset), plan)
+    build_shapes(config, conditions)
 
-    team = launch(fabric)
+    team = launch(experiment.fabric)
     threads = config.training.threads
     one_number = fixed_threads(None if threads == "auto" else threads)
-    with one_number, team.naming_the_lost(str(out)), ExitStack() as changing:
-        fabric.barrier()  # all processes have made their plan before the first one changes the folder
+    with one_number, team.naming_the_lost(str(experiment.out)), ExitStack() as changing:
+        team.fabric.barrier()  # all processes have made their plan before the first one changes the folder
         if team.first:
             changing.enter_context(plan.carried_out(config))
-        fabric.barrier()
+        team.fabric.barrier()
         stages = Stages(
             folder=plan.folder,
             config=config,
             dataset=dataset,
             conditions=conditions,
             team=team,
-            precision=precision,
+            precision=experiment.precision,
             resume=plan.goes_on,
             display=display if team.first else SILENCE,
         )
         stages.describe_data()
         share = plan.autoencoder_share
-        autoencoder = stages.autoencoder(share) if share else load(out).autoencoder
+        autoencoder = stages.autoencoder(share) if share else load(experiment.out).autoencoder
         if plan.prior_share:
             stages.prior(autoencoder, plan.prior_share)
     if team.first:
         write_run_report(plan.folder, dataset, phases=display.phase)
     return plan.folder
-
-
-def _conditions(config: Config, dataset: PreparedDataset) -> Conditions:
-    """Return the conditions of the prior, from the table of the training images."""
-    personal = {"path", "subject", "group"} & set(config.prior.condition_columns)
-    if personal:
-        raise ConfigError(
-            f"prior.condition_columns: expected columns that do not name persons or files, got {min(personal)!r}; the "
-            "values of conditions are kept beside the weights"
-        )
-    try:
-        return Conditions.of(dataset.subset("train").manifest, config.prior.condition_columns)
-    except ValueError as cause:
-        raise ConfigError(f"prior.condition_columns: {cause}") from cause

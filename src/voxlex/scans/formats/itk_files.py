@@ -26,11 +26,11 @@ def write_itk(path: Path, scan: Scan) -> None:
     image.SetSpacing(spacing)
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    with atomic_file(path) as building:
+    with atomic_file(path, durable=False) as building:
         suffixed = building.with_name(building.name + path.suffix.lower())
         try:
             SimpleITK.WriteImage(image, str(suffixed), useCompression=True)
-            move(suffixed, building)
+            move(suffixed, building, durable=False)
         except RuntimeError as cause:
             raise DataError(f"{path}: cannot be written") from cause
         finally:

@@ -81,7 +81,7 @@ def write_nifti(path: Path, scan: Scan) -> None:
     image.set_qform(affine, code=space, strip_shears=True)
     image.header.set_slope_inter(slope, intercept)
     image.header["descrip"] = MARK.encode()
-    with atomic_file(path) as building:
+    with atomic_file(path, durable=False) as building:
         data = image.to_bytes()
         building.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.lower().endswith(".gz") else data)
 

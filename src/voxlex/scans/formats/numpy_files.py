@@ -72,7 +72,7 @@ def write_npz(path: Path, scan: Scan) -> None:
     known: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     content = io.BytesIO()
     np.savez_compressed(content, **known)
-    with atomic_file(path) as building:
+    with atomic_file(path, durable=False) as building:
         building.write_bytes(content.getbuffer())
 
 

@@ -106,7 +106,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     encoded = io.BytesIO()
     options: dict[str, dict[str, Any]] = {"PNG": {"pnginfo": png_mark()}, "JPEG": {"quality": 95}}
     Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format=kind, **options.get(kind, {}))
-    with atomic_file(path) as building:
+    with atomic_file(path, durable=False) as building:
         building.write_bytes(encoded.getbuffer())
 
 

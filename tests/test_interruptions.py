@@ -1,0 +1,134 @@
+"""Two trainings in one folder, and signals at any time: one line, nothing half done, and the next command works."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from voxlex.cli import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
+
+PREPARED = Path(__file__).parent / "golden" / "prepared"
+TINY = ["--size", "32", "--model.network.width", "8", "--model.quantizer.num-embeddings", "16", "--prior.width", "8"]
+TINY += ["--prior.layers", "1", "--training.autoencoder.batch-size", "2", "--training.prior.batch-size", "2"]
+TINY += ["--precision", "32-true", "--accelerator", "cpu"]
+WAIT_S = 240
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "voxlex", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not found():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_training(run: Path) -> Callable[[], bool]:
+    return lambda: (run / "metrics.csv").exists() and b"train/loss" in (run / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize("way", [["--resume"], ["--overwrite"], []])
+def test_a_second_training_in_the_folder_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], way: list[str]
+) -> None:
+    run = tmp_path / "run"
+    first = start("train", PREPARED, "--out", run, "--steps", 100_000, "--stage", "autoencoder", *TINY)
+    wait_until(is_training(run), first)
+    assert main(["train", str(PREPARED), "--out", str(run), *way, "--steps", "1", *TINY]) == 1
+    assert f"run: another process ({first.pid}) trains in this folder" in capsys.readouterr().err
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert (run / ".lock").exists()
+    going_on = ["--resume"] if way == [] else way
+    assert main(["train", str(PREPARED), "--out", str(run), *going_on, "--steps", "1", *TINY]) == 0
+    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_while_preparing_clears_away_what_was_begun(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "set"
+    process = start("prepare", "phantom", "--out", out, "--phantom.subjects", 5000)
+    wait_until(lambda: any(tmp_path.glob(".set.*.tmp/scratch")), process)
+    process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 128 + getattr(signal, name)
+    by = "" if name == "SIGINT" else f" by {name}"
+    assert said.splitlines() == [f"voxlex: interrupted{by}"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_commands_do_not_prepare_into_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "set"
+    first = start("prepare", "phantom", "--out", out, "--phantom.subjects", 5000)
+    wait_until(lambda: any(tmp_path.glob(".set.*.tmp/scratch")), first)
+    assert main(["prepare", "phantom", "--out", str(out), "--phantom.subjects", "4"]) == 1
+    assert f"another process ({first.pid}) is making this folder" in capsys.readouterr().err
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert main(["prepare", "phantom", "--out", str(out), "--phantom.subjects", "4"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_ctrl_c_twice_leaves_with_one_line_and_nothing_half(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start("train", PREPARED, "--out", run, "--steps", 100_000, "--stage", "autoencoder", *TINY)
+    wait_until(is_training(run), process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 130
+    assert [line for line in said.splitlines() if line.startswith("voxlex: ")] == said.splitlines()[-1:]
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert main(["train", str(PREPARED), "--out", str(run), "--resume", "--steps", "1", *TINY]) == 0
+
+
+def test_ctrl_c_while_a_command_starts_is_one_line(tmp_path: Path) -> None:
+    program = "import signal, sys, builtins; from voxlex.cli import main\n"
+    program += "real = builtins.__import__\n"
+    program += "def importing(name, *rest, **more):\n"
+    program += "    if name == 'tyro': signal.raise_signal(signal.SIGINT)\n"
+    program += "    return real(name, *rest, **more)\n"
+    program += "builtins.__import__ = importing\n"
+    program += "sys.exit(main(['train', 'phantom']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "voxlex: interrupted\n")
+
+
+def test_hanging_up_one_of_two_processes_saves(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", PREPARED, "--out", run, "--steps", 100_000, "--stage", "autoencoder", "--devices", 2, *TINY]
+    process = start(*words)
+    wait_until(is_training(run), process)
+    process.send_signal(signal.SIGHUP)
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert [line for line in said.splitlines() if "stopped by SIGHUP" in line and "saved" in line]
+    assert (run / "autoencoder.state.pt").exists()
+    assert not (run / ".lock").exists()
+
+
+def test_equal_runs_are_equal_files_and_name_no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "secret-machine")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert main(["train", str(PREPARED), "--out", "run", "--steps", "3", "--training.keep-state", *TINY]) == 0
+        assert main(["encode", "run", str(PREPARED), "--out", "codes.parquet"]) == 0
+    kept = ["config.yaml", "autoencoder.safetensors", "prior.safetensors", "samples.png", "reconstructions.png"]
+    for name in (*(f"run/{file}" for file in kept), "codes.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    telling = [b"secret-machine", os.fsencode(tmp_path), os.fsencode(Path.home()) + b"/"]
+    for path in (tmp_path / "one").rglob("*"):
+        assert path.is_dir() or not [word for word in telling if word in path.read_bytes()], path
+    assert main(["train", str(PREPARED), "--out", "run", "--resume", "--training.keep-state"]) == 0
