@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from voxlex.config import Config, dump_config, read_config
-from voxlex.errors import RunError
+from annotated_types import Ge
+from typing_extensions import TypedDict  # pydantic does not take that of `typing` before Python 3.12
+
+from voxlex.config import Config, check_shape, dump_config, read_config
+from voxlex.config.settings import NotNegative
+from voxlex.errors import ConfigError, RunError, brief
 from voxlex.files import atomic_file, remove, write_json
 from voxlex.outputs import RUN_METADATA, is_run
 
@@ -19,6 +23,23 @@ AUTOENCODER, PRIOR = "autoencoder", "prior"
 
 CURVES = "events.out.tfevents.*"
 """What files in the folder of curves are called."""
+
+
+class StageFacts(TypedDict):
+    """What the metadata of a run must say of each finished stage."""
+
+    steps: Annotated[int, Ge(0)]
+    minutes: NotNegative
+    kept_step: NotRequired[Annotated[int, Ge(0)]]
+
+
+class Metadata(TypedDict, total=False):
+    """The parts of the metadata of a run that are read, none of which an unfinished run must have."""
+
+    versions: dict[str, str]
+    data: dict[str, Any]
+    stages: dict[str, StageFacts]
+    conditions: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -141,7 +162,7 @@ class RunFolder:
         found = run.metadata().get("format_version")
         if found != FORMAT_VERSION:
             raise RunError(
-                f"{path}: expected a run of format {FORMAT_VERSION}, got {found} from another version of voxlex"
+                f"{path}: expected a run of format {FORMAT_VERSION}, got {brief(found)} from another version of voxlex"
             )
         return run
 
@@ -155,8 +176,12 @@ class RunFolder:
             remove(file)
 
     def config(self) -> Config:
-        """Read the configuration."""
-        return read_config(self.config_file)
+        """Read the configuration.
+
+        Raises:
+            ConfigError: If it cannot be read, is not valid, or is not complete.
+        """
+        return read_config(self.config_file, complete=True)
 
     def write_config(self, config: Config) -> None:
         """Write the configuration."""
@@ -164,11 +189,21 @@ class RunFolder:
             building.write_text(dump_config(config), encoding="utf-8")
 
     def metadata(self) -> dict[str, Any]:
-        """Read the metadata."""
+        """Read the metadata.
+
+        Raises:
+            RunError: If it cannot be read, or is not the metadata of a run.
+        """
         try:
-            return json.loads(self.metadata_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as cause:
-            raise RunError(f"{self.metadata_file}: cannot be read: {cause}") from cause
+            content = json.loads(self.metadata_file.read_text(encoding="utf-8"))
+            check_shape(Metadata, content, where=str(self.metadata_file))
+        except ConfigError as cause:
+            raise RunError(str(cause)) from cause
+        except OSError as cause:
+            raise RunError(f"{self.metadata_file}: cannot be read: {cause.strerror or cause}") from cause
+        except (ValueError, RecursionError) as cause:
+            raise RunError(f"{self.metadata_file}: cannot be read as JSON: {cause}") from cause
+        return content
 
     def update_metadata(self, additions: Mapping[str, Any]) -> None:
         """Add entries to the metadata, or replace them."""

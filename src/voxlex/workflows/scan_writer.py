@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from voxlex.errors import DataError
+from voxlex.errors import DataError, brief, naming
+from voxlex.images.facts import check_facts, check_slices
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, Origin
 from voxlex.images.restore import restore_scan, restore_slice
 from voxlex.scans.suffixes import without_suffix
@@ -46,14 +47,24 @@ class ScanRows:
 
 
 def scans_of(table: pd.DataFrame) -> list[ScanRows]:
-    """Find the scans in a table of images, in which the rows of each scan follow one another."""
+    """Find the scans in a table of images, in which the rows of each scan follow one another.
+
+    Raises:
+        DataError: If a scan cannot be restored from what the table says of it.
+    """
     runs = [(path, len(list(rows))) for path, rows in groupby(table["path"])]
     names = _names([path for path, _ in runs])
     columns = [column for column in ORIGIN_COLUMNS if column in table.columns]
     scans, start = [], 0
     for name, (_, count) in zip(names, runs, strict=True):
-        origin = Origin.from_facts(ORIGIN_DEFAULTS | {column: table[column].iloc[start] for column in columns})
-        rows = table["slice"].iloc[start : start + count]
+        facts = ORIGIN_DEFAULTS | {column: table[column].iloc[start] for column in columns}
+        rows = list(table["slice"].iloc[start : start + count])
+        with naming(Path(table["path"].iloc[start])):
+            check_facts(facts)
+            origin = Origin.from_facts(facts)
+            if origin.is_sliced:
+                check_slices(rows)
+                _ = origin.stack  # raises an error if the affine does not span a space
         slices = [int(index) for index in rows] if origin.is_sliced else []
         scans.append(ScanRows(name=name, origin=origin, slices=slices, count=count))
         start += count
@@ -77,13 +88,16 @@ class ScanWriter:
         image_names: Name of each row.
 
     Raises:
-        DataError: If a path in the table leads out of the folder, since tables and code files may come from others.
+        DataError: If a path in the table leads out of the folder, or no scan can be restored from a row, since tables
+            and code files may come from others.
     """
 
     def __init__(
         self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, endings: Sequence[str] = ("",)
     ) -> None:
         for path in table["path"]:
+            if not isinstance(path, str) or path.strip("./\\ ") == "" or "\0" in path:
+                raise DataError(f"path: expected the name of a scan, got {brief(path)}")
             if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{path}: expected a path inside the folder of results, got one that leads out of it")
         scans = scans_of(table)
