@@ -201,8 +201,9 @@ class RunFolder:
             raise RunError(str(cause)) from cause
         except OSError as cause:
             raise RunError(f"{self.metadata_file}: cannot be read: {cause.strerror or cause}") from cause
-        except (ValueError, RecursionError) as cause:
-            raise RunError(f"{self.metadata_file}: cannot be read as JSON: {cause}") from cause
+        except (ValueError, RecursionError) as cause:  # bytes that are not text, numbers without end, nested too deeply
+            place = f": {cause}" if isinstance(cause, json.JSONDecodeError) else ""
+            raise RunError(f"{self.metadata_file}: cannot be read as JSON{place}") from cause
         return content
 
     def update_metadata(self, additions: Mapping[str, Any]) -> None:
