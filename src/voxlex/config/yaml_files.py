@@ -7,7 +7,7 @@ import yaml
 
 from voxlex.errors import ConfigError, brief
 
-_MOST_BYTES = 2**18
+_MOST_BYTES = 2**16
 """Settings take a few kilobytes."""
 
 _MOST_NODES = 2**16

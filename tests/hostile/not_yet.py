@@ -1,0 +1,3 @@
+"""Cases of `test_sources.py` that fail today, by their names; remove a line when its fault is gone."""
+
+NOT_YET: frozenset[str] = frozenset()
