@@ -154,8 +154,13 @@ def _read(path: Path, *, at_most: int) -> pa.Table:
                 if size > at_most:
                     raise too_large
             return pa.Table.from_batches(parts, schema=file.schema_arrow)
-    except (pa.ArrowException, OSError) as cause:
-        raise CodesError(f"{path}: cannot be read as Parquet: {' '.join(str(cause).split())}") from cause
+    except CodesError:
+        raise
+    except Exception as cause:  # a damaged footer makes Arrow raise nearly anything
+        reason = cause.strerror if isinstance(cause, OSError) else None
+        raise CodesError(
+            f"{path}: cannot be read as Parquet: {reason or 'it is of another kind, damaged or cut short'}"
+        ) from cause
 
 
 def _shapes(column: pa.ChunkedArray, *, name: str) -> set[tuple[int, ...]]:
