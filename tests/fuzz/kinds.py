@@ -132,6 +132,11 @@ def _table(name: str) -> Callable[[Path], Path]:
     return make
 
 
+def _parquet(folder: Path) -> Path:
+    index_source(_table("scans.csv")(folder)).table.to_parquet(folder / "scans.parquet")
+    return folder / "scans.parquet"
+
+
 _VOCABULARY: list[Vocabulary] = []
 
 
@@ -199,6 +204,7 @@ KINDS: dict[str, FileKind] = {
     "state": FileKind(_state, _read_state),
     "csv": FileKind(_table("scans.csv"), index_source),
     "tsv": FileKind(_table("scans.tsv"), index_source),
+    "parquet": FileKind(_parquet, index_source),
 }
 
 
