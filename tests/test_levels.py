@@ -189,7 +189,7 @@ def test_a_table_that_does_not_fit_the_levels_is_refused(
     for columns, said in [
         ({"shape_0": [[1, 2, 2]] * len(table)}, r"codes_0: expected codes of shape \(1, 4, 4\), got \(1, 2, 2\)"),
         ({"codes_1": [[0, 1]] * len(table)}, "codes_1: expected 128 codes in each row"),
-        ({"codes_1": [[0.5] * 128] * len(table)}, "codes_1: expected integers, got double"),
+        ({"codes_1": [[0.5] * 128] * len(table)}, "codes_1: expected lists of integers, got list<element: double>"),
         ({"codes_0": [[8] * 16] * len(table)}, "expected values from 0 to 7"),
     ]:
         table.assign(**columns).to_parquet(path)

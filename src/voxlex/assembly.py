@@ -1,10 +1,13 @@
 """Build modules from a configuration. Only this file knows both."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, TypeVar
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import torch
+from torch import nn
 
 from voxlex.codes import CodeLayout
 from voxlex.config import Config, ModelConfig, NetworkConfig, PriorConfig, QuantizerConfig
@@ -16,14 +19,26 @@ from voxlex.priors import PRIORS, Conditions, HierarchicalPrior, Prior
 from voxlex.quantizers import QUANTIZERS, GroupedQuantizer, Quantizer, ResidualQuantizer
 
 T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
+
+_ORDINARY = 2**28
+"""Up to this product of the three largest numbers among their settings, modules surely fit into memory."""
+
+_UNKNOWN_MEMORY = 2**36
 
 
 def build_autoencoder(config: ModelConfig) -> VQVAE:
     """Build a new, untrained autoencoder.
 
     Raises:
-        ConfigError: If the kind of the network or of the quantizer is unknown.
+        ConfigError: If the kind of the network or of the quantizer is unknown, or its weights would not fit
+            into the memory.
+        ValueError: If the settings of a module do not fit together.
     """
+    return _within_memory(lambda: _build_autoencoder(config), list(_sizes(config, "model")))
+
+
+def _build_autoencoder(config: ModelConfig) -> VQVAE:
     network = config.network
     encoder_class, decoder_class = _chosen(NETWORKS, network, "network")
     shared = {"spatial_dims": config.spatial_dims, "embedding_dim": config.quantizer.embedding_dim}
@@ -66,16 +81,73 @@ def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], condition
         conditions: Conditions of the prior.
 
     Raises:
-        ConfigError: If the kind is unknown.
+        ConfigError: If the kind is unknown, or the memory would not hold its weights.
+        ValueError: If the settings do not fit together.
     """
     kind = _chosen(PRIORS, config, "prior")
     arguments = _arguments(config)
     del arguments["condition_columns"]
-    levels = [
-        kind(layout=layout, context=layouts[:place], conditions=conditions, **arguments)
-        for place, layout in enumerate(layouts)
-    ]
-    return levels[0] if len(levels) == 1 else HierarchicalPrior(levels=levels)
+
+    def build() -> Prior:
+        levels = [
+            kind(layout=layout, context=layouts[:place], conditions=conditions, **arguments)
+            for place, layout in enumerate(layouts)
+        ]
+        return levels[0] if len(levels) == 1 else HierarchicalPrior(levels=levels)
+
+    codes = [_Size("model.quantizer.num_embeddings", layout.num_embeddings, 1024) for layout in layouts]
+    cells = [_Size("data.size", layout.cells, 1024) for layout in layouts]
+    return _within_memory(build, [*_sizes(config, "prior"), *codes, *cells])
+
+
+class _Size(NamedTuple):
+    """A setting on which the size of a module depends, its value, and what is usual."""
+
+    setting: str
+    value: int
+    usual: int
+
+
+def _sizes(config: Any, name: str) -> Iterator[_Size]:
+    """Find the whole numbers among settings."""
+    for field in fields(config):
+        value, setting = getattr(config, field.name), f"{name}.{field.name}"
+        if is_dataclass(value):
+            yield from _sizes(value, setting)
+        elif isinstance(value, int):
+            yield _Size(setting, value, field.default if isinstance(field.default, int) else 1)
+
+
+def _within_memory(build: Callable[[], M], sizes: Sequence[_Size]) -> M:
+    """Build a module, unless the memory of this machine would not hold its weights.
+
+    If the settings leave a doubt, it is first built on PyTorch's "meta" device, which takes no memory.
+
+    Raises:
+        ConfigError: If it would not fit. The message names the setting that is furthest above what is usual.
+    """
+    if math.prod(sorted(size.value for size in sizes)[-3:]) > _ORDINARY:
+        try:
+            with torch.device("meta"):
+                module = build()
+            needed = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+        except (OverflowError, RuntimeError, TypeError):  # numbers of bytes beyond 64 bits
+            needed = 2**63
+        if needed > (limit := _memory()):
+            worst = max(sizes, key=lambda size: size.value / max(size.usual, 1))
+            raise ConfigError(
+                f"{worst.setting}: expected settings whose weights fit into the {limit / 1e9:.0f} GB of this machine, "
+                f"got some that need {'far more' if needed == 2**63 else f'{needed / 1e9:.0f} GB'}"
+            )
+    return build()
+
+
+def _memory() -> int:
+    """Return the memory of this machine in bytes."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return _UNKNOWN_MEMORY
 
 
 def build_shapes(config: Config, conditions: Conditions) -> tuple[VQVAE, Prior]:

@@ -32,6 +32,7 @@ from voxlex.types import Codes, LevelCodes, Levels
 _KEPT = (*(column for column in INDEX_COLUMNS if column != "group"), *ORIGIN_COLUMNS)
 _NEEDED = {"path", "slice", *ORIGIN_COLUMNS} - set(ORIGIN_DEFAULTS)
 _DECODER_KEY = b"voxlex.decoder"
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -73,34 +74,36 @@ def write_code_table(path: Path, codes: Codes | Levels, manifest: pd.DataFrame, 
         pq.write_table(table, building, compression="zstd")
 
 
-def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int]) -> CodeTable:
+def read_code_table(
+    path: Path, *, autoencoder: Autoencoder, space: Sequence[int], max_gigabytes: float = 8.0
+) -> CodeTable:
     """Read a table of codes.
 
     Args:
         path: The file.
         autoencoder: The autoencoder that will decode the codes.
         space: Sides of the images that it was trained on. Volumes may have other sides.
+        max_gigabytes: Largest table to read, in gigabytes of memory. A small file can unpack to a very large one.
 
     Raises:
         CodesError: If the file cannot be read, was written with another decoder, or holds codes that do not fit.
     """
-    if not path.is_file():
-        raise CodesError(f"{path}: no such file")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as cause:
-        raise CodesError(f"{path}: cannot be read as Parquet: {' '.join(str(cause).split())}") from cause
+    table = _read(path, at_most=int(max_gigabytes * 1e9))
     names = _column_names(len(autoencoder.quantizers))
     of_codes = [name for pair in names for name in pair]
     missing = {*_NEEDED, *of_codes} - set(table.column_names)
+    if not missing and len(table.column_names) > len(set(table.column_names)):
+        raise CodesError(f"{path}: expected a file of codes, got one with a column twice")
+    if not missing and not len(table):
+        raise CodesError(f"{path}: expected the codes of at least one image, got none")
     if missing:
         raise CodesError(f"{path}: expected a file of codes, got one without the columns {', '.join(sorted(missing))}")
     stamp = (table.schema.metadata or {}).get(_DECODER_KEY)
-    if stamp is not None and stamp.decode() != decoder_fingerprint(autoencoder):
+    if stamp is not None and stamp != decoder_fingerprint(autoencoder).encode():
         raise CodesError(
             f"{path}: expected codes of this run, got those of another run; decode them with the run that encoded them"
         )
-    shapes = [_shapes(table[shape_name]) for _, shape_name in names]
+    shapes = [_shapes(table[shape_name], name=f"{path}: {shape_name}") for _, shape_name in names]
     layouts = _layouts(shapes, autoencoder, space)
     levels = []
     for (codes_name, _), found, layout, quantizer in zip(names, shapes, layouts, autoencoder.quantizers, strict=True):
@@ -132,8 +135,50 @@ def _column_names(levels: int) -> list[tuple[str, str]]:
     return [("codes", "shape")] if levels == 1 else [(f"codes_{level}", f"shape_{level}") for level in range(levels)]
 
 
-def _shapes(column: pa.ChunkedArray) -> set[tuple[int, ...]]:
-    return {tuple(shape or ()) for shape in column.to_pylist()}
+def _read(path: Path, *, at_most: int) -> pa.Table:
+    """Read a Parquet file of up to so many bytes of memory, in parts: what its footer claims need not be true."""
+    if not path.is_file():
+        raise CodesError(f"{path}: no such file")
+    too_large = CodesError(
+        f"{path}: expected a table of up to {at_most / 1e9:g} GB of memory, got a larger one; divide it into several"
+    )
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            if sum(max(group.total_byte_size, group.num_rows) for group in groups) > at_most:
+                raise too_large
+            parts, size = [], 0
+            for part in file.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
+                part.validate(full=True)  # text that is not UTF-8, and lists that reach beyond their values
+                parts.append(part)
+                size += part.nbytes
+                if size > at_most:
+                    raise too_large
+            return pa.Table.from_batches(parts, schema=file.schema_arrow)
+    except CodesError:
+        raise
+    except Exception as cause:  # a damaged footer makes Arrow raise nearly anything
+        reason = cause.strerror if isinstance(cause, OSError) else None
+        raise CodesError(
+            f"{path}: cannot be read as Parquet: {reason or 'it is of another kind, damaged or cut short'}"
+        ) from cause
+
+
+def _shapes(column: pa.ChunkedArray, *, name: str) -> set[tuple[int, ...]]:
+    """Return the distinct shapes in a column."""
+    if not _is_integers(column.type):
+        raise CodesError(f"{name}: expected lists of integers, got {column.type}")
+    shapes = {tuple(shape or ()) for shape in column.to_pylist()}
+    strange = [shape for shape in shapes if None in shape or not shape or min(shape) < 1]
+    if strange:
+        raise CodesError(f"{name}: expected numbers from 1, got {strange[0]}")
+    return shapes
+
+
+def _is_integers(kind: pa.DataType) -> bool:
+    """Tell lists of integers from other columns."""
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return lists and pa.types.is_integer(kind.value_type)
 
 
 def _layouts(
@@ -147,10 +192,13 @@ def _layouts(
 
 
 def _codes(column: pa.ChunkedArray, layout: CodeLayout, *, name: str) -> LevelCodes:
-    values = pc.list_flatten(column)
+    if not _is_integers(column.type):
+        raise CodesError(f"{name}: expected lists of integers, got {column.type}")
     lengths = pc.list_value_length(column).unique().to_pylist()
     if set(lengths) - {layout.codes_per_image}:
-        raise CodesError(f"{name}: expected {layout.codes_per_image} codes in each row, got {sorted(set(lengths))}")
-    if not pa.types.is_integer(values.type) or values.null_count:
-        raise CodesError(f"{name}: expected integers, got {values.type} with {values.null_count} missing")
+        got = ", ".join("none" if length is None else str(length) for length in lengths[:3])
+        raise CodesError(f"{name}: expected {layout.codes_per_image} codes in each row, got {got}")
+    values = pc.list_flatten(column)
+    if values.null_count:
+        raise CodesError(f"{name}: expected integers, got {values.null_count} that are missing")
     return torch.from_numpy(values.to_numpy().astype(np.int64)).view(len(column), *layout.shape)

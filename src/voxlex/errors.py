@@ -1,8 +1,12 @@
 """The errors that voxlex raises. Each message names the problem, what was expected, and what was given."""
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother = 3, 80, 80
 
 
 class VoxlexError(Exception):
@@ -65,3 +69,8 @@ def naming(path: Path) -> Iterator[None]:
     except VoxlexError as cause:
         message = str(cause).removeprefix(f"{path}: ")
         raise type(cause)(f"{path}: {message}") from cause
+
+
+def brief(value: object) -> str:
+    """Return the repr of a value that a file contains, cut where it is long or nested."""
+    return _BRIEF.repr(value)

@@ -6,10 +6,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from voxlex.config import Config, dump_config, read_config
-from voxlex.errors import RunError
+from annotated_types import Ge
+from typing_extensions import TypedDict  # pydantic does not take that of `typing` before Python 3.12
+
+from voxlex.config import Config, check_shape, dump_config, read_config
+from voxlex.config.settings import NotNegative
+from voxlex.errors import ConfigError, RunError, brief
 from voxlex.files import atomic_file, is_building, locked, made, remove, sweep, write_json
 from voxlex.locks import Held
 from voxlex.outputs import RUN_METADATA, is_run
@@ -27,7 +31,23 @@ ASIDE = ".replaced"
 
 _LOCK = ".lock"
 _REMEDY = "restore it from a copy, or train anew with --overwrite"
-_SECTIONS = ("data", "model", "losses", "prior", "training")  # of the settings, in all versions
+
+
+class StageFacts(TypedDict):
+    """What the metadata of a run must say of each finished stage."""
+
+    steps: Annotated[int, Ge(0)]
+    minutes: NotNegative
+    kept_step: NotRequired[Annotated[int, Ge(0)]]
+
+
+class Metadata(TypedDict, total=False):
+    """The parts of the metadata of a run that are read, none of which an unfinished run must have."""
+
+    versions: dict[str, str]
+    data: dict[str, Any]
+    stages: dict[str, StageFacts]
+    conditions: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -195,7 +215,7 @@ class RunFolder:
         found = run.metadata().get("format_version")
         if found != FORMAT_VERSION:
             raise RunError(
-                f"{path}: expected a run of format {FORMAT_VERSION}, got {found} from another version of voxlex"
+                f"{path}: expected a run of format {FORMAT_VERSION}, got {brief(found)} from another version of voxlex"
             )
         return run
 
@@ -212,16 +232,9 @@ class RunFolder:
         """Read the configuration.
 
         Raises:
-            ConfigError: If it cannot be read or is not valid.
-            RunError: If it is empty or cut short. Defaults would take the place of the settings that are missing.
+            ConfigError: If it cannot be read, is not valid, or is not complete.
         """
-        config = read_config(self.config_file)
-        text = self.config_file.read_text(encoding="utf-8")
-        missing = [name for name in _SECTIONS if f"\n{name}:" not in f"\n{text}"]
-        if missing or not text.endswith("\n"):
-            found = "a part of them" if text.strip() else "an empty file"
-            raise RunError(f"{self.config_file}: expected all settings of a run, got {found}; {_REMEDY}")
-        return config
+        return read_config(self.config_file, complete=True)
 
     def write_config(self, config: Config) -> None:
         """Write the configuration."""
@@ -232,15 +245,22 @@ class RunFolder:
         """Read the metadata.
 
         Raises:
-            RunError: If they cannot be read, are empty or cut short.
+            RunError: If it cannot be read, is empty or cut short, or is not the metadata of a run.
         """
         try:
             text = self.metadata_file.read_text(encoding="utf-8")
             if not text.strip("\0\n "):
                 raise RunError(f"{self.metadata_file}: expected the description of a run, got an empty file; {_REMEDY}")
-            return json.loads(text)
-        except (OSError, ValueError) as cause:
-            raise RunError(f"{self.metadata_file}: cannot be read: {cause}; {_REMEDY}") from cause
+            content = json.loads(text)
+            check_shape(Metadata, content, where=str(self.metadata_file))
+        except ConfigError as cause:
+            raise RunError(str(cause)) from cause
+        except OSError as cause:
+            raise RunError(f"{self.metadata_file}: cannot be read: {cause.strerror or cause}") from cause
+        except (ValueError, RecursionError) as cause:  # bytes that are not text, numbers without end, nested too deeply
+            place = f": {cause}" if isinstance(cause, json.JSONDecodeError) else ""
+            raise RunError(f"{self.metadata_file}: cannot be read as JSON{place}; {_REMEDY}") from cause
+        return content
 
     def update_metadata(self, additions: Mapping[str, Any]) -> None:
         """Add entries to the metadata, or replace them."""

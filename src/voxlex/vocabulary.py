@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take
 from voxlex.config import Config
-from voxlex.errors import RunError
+from voxlex.errors import ConfigError, RunError, brief
 from voxlex.models import Autoencoder
 from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
 from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
@@ -282,15 +282,32 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
     """
     folder = RunFolder.open(Path(run))
     config, metadata = folder.config(), folder.metadata()
-    autoencoder = build_autoencoder(config.model)
-    load_weights(folder.autoencoder_file, autoencoder)
     prior = None
-    if folder.prior_file.exists():
-        prior = build_prior(
-            config.prior,
-            layouts=autoencoder.layouts((config.data.size,) * autoencoder.spatial_dims),
-            conditions=Conditions.from_description(metadata["conditions"]),
-        )
+    try:
+        autoencoder = build_autoencoder(config.model)
+        layouts = autoencoder.layouts((config.data.size,) * autoencoder.spatial_dims)
+        if folder.prior_file.exists():
+            prior = build_prior(config.prior, layouts=layouts, conditions=_conditions(folder, metadata))
+    except (ConfigError, ValueError) as cause:
+        raise RunError(f"{folder.config_file}: {cause}") from cause
+    load_weights(folder.autoencoder_file, autoencoder)
+    if prior is not None:
         load_weights(folder.prior_file, prior)
         prior = prior.to(device).eval()
     return Vocabulary(autoencoder=autoencoder.to(device).eval(), prior=prior, config=config, metadata=metadata)
+
+
+def _conditions(folder: RunFolder, metadata: Mapping[str, Any]) -> Conditions:
+    """Return the conditions of the prior of a run, as its metadata describe them."""
+    try:
+        conditions = Conditions.from_description(metadata["conditions"])
+        for column in conditions.columns:
+            words = (column.name, *(column.values if isinstance(column, Categorical) else ()))
+            if not all(isinstance(word, str) for word in words):
+                raise TypeError("expected text")
+        return conditions
+    except (KeyError, TypeError, ValueError) as cause:
+        raise RunError(
+            f"{folder.metadata_file}: conditions: expected the names of columns with their values or range, "
+            f"got {brief(metadata.get('conditions'))}"
+        ) from cause

@@ -50,7 +50,7 @@ def test_state_never_runs_code(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_state_and_randomness_survive_a_round_trip(tmp_path: Path) -> None:
-    save_state(tmp_path / "state.pt", {"random": random_state(), "step": 3})
+    save_state(tmp_path / "state.pt", {"random": random_state(), "step": 3, "elapsed_s": 0.5})
     expected = torch.rand(4)
     state = load_state(tmp_path / "state.pt")
     set_random_state(state["random"])

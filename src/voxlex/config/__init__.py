@@ -27,7 +27,7 @@ from voxlex.config.training import (
     StageConfig,
     TrainingConfig,
 )
-from voxlex.config.validation import parse, validated
+from voxlex.config.validation import check_shape, parse, validated
 
 __all__ = [
     "CHOICES",
@@ -46,6 +46,7 @@ __all__ = [
     "SliceOptions",
     "StageConfig",
     "TrainingConfig",
+    "check_shape",
     "dump_config",
     "load_recipe",
     "parse",

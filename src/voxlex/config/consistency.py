@@ -8,6 +8,8 @@ from voxlex.errors import ConfigError
 _FEWEST_CELLS = 4
 """Cells a side of a volume: at 2, oneDNN's bfloat16 gradients of 3³ kernels are not numbers (torch 2.13)."""
 
+_MOST_VOXELS_A_SIDE = 2**11
+
 
 def check_consistent(config: Config) -> None:
     """Refuse a configuration whose parts do not fit together.
@@ -21,6 +23,8 @@ def check_consistent(config: Config) -> None:
         raise ConfigError(
             f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
         )
+    if config.model.spatial_dims == 3 and config.data.size > _MOST_VOXELS_A_SIDE:
+        raise ConfigError(f"data.size: expected at most {_MOST_VOXELS_A_SIDE} for cubes, got {config.data.size}")
     if config.model.in_channels != 1:
         raise ConfigError(f"model.in_channels: expected 1, as prepared images are grey, got {config.model.in_channels}")
     dims, spacing_mm = config.model.spatial_dims, config.data.spacing_mm

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import tyro
+from annotated_types import Interval
 
 from voxlex.config.networks import NetworkConfig, ResidualNetworkConfig
 from voxlex.config.options import PhantomOptions, ReadingOptions, SliceOptions
@@ -25,7 +26,7 @@ class DataConfig(Settings):
         phantom: The embedded data set, used only for the source "phantom".
     """
 
-    size: Annotated[Count, tyro.conf.arg(aliases=("--size",))] = 128
+    size: Annotated[int, Interval(ge=1, le=2**16), tyro.conf.arg(aliases=("--size",))] = 128
     spacing_mm: Positive | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     slices: SliceOptions = field(default_factory=SliceOptions)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from voxlex.config.defaults import defaults_of
-from voxlex.config.settings import ByKind, Count, Kind, Settings
+from voxlex.config.settings import ByKind, Count, Depth, Kind, Settings
 
 _ENCODER = defaults_of("models/autoencoder.py", "Encoder")
 _DECODER = defaults_of("models/autoencoder.py", "Decoder")
@@ -44,8 +44,8 @@ class ResidualNetworkConfig(NetworkSettings):
     downsampling: Count = _ENCODER.downsampling
     width: Count = _ENCODER.width
     stem_width: Count = _ENCODER.stem_width
-    encoder_blocks: Count = _ENCODER.blocks
-    decoder_blocks: Count = _DECODER.blocks
+    encoder_blocks: Depth = _ENCODER.blocks
+    decoder_blocks: Depth = _DECODER.blocks
     expansion: Count = _ENCODER.expansion
 
 
@@ -61,7 +61,7 @@ class PaperNetworkConfig(NetworkSettings):
     kind: Kind[Literal["paper"]] = "paper"
     downsampling: Count = _PAPER.downsampling
     width: Count = _PAPER.width
-    blocks: Count = _PAPER.blocks
+    blocks: Depth = _PAPER.blocks
     block_width: Count = _PAPER.block_width
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from voxlex.config.defaults import defaults_of
-from voxlex.config.settings import ByKind, Count, Kind, Settings, Share
+from voxlex.config.settings import ByKind, Count, Depth, Kernel, Kind, Settings, Share
 
 _PIXELCNN = defaults_of("priors/pixelcnn.py", "GatedPixelCNN")
 _TRANSFORMER = defaults_of("priors/transformer.py", "TransformerPrior")
@@ -44,8 +44,8 @@ class PixelCNNConfig(PriorSettings):
 
     kind: Kind[Literal["pixelcnn"]] = "pixelcnn"
     width: Count = _PIXELCNN.width
-    layers: Count = _PIXELCNN.layers
-    kernel_size: Count = _PIXELCNN.kernel_size
+    layers: Depth = _PIXELCNN.layers
+    kernel_size: Kernel = _PIXELCNN.kernel_size
     embedding_dim: Count = _PIXELCNN.embedding_dim
     dropout: Share = _PIXELCNN.dropout
     condition_dropout: Share = _PIXELCNN.condition_dropout
@@ -65,9 +65,9 @@ class TransformerPriorConfig(PriorSettings):
 
     kind: Kind[Literal["transformer"]] = "transformer"
     width: Count = _TRANSFORMER.width
-    layers: Count = _TRANSFORMER.layers
+    layers: Depth = _TRANSFORMER.layers
     heads: Count = _TRANSFORMER.heads
-    kernel_size: Count = _TRANSFORMER.kernel_size
+    kernel_size: Kernel = _TRANSFORMER.kernel_size
     embedding_dim: Count = _TRANSFORMER.embedding_dim
     dropout: Share = _TRANSFORMER.dropout
     condition_dropout: Share = _TRANSFORMER.condition_dropout
@@ -87,9 +87,9 @@ class MaskedPriorConfig(PriorSettings):
 
     kind: Kind[Literal["masked"]] = "masked"
     width: Count = _MASKED.width
-    layers: Count = _MASKED.layers
+    layers: Depth = _MASKED.layers
     heads: Count = _MASKED.heads
-    kernel_size: Count = _MASKED.kernel_size
+    kernel_size: Kernel = _MASKED.kernel_size
     steps: Count = _MASKED.steps
     dropout: Share = _MASKED.dropout
     condition_dropout: Share = _MASKED.condition_dropout

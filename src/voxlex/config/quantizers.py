@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, MaxLen
 
 from voxlex.config.defaults import defaults_of
-from voxlex.config.settings import ByKind, Count, Kind, NotNegative, Part, Positive, Settings, Share
+from voxlex.config.settings import ByKind, Count, Depth, Kind, NotNegative, Part, Positive, Settings, Share
 
 Gradient = Literal["straight_through", "rotation"]
 
@@ -80,7 +80,7 @@ class ResidualQuantizerConfig(QuantizerSettings):
     """
 
     kind: Kind[Literal["residual"]] = "residual"
-    num_codebooks: Count = 2
+    num_codebooks: Depth = 2
     shared: bool = False
     gradient: Gradient = _RESIDUAL.gradient
     dropout: Part = _RESIDUAL.dropout
@@ -102,7 +102,7 @@ class GroupedQuantizerConfig(QuantizerSettings):
     """
 
     kind: Kind[Literal["grouped"]] = "grouped"
-    num_codebooks: Count = 2
+    num_codebooks: Depth = 2
     group: VectorQuantizerConfig = field(
         default_factory=lambda: VectorQuantizerConfig(num_embeddings=32, embedding_dim=4)
     )
@@ -122,7 +122,7 @@ class FiniteScalarQuantizerConfig(QuantizerSettings):
     """
 
     kind: Kind[Literal["finite_scalar"]] = "finite_scalar"
-    levels: tuple[Annotated[int, Ge(2)], ...] = _FINITE_SCALAR.levels
+    levels: Annotated[tuple[Annotated[int, Ge(2)], ...], MaxLen(62)] = _FINITE_SCALAR.levels
 
     @property
     def embedding_dim(self) -> int:

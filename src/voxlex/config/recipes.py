@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 
@@ -11,23 +11,31 @@ import yaml
 
 from voxlex.config.experiment import Config
 from voxlex.config.validation import one_of, parse, plain
+from voxlex.config.yaml_files import read_yaml
 from voxlex.errors import ConfigError
 
 CHOICES = ("model.network", "model.quantizer", "prior")
 """Settings that have a `kind`."""
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, *, complete: bool = False) -> Config:
     """Read a configuration from a YAML file.
 
+    Args:
+        path: The file.
+        complete: Expect all sections, as `dump_config` writes them, so that no default stands in for one that is lost.
+
     Raises:
-        ConfigError: If the file cannot be read or is not a valid configuration.
+        ConfigError: If the file cannot be read, or is not a valid configuration.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
-        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(cause).split())}") from cause
-    return parse(Config, content, where=str(path))
+    content = read_yaml(path)
+    config = parse(Config, content, where=str(path))
+    lost = [section.name for section in fields(Config) if section.name not in content]
+    if complete and (lost or not path.read_bytes().endswith(b"\n")):
+        got = f"none of {', '.join(lost)}" if lost else "a file that is cut short"
+        remedy = "restore it from a copy, or train anew with --overwrite"
+        raise ConfigError(f"{path}: expected all settings of a run, got {got}; {remedy}")
+    return config
 
 
 def dump_config(config: Config) -> str:

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema, PydanticCustomError
 
-Count = Annotated[int, Ge(1)]
+Count = Annotated[int, Interval(ge=1, lt=2**31)]
+Depth = Annotated[int, Interval(ge=1, le=1000)]
+"""A number of layers or of codebooks: each takes time to build, however small it is."""
+Kernel = Annotated[int, Interval(ge=1, le=127)]
+"""The side of a kernel, of which each tap may take time to build."""
+
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, lt=1)]
@@ -44,6 +49,9 @@ class Settings:
             for name in content if isinstance(content, dict) else ():
                 if name not in known:
                     raise PydanticCustomError("unknown", "unknown setting", {"key": str(name), "known": known})
+            for field in fields(source) if isinstance(content, dict) else ():
+                if _has_truth(content.get(field.name)) and "bool" not in str(field.type):
+                    raise unfit(field.name, expected="a value other than true or false", got=content[field.name])
             return content
 
         def fitting(settings: Settings) -> Settings:
@@ -53,6 +61,11 @@ class Settings:
         # Without `post_init`: settings that validate themselves there are being validated.
         inner = core_schema.no_info_after_validator_function(fitting, {**handler(source), "post_init": False})
         return core_schema.no_info_before_validator_function(names_known, inner)
+
+
+def _has_truth(value: Any) -> bool:
+    """Return whether a value is true or false, or a list with one of them: to pydantic, true would be the number 1."""
+    return isinstance(value, bool) or (isinstance(value, (list, tuple)) and any(map(_has_truth, value)))
 
 
 class ByKind:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from voxlex.config.settings import Settings
-from voxlex.errors import ConfigError
+from voxlex.errors import ConfigError, brief
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -21,6 +21,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "dataclass_type": "settings by name",
+    "dict_type": "values by name",
     "finite_number": "a finite number",
     "float_parsing": "a number",
     "float_type": "a number",
@@ -33,6 +34,7 @@ _EXPECTED = {
     "less_than_equal": "at most {le:.12g}",
     "model_attributes_type": "settings by name",
     "missing": "a value for each place",
+    "list_type": "a list",
     "string_type": "text",
     "too_long": "at most {max_length} values",
     "tuple_type": "a list",
@@ -63,6 +65,25 @@ def parse(settings: type[S], content: Any, *, where: str, under: str = "") -> S:
         raise ConfigError(f"{where}: {key}: {wrong}") from cause
 
 
+def check_shape(shape: type, content: Any, *, where: str) -> None:
+    """Refuse plain values that are not what a `TypedDict` says; names that it does not know are ignored.
+
+    Raises:
+        ConfigError: If a value is missing or of the wrong type; names `where` and the value.
+    """
+    from pydantic import ValidationError
+
+    kind: Any = shape
+    try:
+        _adapter(kind).validate_python(content, strict=True)
+    except ValidationError as cause:
+        problem = cause.errors()[0]
+        key = ".".join(map(str, problem["loc"])) or "the whole"
+        absent = problem["type"] == "missing"
+        wrong = "expected a value, got none" if absent else _described(problem, content)[1]
+        raise ConfigError(f"{where}: {key}: {wrong}") from cause
+
+
 def validated(settings: S, *, under: str = "") -> S:
     """Return settings that came from options or from Python, held to what a recipe is held to.
 
@@ -81,7 +102,7 @@ def one_of(choices: list[str], got: object, *, expected: str = "expected one of"
     """Return "expected one of …, got …", with a suggestion if what came is nearly one of the choices."""
     close = get_close_matches(str(got), choices, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{expected} {', '.join(choices)}, got {got!r}{meant}"
+    return f"{expected} {', '.join(choices)}, got {brief(got)}{meant}"
 
 
 @cache
@@ -103,11 +124,11 @@ def _described(problem: ErrorDetails, content: Any) -> tuple[list[str], str]:
             keys, wrong = [*keys, context["key"]], f"expected {context['expected']}, got {context['got']}"
         case "literal_error":
             quoted = _quoted(context["expected"])
-            wrong = one_of(quoted, got) if quoted else f"expected {context['expected']}, got {got!r}"
+            wrong = one_of(quoted, got) if quoted else f"expected {context['expected']}, got {brief(got)}"
         case known if known in _EXPECTED:
-            wrong = f"expected {_EXPECTED[known].format(**context)}, got {got!r}"
+            wrong = f"expected {_EXPECTED[known].format(**context)}, got {brief(got)}"
         case _:
-            wrong = f"{problem['msg']}, got {got!r}"
+            wrong = f"{problem['msg']}, got {brief(got)}"
     return keys, wrong
 
 

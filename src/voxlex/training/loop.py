@@ -15,7 +15,15 @@ from voxlex.config import StageConfig
 from voxlex.errors import DataError, Interrupted, TrainingError
 from voxlex.training.batches import Batches
 from voxlex.training.budget import Budget, learning_rate_factor
-from voxlex.training.checkpoint import load_state, players_of, random_state, save_state, set_random_state
+from voxlex.training.checkpoint import (
+    check_weights,
+    load_state,
+    players_of,
+    random_state,
+    resuming,
+    save_state,
+    set_random_state,
+)
 from voxlex.training.display import SILENCE, Display, StageDisplay
 from voxlex.training.interrupt import StopRequest, stop_requests
 from voxlex.training.journal import Journal, JournalFiles
@@ -283,14 +291,17 @@ class _Trainer:
         if not self.state_file.exists():
             return False
         state = load_state(self.state_file)
-        for name, saved in players_of(state, self.objective.players, where=self.state_file).items():
-            self.objective.players[name].load_state(saved)
-        rank = self.fabric.global_rank
-        others = state.get("random_of_others", [])
-        set_random_state(others[rank - 1] if 0 < rank <= len(others) else state["random"])
-        self.step = state["step"]
-        self.elapsed_s = state["elapsed_s"]
-        self.best = _Best(**state["best"]) if state.get("best") else None
+        with resuming(self.state_file):
+            for name, saved in players_of(state, self.objective.players, where=self.state_file).items():
+                self.objective.players[name].load_state(saved)
+            rank = self.fabric.global_rank
+            others = state.get("random_of_others", [])
+            set_random_state(others[rank - 1] if 0 < rank <= len(others) else state["random"])
+            self.step = state["step"]
+            self.elapsed_s = state["elapsed_s"]
+            self.best = _Best(**state["best"]) if state.get("best") else None
+            if self.best is not None:
+                check_weights(self.best.weights, expected=self.objective.result.state_dict())
         return True
 
     def go_on_from(self, begun: Fitted) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from voxlex.config import StageConfig
+from voxlex.training.checkpoint import check_optimizer
 from voxlex.training.devices import lay_out_channels_last
 
 _DECAYED = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -92,9 +93,17 @@ class Player:
         return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore a state that `state` returned."""
+        """Restore a state that `state` returned. The settings of the optimizer stay those of its making.
+
+        Raises:
+            Exception: Of many kinds, if the state belongs to another module or optimizer; see `checkpoint.resuming`.
+        """
+        settings = [{key: group[key] for key in group if key != "params"} for group in self.optimizer.param_groups]
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
+        check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer))  # Fabric wraps it
 
 
 def adamw(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from voxlex.code_table import read_code_table
 from voxlex.codes import levels_of, take
+from voxlex.errors import naming
 from voxlex.models.batches import BATCH_SIZE
 from voxlex.outputs import check_folder
 from voxlex.progress import Phases, silent
@@ -43,7 +44,8 @@ def decode(
     autoencoder = vocabulary.autoencoder
     table = read_code_table(codes, autoencoder=autoencoder, space=vocabulary.space)
     check_folder(out, overwrite=overwrite, reads=[codes])
-    writer = ScanWriter(out, table.rows, original_size=original_size)
+    with naming(codes):
+        writer = ScanWriter(out, table.rows, original_size=original_size)
     output_folder(out, overwrite=overwrite)
     pixels = prod(autoencoder.space_of([level.shape[2:] for level in levels_of(table.codes)]))
     with phases("decoding") as progress:

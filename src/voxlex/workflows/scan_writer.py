@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from voxlex.errors import DataError
+from voxlex.errors import DataError, brief, naming
+from voxlex.images.facts import check_facts, check_slices
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS, Origin
 from voxlex.images.restore import restore_scan, restore_slice
 from voxlex.names import folded, length_limit, printable, shortened
@@ -70,13 +71,22 @@ def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int 
         table: Table with a row for each image.
         endings: What comes between the name and the suffix of each file of a scan.
         limit: Largest number of bytes of a name in the folder of results.
+
+    Raises:
+        DataError: If a scan cannot be restored from what the table says of it.
     """
     runs = [(path, len(list(rows))) for path, rows in groupby(map(printable, table["path"]))]
     columns = [column for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS) if column in table.columns]
     scans, start = [], 0
     for path, length in runs:
-        origin = Origin.from_facts(ORIGIN_DEFAULTS | {column: table[column].iloc[start] for column in columns})
-        rows = table["slice"].iloc[start : start + length]
+        facts = ORIGIN_DEFAULTS | {column: table[column].iloc[start] for column in columns}
+        rows = list(table["slice"].iloc[start : start + length])
+        with naming(Path(path)):
+            check_facts(facts)
+            origin = Origin.from_facts(facts)
+            if origin.is_sliced:
+                check_slices(rows)
+                _ = origin.stack  # raises an error if the affine does not span a space
         slices = [int(index) for index in rows] if origin.is_sliced else []
         scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length))
         start += length
@@ -118,14 +128,17 @@ class ScanWriter:
         image_names: Name of each row.
 
     Raises:
-        DataError: If a path in the table leads out of the folder, since tables and code files may come from others.
+        DataError: If a path in the table leads out of the folder, or no scan can be restored from a row, since tables
+            and code files may come from others.
     """
 
     def __init__(
         self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, endings: Sequence[str] = ("",)
     ) -> None:
         for path in table["path"]:
-            if not path.strip("./") or Path(path).is_absolute() or ".." in Path(path).parts:
+            if not isinstance(path, str) or path.strip("./\\ ") == "" or "\0" in path:
+                raise DataError(f"path: expected the name of a scan, got {brief(path)}")
+            if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{path}: expected a path inside the folder of results, got one that leads out of it")
         scans = scans_of(table, endings=endings, limit=length_limit(folder))
         self._cut = _cut(list(table["path"]), scans)

@@ -1,0 +1,89 @@
+"""Reads mutations of one kind of file in a process of its own, which a native library may crash.
+
+`python -m fuzz.worker KIND FIRST COUNT FOLDER` writes a line of JSON for each mutation that did what none may do, and
+in `FOLDER/at` the number of the mutation that it is at.
+"""
+
+import json
+import resource
+import shutil
+import signal
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from types import FrameType
+
+from fuzz.kinds import KINDS, packed, unpacked
+from fuzz.mutations import mutated
+from voxlex.errors import VoxlexError
+
+SECONDS = 10
+MORE_BYTES = 4 * 2**30
+"""Address space for one file of a few kilobytes, beyond what the process has."""
+
+_FOREIGN = ("weights_only", "torch.load", "Traceback", "object at 0x", "<class")
+
+
+class Late(BaseException):
+    """A file takes too long."""
+
+
+def main(kind_name: str, first: int, count: int, folder: Path) -> None:
+    kind = KINDS[kind_name]
+    intact = folder / "intact"
+    intact.mkdir(exist_ok=True)
+    path = kind.make(intact)
+    content = unpacked(kind, path.read_bytes())
+    kind.read(path)  # all libraries are imported before the memory is bounded
+    shutil.rmtree(intact / "out", ignore_errors=True)
+    _bound_memory()
+    signal.signal(signal.SIGALRM, _late)
+    for number in range(first, first + count):
+        (folder / "at").write_text(str(number))
+        path.write_bytes(packed(kind, mutated(content, [content], number)))
+        problem = _problem(kind_name, path)
+        shutil.rmtree(intact / "out", ignore_errors=True)
+        if problem:
+            print(json.dumps({"mutation": number, "problem": problem}), flush=True)
+    (folder / "at").write_text("done")
+
+
+def _problem(kind_name: str, path: Path) -> str:
+    """Read a file, and return what went wrong; nothing if it is read, or refused by an error of ours."""
+    signal.alarm(SECONDS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            KINDS[kind_name].read(path)
+    except VoxlexError as cause:
+        said = str(cause)
+        if any(word in said for word in _FOREIGN) or len(said) > 1500:
+            return f"says {said[:300]}"
+        if path.stem not in said and path.parent.name not in said:
+            return f"names no file: {said[:300]}"
+        return ""
+    except Late:
+        return f"takes longer than {SECONDS} s: {traceback.format_exc()[-600:]}"
+    except MemoryError:
+        return "takes too much memory: " + traceback.format_exc()[-600:]
+    except BaseException as cause:
+        return f"{type(cause).__name__}: {str(cause)[:200]} {traceback.format_exc()[-500:]}"
+    finally:
+        signal.alarm(0)
+    return ""
+
+
+def _late(number: int, frame: FrameType | None) -> None:
+    raise Late
+
+
+def _bound_memory() -> None:
+    status = Path("/proc/self/statm")
+    if status.exists():
+        now = int(status.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + MORE_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
