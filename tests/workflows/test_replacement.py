@@ -25,7 +25,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
         (tmp_path / "disk").mkdir()
         path.symlink_to(tmp_path / "disk")
     run = RunFolder.create(path, Config())
-    run.update_metadata({"stages": {"autoencoder": {"steps": 3}, "prior": {"steps": 3}}})
+    run.update_metadata({"stages": {name: {"steps": 3, "minutes": 0.1} for name in ("autoencoder", "prior")}})
     run.curves_folder.mkdir()
     (run.curves_folder / "events.out.tfevents.1").write_text("old")
     for file in (run.autoencoder_file, run.prior_file, run.journal_file, run.report_file, path / "thesis.tex"):

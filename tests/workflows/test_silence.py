@@ -98,6 +98,8 @@ CALLS = {
     "data index": ["scans", "--out", "scans.csv"],
     "data audit": ["worse", "--out", "audit.html"],
     "data fetch": [],
+    "data cache": [],
+    "check": ["scans", "--out", "other", *SMALL],
     "demo": ["--minutes", "0.01"],
 }
 

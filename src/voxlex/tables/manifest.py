@@ -306,6 +306,6 @@ def _slices(column: pd.Series, *, where: Path, lines: np.ndarray) -> pd.Series:
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     same = pd.Series(same_subjects(list(table["subject"])), index=table.index, dtype=object)
     table = table.assign(group=same.where(same != "", table["path"]))
-    table = table.rename(columns={name: f"{name}_given" for name in RESERVED})
+    table.columns = [f"{name}_given" if name in RESERVED else name for name in table.columns]
     more = [name for name in table.columns if name not in INDEX_COLUMNS]
     return table.assign(**{name: typed(table[name]) for name in more})[[*INDEX_COLUMNS, *more]]
