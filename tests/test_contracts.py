@@ -181,16 +181,17 @@ def test_modules_of_every_type_learn_and_work(
     kind: str, quantizer: Quantizer, dtype: torch.dtype, autocast: torch.dtype | None
 ) -> None:
     quantizer.to(dtype)
-    with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        for _ in range(3):
-            z_e = latents((6, 5), dtype).requires_grad_()
+    for _ in range(3):
+        z_e = latents((6, 5), dtype).requires_grad_()
+        with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
             quantized = quantizer(z_e)
-            assert quantized.z_q.dtype == dtype
-            assert quantized.loss.isfinite()
-            (quantized.z_q.float().square().mean() + quantized.loss).backward()
-            assert z_e.grad is not None
-            assert z_e.grad.isfinite().all()
-        quantizer.eval()
+        assert quantized.z_q.dtype == dtype
+        assert quantized.loss.isfinite()
+        (quantized.z_q.float().square().mean() + quantized.loss).backward()
+        assert z_e.grad is not None
+        assert z_e.grad.isfinite().all()
+    quantizer.eval()
+    with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
         z_e = latents((6, 5), dtype)
         quantized, codes = quantizer(z_e), quantizer.encode(z_e)
         decoded, continuous = quantizer.decode(quantized.codes), quantizer.continuous(z_e)

@@ -80,11 +80,12 @@ def test_decodes_codes_of_any_integer_type() -> None:
 @pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
 def test_models_of_every_type_learn_encode_and_decode(kind: str, dtype: torch.dtype, autocast: bool) -> None:
     model, x = small(kind).to(dtype).train(), torch.rand(2, 1, 16, 16)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        for quantize in (False, True):
+    for quantize in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             outputs = model(x, quantize=quantize)
-            (outputs.x_hat.float().square().mean() + sum(outputs.losses.values())).backward()
-        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+        (outputs.x_hat.float().square().mean() + sum(outputs.losses.values())).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         codes = model.eval().encode(x)
         assert torch.equal(codes, model.encode(x.double()))
         assert model.decode(codes).dtype == torch.float32

@@ -187,7 +187,7 @@ class Autoencoder(nn.Module, ABC):
         """Return the codes of each level as they were given."""
         if isinstance(codes, np.ndarray | Tensor):
             return [codes]
-        if len(self.quantizers) > 1 or (len(codes) == 1 and np.ndim(codes[0]) == 2 + self.spatial_dims):
+        if len(self.quantizers) > 1 or (len(codes) == 1 and getattr(codes[0], "ndim", 0) == 2 + self.spatial_dims):
             return list(codes)
         return [codes]  # one level, as a list with the codes of each image
 
