@@ -276,7 +276,10 @@ def test_a_few_unreadable_images_are_listed_and_skipped(
 
 def test_fewer_images_than_a_batch(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", scans, "--out", tmp_path / "o", "--size", "32", "--training.autoencoder.batch-size", "100"]
-    assert "expected at least one batch of 100, got 20" in refused(capsys, *arguments)
+    said = refused(capsys, *arguments)
+    assert "training.autoencoder.batch_size: expected at most 2" in said
+    assert "images, got 100" in said
+    assert not (tmp_path / "o").exists()
 
 
 def test_sizes_that_do_not_fit_the_network(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from voxlex.config import Config
 from voxlex.errors import DataError
 from voxlex.run_folder import RunFolder
+from voxlex.training.journal import Journal
 from voxlex.workflows.replacement import replacing
 
 OTHER = replace(Config(), training=replace(Config().training, seed=5))
@@ -98,3 +99,17 @@ def test_after_a_kill_the_new_run_may_go_on(run: RunFolder) -> None:
     assert run.config() == OTHER
     assert not run.prior_file.exists()
     assert not (run.path / ".replaced").exists()
+
+
+def test_a_new_run_that_fails_before_it_saves_anything_leaves_nothing(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "runs" / "run")
+
+    def fail() -> None:
+        with run.locked(), replacing(run, OTHER, goes_on=False, without_prior=False):
+            with Journal(run, stage="autoencoder") as journal:
+                journal.write({"train/loss": 1.0}, step=1, elapsed_s=1)
+            raise DataError("the loss is nan")
+
+    with pytest.raises(DataError, match="the loss is nan"):
+        fail()
+    assert list(tmp_path.iterdir()) == []

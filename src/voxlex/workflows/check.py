@@ -98,7 +98,10 @@ class Experiment:
             check()
 
     def findings(self) -> list[Finding]:
-        """Return what each check finds. Checks whose grounds have failed are left out."""
+        """Return what each check finds. Of checks that fail for one reason, only the first is named.
+
+        Nothing else is checked if the settings themselves are wrong.
+        """
         found: list[Finding] = []
         for name, check in self.checks.items():
             try:
@@ -106,6 +109,8 @@ class Experiment:
             except VoxlexError as error:
                 if str(error) not in [finding.said for finding in found]:
                     found.append(Finding(name, str(error), ok=False))
+                if check == self.check_settings:
+                    break
         return found
 
     def check_settings(self) -> str:
