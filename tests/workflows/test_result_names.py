@@ -64,7 +64,7 @@ def test_shortened_names_are_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["", ".", "/etc/a.png", "../a.png", "x/../../a.png"])
 def test_paths_that_lead_out_of_the_folder_are_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(DataError, match="expected (a path inside the folder of results|the name of a scan)"):
+    with pytest.raises(DataError, match=r"expected (a path inside the folder of results|the name of a scan)"):
         ScanWriter(tmp_path, table([path]))
 
 
