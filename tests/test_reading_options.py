@@ -170,3 +170,18 @@ def test_what_files_do_not_say_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     manifest = PreparedDataset.open(tmp_path / "doubtful").manifest
     assert manifest.groupby("subject")["unknown"].first().tolist() == ["orientation", "", ""]
     assert "1 of 3 scans do not say: orientation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["img", "mhd"])
+def test_a_change_of_the_voxels_beside_a_header_is_noticed(tmp_path: Path, kind: str):
+    if kind == "img":
+        nibabel.save(nibabel.Nifti1Pair(blocks(0), np.eye(4)), tmp_path / "a.img")
+        place, voxels = tmp_path / "a.hdr", tmp_path / "a.img"
+    else:
+        place, voxels = tmp_path / "a.mhd", tmp_path / "b.raw"
+        voxels.write_bytes(bytes(range(250)) * 4)
+        fields = "NDims = 3\nDimSize = 10 10 10\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
+        place.write_text(f"ObjectType = Image\n{fields}ElementDataFile = b.raw\n")
+    before = ScanSource.at(place).state(Frame(size=32))
+    voxels.write_bytes(voxels.read_bytes() + bytes(1))
+    assert ScanSource.at(place).state(Frame(size=32)) != before

@@ -24,9 +24,10 @@ from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
 from voxlex.images.origin import ORIGIN_EXTRAS
 from voxlex.progress import Progress
+from voxlex.scans.companions import companions
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.read_write import read_scan
-from voxlex.scans.suffixes import is_volume
+from voxlex.scans.suffixes import folder_of_series, is_volume
 from voxlex.tables.layouts import undated_paths
 from voxlex.tables.manifest import Index, index_source
 
@@ -70,7 +71,9 @@ class ScanSource:
         """Return the facts about the scans, and the names, sizes and times of all of their files."""
         places = [self.index.root / path for path in self.index.table["path"]]
         # A series is a folder, and the time of the folder does not change with its files.
-        files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
+        files = [
+            file for place in places for file in (dicom_files(place) if place.is_dir() else [place, *companions(place)])
+        ]
         state: list[object] = [self.index.table.to_csv(index=False)]
         for file in files:
             try:
@@ -126,6 +129,12 @@ class ScanSource:
     @cached_property
     def _has_volumes(self) -> bool:
         return any(is_volume(self.index.root / path) for path in self.index.table["path"])
+
+
+def _files_of(place: Path) -> list[Path]:
+    """Return the files of a scan: those of a series, whose folder does not change with them, or a file and others."""
+    folder = place if place.is_dir() else folder_of_series(place)
+    return [place, *companions(place)] if folder is None else dicom_files(folder)
 
 
 def covering(
