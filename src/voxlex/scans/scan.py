@@ -36,7 +36,7 @@ class Scan:
         missing: Where the file holds no finite number, true in an array with the shape of `voxels`; None if every
             voxel has one. These voxels have the value of the background, and are written as NaN.
         unknown: What the file does not say: "spacing" (then it was given by hand), "thickness" of its only slice,
-            "orientation" (then x is taken to run to the left, y to the front and z to the top).
+            "orientation" (then the axes are taken to run as the format is usually understood).
         notes: What a user should know of these voxels, such as that they were compressed with losses.
     """
 
