@@ -122,15 +122,26 @@ def with_nan(folder: Path) -> dict[str, np.ndarray]:
     return places
 
 
-def test_nan_is_refused_and_the_option_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_scattered_nan_is_refused_and_the_option_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    values = blocks(0).astype(np.float32)
+    values[3, 4, 5] = np.nan
+    path = write_volume(tmp_path / "in.nii.gz", values)
+    assert main(["prepare", str(path), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "1 of 14400 voxels are not finite numbers; if they are the background, say so with --nan background" in said
+    assert main(["prepare", str(path), "--out", str(tmp_path / "out"), "--nan", "background"]) == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--nan", "error"]])
+def test_nan_around_a_brain_is_the_background_unless_it_is_to_be_an_error(tmp_path: Path, words: list[str]):
     with_nan(tmp_path / "in")
-    assert main(["prepare", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
-    assert "voxels are not finite numbers; if they are the background, say so with --nan" in capsys.readouterr().err
+    status = main(["prepare", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32", *words])
+    assert status == (1 if words else 0)
 
 
 def test_nan_is_counted_and_comes_back_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     places = with_nan(tmp_path / "in")
-    assert main(["train", str(tmp_path / "in"), "--out", str(tmp_path / "run"), "--nan", "background", *TINY]) == 0
+    assert main(["train", str(tmp_path / "in"), "--out", str(tmp_path / "run"), *TINY]) == 0
     voxels = sum(int(place.sum()) for place in places.values())
     assert f"{voxels:,} voxels of 7 scans are not finite numbers" in capsys.readouterr().err
     words = [str(tmp_path / "run"), str(tmp_path / "in"), "--out"]
@@ -159,3 +170,18 @@ def test_what_files_do_not_say_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     manifest = PreparedDataset.open(tmp_path / "doubtful").manifest
     assert manifest.groupby("subject")["unknown"].first().tolist() == ["orientation", "", ""]
     assert "1 of 3 scans do not say: orientation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["img", "mhd"])
+def test_a_change_of_the_voxels_beside_a_header_is_noticed(tmp_path: Path, kind: str):
+    if kind == "img":
+        nibabel.save(nibabel.Nifti1Pair(blocks(0), np.eye(4)), tmp_path / "a.img")
+        place, voxels = tmp_path / "a.hdr", tmp_path / "a.img"
+    else:
+        place, voxels = tmp_path / "a.mhd", tmp_path / "b.raw"
+        voxels.write_bytes(bytes(range(250)) * 4)
+        fields = "NDims = 3\nDimSize = 10 10 10\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
+        place.write_text(f"ObjectType = Image\n{fields}ElementDataFile = b.raw\n")
+    before = ScanSource.at(place).state(Frame(size=32))
+    voxels.write_bytes(voxels.read_bytes() + bytes(1))
+    assert ScanSource.at(place).state(Frame(size=32)) != before

@@ -14,7 +14,7 @@ from voxlex.config.validation import validated
 
 Contrast = Literal["t1", "t2", "pd"]
 Axis = Literal["axial", "coronal", "sagittal"]
-Nan = Literal["error", "background"]
+Nan = Literal["auto", "error", "background"]
 Spacing = tuple[Positive, Positive, Positive]
 
 
@@ -55,14 +55,15 @@ class ReadingOptions(Settings):
     Attributes:
         volume: The volume to read from files with several, by its number from 0 or by its name.
         series: The DICOM series to read from folders with several, by its number.
-        nan: Whether voxels that are not a number make a scan unusable ("error"), or belong to the background.
+        nan: What voxels that are not a number mean: "background", or "error", which makes a scan unusable. With "auto",
+            they are the background if they surround the scan (NaN in all of its corners), and an error otherwise.
         spacing_mm: Distance in mm between voxels along each axis, for files that do not contain it.
         max_gigabytes: Largest scan to read, in gigabytes of memory. Larger files are refused before they are read.
     """
 
     volume: Annotated[int | str | None, tyro.conf.arg(aliases=("--volume",), metavar="N|NAME")] = None
     series: Annotated[int | None, tyro.conf.arg(aliases=("--series",), metavar="N")] = None
-    nan: Annotated[Nan, tyro.conf.arg(aliases=("--nan",))] = "error"
+    nan: Annotated[Nan, tyro.conf.arg(aliases=("--nan",))] = "auto"
     spacing_mm: Annotated[Spacing | None, tyro.conf.arg(metavar="X Y Z")] = None
     max_gigabytes: Positive = 8.0
 
@@ -72,7 +73,8 @@ class ReadingOptions(Settings):
 
     def changed(self) -> dict[str, Any]:
         """Return the settings that differ from the defaults, by name."""
-        return {name: value for name, value in asdict(self).items() if value != getattr(ReadingOptions, name)}
+        values = {name: getattr(value, "item", lambda value=value: value)() for name, value in asdict(self).items()}
+        return {name: value for name, value in values.items() if value != getattr(ReadingOptions, name)}
 
     def over(self, others: "ReadingOptions") -> "ReadingOptions":
         """Return the settings of `others`, but with each setting of these that differs from its default."""

@@ -34,7 +34,6 @@ from voxlex.tables.layouts import anonymous, undated_paths
 from voxlex.tables.manifest import Index, index_source
 
 _TOLERATED = 0.1  # largest tolerated share of unreadable scans
-_HEADERS, _COMPANIONS = (".hdr", ".mhd", ".nhdr"), (".img", ".img.gz", ".mat", ".raw", ".raw.gz", ".zraw")
 _VOLUMES_AT_ONCE = 8  # volumes need much memory; pictures are not limited by this
 
 
@@ -86,7 +85,7 @@ class ScanSource:
         state: list[object] = [self.index.table.to_csv(index=False)]
         for file in files:
             name = file.relative_to(self.index.root).as_posix()
-            state += [(name, *_state_of(part)) for part in (file, *_companions(file))]
+            state.append((name, *_state_of(file)))
         leaking = ["leaks allowed"] if self.allow_leak else []
         read = self.reading.changed()
         options = frame.options(volumes=self._has_volumes)
@@ -179,13 +178,6 @@ def _state_of(file: Path) -> tuple[int, int, bool]:
     except OSError:  # such as a dangling link; preparing lists it as unreadable
         return -1, -1, False
     return status.st_size, status.st_mtime_ns, os.access(file, os.R_OK)
-
-
-def _companions(file: Path) -> list[Path]:
-    """Return the files beside a header that may hold its voxels."""
-    if file.suffix.lower() not in _HEADERS:
-        return []
-    return [path for suffix in _COMPANIONS if (path := file.with_suffix(suffix)).is_file()]
 
 
 def _fit_all(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from voxlex.errors import DataError
+from voxlex.scans.companions import companions
 from voxlex.scans.suffixes import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, folder_of_series, is_dicom
 from voxlex.scans.walking import PassedOver, files_in, walk
 
@@ -23,9 +24,12 @@ def dicom_files(folder: Path) -> list[Path]:
 
 
 def files_of_scan(place: Path) -> list[Path]:
-    """Return the files that a scan from `find_scans` is read from: for a series, all DICOM files of its folder."""
+    """Return the files that a scan from `find_scans` is read from: for a series, all DICOM files of its folder.
+
+    The file that names the scan comes first, and the others may be the voxels of a header; see `companions`.
+    """
     folder = place if place.is_dir() else folder_of_series(place)
-    return [place] if folder is None else dicom_files(folder)
+    return [place, *companions(place)] if folder is None else dicom_files(folder)
 
 
 def find_scans(folder: str | Path) -> list[str]:

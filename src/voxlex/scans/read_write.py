@@ -46,7 +46,7 @@ def read_scan(
         volume: The volume to read from a file with several over time or contrast: its number, from 0, or its name.
         series: The series to read from a folder with several DICOM series, by its number.
         nan: What voxels that are not finite numbers mean: "error", or "background", which makes them dark and notes
-            them in `Scan.missing`.
+            them in `Scan.missing`, or "auto", which does so if NaN fills all corners of the scan. Commands use "auto".
         spacing_mm: Distance between voxels along each axis in mm, for files that do not contain it.
         max_gigabytes: Largest scan to read, in gigabytes of memory. Larger ones are refused before they are read.
 

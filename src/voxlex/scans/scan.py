@@ -36,7 +36,7 @@ class Scan:
         missing: Where the file holds no finite number, true in an array with the shape of `voxels`; None if every
             voxel has one. These voxels have the value of the background, and are written as NaN.
         unknown: What the file does not say: "spacing" (then it was given by hand), "thickness" of its only slice,
-            "orientation" (then x is taken to run to the left, y to the front and z to the top).
+            "orientation" (then the axes are taken to run as the format is usually understood).
         notes: What a user should know of these voxels, such as that they were compressed with losses.
     """
 
@@ -144,8 +144,10 @@ def voxels_of(values: np.ndarray, *, nan: Nan = "error") -> tuple[np.ndarray, np
 
     Args:
         values: The numbers.
-        nan: What NaN and infinity mean: "error", or "background". As background, they get the value 0, which is what
-            programs put where there is nothing, or the lowest value if all of the others are on one side of 0.
+        nan: What NaN and infinity mean: "error", "background", or "auto": NaN is the background if it surrounds the
+            scan, as programs write it around a brain, so that all corners hold it; everything else is an error. As
+            background, values become 0, which is what programs put where there is nothing, or the lowest value if all
+            of the others are on one side of 0.
 
     Returns:
         The voxels, and where values are not finite; None if all are.
@@ -172,7 +174,7 @@ def voxels_of(values: np.ndarray, *, nan: Nan = "error") -> tuple[np.ndarray, np
         raise DataError("expected values that float32 can hold, got larger ones than 3.4e38; rescale them")
     if bad == voxels.size:
         raise DataError(f"expected finite numbers, got none: {bad} of {voxels.size} voxels are not finite numbers")
-    if nan == "error":
+    if nan == "error" or (nan == "auto" and not _surrounds(values)):
         raise DataError(
             f"{bad} of {voxels.size} voxels are not finite numbers; if they are the background, say so with "
             '--nan background (nan="background" in Python)'
@@ -181,6 +183,12 @@ def voxels_of(values: np.ndarray, *, nan: Nan = "error") -> tuple[np.ndarray, np
     high = float(voxels.max(initial=-np.inf, where=~missing))
     background = 0.0 if low <= 0 <= high else low
     return np.where(missing, np.float32(background), voxels), missing
+
+
+def _surrounds(values: np.ndarray) -> bool:
+    """Tell whether NaN is in all corners of an array without infinities."""
+    ends = tuple(slice(None, None, max(1, length - 1)) for length in values.shape)
+    return bool(np.isnan(values[ends]).all()) and not np.isinf(values).any()
 
 
 def choose_volume(volume: int | str | None, *, count: int, shape: tuple[int, ...]) -> int:
