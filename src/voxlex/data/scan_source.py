@@ -17,12 +17,12 @@ import pandas as pd
 from voxlex.config.options import ReadingOptions
 from voxlex.data.building import Spool, build
 from voxlex.data.dataset import PreparedDataset, Skip
-from voxlex.errors import DataError
+from voxlex.errors import DataError, LeftOutError
 from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
 from voxlex.progress import Progress
-from voxlex.scans.listing import dicom_files
+from voxlex.scans.listing import files_of_scan
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
 from voxlex.tables.layouts import undated_paths
@@ -68,7 +68,7 @@ class ScanSource:
         """Return the facts about the scans, and the names, sizes and times of all of their files."""
         places = [self.index.root / path for path in self.index.table["path"]]
         # A series is a folder, and the time of the folder does not change with its files.
-        files = [file for place in places for file in (dicom_files(place) if place.is_dir() else [place])]
+        files = [file for place in places for file in files_of_scan(place)]
         state: list[object] = [self.index.table.to_csv(index=False)]
         for file in files:
             try:
@@ -194,7 +194,7 @@ def _fit_in_parallel(root: Path, paths: list[str], frame: Frame, reading: Readin
                 return fit_scan(root / path, frame, reading)
         except DataError as cause:
             reason = str(cause).removeprefix(f"{root / path}: ")
-            return Skip(path, reason, constant=isinstance(cause, ConstantImageError))
+            return Skip(path, reason, constant=isinstance(cause, ConstantImageError | LeftOutError))
 
     return _in_order(attempt, paths, threads=min(16, os.cpu_count() or 1))
 

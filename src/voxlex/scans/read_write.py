@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voxlex.config.options import Nan
-from voxlex.errors import DataError
+from voxlex.errors import DataError, LeftOutError
 from voxlex.scans.formats.pictures import read_picture, write_picture
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.scan import Scan
@@ -67,7 +67,7 @@ def read_scan(
             max_gigabytes=max_gigabytes,
         )
     if series not in (None, 0):
-        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
+        raise LeftOutError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
     if suffix in NUMPY_SUFFIXES:
         from voxlex.scans.formats.numpy_files import read_numpy
 

@@ -11,7 +11,7 @@ from voxlex.data.sources import PreparedSource, Source, SourceOptions, find_sour
 from voxlex.errors import DataError
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
-from voxlex.scans.listing import dicom_files
+from voxlex.scans.listing import files_of_scan
 from voxlex.tables.manifest import participant_tables
 
 _LISTED = 20
@@ -90,8 +90,8 @@ def files_of_scans(root: Path, paths: Iterable[str]) -> Iterator[Path]:
     """Yield the files of scans, and the folder, too, of each that is a series."""
     for path in paths:
         yield root / path
-        if (root / path).is_dir():
-            yield from dicom_files(root / path)
+        if (files := files_of_scan(root / path)) != [root / path]:
+            yield from files
 
 
 def frame_of(config: Config, *, whole: bool = False) -> Frame:
