@@ -17,6 +17,10 @@ class DataError(VoxlexError):
     """A source, an image or a table that cannot be used as it is."""
 
 
+class LeftOutError(DataError):
+    """A sound file or folder without what was asked for, such as a report among images; it can be passed over."""
+
+
 class ConfigError(VoxlexError):
     """A recipe or an option that is misspelled, has the wrong type or is out of range."""
 

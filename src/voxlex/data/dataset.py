@@ -51,7 +51,7 @@ class Skip(NamedTuple):
     Attributes:
         path: Path of the scan, as in a manifest.
         reason: Why it was left out.
-        constant: Whether it was left out because it has a single grey value, and not because it cannot be read.
+        constant: Whether it was left out because it has a single grey value or no image, and not because it is damaged.
     """
 
     path: str

@@ -18,7 +18,7 @@ import pandas as pd
 from voxlex.config.options import ReadingOptions
 from voxlex.data.building import Spool, build
 from voxlex.data.dataset import PreparedDataset, Skip
-from voxlex.errors import DataError
+from voxlex.errors import DataError, LeftOutError
 from voxlex.images.fit import Fitted, fit_scan
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError
@@ -233,7 +233,7 @@ def _fit_in_parallel(index: Index, paths: list[str], frame: Frame, reading: Read
                     "command again when the machine can read it"
                 ) from cause
             reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
-            return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError))
+            return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError | LeftOutError))
 
     return _in_order(attempt, paths, threads=min(16, os.cpu_count() or 1))
 

@@ -68,7 +68,9 @@ def decode(file: DicomFile, pixels: PixelFormat, frames: Sequence[int], *, max_g
     except MemoryError as cause:
         raise DataError("needs more memory than there is") from cause
     except OSError as cause:
-        raise DataError(f"cannot be read: {cause.strerror or 'unknown cause'}") from cause
+        if cause.errno is None:
+            raise DataError(DAMAGED) from None
+        raise DataError(f"cannot be read: {cause.strerror}") from cause
     except Exception:  # a decoder raises nearly anything, and may quote the file
         raise DataError(DAMAGED) from None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from voxlex.dicom.tags import TAGS
 from voxlex.dicom.values import texts
-from voxlex.errors import DataError
+from voxlex.errors import DataError, LeftOutError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -34,7 +34,7 @@ _MAX_RATIO = 1032  # of deflating
 _one_at_a_time = RLock()
 
 
-class NoImageError(DataError):
+class NoImageError(LeftOutError):
     """A sound DICOM file that does not hold an image: a report, a plan, a directory."""
 
 
@@ -140,7 +140,9 @@ def open_dicom(path: Path) -> DicomFile:
     except FileNotFoundError:
         raise DataError("no such file") from None
     except OSError as cause:
-        raise DataError(f"cannot be read: {cause.strerror or 'unknown cause'}") from cause
+        if cause.errno is None:  # pydicom raises it for damaged files
+            raise DataError("is not a DICOM file, or is damaged or cut short") from None
+        raise DataError(f"cannot be read: {cause.strerror}") from cause
     except Exception:  # pydicom raises nearly anything, and quotes the file
         raise DataError("is not a DICOM file, or is damaged or cut short") from None
     _check_image(opened)
@@ -265,11 +267,16 @@ def _inflate(file: BufferedIOBase, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def _holds(dataset: "Dataset", tag: str) -> bool:
+    element = dataset.get_item(tag)
+    return element is not None and element.value not in (None, b"", "")
+
+
 def _check_image(file: DicomFile) -> None:
     from pydicom.uid import UID
 
     dataset = file.dataset
-    missing = [tag for tag in ("Rows", "Columns") if not texts(dataset, tag)]
+    missing = [tag for tag in ("Rows", "Columns") if not _holds(dataset, tag)]
     if not missing and file.pixels is not None:
         return
     meta = getattr(dataset, "file_meta", None)

@@ -75,6 +75,7 @@ class Header:
         rows: Rows of each plane.
         columns: Columns of each plane.
         frames: Number of frames in the file.
+        bytes_each: Bytes that a stored number takes.
         planes: The planes: one for each frame, or for each tile of a mosaic.
         mosaic: How planes are arranged in the only frame, as Siemens does; None otherwise.
         notes: What a user should know of these grey values.
@@ -87,6 +88,7 @@ class Header:
     rows: int
     columns: int
     frames: int
+    bytes_each: int
     planes: tuple[Plane, ...]
     mosaic: Mosaic | None = None
     notes: tuple[str, ...] = ()
@@ -145,6 +147,7 @@ def _header(file: DicomFile) -> Header:
         rows=rows,
         columns=columns,
         frames=frames,
+        bytes_each=max(1, int(number(dataset, "BitsAllocated") or 8) // 8),
         planes=tuple(planes),
         mosaic=mosaic,
         notes=_notes(top, planes, image_type, modality),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from voxlex.dicom.file import NoImageError, open_dicom, peek
 from voxlex.dicom.header import Header, header_of, series_of
 from voxlex.dicom.volumes import by_direction
-from voxlex.errors import DataError
+from voxlex.errors import DataError, LeftOutError
 
 _FEW = 6  # slices in each direction, below which a series in several directions is a localiser
 _LISTED = 8
@@ -95,11 +95,15 @@ class Study:
             return found[0]
         if not found and (series is not None or name is not None):
             wanted = f"series {series}" if series is not None else name
-            raise DataError(f"expected {self._listed(self.slices)}, got {wanted}, which is not there")
+            raise LeftOutError(f"expected {self._listed(self.slices)}, got {wanted}, which is not there")
         if not found and self.slices:
-            raise DataError(f"holds a localiser alone: {self._listed(self.slices)}; read each of its files by itself")
+            raise LeftOutError(
+                f"holds a localiser alone: {self._listed(self.slices)}; read each of its files by itself"
+            )
+        if not found and not self.alone:
+            raise NoImageError("expected DICOM files that hold images, got none")
         if not found:
-            raise DataError(self._nothing())
+            raise DataError(self._unsorted())
         options = "; ".join(_option(one, found) for one in found[:_LISTED])
         more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         what = "DICOM series" if len({one.series for one in found}) > 1 else "sets of parallel slices in one series"
@@ -109,10 +113,8 @@ class Study:
         names = [f"{one.name} ({_count(one)})" for one in slices[:_LISTED]]
         return ", ".join(names) + (f" and {len(slices) - _LISTED} more" if len(slices) > _LISTED else "")
 
-    def _nothing(self) -> str:
+    def _unsorted(self) -> str:
         total = len(self.alone)
-        if not total:
-            return "expected DICOM files that hold images, got none"
         if self.several:
             return f"{self.several} of its {total} DICOM files hold several frames; read each file by itself"
         return f"{self.unplaced} of its {total} DICOM files do not say where their slice lies; read each file by itself"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from voxlex.config.options import Nan, ReadingOptions
-from voxlex.errors import DataError, VoxlexError
+from voxlex.errors import DataError, LeftOutError, VoxlexError
 from voxlex.scans.formats.content import check_regular
 from voxlex.scans.formats.pictures import read_picture, write_picture
 from voxlex.scans.grid import check_spacing
@@ -119,7 +119,7 @@ def _read(path: Path, reading: ReadingOptions) -> Scan:
 
         return read_dicom(path, series=series, **options)
     if series not in (None, 0):
-        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
+        raise LeftOutError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
     if suffix in NUMPY_SUFFIXES:
         from voxlex.scans.formats.numpy_files import read_numpy
 
@@ -161,4 +161,4 @@ def check_picture(path: Path, *, volume: int | str | None, series: int | None) -
     if volume not in (None, 0):
         raise DataError(f"{path}: expected a file of several volumes, got a picture without a volume {volume}")
     if series not in (None, 0):
-        raise DataError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
+        raise LeftOutError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")

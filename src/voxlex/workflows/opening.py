@@ -105,7 +105,8 @@ def files_of_scans(root: Path, paths: Iterable[str]) -> Iterator[Path]:
     """Yield the files of scans, and the folder, too, of each that is a series."""
     for path in paths:
         yield root / path
-        yield from files_of_scan(root / path)
+        if (files := files_of_scan(root / path)) != [root / path]:
+            yield from files
 
 
 def frame_of(config: Config, *, whole: bool = False) -> Frame:

@@ -97,7 +97,8 @@ def read_dicom_series(
             _check_alike(chosen.headers)
             picked, stack = _stacked([header.planes[0] for header in chosen.headers], chosen.headers[0], choice)
     except DataError as cause:
-        raise DataError(str(cause) if str(cause).startswith(str(folder)) else f"{folder}: {cause}") from cause.__cause__
+        message = str(cause) if str(cause).startswith(str(folder)) else f"{folder}: {cause}"
+        raise type(cause)(message) from cause.__cause__
     if chosen.problem is not None:
         raise DataError(f"{chosen.problem.path}: {chosen.problem.reason}")
     return _read_slices(folder, chosen, [picked.indices[index] for index in stack.order], stack, choice)
@@ -146,7 +147,8 @@ def _stacked(planes: Sequence[Plane], header: Header, choice: _Choice) -> tuple[
     """Choose one of the volumes that planes make up, and sort its planes."""
     check_directions(planes)
     picked = choose(volumes_of(planes), choice.volume, rows=header.rows, columns=header.columns)
-    check_memory(len(picked.indices) * header.rows * header.columns, choice.max_gigabytes, bytes_each=1)
+    pixels = len(picked.indices) * header.rows * header.columns
+    check_memory(pixels, choice.max_gigabytes, bytes_each=header.bytes_each)
     return picked, stack_planes([planes[index] for index in picked.indices], spacing_mm=choice.spacing_mm)
 
 
