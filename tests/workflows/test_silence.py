@@ -86,6 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 CALLS = {
     "train": ["scans", "--out", "new", *SMALL],
+    "check": ["scans", "--out", "newer", *SMALL],
     "info": ["run"],
     "evaluate": ["run", "worse", "--split", "all"],
     "reconstruct": ["run", "scans", "--inputs"],
