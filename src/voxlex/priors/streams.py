@@ -33,18 +33,20 @@ class Streams:
             np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=key))) for key in self.keys
         ]
         self._made = torch.empty(len(self.keys), 0, dtype=_precision(self.device), device=self.device)
+        self._taken = 0
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def take(self, count: int) -> Float[Tensor, "n count"]:
         """Return the next numbers in [0, 1) of each stream, in float64 where the device has it."""
-        if self._made.shape[1] < count:
-            missing = max(_BLOCK, count - self._made.shape[1])
-            block = torch.from_numpy(np.stack([generator.random(missing) for generator in self._generators]))
-            self._made = torch.cat([self._made, block.to(self._made.dtype).to(self.device)], dim=1)
-        taken, self._made = self._made[:, :count], self._made[:, count:]
-        return taken
+        left = self._made.shape[1] - self._taken
+        if left < count:
+            block = np.stack([generator.random(max(_BLOCK, count - left)) for generator in self._generators])
+            made = torch.from_numpy(block).to(self._made.dtype).to(self.device)
+            self._made, self._taken = torch.cat([self._made[:, self._taken :], made], dim=1), 0
+        self._taken += count
+        return self._made[:, self._taken - count : self._taken]
 
     def divided(self, parts: int) -> "Streams":
         """Return `parts` streams for each image, one after the other. One part is the stream itself."""
