@@ -312,7 +312,6 @@ NEEDS_A_WORD: dict[str, Input] = {
     "4D numbers": Input(
         lambda folder: saved_numpy(folder / "scan.npy", np.stack([volume(0), volume(1)])), "--volume|axes|shape"
     ),
-    "two series": Input(two_series, "--series", names="source"),
 }
 """What can be used with an option that the refusal names."""
 
@@ -366,6 +365,7 @@ ODD: dict[str, Input] = {
     **{f"intact{suffix}": Input(lambda folder, suffix=suffix: good_file(folder, suffix)) for suffix in FORMATS},
     **NAMES,
     "x-ray": Input(x_ray, volume=False),
+    "two series": Input(two_series),
     "small float": Input(nifti(volume().astype(np.float32) * 1e-20)),
     "large float": Input(nifti(volume().astype(np.float64) * 1e20)),
     "big-endian": Input(lambda folder: big_endian(folder / "scan.nii")),
