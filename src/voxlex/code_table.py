@@ -157,6 +157,8 @@ def _read(path: Path, *, at_most: int) -> pa.Table:
             return pa.Table.from_batches(parts, schema=file.schema_arrow)
     except CodesError:
         raise
+    except MemoryError as cause:
+        raise too_large from cause
     except Exception as cause:  # a damaged footer makes Arrow raise nearly anything
         reason = cause.strerror if isinstance(cause, OSError) else None
         raise CodesError(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from hostile.inputs import AFFINE, volume
+from hostile.builders import AFFINE, volume
 from scans.dicom_files import make_dicom_series
 from scans.pictures import picture
 from voxlex.code_table import read_code_table

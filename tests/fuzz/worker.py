@@ -1,7 +1,7 @@
-"""Reads mutations of one kind of file in a process of its own, which a native library may crash.
+"""Reads mutated files in a process of its own, which a native library may crash.
 
-`python -m fuzz.worker KIND FIRST COUNT FOLDER` writes a line of JSON for each mutation that did what none may do, and
-in `FOLDER/at` the number of the mutation that it is at.
+`python -m fuzz.worker "KIND|KIND" FIRST END FOLDER` writes a line of JSON for each mutation that did what none may do,
+and in `FOLDER/at` the mutation that it is at.
 """
 
 import json
@@ -18,7 +18,7 @@ from fuzz.kinds import KINDS, packed, unpacked
 from fuzz.mutations import mutated
 from voxlex.errors import VoxlexError
 
-SECONDS = 10
+SECONDS = 20
 MORE_BYTES = 4 * 2**30
 """Address space for one file of a few kilobytes, beyond what the process has."""
 
@@ -29,24 +29,31 @@ class Late(BaseException):
     """A file takes too long."""
 
 
-def main(kind_name: str, first: int, count: int, folder: Path) -> None:
-    kind = KINDS[kind_name]
-    intact = folder / "intact"
-    intact.mkdir(exist_ok=True)
-    path = kind.make(intact)
-    content = unpacked(kind, path.read_bytes())
-    kind.read(path)  # all libraries are imported before the memory is bounded
-    shutil.rmtree(intact / "out", ignore_errors=True)
+def main(kinds: list[str], first: int, end: int, folder: Path) -> None:
+    """Read the mutations of each kind up to `end`; those of the first kind from `first` on."""
+    paths = {kind: _intact(kind, folder / str(number)) for number, kind in enumerate(kinds)}
+    contents = {kind: unpacked(KINDS[kind], path.read_bytes()) for kind, path in paths.items()}
     _bound_memory()
     signal.signal(signal.SIGALRM, _late)
-    for number in range(first, first + count):
-        (folder / "at").write_text(str(number))
-        path.write_bytes(packed(kind, mutated(content, [content], number)))
-        problem = _problem(kind_name, path)
-        shutil.rmtree(intact / "out", ignore_errors=True)
-        if problem:
-            print(json.dumps({"mutation": number, "problem": problem}), flush=True)
+    for kind, path in paths.items():
+        for number in range(first, end):
+            (folder / "at").write_text(f"{number} {kind}")
+            path.write_bytes(packed(KINDS[kind], mutated(contents[kind], list(contents.values()), number)))
+            problem = _problem(kind, path)
+            shutil.rmtree(path.parent / "out", ignore_errors=True)
+            if problem:
+                print(json.dumps({"kind": kind, "mutation": number, "problem": problem}), flush=True)
+        first = 0
     (folder / "at").write_text("done")
+
+
+def _intact(kind: str, folder: Path) -> Path:
+    """Write an intact file, and read it, so that all libraries are imported before the memory is bounded."""
+    folder.mkdir()
+    path = KINDS[kind].make(folder)
+    KINDS[kind].read(path)
+    shutil.rmtree(path.parent / "out", ignore_errors=True)
+    return path
 
 
 def _problem(kind_name: str, path: Path) -> str:
@@ -86,4 +93,4 @@ def _bound_memory() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1].split("|"), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

@@ -109,6 +109,8 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
         return Index(name=name, root=folder.parent, table=_ordered(describe_paths(paths)), on_disk=on_disk)
     if not folder.exists():
         raise DataError(f"{folder}: no such file or folder")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder or a regular file, got a pipe, a device or the like")
     paths, passed_over = list_scans(folder)
     if "." in paths:  # the folder itself is a series, and results are named after it
         folder = folder.resolve()
