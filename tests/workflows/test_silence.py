@@ -100,7 +100,6 @@ CALLS = {
     "data audit": ["worse", "--out", "audit.html"],
     "data fetch": [],
     "data cache": [],
-    "check": ["scans", "--out", "other", *SMALL],
     "demo": ["--minutes", "0.01"],
 }
 
