@@ -24,8 +24,6 @@ VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES, *NUMP
 """Suffixes of volume files, in lower case."""
 
 _SERIES = re.compile(r"series-\d+(-(axial|coronal|sagittal)(-\d+)?)?")
-
-
 _DOUBLE = (".nii.gz", ".hdr.gz", ".img.gz")
 
 

@@ -166,9 +166,10 @@ class Unpacked:
     """An open file, seen without its packing.
 
     Attributes:
+        file: The open file.
+        path: Its path.
+        size: Its size on the disk in bytes.
         start: The first bytes of the content.
-        path: The file.
-        size: Size of the file on the disk in bytes.
         layers: How many times it is packed.
     """
 

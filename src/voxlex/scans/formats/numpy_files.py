@@ -17,6 +17,7 @@ from voxlex.scans.grid import StoredGrid, check_spacing
 from voxlex.scans.scan import Scan, choose_volume
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
+_REST = 1 << 20  # bytes behind an array that are looked at
 _MEMBERS = 16  # more arrays than this in a file are another thing than a scan
 
 
@@ -118,8 +119,8 @@ def _array(file: Any, size: int, *, max_gigabytes: float) -> np.ndarray:
         if not piece:
             raise ValueError("fewer numbers than the header claims")
         done += piece
-    while file.read(1 << 16) if size - claimed < 1 << 20 else False:  # the checksum is compared at the end
-        pass
+    if size - claimed < _REST:
+        file.read(_REST)  # a member's checksum is compared at its end
     return content.view(dtype).reshape(shape, order="F" if in_columns else "C")
 
 
