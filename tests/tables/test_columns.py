@@ -16,16 +16,20 @@ from voxlex.tables.columns import (
 )
 from voxlex.tables.naming import split_named
 
-SUBJECTS = """subject, Subject, subject_id, SubjectID, Subject ID, Subject Label, subjectkey, src_subject_id, subj, Subj_No,
+SUBJECTS = """
+subject, Subject, subject_id, SubjectID, Subject ID, Subject Label, subjectkey, src_subject_id, subj, Subj_No,
 participant, participant_id, participant.id, patient, PatientID, Patient ID, PATIENT-ID, patient number,
 pat_id, PATNO, PTID, RID, sub, case, case_id, CaseNumber, Case Submitter ID, BraTS21ID, BraTS_2020_subject_ID,
 TCGA, TCGA ID, ID, id, Anonymized ID, Study ID, GUID, NDAR GUID, eid, UKB ID, OASIS ID, OASISID, IXI_ID,
 person, person_id, individual, USUBJID, record_id, pid, bcr_patient_barcode, DICOM PatientID, Probanden-Nr.,
-Patientennummer, numéro patient, ID_patient, MRN, Patient Name, name, hospital number"""
+Patientennummer, numéro patient, ID_patient, MRN, Patient Name, name, hospital number
+"""
 
-OTHERS = """age, sex, patient_age, patient_sex, case_control, casestatus, label, sublabel, subclass, subject_type, group,
+OTHERS = """
+age, sex, patient_age, patient_sex, case_control, casestatus, label, sublabel, subclass, subject_type, group,
 site, path, image, image_id, session_id, scan_id, visit, MRI ID, Image Data ID, series_id, SeriesInstanceUID,
-StudyInstanceUID, split, filename, p, r, diagnosis, study"""
+StudyInstanceUID, split, filename, p, r, diagnosis, study
+"""
 
 
 def words(text: str) -> list[str]:
