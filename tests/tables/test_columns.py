@@ -51,7 +51,7 @@ def test_columns_of_other_things(name: str) -> None:
 
 
 def test_names_and_record_numbers_identify_a_person() -> None:
-    assert [name for name in words(SUBJECTS) if is_personal(name)] == ["MRN", "Patient Name", "hospital number"]
+    assert [name for name in words(SUBJECTS) if is_personal(name)] == ["MRN", "Patient Name", "name", "hospital number"]
 
 
 def test_paths_and_sessions_by_their_letters() -> None:
