@@ -13,7 +13,7 @@ from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.display import SILENCE, Display
 from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
-from voxlex.workflows.opening import data_notes, files_of, open_for, skipped_lines
+from voxlex.workflows.opening import files_of, open_for, skipped_lines
 from voxlex.workflows.plan import Stage, plan_training
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.stages import Stages
@@ -57,7 +57,7 @@ def train(
         precision = automatic_precision(accelerator)
     fabric = choose_devices(accelerator=accelerator, devices=config.training.devices, precision=precision)
     dataset = open_for(config, source, phases=display.phase)
-    for line in [*skipped_lines(dataset), *data_notes(dataset)]:
+    for line in skipped_lines(dataset):
         display.note(line)
     conditions = _conditions(config, dataset)
     plan.check_data(dataset)
