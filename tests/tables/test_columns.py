@@ -16,16 +16,20 @@ from voxlex.tables.columns import (
 )
 from voxlex.tables.naming import split_named
 
-SUBJECTS = """subject, Subject, subject_id, SubjectID, Subject ID, Subject Label, subjectkey, src_subject_id, subj,
-Subj_No, participant, participant_id, participant.id, patient, PatientID, Patient ID, PATIENT-ID, patient number,
+SUBJECTS = """
+subject, Subject, subject_id, SubjectID, Subject ID, Subject Label, subjectkey, src_subject_id, subj, Subj_No,
+participant, participant_id, participant.id, patient, PatientID, Patient ID, PATIENT-ID, patient number,
 pat_id, PATNO, PTID, RID, sub, case, case_id, CaseNumber, Case Submitter ID, BraTS21ID, BraTS_2020_subject_ID,
 TCGA, TCGA ID, ID, id, Anonymized ID, Study ID, GUID, NDAR GUID, eid, UKB ID, OASIS ID, OASISID, IXI_ID,
 person, person_id, individual, USUBJID, record_id, pid, bcr_patient_barcode, DICOM PatientID, Probanden-Nr.,
-Patientennummer, numéro patient, ID_patient, MRN, Patient Name, name, hospital number"""
+Patientennummer, numéro patient, ID_patient, MRN, Patient Name, name, hospital number
+"""
 
-OTHERS = """age, sex, patient_age, patient_sex, case_control, casestatus, label, sublabel, subclass, subject_type,
-group, site, path, image, image_id, session_id, scan_id, visit, MRI ID, Image Data ID, series_id, SeriesInstanceUID,
-StudyInstanceUID, split, filename, p, r, diagnosis, study"""
+OTHERS = """
+age, sex, patient_age, patient_sex, case_control, casestatus, label, sublabel, subclass, subject_type, group,
+site, path, image, image_id, session_id, scan_id, visit, MRI ID, Image Data ID, series_id, SeriesInstanceUID,
+StudyInstanceUID, split, filename, p, r, diagnosis, study
+"""
 
 
 def words(text: str) -> list[str]:
@@ -47,7 +51,7 @@ def test_columns_of_other_things(name: str) -> None:
 
 
 def test_names_and_record_numbers_identify_a_person() -> None:
-    assert [name for name in words(SUBJECTS) if is_personal(name)] == ["MRN", "Patient Name", "hospital number"]
+    assert [name for name in words(SUBJECTS) if is_personal(name)] == ["MRN", "Patient Name", "name", "hospital number"]
 
 
 def test_paths_and_sessions_by_their_letters() -> None:

@@ -25,7 +25,7 @@ def test_encodings_and_separators(separator: str, encoding: str, end: str, tmp_p
     cells = read_cells(path)
     assert cells.table.to_dict("list") == ROWS
     assert cells.lines.tolist() == [2, 3]
-    assert [f"{path}: is not UTF-8 (line 2), so it is read as Windows-1252" in note for note in cells.notes] == [
+    assert [f"{path.name}: is not UTF-8 (line 2), so it is read as Windows-1252" in note for note in cells.notes] == [
         True
     ] * (encoding == "cp1252")
 

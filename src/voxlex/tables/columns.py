@@ -54,7 +54,7 @@ _SUBJECT = re.compile(
     r"submitterid|casesubmitterid|tcga|brats|oasis|ixi|upn|id|ids|identifier|pseudonym|name"
 )
 _PERSONAL = re.compile(
-    r"(?:subject|patient|patienten|participant|person)s?names?|fullname|nompatient|(?:last|family|sur)name|nachname|"
+    r"(?:subject|patient|patienten|participant|person)s?names?|name|fullname|nompatient|(?:last|family|sur)name|nachname|"
     r"mrn|mrnumber|medicalrecord(?:number|no|nr|id)?|ssn|socialsecuritynumber|nhs(?:number|no)|chinumber|"
     r"hospital(?:number|no|nr|id)|insurance(?:number|no|nr|id)|accountnumber|krankenkassennummer|versichertennummer"
 )

@@ -253,7 +253,8 @@ def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tu
             cells = read_cells(participants)
             joined = join(table[inside].reset_index(drop=True), cells.table, where=participants)
         except DataError as cause:  # the user did not ask for this table, and the scans can be used without it
-            notes.append(f"not joined: {cause}")
+            # Without the folder: notes are kept in results, which other people may see.
+            notes.append(f"not joined: {str(cause).replace(str(participants), PARTICIPANTS)}")
             continue
         table = pd.concat([joined.table, table[~inside]], ignore_index=True)
         left_out += joined.left_out

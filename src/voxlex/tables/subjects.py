@@ -12,7 +12,6 @@ from voxlex.tables.columns import (
     choose_subject,
     is_coarser,
     is_personal,
-    is_subject,
     is_sure,
     letters,
     subject_columns,
@@ -92,7 +91,8 @@ def subjects_of(
     values = rest[name]
     if not is_sure(name) and len(values) >= _LEAST_ROWS and values[values != ""].is_unique:
         notes.append(
-            f"subjects: each scan has a value of its own in the column {name!r}, so none is of another's person"
+            f"subjects: every scan has its own value in the column {name!r}; if several scans are of one person, "
+            "choose another column with --subject"
         )
     return _from(rest, name, own, notes=notes)
 
@@ -146,14 +146,11 @@ def _overlooked(rows: pd.DataFrame, own: pd.Series, guessed: Sequence[bool] | bo
     """Return notes about columns that seem to name persons, if it is not known who they are."""
     if ((own != "") & ~pd.Series(guessed, index=own.index)).all():
         return []
-    found = [
-        name for name in rows.columns if looks_like_identifiers(rows[name], name=letters(name)) or is_subject(name)
-    ]
+    found = [name for name in rows.columns if looks_like_identifiers(rows[name], name=letters(name))]
     return [
         f"subjects: the column {name!r} ({rows[name][rows[name] != ''].nunique():,} values in {len(rows):,} rows) may "
         f"name persons, but is not used; if it does, add --subject {name!r}, or call it 'subject'"
         for name in found
-        if not is_persons_name(name)
     ]
 
 

@@ -119,7 +119,8 @@ def _decode(path: Path) -> tuple[str, tuple[str, ...]]:
     except UnicodeDecodeError:
         raise DataError(f"{path}: line {line}: cannot be read as UTF-8; save it as CSV UTF-8") from None
     note = (
-        f"{path}: is not UTF-8 (line {line}), so it is read as Windows-1252; if letters are wrong, save it as CSV UTF-8"
+        f"{path.name}: is not UTF-8 (line {line}), so it is read as Windows-1252; if letters are wrong, save it as CSV "
+        "UTF-8"
     )
     return text, (note,)
 

@@ -27,6 +27,7 @@ from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObj
 from voxlex.training.patches import Patches
 from voxlex.training.team import Team
 from voxlex.training.threads import ThreadChooser
+from voxlex.workflows.opening import data_notes
 from voxlex.workflows.prior_data import prior_data
 
 
@@ -66,6 +67,7 @@ class Stages:
         self.precision = precision
         self.resume = resume
         self.display = display
+        self._unsaid = data_notes(dataset)  # said before the first stage learns, when nothing is refused any more
 
     def describe_data(self) -> None:
         """Write a description of the data into the metadata of the run."""
@@ -159,6 +161,9 @@ class Stages:
 
     def _fit(self, objective: Objective[Any], stage: StageConfig, share: float, weights: Path) -> None:
         """Train a stage until its budget is spent, save its weights, and remove the state for resuming."""
+        for line in self._unsaid:
+            self.display.note(line)
+        self._unsaid = []
         self.team.fabric.barrier()  # the first process may still write the files of the previous stage
         training = self.config.training
         budget = Budget(steps=training.steps) if training.steps else Budget(minutes=(training.minutes or 0) * share)

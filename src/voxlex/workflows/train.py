@@ -13,7 +13,7 @@ from voxlex.training.threads import fixed_threads
 from voxlex.vocabulary import load
 from voxlex.workflows.check import Experiment, conditions_of
 from voxlex.workflows.extent import check_extent, extent_of
-from voxlex.workflows.opening import data_notes, open_for, skipped_lines
+from voxlex.workflows.opening import open_for, skipped_lines
 from voxlex.workflows.plan import Stage
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.stages import Stages
@@ -58,7 +58,7 @@ def _train(experiment: Experiment, display: Display) -> RunFolder:
     experiment.check()
     config, plan = experiment.config, experiment.plan
     dataset = open_for(config, experiment.source, phases=display.phase)
-    for line in [*skipped_lines(dataset), *data_notes(dataset)]:
+    for line in skipped_lines(dataset):
         display.note(line)
     conditions = conditions_of(config, dataset)
     plan.check_data(dataset)
