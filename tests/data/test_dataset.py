@@ -207,7 +207,7 @@ def test_descriptions_that_are_none(dataset: PreparedDataset, tmp_path: Path, te
 def test_images_that_are_not_there_are_not_believed(dataset: PreparedDataset, tmp_path: Path, claim: tuple[int, ...]):
     with (tmp_path / "prepared" / "images.npy").open("r+b") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": claim})
-    with pytest.raises(DataError, match="prepared: damaged prepared data set: .*expected "):
+    with pytest.raises(DataError, match=r"prepared: damaged prepared data set: .*expected "):
         PreparedDataset.open(tmp_path / "prepared")
 
 

@@ -41,7 +41,6 @@ class Prepare:
         from voxlex.images.frame import Frame
         from voxlex.workflows.prepare import prepare
 
-        warn_if_inside(self.out, self.source)
         dataset = prepare(
             self.source,
             Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
@@ -51,4 +50,5 @@ class Prepare:
             phases=progress_bar,
         )
         show_skipped(dataset)
+        warn_if_inside(self.out, self.source)
         say(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")
