@@ -68,8 +68,8 @@ def write_code_table(path: Path, codes: Codes | Levels, manifest: pd.DataFrame, 
         table = table.append_column(shape_name, pa.array([list(level.shape[1:])] * len(level)))
         table = table.append_column(codes_name, pa.array(list(narrow)))
     table = table.replace_schema_metadata({_DECODER_KEY: decoder_fingerprint(autoencoder).encode()})
-    with atomic_file(path) as building:
-        pq.write_table(table, building, compression="zstd")
+    with atomic_file(path) as building, building.open("wb") as file:  # pyarrow takes paths of Unicode alone
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int]) -> CodeTable:
@@ -86,7 +86,8 @@ def read_code_table(path: Path, *, autoencoder: Autoencoder, space: Sequence[int
     if not path.is_file():
         raise CodesError(f"{path}: no such file")
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file:
+            table = pq.read_table(file)
     except (pa.ArrowException, OSError) as cause:
         raise CodesError(f"{path}: cannot be read as Parquet: {' '.join(str(cause).split())}") from cause
     names = _column_names(len(autoencoder.quantizers))

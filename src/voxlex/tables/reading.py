@@ -3,6 +3,7 @@
 import csv
 import re
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if not is_table(path):
         raise DataError(f"{path}: expected a table ({', '.join(TABLE_SUFFIXES)}), got {path.suffix!r}")
     try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
+        parquet = path.suffix.lower() == ".parquet"
+        table = pd.read_parquet(BytesIO(path.read_bytes())) if parquet else _read_text(path)
     except DataError:
         raise
     except Exception as cause:  # csv, encodings and parquet raise different errors
