@@ -268,7 +268,8 @@ def test_many_images_are_drawn_some_at_a_time(taught: Vocabulary, monkeypatch: p
 
 def test_samples_are_written(taught: Vocabulary, tmp_path: Path) -> None:
     sample(taught, count=2, out=tmp_path / "new")
-    assert {file.name for file in (tmp_path / "new").iterdir()} == {"sample-0000.png", "sample-0001.png", "samples.png"}
+    names = {file.name for file in (tmp_path / "new").glob("[!.]*")}
+    assert names == {"sample-0000.png", "sample-0001.png", "samples.png"}
 
 
 def test_a_region_is_drawn_anew_at_both_levels(taught: Vocabulary, images: PreparedDataset) -> None:
