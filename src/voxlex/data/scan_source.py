@@ -4,7 +4,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -125,11 +124,19 @@ def covering(frame: Frame, index: Index, *, multiple_of: int, progress: Progress
         index: The scans. Unreadable scans are ignored here.
         multiple_of: Number that divides the size.
         progress: Called after each scan.
+
+    Raises:
+        DataError: If the machine cannot read a scan at this moment.
     """
     side, spacing_mm = frame.size, frame.spacing_mm or 1.0
     for done, path in enumerate(index.table["path"], start=1):
-        with suppress(DataError):
-            scan = read_scan(index.place(path))
+        place = index.place(path)
+        try:
+            scan = read_scan(place)
+        except DataError as cause:
+            if problem := trouble(cause, path=place):
+                raise DataError(_passing(place, problem)) from cause
+        else:
             if scan.is_volume and scan.spacing_mm is not None:
                 lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
                 side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
@@ -152,6 +159,11 @@ def _companions(file: Path) -> list[Path]:
     if file.suffix.lower() not in _HEADERS:
         return []
     return [path for suffix in _COMPANIONS if (path := file.with_suffix(suffix)).is_file()]
+
+
+def _passing(place: Path, problem: str) -> str:
+    again = "the file may be intact, so run the command again when the machine can read it"
+    return f"{place}: cannot be read at this moment: {problem}; {again}"
 
 
 def _fit_all(index: Index, frame: Frame, *, spool: Spool, progress: Progress | None) -> tuple[pd.DataFrame, list[Skip]]:
@@ -192,10 +204,7 @@ def _fit_in_parallel(index: Index, paths: list[str], frame: Frame) -> Iterator[F
                 return fit_scan(place, frame)
         except (DataError, OSError, MemoryError, UnicodeError) as cause:
             if problem := trouble(cause, path=place):
-                raise DataError(
-                    f"{place}: cannot be read at this moment: {problem}; the file may be intact, so run the "
-                    "command again when the machine can read it"
-                ) from cause
+                raise DataError(_passing(place, problem)) from cause
             reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
             return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError))
 
