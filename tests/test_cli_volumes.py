@@ -83,7 +83,7 @@ def test_a_folder_of_pictures_and_volumes(
     assert main(["reconstruct", str(run), str(volumes), "--out", str(tmp_path / "said")]) == 0
     assert "8 reconstructions" in capsys.readouterr().out
     names = {
-        file.relative_to(tmp_path / "said").as_posix() for file in (tmp_path / "said").rglob("*") if file.is_file()
+        file.relative_to(tmp_path / "said").as_posix() for file in (tmp_path / "said").rglob("[!.]*") if file.is_file()
     }
     assert names == {"picture.png", "reconstructions.png", *SCANS}
     assert size(tmp_path / "said" / "picture.png") == (32, 32)

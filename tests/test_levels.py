@@ -222,7 +222,7 @@ def test_volumes_larger_than_those_of_the_run_are_stored(tmp_path: Path) -> None
     words = vocabulary(model, None, size=32)
     encode(words, volumes, out=tmp_path / "codes.parquet")
     assert list(pd.read_parquet(tmp_path / "codes.parquet")["shape_0"][0]) == [1, 5, 5, 5]
-    assert decode(words, tmp_path / "codes.parquet", out=tmp_path / "decoded") == 2
+    assert decode(words, tmp_path / "codes.parquet", out=tmp_path / "decoded").count == 2
 
 
 def test_figures_are_those_of_the_levels_and_their_totals(model: TwoLevels, images: PreparedDataset) -> None:
