@@ -134,7 +134,7 @@ def test_samples_of_an_earlier_call_do_not_stay_among_the_new(run: Path, tmp_pat
     assert main([*sample, "3"]) == 0
     assert main([*sample, "2"]) == 0
     names = {"samples.png", "sample-0000.png", "sample-0001.png", "sample-0003.txt"}
-    assert {file.name for file in tmp_path.iterdir()} == names
+    assert {file.name for file in tmp_path.glob("[!.]*")} == names
 
 
 def test_samples_of_a_label(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -626,7 +626,7 @@ def test_inpainting_changes_the_region_and_nothing_else(run: Path, scans: Path, 
     words = ["inpaint", str(run), str(path), "--mask", str(tmp_path / "mask.png"), "--count", "3"]
     assert main([*words, "--out", str(tmp_path / "new")]) == 0
     names = {"inpainted.png", "mean.png", "deviation.png", *(f"draw-000{i}.png" for i in range(3))}
-    assert {file.name for file in (tmp_path / "new").iterdir()} == names
+    assert {file.name for file in (tmp_path / "new").glob("[!.]*")} == names
     draws = np.stack([pixels(tmp_path / "new" / f"draw-000{i}.png") for i in range(3)])
     assert (draws[:, mask == 0] == pixels(path)[mask == 0]).all()
     assert (draws.std(axis=0)[mask > 0] > 0).any()

@@ -82,7 +82,7 @@ def test_draws_are_the_scan_outside_the_mask_and_differ_in_it(
     assert "3 draws in" in capsys.readouterr().out
     draws = [f"draw-000{number}.nii.gz" for number in range(3)]
     names = {"inpainted.png", "mean.nii.gz", "deviation.nii.gz", *draws}
-    assert {file.name for file in (tmp_path / "new").iterdir()} == names
+    assert {file.name for file in (tmp_path / "new").glob("[!.]*")} == names
     original, chosen = nibabel.load(scan), grey(mask) == 1
     for name in names - {"inpainted.png"}:
         written = nibabel.load(tmp_path / "new" / name)
@@ -240,7 +240,7 @@ def test_draws_of_an_earlier_call_do_not_stay_among_the_new(run: Path, region: n
     assert inpaint(run, scan, mask, tmp_path / "new", "--overwrite") == 0
     draws = {"draw-0000.nii.gz", "draw-0001.nii.gz"}
     names = {"inpainted.png", "mean.nii.gz", "deviation.nii.gz", *mine, *draws}
-    assert {file.name for file in (tmp_path / "new").iterdir()} == names
+    assert {file.name for file in (tmp_path / "new").glob("[!.]*")} == names
 
 
 def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(

@@ -70,7 +70,7 @@ def test_a_single_scan_is_reconstructed_in_its_own_place(run: Path, volumes: Pat
     for number in range(6):
         scan, out = volumes / f"sub-{number:02d}" / "t1.nii.gz", tmp_path / str(number)
         assert main(["reconstruct", str(run), str(scan), "--out", str(out), "--inputs"]) == 0
-        assert {file.name for file in out.iterdir()} == {"t1.nii.gz", "t1.input.nii.gz", "reconstructions.png"}
+        assert {file.name for file in out.glob("[!.]*")} == {"t1.nii.gz", "t1.input.nii.gz", "reconstructions.png"}
         assert same_grid(scan, out / "t1.nii.gz")
         before, seen = (nibabel.load(file).get_fdata() for file in (scan, out / "t1.input.nii.gz"))
         assert np.abs(before - seen).mean() < 25
@@ -83,7 +83,7 @@ def test_a_folder_of_pictures_and_volumes(
     assert main(["reconstruct", str(run), str(volumes), "--out", str(tmp_path / "said")]) == 0
     assert "8 reconstructions" in capsys.readouterr().out
     names = {
-        file.relative_to(tmp_path / "said").as_posix() for file in (tmp_path / "said").rglob("*") if file.is_file()
+        file.relative_to(tmp_path / "said").as_posix() for file in (tmp_path / "said").rglob("[!.]*") if file.is_file()
     }
     assert names == {"picture.png", "reconstructions.png", *SCANS}
     assert size(tmp_path / "said" / "picture.png") == (32, 32)

@@ -83,7 +83,7 @@ def test_code_files_are_decoded(name: str, tmp_path: Path) -> None:
     codes = GOLDEN / "codes" / f"{name}.parquet"
     assert main(["decode", str(GOLDEN / name), str(codes), "--out", str(tmp_path / "decoded")]) == 0
     expected = expected_of(f"decoded-{name}")
-    found = {path.relative_to(tmp_path / "decoded").as_posix() for path in (tmp_path / "decoded").rglob("*.*")}
+    found = {path.relative_to(tmp_path / "decoded").as_posix() for path in (tmp_path / "decoded").rglob("*[!.].*")}
     assert found == set(expected)
     for path, values in expected.items():
         decoded = read_scan(tmp_path / "decoded" / path)

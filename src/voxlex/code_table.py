@@ -70,8 +70,8 @@ def write_code_table(path: Path, codes: Codes | Levels, manifest: pd.DataFrame, 
         table = table.append_column(shape_name, pa.array([list(level.shape[1:])] * len(level)))
         table = table.append_column(codes_name, pa.array(list(narrow)))
     table = table.replace_schema_metadata({_DECODER_KEY: decoder_fingerprint(autoencoder).encode()})
-    with atomic_file(path) as building:
-        pq.write_table(table, building, compression="zstd")
+    with atomic_file(path) as building, building.open("wb") as file:  # pyarrow takes paths of Unicode alone
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_code_table(
@@ -143,7 +143,7 @@ def _read(path: Path, *, at_most: int) -> pa.Table:
         f"{path}: expected a table of up to {at_most / 1e9:g} GB of memory, got a larger one; divide it into several"
     )
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:  # its path need not be Unicode
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
             if sum(max(group.total_byte_size, group.num_rows) for group in groups) > at_most:
                 raise too_large

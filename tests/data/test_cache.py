@@ -204,3 +204,16 @@ def test_the_cache_is_listed_and_cleaned(
     assert len(clean(cache)) == 1
     assert {path.name for path in cache.iterdir()} == {"mine", "notes.txt"}
     assert len(PreparedDataset.open(cache / "mine")) == 5
+
+
+def test_trouble_while_volumes_are_measured_ends_it(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = find_source(make_folder(3)).index
+
+    def refuse(path: Path, *_: object, **__: object) -> object:
+        raise DataError(f"{path}: cannot be read") from OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(scan_source, "read_scan", refuse)
+    with pytest.raises(DataError, match=r"000\.png: cannot be read at this moment: Too many open files"):
+        scan_source.covering(Frame(size=16, spacing_mm=1.0), index, multiple_of=4)

@@ -46,7 +46,6 @@ class Prepare:
         from voxlex.workflows.opening import data_notes
         from voxlex.workflows.prepare import prepare
 
-        warn_if_inside(self.out, self.source)
         dataset = prepare(
             self.source,
             Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
@@ -59,4 +58,5 @@ class Prepare:
         )
         show_skipped(dataset)
         show_notes(data_notes(dataset))
+        warn_if_inside(self.out, self.source)
         say(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")

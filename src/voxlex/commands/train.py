@@ -54,8 +54,6 @@ class Train:
 
         config = with_budget(self.config, minutes=self.minutes, steps=self.steps)
         speaks = is_first_process()
-        if speaks:
-            warn_if_inside(self.folder, self.source)
         try:
             folder = train(
                 self.source,
@@ -71,6 +69,7 @@ class Train:
                 raise
             sys.exit(1)  # the first process meets the same error and reports it
         if speaks:
+            warn_if_inside(self.folder, self.source)
             say(f"report: {folder.report_file}")
             say(f"to train further: {self._further(config)}")
 

@@ -4,7 +4,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import ceil
@@ -158,11 +157,19 @@ def covering(
         multiple_of: Number that divides the size.
         reading: What to read of files that leave a choice.
         progress: Called after each scan.
+
+    Raises:
+        DataError: If the machine cannot read a scan at this moment.
     """
     side, spacing_mm = frame.size, frame.spacing_mm or 1.0
     for done, path in enumerate(index.table["path"], start=1):
-        with suppress(DataError):
-            scan = read_scan(index.place(path), **asdict(reading or ReadingOptions()))
+        place = index.place(path)
+        try:
+            scan = read_scan(place, **asdict(reading or ReadingOptions()))
+        except DataError as cause:
+            if problem := trouble(cause, path=place):
+                raise DataError(_passing(place, problem)) from cause
+        else:
             if scan.is_volume and scan.spacing_mm is not None:
                 lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
                 side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
@@ -178,6 +185,11 @@ def _state_of(file: Path) -> tuple[int, int, bool]:
     except OSError:  # such as a dangling link; preparing lists it as unreadable
         return -1, -1, False
     return status.st_size, status.st_mtime_ns, os.access(file, os.R_OK)
+
+
+def _passing(place: Path, problem: str) -> str:
+    again = "the file may be intact, so run the command again when the machine can read it"
+    return f"{place}: cannot be read at this moment: {problem}; {again}"
 
 
 def _fit_all(
@@ -228,10 +240,7 @@ def _fit_in_parallel(index: Index, paths: list[str], frame: Frame, reading: Read
                 return fit_scan(place, frame, reading)
         except (DataError, OSError, MemoryError, UnicodeError) as cause:
             if problem := trouble(cause, path=place):
-                raise DataError(
-                    f"{place}: cannot be read at this moment: {problem}; the file may be intact, so run the "
-                    "command again when the machine can read it"
-                ) from cause
+                raise DataError(_passing(place, problem)) from cause
             reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
             return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError | LeftOutError))
 

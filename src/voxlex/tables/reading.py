@@ -3,6 +3,7 @@
 import re
 import warnings
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +175,7 @@ def _holds_names_or_stamps(column: pd.Series) -> bool:
 
 
 def _read_parquet(path: Path) -> Cells:
-    table = pd.read_parquet(path)
+    table = pd.read_parquet(BytesIO(path.read_bytes()))  # its path need not be Unicode
     return Cells(table=table, lines=np.arange(1, len(table) + 1) + 1)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
@@ -38,7 +38,6 @@ class ResultWriter:
     folder: Path
     ending: str = ""
     written: int = 0
-    _marked: set[Path] = field(default_factory=set)
 
     def write(self, name: str, scan: Scan) -> None:
         """Write a scan as `<name>.png` or `<name>.nii.gz`, with unchanged numbers.
@@ -46,12 +45,10 @@ class ResultWriter:
         Raises:
             DataError: If the file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
         """
-        file = self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}"
-        write_scan(file, scan)
+        write_scan(self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}", scan)
+        if not self.written:
+            mark_results(self.folder)
         self.written += 1
-        for place in {self.folder, file.parent} - self._marked:
-            mark_results(place)
-            self._marked.add(place)
 
     def write_unit(
         self, name: str, image: Float[ndarray, "*space"], intensity: IntensityMap, *, spacing_mm: float | None = None
