@@ -49,7 +49,7 @@ def test_a_file_in_the_way_of_a_folder_is_one_clear_error(tmp_path: Path, atomic
 
 def test_folder_appears_whole(tmp_path: Path):
     target = tmp_path / "run"
-    with atomic_folder(target) as building:
+    with atomic_folder(target, last="b") as building:
         (building / "a").write_text("a")
         assert not target.exists()
     assert (target / "a").read_text() == "a"
@@ -57,7 +57,7 @@ def test_folder_appears_whole(tmp_path: Path):
 
 def test_folder_vanishes_on_failure(tmp_path: Path):
     def fail_halfway() -> None:
-        with atomic_folder(tmp_path / "run") as building:
+        with atomic_folder(tmp_path / "run", last="b") as building:
             (building / "a").write_text("a")
             raise RuntimeError("halfway")
 
@@ -66,9 +66,26 @@ def test_folder_vanishes_on_failure(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_folders_takes_the_files(tmp_path: Path):
+    (tmp_path / "sets" / "one").mkdir(parents=True)
+    with atomic_folder(tmp_path / "sets", last="b") as building:
+        (building / "a").write_text("a")
+        (building / "b").write_text("b")
+        assert sorted(path.name for path in (tmp_path / "sets").iterdir()) == ["one"]
+    assert sorted(path.name for path in (tmp_path / "sets").iterdir()) == ["a", "b", "one"]
+    assert [path.name for path in tmp_path.iterdir()] == ["sets"]
+
+
+def test_a_folder_in_the_way_of_a_file_leaves_nothing(tmp_path: Path):
+    (tmp_path / "sets" / "b").mkdir(parents=True)
+    with pytest.raises(DataError, match="sets/b: exists already"), atomic_folder(tmp_path / "sets", last="b") as new:
+        [(new / name).write_text(name) for name in "ab"]
+    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["b"]
+
+
 def test_folder_in_use_is_refused(tmp_path: Path):
     (tmp_path / "a").write_text("a")
-    with pytest.raises(DataError, match="exists already"), atomic_folder(tmp_path):
+    with pytest.raises(DataError, match="exists already"), atomic_folder(tmp_path, last="b"):
         pass
     assert (tmp_path / "a").read_text() == "a"
 
@@ -98,7 +115,7 @@ def test_content_reaches_the_disk_before_its_name_does(tmp_path: Path, monkeypat
         building.write_bytes(b"all of it")
     assert calls == [("sync", building.name), ("rename", "state.pt"), ("sync", tmp_path.name)]
     calls.clear()
-    with atomic_folder(tmp_path / "set") as building:
+    with atomic_folder(tmp_path / "set", last="b") as building:
         (building / "images.npy").write_bytes(b"all of it")
     assert calls == [
         ("sync", "images.npy"),
@@ -135,7 +152,7 @@ def test_names_as_long_as_names_can_be(tmp_path: Path) -> None:
     name = "é" * 127
     with atomic_file(tmp_path / name) as building:
         building.write_text("a")
-    with atomic_folder(tmp_path / f"{name}x") as building:
+    with atomic_folder(tmp_path / f"{name}x", last="b") as building:
         (building / "a").write_text("a")
     assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}x"}
 

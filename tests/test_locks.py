@@ -18,9 +18,9 @@ HOLD = "import sys, time; from pathlib import Path; from voxlex.files import {na
 HOLD += "with {call}:\n    print('held', flush=True); time.sleep(600)"
 
 
-def holding(name: str, argument: Path) -> subprocess.Popen[str]:
+def holding(name: str, argument: Path, **options: str) -> subprocess.Popen[str]:
     """Start a process that enters a context of `voxlex.files` and stays in it."""
-    program = HOLD.format(name=name, call=f"{name}(Path({str(argument)!r}))")
+    program = HOLD.format(name=name, call=f"{name}(Path({str(argument)!r}), **{options})")
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -50,13 +50,16 @@ def test_two_threads_of_one_process_do_not_hold_it_either(tmp_path: Path) -> Non
 
 def test_a_folder_is_made_by_one_and_left_overs_of_a_kill_are_removed(tmp_path: Path) -> None:
     out = tmp_path / "set"
-    other = holding("atomic_folder", out)
-    with pytest.raises(DataError, match=rf"set: another process \({other.pid}\) is making this"), atomic_folder(out):
+    other = holding("atomic_folder", out, last="b")
+    with (
+        pytest.raises(DataError, match=rf"set: another process \({other.pid}\) is making this"),
+        atomic_folder(out, last="b"),
+    ):
         pytest.fail("both make it")
     kill(other)
     assert len(list(tmp_path.iterdir())) == 2  # what was being built, and its lock
     (tmp_path / ".notes.tmp").write_text("somebody's own")
-    with atomic_folder(out) as building:
+    with atomic_folder(out, last="b") as building:
         (building / "a").write_text("a")
         sweep(tmp_path)  # as another process would
         assert (building / "a").exists()
@@ -87,7 +90,7 @@ def test_without_locks_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("fcntl.flock", unsupported)
-    with locked(tmp_path / "lock"), atomic_folder(tmp_path / "set") as building:
+    with locked(tmp_path / "lock"), atomic_folder(tmp_path / "set", last="b") as building:
         (building / "a").write_text("a")
     (tmp_path / ".b.0123abcd.tmp").write_text("")  # nothing tells whether somebody writes it
     sweep(tmp_path)

@@ -74,31 +74,36 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 @contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`, and rename it to `path` when the block succeeds.
 
-    Its files are on the disk before it is renamed, so that it is whole even after a power cut.
+    Its files are on the disk before it is renamed, so that it is whole even after a power cut. If `path` is a folder
+    of other folders, the files are moved into it one by one.
 
     Args:
-        path: The folder to make; it must not exist yet, except as an empty folder, or a link to one.
+        path: The folder to make. It must not exist yet, except as a folder without files, or a link to one.
+        last: The file by which the folder is known. It is moved last.
 
     Raises:
-        DataError: If `path` exists and is not empty, another process is making it, or it cannot be written. The message
-            names `path` and the cause.
+        DataError: If `path` holds files, another process is making it, or it cannot be written. The message names
+            `path` and the cause.
     """
     path = Path(path)
     place = path.resolve()  # a folder cannot take the place of a link
     building = _sibling(place)
     try:
         with made(place.parent), locked(_hidden(place, "lock")):
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and (not path.is_dir() or not all(inner.is_dir() for inner in path.iterdir())):
                 raise DataError(f"{path}: exists already; remove it, or choose another place")
             _sweep_once(place.parent)
             building.mkdir()
             with claimed(building):
                 yield building
                 _sync_tree(building)
-                building.replace(place)
+                if place.is_dir() and any(place.iterdir()):
+                    _move_into(place, building, last=last)
+                else:
+                    building.replace(place)
             _sync_folder(place.parent)
     except Held as cause:
         raise DataError(
@@ -108,6 +113,21 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _move_into(folder: Path, building: Path, *, last: str) -> None:
+    """Move files into a folder, all or none."""
+    moved: list[Path] = []
+    try:
+        for file in sorted(building.iterdir(), key=lambda file: file.name == last):
+            if is_there(folder / file.name):
+                raise DataError(f"{folder / file.name}: exists already; remove it, or choose another place")
+            moved.append(file.replace(folder / file.name))
+    except BaseException:
+        for file in moved:
+            remove(file)
+        raise
+    _sync_folder(folder)
 
 
 @contextmanager

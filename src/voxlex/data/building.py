@@ -10,6 +10,7 @@ import pandas as pd
 
 from voxlex.data.dataset import (
     IMAGES_FILE,
+    OPTIONS_FILE,
     PreparedDataset,
     Skip,
     fingerprint_of,
@@ -107,7 +108,7 @@ def build(
     Raises:
         DataError: If the folder exists or cannot be written, or the table's split leaks.
     """
-    with atomic_folder(folder) as building:
+    with atomic_folder(folder, last=OPTIONS_FILE) as building:
         scratch = building / SCRATCH
         with scratch.open("w+b") as file:
             spool = Spool(file, shape=frame.shape)

@@ -139,7 +139,7 @@ class PreparedDataset:
         Raises:
             DataError: If the folder already exists, or cannot be written.
         """
-        with atomic_folder(folder) as building:
+        with atomic_folder(folder, last=OPTIONS_FILE) as building:
             with (building / IMAGES_FILE).open("wb") as file:
                 np.lib.format.write_array(file, np.asarray(self.images), allow_pickle=False)
             write_tables(self, building)
