@@ -1,6 +1,7 @@
 import errno
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_full_disk_names_the_file_and_the_cause(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("atomic", [atomic_file, atomic_folder])
+@pytest.mark.parametrize("atomic", [atomic_file, partial(atomic_folder, last="b")])
 def test_a_file_in_the_way_of_a_folder_is_one_clear_error(tmp_path: Path, atomic):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(DataError, match=r"inner: cannot be written: "), atomic(tmp_path / "taken" / "inner" / "inner"):
