@@ -185,3 +185,32 @@ def test_a_change_of_the_voxels_beside_a_header_is_noticed(tmp_path: Path, kind:
     before = ScanSource.at(place).state(Frame(size=32))
     voxels.write_bytes(voxels.read_bytes() + bytes(1))
     assert ScanSource.at(place).state(Frame(size=32)) != before
+
+
+@pytest.fixture
+def two_planes(tmp_path: Path) -> Path:
+    """Seven volumes of thick axial slices, seven of thick sagittal ones, and one of cubic voxels."""
+    folder = tmp_path / "planes"
+    for number in range(7):
+        write_volume(folder / f"sub-{number:02d}_axial.nii", blocks(number), np.diag([1.0, 1.0, 5.0, 1.0]))
+        write_volume(folder / f"sub-{number:02d}_sagittal.nii", blocks(50 + number), np.diag([5.0, 1.0, 1.0, 1.0]))
+    write_volume(folder / "sub-09_cubic.nii", blocks(99), np.eye(4))
+    return folder
+
+
+def test_volumes_of_another_plane_are_left_out_where_a_plane_is_asked_for(
+    two_planes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["--size", "32", "--slices.axis", "sagittal", "--slices.count", "2", "--plane", "sagittal"]
+    assert main(["prepare", str(two_planes), "--out", str(tmp_path / "out"), *words]) == 0
+    prepared = PreparedDataset.open(tmp_path / "out")
+    assert set(prepared.manifest["path"].str.extract(r"_(\w+)\.nii")[0]) == {"sagittal", "cubic"}
+    assert len(prepared.skipped) == 7
+    assert "expected a volume acquired in the sagittal plane, got one in the axial plane" in capsys.readouterr().err
+
+
+def test_coarse_slices_are_named(two_planes: Path, tmp_path: Path):
+    prepared = prepare(str(two_planes), Frame(size=32), out=tmp_path / "out")
+    (note,) = [note for note in prepared.notes if "acquired in" in note]
+    assert note.startswith("sub-00_sagittal.nii, sub-01_sagittal.nii, sub-02_sagittal.nii and 4 more: ")
+    assert note.endswith("acquired in the sagittal plane, so pixels of its axial slices are 5 mm long")

@@ -13,7 +13,7 @@ from scans.heads import head, write_volume
 from scans.pictures import picture
 from voxlex.config.options import PhantomOptions, SliceOptions
 from voxlex.data import sources
-from voxlex.data.building import Spool, build
+from voxlex.data.building import Filled, Spool, build
 from voxlex.data.dataset import PreparedDataset, Skip
 from voxlex.data.phantoms import phantom
 from voxlex.data.phantoms.phantom import PhantomSource, generate_subject
@@ -259,14 +259,14 @@ class Discs:
         return ["discs", self.count, frame.size]
 
     def prepare(self, folder: Path, frame: Frame, *, seed: int = 0, progress: object = None) -> PreparedDataset:
-        def fill(spool: Spool) -> tuple[pd.DataFrame, list[Skip]]:
+        def fill(spool: Spool) -> Filled:
             rows, columns = np.indices(frame.shape) - frame.size / 2
             for number in range(self.count - 1):
                 spool.append(np.uint8(255) * (np.hypot(rows, columns) < number + 2).astype(np.uint8))
             paths = [f"disc-{number}" for number in range(self.count - 1)]
             table = pd.DataFrame({"path": paths, "subject": "", "label": "", "slice": pd.NA, "group": paths})
             facts = {"height": frame.size, "width": frame.size, "bit_depth": 8, "intensity_low": 0.0}
-            return table.assign(**facts, intensity_high=255.0), [Skip("the last", "out of sight")]
+            return Filled(table.assign(**facts, intensity_high=255.0), [Skip("the last", "out of sight")], [])
 
         return build(folder, frame, fill=fill, seed=seed, name=self.name, options={}, compare=False)
 

@@ -17,7 +17,7 @@ from voxlex.scans.scan import Scan
 def test_there_and_back_at_the_same_size_is_exact(tmp_path: Path, scale: int):
     grey = picture().astype(np.uint8 if scale == 1 else np.uint16) * scale
     write_scan(tmp_path / "a.png", Scan(voxels=grey))
-    (image,), origin, _ = fit_scan(tmp_path / "a.png", Frame(size=24))
+    (image,), origin, *_ = fit_scan(tmp_path / "a.png", Frame(size=24))
     assert image.dtype == grey.dtype
     restored = restore_scan([image / np.iinfo(grey.dtype).max], origin)
     assert restored.voxels.dtype == grey.dtype
@@ -28,7 +28,7 @@ def test_a_float_scan_comes_back_in_its_own_size_and_units(tmp_path: Path):
     rows, columns = np.mgrid[0:100, 0:60]
     grey = (np.sin(rows / 20) * np.cos(columns / 25) * 1500 + 400).astype(np.float32)
     write_scan(tmp_path / "a.tif", Scan(voxels=grey))
-    (image,), origin, _ = fit_scan(tmp_path / "a.tif", Frame(size=128))
+    (image,), origin, *_ = fit_scan(tmp_path / "a.tif", Frame(size=128))
     restored = restore_scan([image / 65535], origin)
     assert restored.voxels.shape == (100, 60)
     assert np.abs(restored.voxels - grey).max() < 0.03 * np.ptp(grey)

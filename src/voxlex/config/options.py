@@ -55,6 +55,8 @@ class ReadingOptions(Settings):
     Attributes:
         volume: The volume to read from files with several, by its number from 0 or by its name.
         series: The DICOM series to read from folders with several, by its number.
+        plane: Read only volumes that were acquired in this plane: in other planes, their voxels are longer. Volumes
+            with cubic voxels fit every plane.
         nan: What voxels that are not a number mean: "background", or "error", which makes a scan unusable. With "auto",
             they are the background if they surround the scan (NaN in all of its corners), and an error otherwise.
         spacing_mm: Distance in mm between voxels along each axis, for files that do not contain it.
@@ -63,6 +65,7 @@ class ReadingOptions(Settings):
 
     volume: Annotated[int | str | None, tyro.conf.arg(aliases=("--volume",), metavar="N|NAME")] = None
     series: Annotated[int | None, tyro.conf.arg(aliases=("--series",), metavar="N")] = None
+    plane: Annotated[Axis | None, tyro.conf.arg(aliases=("--plane",))] = None
     nan: Annotated[Nan, tyro.conf.arg(aliases=("--nan",))] = "auto"
     spacing_mm: Annotated[Spacing | None, tyro.conf.arg(metavar="X Y Z")] = None
     max_gigabytes: Positive = 8.0

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -73,8 +73,16 @@ class Spool:
         return np.frombuffer(self._file.read(count * dtype.itemsize), dtype).reshape(self._shape)
 
 
-Fill = Callable[[Spool], tuple[pd.DataFrame, list[Skip]]]
-"""Function that appends images to a spool. It returns a table with a row for each, and the skipped scans."""
+class Filled(NamedTuple):
+    """What was put into a spool: a table with a row for each image, the skipped scans, and sentences for people."""
+
+    table: pd.DataFrame
+    skipped: list[Skip]
+    notes: list[str]
+
+
+Fill = Callable[[Spool], Filled]
+"""Function that appends images to a spool."""
 
 
 def build(
@@ -112,7 +120,7 @@ def build(
         scratch = building / SCRATCH
         with scratch.open("w+b") as file:
             spool = Spool(file, shape=frame.shape)
-            manifest, skipped = fill(spool)
+            manifest, skipped, said = fill(spool)
             thumbnails = spool.thumbnails() if compare else None
             manifest, facts = divide(manifest, thumbnails, seed=seed, name=name, allow_leak=allow_leak)
             order = split_order(list(manifest["split"]))
@@ -129,7 +137,7 @@ def build(
             fingerprint=fingerprint,
             options=options,
             skipped=skipped,
-            notes=(*notes, *_notes_of(facts)),
+            notes=(*notes, *said, *_notes_of(facts)),
         )
         write_tables(dataset, building)
     return PreparedDataset.open(folder)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from voxlex.config.options import ReadingOptions
-from voxlex.data.building import Spool, build
+from voxlex.data.building import Filled, Spool, build
 from voxlex.data.dataset import PreparedDataset, Skip
 from voxlex.errors import DataError, LeftOutError
 from voxlex.images.fit import Fitted, fit_scan
@@ -192,17 +192,18 @@ def _passing(place: Path, problem: str) -> str:
     return f"{place}: cannot be read at this moment: {problem}; {again}"
 
 
-def _fit_all(
-    index: Index, frame: Frame, reading: ReadingOptions, *, spool: Spool, progress: Progress | None
-) -> tuple[pd.DataFrame, list[Skip]]:
-    """Append the images of all scans to `spool`. Return a row for each image, and the scans that were left out."""
+def _fit_all(index: Index, frame: Frame, reading: ReadingOptions, *, spool: Spool, progress: Progress | None) -> Filled:
+    """Append the images of all scans to `spool`."""
     table, paths = index.table, list(index.table["path"])
     rows: list[int] = []
     facts: list[dict[str, Any]] = []
     skips: list[Skip] = []
+    said: dict[str, list[str]] = {}
     for row, outcome in enumerate(_fit_in_parallel(index, paths, frame, reading)):
         if isinstance(outcome, Fitted):
             of_scan = outcome.origin.facts()
+            for note in outcome.notes:
+                said.setdefault(note, []).append(paths[row])
             for number, image in enumerate(outcome.images):
                 spool.append(image)
                 rows.append(row)
@@ -224,7 +225,13 @@ def _fit_all(
     if "slice" in found:  # the number of a picture is in its name, that of a slice is its index in the volume
         manifest["slice"] = found.pop("slice").astype("Int64").fillna(manifest["slice"])
     skips = [skip._replace(path=names[skip.path], reason=anonymous(skip.reason)) for skip in skips]
-    return pd.concat([manifest, found], axis=1), skips
+    notes = [f"{_listed([names[path] for path in those])}: {note}" for note, those in said.items()]
+    return Filled(pd.concat([manifest, found], axis=1), skips, notes)
+
+
+def _listed(paths: Sequence[str], *, limit: int = 3) -> str:
+    more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
+    return ", ".join(paths[:limit]) + more
 
 
 def _fit_in_parallel(index: Index, paths: list[str], frame: Frame, reading: ReadingOptions) -> Iterator[Fitted | Skip]:

@@ -16,8 +16,9 @@ from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError, IntensityMap
 from voxlex.images.origin import Origin
 from voxlex.images.resampling import forwards
-from voxlex.images.stack import seen_along
+from voxlex.images.stack import Stack, seen_along
 from voxlex.scans.formats.pictures import MIN_SIDE, read_picture
+from voxlex.scans.grid import acquired_plane
 from voxlex.scans.read_write import check_picture, read_scan
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import IMAGE_SUFFIXES, suffix_of
@@ -30,11 +31,13 @@ class Fitted(NamedTuple):
         images: Canvases `(size, size)` or cubes `(size, size, size)`, of `uint8` or `uint16`.
         origin: The origin of the images.
         slices: For slices of a volume, the index of each along the axis.
+        notes: What a user should know of the images.
     """
 
     images: list[np.ndarray]
     origin: Origin
     slices: list[int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def fit_scan(path: Path, frame: Frame, reading: ReadingOptions | None = None) -> Fitted:
@@ -68,11 +71,13 @@ def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
         DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
     if frame.spatial_dims == 3:
-        return _fit_cube(scan, frame)
-    if scan.is_volume:
-        return _fit_slices(scan, frame)
-    height, width = scan.voxels.shape
-    return _fit_picture(scan, height=height, width=width, frame=frame)
+        fitted = _fit_cube(scan, frame)
+    elif scan.is_volume:
+        fitted = _fit_slices(scan, frame)
+    else:
+        height, width = scan.voxels.shape
+        fitted = _fit_picture(scan, height=height, width=width, frame=frame)
+    return fitted._replace(notes=(*scan.notes, *fitted.notes))
 
 
 def _fit_picture(scan: Scan, *, height: int, width: int, frame: Frame) -> Fitted:
@@ -97,7 +102,16 @@ def _fit_slices(scan: Scan, frame: Frame) -> Fitted:
             kept.append(index)
     if not kept:
         raise ConstantImageError(f"all chosen {stack.axis} slices are constant")
-    return Fitted(images, origin, kept)
+    return Fitted(images, origin, kept, _coarse(stack))
+
+
+def _coarse(stack: Stack) -> tuple[str, ...]:
+    """Say that slices are made of long voxels, since the volume was acquired in another plane."""
+    plane = acquired_plane(stack.shape, stack.spacing_mm)
+    if plane in (None, stack.axis):
+        return ()
+    longest = max(stack.spacing_mm)
+    return (f"acquired in the {plane} plane, so pixels of its {stack.axis} slices are {longest:.3g} mm long",)
 
 
 def _fit_cube(scan: Scan, frame: Frame) -> Fitted:

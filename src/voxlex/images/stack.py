@@ -11,9 +11,7 @@ import numpy as np
 
 from voxlex.config.options import Axis, SliceOptions
 from voxlex.images.canvas import fit_to_canvas
-
-AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
-"""Name of the slices across each axis of a volume `(x, y, z)`; x runs to the right, y to the front, z to the top."""
+from voxlex.scans.grid import AXES
 
 _SEEN = 0.05  # slices with a smaller share of the bright pixels of the fullest slice lie outside the head
 

@@ -9,9 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from voxlex.config.options import Axis
 from voxlex.errors import DataError
 
 _SHORTEST_MM, _LONGEST_MM = 1e-6, 1e4  # nothing that a scanner measures is finer or coarser
+AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
+"""Name of the slices across each axis of a volume `(x, y, z)`; x runs to the right, y to the front, z to the top."""
+
+_THICK = 1.5  # times as long as in the two other directions are voxels that show the plane of a scan
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -94,6 +99,23 @@ class StoredGrid:
         nearest = io_orientation(self.affine)
         axes = [int(axis) for axis in np.argsort(nearest[:, 0])]
         return axes, [int(nearest[axis, 1]) for axis in axes]
+
+
+def acquired_plane(shape: Sequence[int], spacing_mm: Sequence[float]) -> Axis | None:
+    """Return the plane in which a volume was acquired: across its only slice, or across its longest voxels.
+
+    Args:
+        shape: Number of voxels along x, y and z.
+        spacing_mm: Distance between voxels along these axes, in mm.
+
+    Returns:
+        The plane; None if the voxels are nearly cubic, or the longest ones lie along two axes.
+    """
+    single = [axis for axis, length in zip(AXES, shape, strict=True) if length == 1]
+    if len(single) == 1:
+        return single[0]
+    *_, longer, longest = sorted(spacing_mm)
+    return AXES[list(spacing_mm).index(longest)] if longest > _THICK * longer else None
 
 
 def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from voxlex.config.options import Nan, ReadingOptions
+from voxlex.config.options import Axis, Nan, ReadingOptions
 from voxlex.errors import DataError, LeftOutError, VoxlexError
 from voxlex.scans.formats.content import check_regular
 from voxlex.scans.formats.pictures import read_picture, write_picture
-from voxlex.scans.grid import check_spacing
+from voxlex.scans.grid import acquired_plane, check_spacing
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import (
@@ -34,6 +34,7 @@ def read_scan(
     *,
     volume: int | str | None = None,
     series: int | None = None,
+    plane: Axis | None = None,
     nan: Nan = "error",
     spacing_mm: Sequence[float] | None = None,
     max_gigabytes: float = 8.0,
@@ -45,6 +46,7 @@ def read_scan(
             folder of DICOM files, or one of the series in it ("folder/series-3").
         volume: The volume to read from a file with several over time or contrast: its number, from 0, or its name.
         series: The series to read from a folder with several DICOM series, by its number.
+        plane: Refuse a volume that was acquired in another plane; see `acquired_plane`.
         nan: What voxels that are not finite numbers mean: "error", or "background", which makes them dark and notes
             them in `Scan.missing`, or "auto", which does so if NaN fills all corners of the scan. Commands use "auto".
         spacing_mm: Distance between voxels along each axis in mm, for files that do not contain it.
@@ -57,16 +59,19 @@ def read_scan(
     reading = ReadingOptions(
         volume=volume,
         series=series,
+        plane=plane,
         nan=nan,
         spacing_mm=None if spacing_mm is None else check_spacing(spacing_mm),
         max_gigabytes=max_gigabytes,
     )
     try:
-        return _read(path, reading)
+        scan = _read(path, reading)
     except (VoxlexError, MemoryError):
         raise
     except Exception as cause:  # a damaged file makes libraries raise nearly anything
         raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
+    _check_plane(path, scan, plane)
+    return scan
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -102,7 +107,7 @@ def write_scan(path: str | Path, scan: Scan) -> None:
 def _read(path: Path, reading: ReadingOptions) -> Scan:
     suffix = suffix_of(path)
     options: dict[str, Any] = asdict(reading)
-    series, nan = options.pop("series"), options.pop("nan")
+    series, nan, _ = options.pop("series"), options.pop("nan"), options.pop("plane")
     # Each of these libraries takes a third of a second to import, so it is imported only for its files.
     folder = path if path.is_dir() else folder_of_series(path)
     if folder is not None:
@@ -137,6 +142,14 @@ def _read(path: Path, reading: ReadingOptions) -> Scan:
 
         return read_metaimage(path, nan=nan, **options)
     return _read_picture(path, volume=reading.volume, nan=nan)
+
+
+def _check_plane(path: Path, scan: Scan, plane: Axis | None) -> None:
+    if plane is None or not scan.is_volume or scan.spacing_mm is None:
+        return
+    found = acquired_plane(scan.voxels.shape, scan.spacing_mm)
+    if found not in (None, plane):
+        raise LeftOutError(f"{path}: expected a volume acquired in the {plane} plane, got one in the {found} plane")
 
 
 def _read_picture(path: Path, *, volume: int | str | None, nan: Nan) -> Scan:

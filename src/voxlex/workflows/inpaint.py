@@ -69,8 +69,8 @@ def inpaint(
     frame = frame_of(vocabulary.config)
     with naming(image):
         _check_kind(scan, frame)
-        (seen,), origin, _ = fit_voxels(scan, frame)
-    region = read_region(mask, scan, replace(reading, volume=None, series=None))
+        (seen,), origin, *_ = fit_voxels(scan, frame)
+    region = read_region(mask, scan, replace(reading, volume=None, series=None, plane=None))
     with naming(mask):
         seen_region = region_in_image(region, origin, size=frame.size)
     with phases("inpainting") as progress:

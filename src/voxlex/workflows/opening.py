@@ -16,7 +16,7 @@ from voxlex.scans.listing import files_of_scan
 from voxlex.tables.manifest import participant_tables
 
 _LISTED = 20
-_NAMES = {"volume": "--volume", "series": "--series", "nan": "--nan"}
+_NAMES = {name: f"--{name}" for name in ("volume", "series", "plane", "nan")}
 
 
 def source_of(config: Config, place: str, reading: ReadingOptions | None = None) -> Source:

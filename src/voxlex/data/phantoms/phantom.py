@@ -18,8 +18,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from voxlex.config.options import PhantomOptions
-from voxlex.data.building import Spool, build
-from voxlex.data.dataset import PreparedDataset, Skip
+from voxlex.data.building import Filled, Spool, build
+from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.anatomy import CENTRE_MM, Anatomy
 from voxlex.data.phantoms.scanner import Scanner
 from voxlex.data.phantoms.template import Template, load_template
@@ -226,7 +226,7 @@ class PhantomSource:
         """
         view = self._view(frame)
 
-        def fill(spool: Spool) -> tuple[pd.DataFrame, list[Skip]]:
+        def fill(spool: Spool) -> Filled:
             done = 0
             for subject in range(self.options.subjects):
                 images = view.images(subject, seed=seed)
@@ -235,7 +235,7 @@ class PhantomSource:
                 done += len(images)
                 if progress is not None:
                     progress(done, len(images) * self.options.subjects)
-            return self._manifest(view), []
+            return Filled(self._manifest(view), [], [])
 
         options = {"phantom": asdict(self.options), **frame.options(volumes=False)}
         # Pseudo-subjects are told apart by construction; with a variety of 0 they all look the same.
