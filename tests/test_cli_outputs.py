@@ -165,7 +165,7 @@ def test_a_prepared_set_is_not_replaced(scans: Path, tmp_path: Path, capsys: Cap
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--training.autoencoder.batch-size", "500"], "expected at least one batch of 500"),
+        (["--training.autoencoder.batch-size", "500"], "expected at most 24, as there are 24 images, got 500"),
         (["--training.autoencoder.patch-size", "512"], "patch_size"),
         (["--training.prior-share", "2"], "prior_share"),
         (["--prior.condition-columns", "age"], "condition_columns"),

@@ -108,7 +108,7 @@ def test_codes_that_do_not_fit_together_are_refused(model: TwoLevels) -> None:
         (fine, "expected 2 levels, coarsest first, got 1"),
         ((coarse, fine, fine), "expected 2 levels, coarsest first, got 3"),
         ((coarse, fine[0]), r"codes of level 1: expected 4 axes \(b, q, \*grid\)"),
-        ((coarse, fine.float()), "codes of level 1: expected integers"),
+        ((coarse, fine.float()), "codes of level 1: expected whole numbers"),
         ((coarse[:1], fine), r"expected equally many images in each level, got \[1, 2\]"),
         ((coarse[..., :3], fine), r"expected the grids of one image, got \(4, 3\), \(8, 8\)"),
         ((coarse, fine[..., :7]), r"expected the grids of one image, got \(4, 4\), \(8, 7\)"),

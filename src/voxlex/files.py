@@ -18,6 +18,7 @@ from typing import Any
 
 from voxlex.errors import DataError
 from voxlex.locks import Held, claimed, is_abandoned, lock
+from voxlex.names import resolved
 
 _BUILDING = re.compile(r"\..+\.[0-9a-f]{8}\.tmp", re.DOTALL)
 _WORKPLACE = "voxlex"  # between the dots of a hidden folder that no name belongs to
@@ -89,7 +90,7 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
             `path` and the cause.
     """
     path = Path(path)
-    place = path.resolve()  # a folder cannot take the place of a link
+    place = resolved(path)  # a folder cannot take the place of a link
     building = _sibling(place)
     try:
         with made(place.parent), locked(_hidden(place, "lock")):

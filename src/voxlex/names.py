@@ -61,6 +61,11 @@ def shortened(name: str, *, limit: int = _USUAL_LIMIT) -> str:
     return f"{encoded[: limit - len(digest) - 1].decode('utf-8', 'ignore')}-{digest}"
 
 
+def resolved(path: Path) -> Path:
+    """Return an absolute path without links; a link to itself stays, for which `Path.resolve` raises an error."""
+    return Path(os.path.realpath(path))
+
+
 def length_limit(folder: Path) -> int:
     """Return how many bytes a name may have in a folder, which need not exist yet."""
     there = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), None)

@@ -14,6 +14,7 @@ from typing import Any
 
 from voxlex.errors import DataError
 from voxlex.files import is_there
+from voxlex.names import resolved
 
 MARK = "made by voxlex"
 """Stands in the header of every PNG and NIfTI file that the program writes."""
@@ -125,7 +126,7 @@ def check_files_differ(*outs: Path | None) -> None:
     """
     given = [out for out in outs if out is not None]
     for number, out in enumerate(given):
-        if out.resolve() in [other.resolve() for other in given[:number]]:
+        if resolved(out) in [resolved(other) for other in given[:number]]:
             raise DataError(f"{out}: expected a file for each result, got one for two of them")
 
 

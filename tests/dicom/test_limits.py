@@ -146,5 +146,5 @@ def test_only_regular_files_are_opened(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.dcm")
     (tmp_path / "device.dcm").symlink_to("/dev/zero")
     for name in ("pipe.dcm", "device.dcm"):
-        with pytest.raises(DataError, match=rf"{name}: expected a regular file, got a pipe, a device or the like"):
+        with pytest.raises(DataError, match=rf"{name}: expected a regular file, got a (pipe|device)"):
             read_scan(tmp_path / name)

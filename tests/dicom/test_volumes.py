@@ -126,7 +126,7 @@ def test_spacing_that_is_missing_is_asked_for(tmp_path: Path, orientation: str, 
     np.testing.assert_allclose(sorted(spacing), sorted(expected))
     np.testing.assert_allclose([spacing[axis] for axis in range(3) if given[axis] != 9], [g for g in given if g != 9])
     for wrong in ((1, 2), (1, 2, 0), (1, 2, -3)):
-        with pytest.raises(DataError, match="spacing_mm: expected three lengths above 0"):
+        with pytest.raises(DataError, match="spacing_mm: expected three distances above 0"):
             read_scan(tmp_path, spacing_mm=wrong)
 
 

@@ -69,6 +69,7 @@ BROKEN: dict[str, Input] = {
     **{f"pipe{suffix}": Input(pipe(suffix), "regular file|pipe") for suffix in (*FORMATS, "", ".dicom")},
     **{f"device{suffix}": Input(link(suffix, "/dev/zero"), "regular file|device") for suffix in FORMATS},
     **{f"loop{suffix}": Input(link(suffix, f"scan{suffix}")) for suffix in (".png", ".nii.gz", ".dcm")},
+    "zeros behind": Input(zeros_behind, "far more are packed"),
     **{f"dangling{suffix}": Input(link(suffix, "nowhere")) for suffix in (".png", ".nii.gz", ".dcm")},
     "claims 30000³": Input(nifti_that_claims((30000, 30000, 30000)), "GB|gigabytes"),
     "claims 400³": Input(nifti_that_claims((400, 400, 400))),
@@ -156,7 +157,6 @@ ODD: dict[str, Input] = {
     "colours": Input(
         lambda folder: saved(folder / "scan.png", np.stack([picture(0), picture(1), picture(2)], axis=2)), volume=False
     ),
-    "zeros behind": Input(zeros_behind),
     "MONOCHROME1": Input(dicom(with_tags(PhotometricInterpretation="MONOCHROME1"))),
 }
 """What is used as it is."""

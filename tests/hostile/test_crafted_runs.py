@@ -113,7 +113,7 @@ METADATA = {
     ),
     "deep nesting": (with_text("metadata.json", "[" * 100_000), "JSON"),
     "no text": (with_text("metadata.json", b"\xff\xfe\x00"), "JSON"),
-    "empty": (with_text("metadata.json", ""), "JSON"),
+    "empty": (with_text("metadata.json", ""), "empty file"),
     "a huge number": (with_text("metadata.json", "9" * 5000), "JSON"),
     "another format": (with_metadata(lambda content: content | {"format_version": "x" * 10_000}), "format 1, got 'xx"),
 }
@@ -122,7 +122,7 @@ SETTINGS = {
     "empty": (with_text("config.yaml", ""), "empty"),
     "a list": (with_text("config.yaml", "[]"), "settings by name"),
     "no text": (with_text("config.yaml", b"\xff\xfe"), "UTF-8"),
-    "half": (cut("config.yaml", 20), "damaged"),
+    "half": (cut("config.yaml", 20), "got none of"),
     "tab": (with_text("config.yaml", "data:\n\tsize: 3\n"), "line 2, column 1.*spaces"),
     "twice": (with_text("config.yaml", "data: {size: 32}\ndata: {size: 64}\n"), "'data' twice"),
     "a name that is a number": (with_text("config.yaml", "1: 2\n"), "expected text as the name"),

@@ -14,7 +14,6 @@ from PIL import Image
 
 from hostile.command import Said, below, check_refusal, run, snapshot
 from hostile.inputs import BROKEN, NAMES, NEEDS_A_WORD, ODD, Input
-from hostile.not_yet import NOT_RUN, NOT_YET
 from scans.pictures import picture
 from voxlex.commands import COMMANDS
 
@@ -74,16 +73,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cases(group: str, inputs: dict[str, Input], verbs: list[str]) -> list[object]:
-    """Return a parameter for each input and each command, those of `NOT_YET` as failures that are expected."""
-    found = []
-    for name, given in inputs.items():
-        for verb in verbs:
-            case = f"{group}: {name}: {verb}"
-            waits = case.startswith(NOT_RUN)
-            known = waits or case in NOT_YET
-            marks = [pytest.mark.xfail(reason="not yet", strict=False, run=not waits)] if known else []
-            found.append(pytest.param(given, verb, id=case, marks=marks))
-    return found
+    """Return a parameter for each input and each command."""
+    return [
+        pytest.param(given, verb, id=f"{group}: {name}: {verb}") for name, given in inputs.items() for verb in verbs
+    ]
 
 
 def told(capfd: pytest.CaptureFixture[str], verb: str, source: Path, place: Path) -> Said:
@@ -173,7 +166,6 @@ def test_odd_names_are_used_among_others(
         assert len([name for name in below(place / "out") if name.endswith(".png")]) >= 13
 
 
-@pytest.mark.xfail("empty source" in NOT_YET, reason="not yet", strict=False)
 def test_an_empty_source_is_not_the_current_folder(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     said = run(capfd, "prepare", "", "--out", "out")
     assert said.status in (1, 2)

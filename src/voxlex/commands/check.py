@@ -1,10 +1,10 @@
 """`voxlex check`: check a whole experiment before it is trained."""
 
-import sys
 from dataclasses import dataclass
 
 from voxlex.commands.train import Train
 from voxlex.config import with_budget
+from voxlex.errors import VoxlexError
 
 
 @dataclass(kw_only=True)
@@ -24,7 +24,11 @@ class Check(Train):
     """
 
     def run(self) -> None:
-        """Print a line for each check. The exit status is 1 if any has failed."""
+        """Print a line for each check.
+
+        Raises:
+            VoxlexError: If any has failed; the error is that of the first.
+        """
         from voxlex.workflows.check import check
 
         findings = check(
@@ -38,5 +42,6 @@ class Check(Train):
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
             print(f"{'ok   ' if finding.ok else 'wrong'}  {finding.name:{width}}  {' '.join(finding.said.split())}")
-        if not all(finding.ok for finding in findings):
-            sys.exit(1)
+        wrong = [finding.said for finding in findings if not finding.ok]
+        if wrong:
+            raise VoxlexError(wrong[0])

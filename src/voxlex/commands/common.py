@@ -7,7 +7,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from voxlex.errors import ConfigError
-from voxlex.names import printable, shortened
+from voxlex.names import printable, resolved, shortened
 from voxlex.scans.suffixes import without_suffix
 from voxlex.tables.naming import is_table
 
@@ -72,7 +72,7 @@ def place(default: str) -> Any:
 def name_of(source: str | Path) -> str:
     """Return a printable name of a folder, a scan or a table without a known suffix. Results are named after it."""
     path = Path(source)
-    name = printable(path.resolve().name)
+    name = printable(resolved(path).name)
     if not path.is_dir():
         name = Path(name).stem if is_table(path) else without_suffix(name)
     return shortened(name, limit=_LONGEST)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from voxlex.commands.common import say
 from voxlex.config import load_recipe, with_budget
+from voxlex.names import resolved
 
 
 @dataclass(kw_only=True)
@@ -28,4 +29,4 @@ class Demo:
 
         config = with_budget(load_recipe("demo"), minutes=self.minutes, steps=None)
         folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite, display=TerminalDisplay())
-        say(f"Now open {folder.report_file.resolve()}")
+        say(f"Now open {resolved(folder.report_file)}")

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from voxlex.data.dataset import PreparedDataset
-from voxlex.names import printable
+from voxlex.names import printable, resolved
 from voxlex.progress import Progress
 from voxlex.workflows.opening import skipped_lines
 
@@ -53,7 +53,7 @@ def show_notes(notes: Iterable[str]) -> None:
 
 def warn_if_inside(out: Path, source: str) -> None:
     """Print a warning if results go into the folder in which scans are searched."""
-    if Path(source).is_dir() and out.resolve().is_relative_to(Path(source).resolve()):
+    if Path(source).is_dir() and resolved(out).is_relative_to(resolved(Path(source))):
         show_notes(
             [f"warning: {out} lies in the source {source}; voxlex passes over its own results, other programs do not"]
         )

@@ -13,7 +13,7 @@ from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
 from voxlex.images.frame import Frame
-from voxlex.names import printable
+from voxlex.names import printable, resolved
 from voxlex.progress import Progress
 from voxlex.tables.manifest import Index
 
@@ -70,7 +70,7 @@ class PreparedSource:
     @property
     def name(self) -> str:
         """Name of the folder."""
-        return printable(self.folder.resolve().name)
+        return printable(resolved(self.folder).name)
 
     def ready(self, frame: Frame | None) -> PreparedDataset:
         """Open the folder.

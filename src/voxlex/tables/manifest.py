@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
-from voxlex.names import as_on_disk, distinct, printable
+from voxlex.names import as_on_disk, distinct, printable, resolved
 from voxlex.scans.listing import list_scans
 from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
 from voxlex.tables.joining import RENAMED, join
@@ -103,7 +103,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
     if subject is not None:
         raise DataError(f"{source}: --subject: expected a table with a column {subject!r}, got a folder or a scan")
     folder = Path(source)
-    name = printable(anonymous(folder.resolve().name))
+    name = printable(anonymous(resolved(folder).name))
     if folder.is_file():
         paths, on_disk = _printable([folder.name])
         return Index(name=name, root=folder.parent, table=_ordered(describe_paths(paths)), on_disk=on_disk)
@@ -113,7 +113,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
         raise DataError(f"{folder}: expected a folder or a regular file, got a pipe, a device or the like")
     paths, passed_over = list_scans(folder)
     if "." in paths:  # the folder itself is a series, and results are named after it
-        folder = folder.resolve()
+        folder = resolved(folder)
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
     paths, on_disk = _printable(paths)
@@ -190,7 +190,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     _check_groups(path, raw, table)
     guesses = [] if found.column and (raw[found.column] != "").all() else layout.notes
     return Index(
-        name=printable(anonymous(path.resolve().stem)),
+        name=printable(anonymous(resolved(path).stem)),
         root=root,
         table=table,
         left_out=tuple(left_out),

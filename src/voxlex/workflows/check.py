@@ -21,6 +21,7 @@ from voxlex.errors import ConfigError, DataError, RunError, VoxlexError
 from voxlex.images.frame import Frame
 from voxlex.models import VQVAE
 from voxlex.models.weights import load_weights
+from voxlex.names import resolved
 from voxlex.outputs import check_apart
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Table
@@ -325,5 +326,5 @@ def _weights(network: torch.nn.Module) -> int:
 
 def _nearest(path: Path) -> Path:
     """Return a folder, or the nearest one above that exists."""
-    resolved = path.resolve()
-    return next(place for place in (resolved, *resolved.parents) if place.exists())
+    real = resolved(path)
+    return next(place for place in (real, *real.parents) if place.exists())

@@ -90,7 +90,7 @@ def estimate_extent(source: Source, frame: Frame, *, seed: int) -> Extent | None
         The estimate; None for a kind of source that does not tell.
 
     Raises:
-        DataError: If most of the opened scans cannot be used.
+        DataError: If most of the opened scans cannot be read, or they are all scans and none can be used.
     """
     if isinstance(source, PhantomSource):
         per_subject = source.options.slices if frame.spatial_dims == 2 else 1
@@ -110,6 +110,9 @@ def estimate_extent(source: Source, frame: Frame, *, seed: int) -> Extent | None
             f"opened: {reasons}"
         )
     table = source.index.table
+    if not fitted and len(outcomes) == len(table):
+        reasons = "; ".join(f"{skip.path}: {skip.reason}" for skip in outcomes if isinstance(skip, Skip))
+        raise DataError(f"{source.index.root}: expected usable images, got none: {reasons}")
     groups, splits = list(table["group"]), list(table["split"]) if "split" in table else None
     per_scan = sum(len(one.images) for one in fitted) / len(fitted) if fitted else 1.0
     return Extent(

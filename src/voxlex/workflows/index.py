@@ -10,7 +10,7 @@ from pandas.api.types import is_numeric_dtype
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
-from voxlex.names import printable
+from voxlex.names import printable, resolved
 from voxlex.outputs import check_file
 from voxlex.tables.manifest import Index, index_source, join_table
 from voxlex.tables.naming import TABLE_SUFFIXES
@@ -68,7 +68,7 @@ def _only(found: Index, sequences: Sequence[str], *, where: str | Path) -> Index
 
 
 def _with_paths_from(folder: Path, found: Index) -> pd.DataFrame:
-    home, root = folder.resolve(), found.root.resolve()
+    home, root = resolved(folder), resolved(found.root)
     prefix = root.relative_to(home) if root.is_relative_to(home) else root
     return found.table.assign(path=[_written((prefix / path).as_posix()) for path in found.table["path"]])
 

@@ -11,6 +11,7 @@ from voxlex.codes import levels_of, take
 from voxlex.config import dump_config
 from voxlex.data.dataset import PreparedDataset
 from voxlex.metrics import code_counts
+from voxlex.names import resolved
 from voxlex.pages.pictures import quality_captions, reconstruction_sheet, sample_sheet
 from voxlex.pages.report import ClosePair, ReportContent, pair_captions, write_report
 from voxlex.progress import Phases, silent
@@ -50,7 +51,7 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Pha
         sample_sheet(folder.samples_file, samples, captions=sample_captions)
     samples, sample_captions = _shown_samples(evaluation, SHOWN_IN_REPORT)
     content = ReportContent(
-        title=folder.path.resolve().name,
+        title=resolved(folder.path).name,
         figures=evaluation.figures,
         split="test",
         layouts=vocabulary.layouts,
