@@ -33,14 +33,12 @@ def commands() -> list[list[str]]:
 
 def shortened(command: list[str]) -> list[str]:
     """Replace the budget by a few steps, and the network by a small one where it is given."""
-    if command[0] not in ("train", "demo"):
+    if command[0] != "train":
         return command
     words = list(command)
     for option in ("--minutes", "--steps"):
         if option in words:
             del words[words.index(option) : words.index(option) + 2]
-    if command[0] == "demo":
-        return [*words, "--minutes", "0.02"]
     return [*words, "--steps", "2", *([] if "--stage" in command and "prior" in command else SMALLER)]
 
 
@@ -69,7 +67,8 @@ def test_every_command(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(workplace)
     assert len(commands()) >= 12
     for command in commands():
-        assert main(shortened(command)) == 0, command
+        if command[0] != "demo":  # it takes a minute, and `test_silence.py` runs it
+            assert main(shortened(command)) == 0, command
     assert (workplace / "runs" / "mine" / "report.html").exists()
 
 

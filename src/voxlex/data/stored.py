@@ -145,7 +145,10 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"{IMAGES_FILE}: expected version 1 or 2 of the format, got {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except Exception as cause:  # it is a piece of Python, and numpy shows what its parser says
+        raise ValueError(f"{IMAGES_FILE}: its header is damaged") from cause
     if dtype not in (np.uint8, np.uint16) or fortran or len(shape) not in (4, 5) or shape[1] != 1 or min(shape) < 1:
         raise ValueError(f"expected uint8 or uint16 images (n, 1, *space), got {dtype} {shape}")
     return shape, dtype
