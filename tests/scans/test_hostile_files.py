@@ -67,16 +67,16 @@ def little_memory() -> Iterator[None]:
 
 CLAIMS = {
     "large.nii": nifti(LARGE),
-    "large.nii.gz": gzip.compress(nifti(LARGE)),
+    "large.nii.gz": gzip.compress(nifti(LARGE), mtime=0),
     "huge.nii.gz": gzip.compress(nifti((30_000, 30_000, 30_000))),
     "behind.nii.gz": gzip.compress(nifti() + bytes(30 << 20)),
-    "members.nii.gz": gzip.compress(nifti()) + gzip.compress(bytes(2 << 20)) * 3,
-    "padded.nii.gz": gzip.compress(nifti()) + bytes(3 << 20),
+    "members.nii.gz": gzip.compress(nifti(), mtime=0) + gzip.compress(bytes(2 << 20), mtime=0) * 3,
+    "padded.nii.gz": gzip.compress(nifti(), mtime=0) + bytes(3 << 20),
     "large.mha": (META.format(size="30000 30000 7") + "ElementDataFile = LOCAL\n").encode() + bytes(99),
     "packed.mha": (META.format(size="30000 30000 7") + "CompressedData = True\nElementDataFile = LOCAL\n").encode()
     + zlib.compress(bytes(1 << 20)),
     "large.nrrd": (NRRD.format(size="30000 30000 7", encoding="raw") + "\n").encode() + bytes(99),
-    "packed.nrrd": (NRRD.format(size="30000 30000 7", encoding="gzip") + "\n").encode() + gzip.compress(bytes(1 << 20)),
+    "packed.nrrd": (NRRD.format(size="30000 30000 7", encoding="gzip") + "\n").encode() + gzip.compress(bytes(1 << 20), mtime=0),
     "large.npy": npy(LARGE, bytes(99)),
     "large.npz": npz(voxels=npy(LARGE, bytes(99))),
     "many.npz": npz(**{f"a{number}": b"x" for number in range(100)}),
@@ -150,7 +150,7 @@ def test_pipes_and_devices_are_not_read(tmp_path: Path, name: str):
     [
         ("packed.nii", gzip.compress),
         ("plain.nii.gz", bytes),
-        ("twice.nii.gz", lambda content: gzip.compress(gzip.compress(content))),
+        ("twice.nii.gz", lambda content: gzip.compress(gzip.compress(content), mtime=0)),
     ],
 )
 def test_packing_is_known_by_content(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]):
@@ -162,7 +162,7 @@ def test_packing_is_known_by_content(tmp_path: Path, name: str, pack: Callable[[
     ("content", "kind"),
     [
         (b"", "an empty file"),
-        (gzip.compress(b""), "an empty file"),
+        (gzip.compress(b"", mtime=0), "an empty file"),
         (b"<!DOCTYPE html><html></html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a pointer of Git LFS"),
         (bytes(128) + b"DICM" + bytes(400), "a DICOM file"),
