@@ -76,7 +76,7 @@ CLAIMS = {
     "packed.mha": (META.format(size="30000 30000 7") + "CompressedData = True\nElementDataFile = LOCAL\n").encode()
     + zlib.compress(bytes(1 << 20)),
     "large.nrrd": (NRRD.format(size="30000 30000 7", encoding="raw") + "\n").encode() + bytes(99),
-    "packed.nrrd": (NRRD.format(size="30000 30000 7", encoding="gzip") + "\n").encode() + gzip.compress(bytes(1 << 20), mtime=0),
+    "packed.nrrd": (NRRD.format(size="30000 30000 7", encoding="gzip") + "\n").encode() + gzip.compress(bytes(1 << 20)),
     "large.npy": npy(LARGE, bytes(99)),
     "large.npz": npz(voxels=npy(LARGE, bytes(99))),
     "many.npz": npz(**{f"a{number}": b"x" for number in range(100)}),
