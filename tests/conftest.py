@@ -1,5 +1,6 @@
 """Check every annotated shape and type of voxlex while the tests run, and keep its cache out of the user's."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from jaxtyping import install_import_hook
 from PIL import Image
 
 from scans.pictures import picture
+
+# A shell starts what runs in the background with these ignored, and all processes of the tests would ignore them, too.
+for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGTERM", signal.SIG_DFL), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), _usual)
 
 install_import_hook("voxlex", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 

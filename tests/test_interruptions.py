@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,22 @@ TINY += ["--precision", "32-true", "--accelerator", "cpu"]
 WAIT_S = 240
 
 
+started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """End what a failed test has started."""
+    yield
+    while started:
+        started.pop().kill()
+
+
 def start(*words: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "voxlex", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started.append(process)
+    return process
 
 
 def wait_until(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
