@@ -144,3 +144,13 @@ def test_series_of_a_folder_are_prepared_and_known_again(tmp_path: Path):
     path = tmp_path / "in" / "0-003.dcm"
     path.write_bytes(path.read_bytes() + b"\0\0")
     assert source.state(Frame(size=16)) != before
+
+
+def test_reports_and_localisers_are_named(tmp_path: Path):
+    for number in range(4):
+        _series(tmp_path / "study" / str(number), "a", 9, uid=number + 1)
+    (tmp_path / "study" / "2" / "report.dcm").write_bytes(_REPORT)
+    dataset = ScanSource.at(tmp_path / "study").prepare(tmp_path / "out", Frame(size=16))
+    assert sorted(dataset.manifest["path"].unique()) == ["0", "1", "2", "3"]
+    (note,) = dataset.passed_over
+    assert note.endswith("DICOM files that are not scans: 2/report.dcm (is a DICOM file without an image)")

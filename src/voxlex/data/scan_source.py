@@ -118,7 +118,7 @@ class ScanSource:
         if read:
             options = {**options, "reading": read}
         restoring = options.get("whole", False)  # pictures and cubes are the same for restoring and for learning
-        return build(
+        dataset = build(
             folder,
             frame,
             fill=lambda spool: _fit_all(self.index, frame, self.reading, spool=spool, progress=progress),
@@ -129,6 +129,7 @@ class ScanSource:
             allow_leak=self.allow_leak or restoring,
             notes=self.index.notes,
         )
+        return replace(dataset, passed_over=self.index.passed_over)
 
     def sample(self, frame: Frame, *, at_most: int) -> list[Fitted | Skip]:
         """Read some of the scans, evenly spaced, and make their images, without keeping them."""
