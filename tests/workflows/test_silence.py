@@ -5,6 +5,7 @@ import io
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import voxlex
 from voxlex.cli import main
 from voxlex.commands import COMMANDS
+from voxlex.config import Config, load_recipe
 from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.images.frame import Frame
@@ -104,10 +106,18 @@ CALLS = {
 }
 
 
+def demo_of_few(name: str) -> Config:
+    """Return the recipe of the demo with a tenth of its pseudo-subjects."""
+    recipe = load_recipe(name)
+    phantom = replace(recipe.data.phantom, subjects=recipe.data.phantom.subjects // 10)
+    return replace(recipe, data=replace(recipe.data, phantom=phantom))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_only_commands_speak(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
+    monkeypatch.setattr("voxlex.commands.demo.load_recipe", demo_of_few)
     stream = Listener()
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
