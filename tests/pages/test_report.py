@@ -183,6 +183,13 @@ def test_figures_of_later_versions_and_figures_without_value_are_not_hidden(with
     assert "not measured" in words
 
 
+def test_intervals_stand_below_their_figures(without_prior: ReportContent):
+    figures = without_prior.figures | {"reconstruction.ssim_low": 0.9512, "reconstruction.ssim_high": 0.9618}
+    words = Page(render_report(replace(without_prior, figures=figures))).words
+    assert "SSIM 0.9571 0.9512 to 0.9618" in words
+    assert "reconstruction." not in words
+
+
 def test_judged_samples_stand_beside_real_images_and_their_closest(full: ReportContent):
     names = ["swd", "frechet", "precision", "coverage", "c2st", "ms_ssim", "copies"]
     judged = {f"generation.{name}": 0.75 for name in names}

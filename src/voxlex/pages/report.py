@@ -89,13 +89,14 @@ class Illustration(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table of figures, with the values for reconstructions and for real images."""
+    """A row of a table of figures, with a confidence interval, and the values for reconstructions and real images."""
 
     name: str
     value: str
     unit: str
     better: str | None
     meaning: str
+    interval: str = ""
     reconstructed: str = ""
     floor: str = ""
 
@@ -165,7 +166,8 @@ def _rows(figures: measures.Figures, *, pixel: str) -> list[Row]:
     rows = [
         Row(
             name=measure.name if level is None else f"{measure.name}, level {level}",
-            value=_with_interval(measure, figures, key),
+            value=measure.write(figures[key]),
+            interval=_interval(measure, figures, key),
             unit=measure.unit.replace("pixel", pixel),
             better=measure.better,
             meaning=measure.meaning,
@@ -192,11 +194,9 @@ def _generation_rows(figures: measures.Figures) -> list[Row]:
     ]
 
 
-def _with_interval(measure: measures.Measure, figures: measures.Figures, key: str) -> str:
-    """Return a value, with its confidence interval if there is one."""
+def _interval(measure: measures.Measure, figures: measures.Figures, key: str) -> str:
     low, high = (_written(measure, figures, f"{key}_{end}") for end in ("low", "high"))
-    value = measure.write(figures[key])
-    return f"{value} ({low} to {high})" if low and high else value
+    return f"{low} to {high}" if low and high else ""
 
 
 def _written(measure: measures.Measure, figures: measures.Figures, key: str) -> str:
