@@ -92,7 +92,7 @@ def test_codes_lie_as_the_layouts_say(spatial_dims: int, space: tuple[int, ...])
     for level, layout, seen in zip(codes, (coarse, fine), outputs.codes, strict=True):
         layout.check(level)
         assert torch.equal(level, seen)
-    assert torch.equal(model.decode(codes), outputs.x_hat.clamp(0, 1))
+    torch.testing.assert_close(model.decode(codes), outputs.x_hat.clamp(0, 1))  # other kernels may run with gradients
     assert model.space_of([level.shape[2:] for level in codes]) == space
 
 

@@ -35,6 +35,8 @@ def _peak(step: Callable[[], None]) -> int:
 @pytest.mark.parametrize("checkpointed", [False, True])
 @pytest.mark.parametrize("kind", ["residual", "paper"])
 def test_the_estimate_is_within_a_factor_of_two(kind: str, checkpointed: bool, autocast: torch.dtype | None) -> None:
+    if autocast is not None and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor computes bfloat16 in float32, which takes copies of everything")
     model = _model(kind)
     model.checkpoint_activations = checkpointed
     optimizer = torch.optim.AdamW(model.parameters())
