@@ -149,3 +149,11 @@ def test_rows_without_a_split_are_listed() -> None:
     words = column("train", "", "holdout", "test", *["x"] * 5)
     with pytest.raises(DataError, match=r"in every row, got line 3 '', line 4 'holdout', .*line 8 'x' and 2 more"):
         named_splits(words, where="t.csv")
+
+
+def test_a_parquet_table_of_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"path": ["aaaa.png", "bbbb.png"]}).to_parquet(tmp_path / "t.parquet", compression=None)
+    content = (tmp_path / "t.parquet").read_bytes()
+    (tmp_path / "t.parquet").write_bytes(content.replace(b"aaaa.png", b"\xff\xfe\xfd\xfc.png"))
+    with pytest.raises(DataError, match=r"t\.parquet: cannot be read: not Parquet, damaged or cut short"):
+        read_table(tmp_path / "t.parquet")

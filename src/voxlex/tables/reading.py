@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from voxlex.errors import DataError
 from voxlex.tables.columns import is_personal, letters
@@ -175,7 +176,13 @@ def _holds_names_or_stamps(column: pd.Series) -> bool:
 
 
 def _read_parquet(path: Path) -> Cells:
-    table = pd.read_parquet(BytesIO(path.read_bytes()))  # its path need not be Unicode
+    try:
+        stored = pq.read_table(BytesIO(path.read_bytes()))  # its path need not be Unicode
+        stored.validate(full=True)  # pandas would find text that is not UTF-8 only when it is used
+        table = stored.to_pandas()
+    except Exception as cause:  # a damaged file makes Arrow raise nearly anything
+        reason = cause.strerror if isinstance(cause, OSError) else None
+        raise DataError(f"{path}: cannot be read: {reason or 'not Parquet, damaged or cut short'}") from cause
     return Cells(table=table, lines=np.arange(1, len(table) + 1) + 1)
 
 
