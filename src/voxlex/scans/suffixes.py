@@ -56,9 +56,10 @@ def is_volume(path: str | Path) -> bool:
     A DICOM file may still contain a picture, such as an X-ray; see `Scan.is_volume`.
     """
     path = Path(path)
-    if suffix_of(path) in (*VOLUME_SUFFIXES, *PAIRED_SUFFIXES) or path.is_dir() or folder_of_series(path) is not None:
+    suffix = suffix_of(path)
+    if suffix in (*VOLUME_SUFFIXES, *PAIRED_SUFFIXES) or path.is_dir():
         return True
-    return is_dicom(path)
+    return suffix not in IMAGE_SUFFIXES and (folder_of_series(path) is not None or is_dicom(path))
 
 
 def is_dicom(path: Path) -> bool:
