@@ -76,15 +76,16 @@ def test_what_is_given_wins_over_what_the_run_was_trained_with():
     assert ReadingOptions().over(of_run) == of_run
 
 
+@pytest.mark.parametrize("verb", ["prepare", "train", "check"])
 @pytest.mark.parametrize("place", ["phantom", "prepared"])
 def test_options_for_files_are_refused_where_there_are_none(
-    place: str, make_folder: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    verb: str, place: str, make_folder: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     make = make_folder
     if place == "prepared":
         place = str(tmp_path / "set")
         find_source(make(6)).prepare(tmp_path / "set", Frame(size=16))  # type: ignore[operator]
-    assert main(["prepare", place, "--out", str(tmp_path / "out"), "--size", "16", "--volume", "0"]) == 1
+    assert main([verb, place, "--out", str(tmp_path / "out"), "--size", "16", "--volume", "0"]) == 1
     assert "expected scan files for --volume, got images that are prepared already" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

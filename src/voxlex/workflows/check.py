@@ -228,7 +228,7 @@ class Experiment:
     @cached_property
     def source(self) -> Source:
         """The source."""
-        return source_of(self.config, self.place)
+        return source_of(self.config, self.place, self.config.data.reading)
 
     @cached_property
     def prepared(self) -> PreparedDataset | None:

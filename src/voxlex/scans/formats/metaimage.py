@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from voxlex.config.options import Nan
-from voxlex.errors import DataError, naming
-from voxlex.scans.formats.content import check_regular, kind_of
+from voxlex.errors import DataError
+from voxlex.scans.formats.content import kind_of
 from voxlex.scans.formats.text_headers import (
     LONGEST_HEADER,
     TextLayout,
     checked_shape,
     numbers_in,
-    scan_of,
+    read_with_header,
     whole_numbers,
 )
 from voxlex.scans.grid import affine_from_lps, with_spacing
@@ -55,15 +56,8 @@ def read_metaimage(
         DataError: If the file is damaged or too large, names a file of voxels that does not lie beside it, holds
             colour or vectors, does not say the distance between voxels, or has a fourth axis and no `volume` is chosen.
     """
-    with naming(path):
-        check_regular(path)
-        try:
-            with path.open("rb") as file:
-                start = file.read(LONGEST_HEADER)
-        except OSError as cause:
-            raise DataError(f"cannot be read: {cause.strerror or cause}") from cause
-        layout = _layout(start, spacing_mm=spacing_mm)
-        return scan_of(path, layout, volume=volume, nan=nan, max_gigabytes=max_gigabytes)
+    layout = partial(_layout, spacing_mm=spacing_mm)
+    return read_with_header(path, layout, volume=volume, nan=nan, max_gigabytes=max_gigabytes)
 
 
 def _fields(start: bytes) -> tuple[dict[str, str], int]:

@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from voxlex.config.options import Nan
-from voxlex.errors import DataError
+from voxlex.errors import DataError, naming
 from voxlex.scans.formats.content import check_beside, check_held, check_memory, check_regular, filled, inflated
 from voxlex.scans.grid import StoredGrid
 from voxlex.scans.scan import Scan, choose_volume
@@ -45,7 +45,32 @@ class TextLayout:
     unknown: tuple[str, ...] = ()
 
 
-def scan_of(path: Path, layout: TextLayout, *, volume: int | str | None, nan: Nan, max_gigabytes: float) -> Scan:
+def read_with_header(
+    path: Path, layout_of: Callable[[bytes], TextLayout], *, volume: int | str | None, nan: Nan, max_gigabytes: float
+) -> Scan:
+    """Read a file of a header and voxels; see `read_scan`.
+
+    Args:
+        path: The file that begins with the header.
+        layout_of: Function that reads the header. It gets the start of the file.
+        volume: The volume to read.
+        nan: What voxels that are not finite numbers mean.
+        max_gigabytes: Largest scan to read.
+
+    Raises:
+        DataError: If the file is of another kind, damaged or too large. The message names it.
+    """
+    with naming(path):
+        check_regular(path)
+        try:
+            with path.open("rb") as file:
+                start = file.read(LONGEST_HEADER)
+        except OSError as cause:
+            raise DataError(f"cannot be read: {cause.strerror or cause}") from cause
+        return _scan(path, layout_of(start), volume=volume, nan=nan, max_gigabytes=max_gigabytes)
+
+
+def _scan(path: Path, layout: TextLayout, *, volume: int | str | None, nan: Nan, max_gigabytes: float) -> Scan:
     """Read the voxels that a header describes.
 
     Raises:
