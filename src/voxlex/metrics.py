@@ -83,6 +83,22 @@ def high_pass(x: Image, *, cutoff: float = 0.125) -> Image:
     return torch.fft.irfftn(spectrum, s=x.shape[2:], dim=axes)
 
 
+def detail(x_hat: Image, x: Image) -> tuple[float, float]:
+    """Compare the fine detail of images and their reconstructions, over all images together.
+
+    Returns:
+        The energy of the detail in `x_hat` as a share of that in `x`, and the correlation of both.
+    """
+    sides = (high_pass(x_hat).double().flatten(), high_pass(x).double().flatten())
+    return detail_from_products(*(float(a @ b) for a, b in ((sides[0],) * 2, (sides[1],) * 2, sides)))
+
+
+def detail_from_products(energy_hat: float, energy: float, shared: float) -> tuple[float, float]:
+    """Return the results of `detail` from the sums of x̂², x² and x̂ x; not a number where there is no detail."""
+    ratio, size = (energy_hat / energy if energy > 0 else math.nan), math.sqrt(energy_hat * energy)
+    return ratio, (shared / size if size > 0 else math.nan)
+
+
 def radial_power(x: Image, *, rings: int = 32) -> Float[Tensor, "b r"]:
     """Return the power spectrum of each image, averaged over rings of equal width up to half a cycle per pixel."""
     axes = tuple(range(2, x.ndim))

@@ -25,6 +25,7 @@ from voxlex.config.training import (
     LossesConfig,
     PriorStageConfig,
     StageConfig,
+    TextureStageConfig,
     TrainingConfig,
 )
 from voxlex.config.validation import check_shape, parse, validated
@@ -45,6 +46,7 @@ __all__ = [
     "ReadingOptions",
     "SliceOptions",
     "StageConfig",
+    "TextureStageConfig",
     "TrainingConfig",
     "check_shape",
     "dump_config",
