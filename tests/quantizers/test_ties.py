@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxlex.quantizers import GumbelQuantizer, Quantizer, ResidualQuantizer, SimVQ, VectorQuantizer, search_int8
+from voxlex import quantizers
+from voxlex.quantizers import GumbelQuantizer, Quantizer, ResidualQuantizer, SimVQ, VectorQuantizer
 from voxlex.quantizers.equals import first_of_equals
 from voxlex.quantizers.search import nearest
 
@@ -44,12 +45,11 @@ def by_exported_graph(vectors: Tensor, codebook: Tensor) -> Tensor:
     return torch.export.export(Exported(), (vectors, codebook)).module()(vectors, codebook)
 
 
-@pytest.fixture(params=["tiles", "8 bits", "operator", "exported"])
+@pytest.fixture(params=["compiled", "tiles", "operator", "exported"])
 def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Search]:
-    """The ways to search on a CPU, whether or not they would pay for a problem of this size."""
-    if request.param == "8 bits" and not search_int8.has_exact_products():
-        pytest.skip("no exact 8-bit dot products here")
-    monkeypatch.setattr(search_int8, "suits", lambda *_: request.param == "8 bits")
+    """The ways to search on a CPU."""
+    if request.param == "tiles":
+        monkeypatch.setattr(quantizers.search, "_compiled", lambda: None)
     # The checks that the tests put on every function cannot be traced into a graph.
     jaxtyping.config.update("jaxtyping_disable", request.param == "exported")
     yield {"operator": torch.ops.voxlex.nearest, "exported": by_exported_graph}.get(request.param, nearest)

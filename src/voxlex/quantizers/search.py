@@ -1,6 +1,6 @@
 """Exact search for the nearest codeword, without holding the N×K distance matrix in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from voxlex.quantizers import search_int8
 from voxlex.quantizers.equals import first_of_equals
 
 _TILE_ELEMENTS = 2**19
@@ -22,48 +21,67 @@ _GROUP = 32
 """Size of the groups whose maxima are taken first, because a maximum vectorizes and an argmax does not."""
 
 
-def nearest(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+def nearest(
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None = None
+) -> Int64[Tensor, " n"]:
     """Return the index of the codeword at the smallest Euclidean distance from each vector.
 
     The search computes in float32 under any autocast. Only codewords whose distances float32 cannot tell apart may be
     exchanged. If codewords are equal, the lowest index is returned, on every processor. If an input is not finite, or
     so large that its square overflows float32 (beyond about 1e18), the index is arbitrary but in range.
 
+    Args:
+        vectors: The vectors to search for.
+        codebook: The codewords.
+        penalty: What is added to the squared distance from each codeword, such as its weighted rate in
+            entropy-constrained vector quantization (Chou, Lookabaugh, Gray, 1989). It may be infinite, so that a
+            codeword is not used. Of equal codewords, the one with the smaller penalty is returned.
+
     Raises:
-        ValueError: If the codebook is empty, or its codewords differ in length from the vectors.
+        ValueError: If the codebook is empty, its codewords differ in length from the vectors, or there is not one
+            penalty for each of them.
     """
     if len(codebook) == 0 or vectors.shape[1] != codebook.shape[1]:
         raise ValueError(f"codebook: expected (k, {vectors.shape[1]}) with k at least 1, got {tuple(codebook.shape)}")
     vectors, codebook = vectors.detach(), codebook.detach()
+    search = _search
     if torch.compiler.is_exporting():
-        return _in_plain_operations(vectors, codebook)
-    if torch.compiler.is_compiling():
-        return _as_operator(vectors, codebook)
-    return _search(vectors, codebook)
+        search = _in_plain_operations
+    elif torch.compiler.is_compiling():
+        search = _as_operator
+    if penalty is None:
+        return search(vectors, codebook, None)
+    if penalty.shape != codebook.shape[:1]:
+        raise ValueError(f"penalty: expected ({len(codebook)},), one for each codeword, got {tuple(penalty.shape)}")
+    # The first of equal codewords wins, so the one with the smallest penalty has to come first.
+    penalty, order = penalty.detach().float().sort(stable=True)
+    return order[search(vectors, codebook[order], penalty)]
 
 
-def _search(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+def _search(
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None
+) -> Int64[Tensor, " n"]:
     if not len(vectors):
         return torch.empty(0, dtype=torch.int64, device=vectors.device)
     with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+        if vectors.is_cpu and codebook.is_cpu and (compiled := _compiled()) is not None:
+            return compiled(vectors.float(), codebook.float(), penalty)
         vectors, codebook = _centred(vectors, codebook)
         first = first_of_equals(codebook)
         different = (first == torch.arange(len(first), device=first.device)).nonzero().squeeze(1)
         if len(different) == len(codebook):
-            return _among_different(vectors, codebook)
-        return different[_among_different(vectors, codebook[different])]
+            return _among_different(vectors, codebook, penalty)
+        penalty = None if penalty is None else penalty[different]
+        return different[_among_different(vectors, codebook[different], penalty)]
 
 
-def _among_different(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
-    if fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
+def _among_different(
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None
+) -> Int64[Tensor, " n"]:
+    if penalty is None and fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
         return search_triton.nearest(vectors, codebook)
     with _full_precision():
-        if not search_int8.suits(vectors, codebook):
-            return _in_tiles(vectors, codebook)
-        codes, crowded = search_int8.nearest(vectors, codebook)
-        for span in crowded:
-            codes[span] = _in_tiles(vectors[span], codebook)
-        return codes
+        return _in_tiles(vectors, codebook, penalty)
 
 
 @contextmanager
@@ -78,20 +96,23 @@ def _full_precision() -> Iterator[None]:
 
 
 @torch.library.custom_op("voxlex::nearest", mutates_args=())
-def _as_operator(vectors: Tensor, codebook: Tensor) -> Tensor:
+def _as_operator(vectors: Tensor, codebook: Tensor, penalty: Tensor | None = None) -> Tensor:
     """Search as one node of a compiled graph, which would otherwise unroll the loop."""
-    return _search(vectors, codebook)
+    return _search(vectors, codebook, penalty)
 
 
 @_as_operator.register_fake
-def _(vectors: Tensor, codebook: Tensor) -> Tensor:
+def _(vectors: Tensor, codebook: Tensor, penalty: Tensor | None = None) -> Tensor:
     return vectors.new_empty(len(vectors), dtype=torch.int64)
 
 
-def _in_plain_operations(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+def _in_plain_operations(
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None
+) -> Int64[Tensor, " n"]:
     """Search with operations that an exported graph can run without voxlex. This holds all scores."""
     vectors, codebook = _centred(vectors, codebook)
-    return first_of_equals(codebook)[torch.addmm(_bias(codebook), vectors, codebook.t()).argmax(dim=1)]
+    scores = torch.addmm(_bias(codebook, penalty), vectors, codebook.t())
+    return first_of_equals(codebook)[scores.argmax(dim=1)]
 
 
 def _centred(
@@ -103,17 +124,21 @@ def _centred(
     return vectors - centre, codebook - centre
 
 
-def _bias(codebook: Float[Tensor, "k d"]) -> Float[Tensor, " k"]:
-    """Return −½‖e‖², because `argmin ‖x − e‖² = argmax (x·e − ½‖e‖²)`."""
-    return -0.5 * codebook.square().sum(dim=1)
+def _bias(codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None) -> Float[Tensor, " k"]:
+    """Return −½(‖e‖² + penalty), because `argmin ‖x − e‖² + penalty = argmax x·e − ½(‖e‖² + penalty)`."""
+    squares = codebook.square().sum(dim=1)
+    return -0.5 * (squares if penalty is None else squares + penalty)
 
 
-def _in_tiles(vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+def _in_tiles(
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None
+) -> Int64[Tensor, " n"]:
     """Score one tile of vectors at a time. Codewords run down a tile, so that maxima are taken across whole rows."""
     last = len(codebook) - 1
     # Copies of the last codeword fill the last group. They can at most tie, and then count as the last codeword.
-    padded = torch.cat([codebook, codebook[last:].expand(-len(codebook) % _GROUP, -1)])
-    bias = _bias(padded).unsqueeze(1)
+    filling = -len(codebook) % _GROUP
+    padded, bias = torch.cat([codebook, codebook[last:].expand(filling, -1)]), _bias(codebook, penalty)
+    bias = torch.cat([bias, bias[last:].expand(filling)]).unsqueeze(1)
     tile_elements = _TILE_ELEMENTS if vectors.device.type == "cpu" else _ACCELERATOR_TILE_ELEMENTS
     fewest, most = (32, 512) if vectors.device.type == "cpu" else (1024, 65536)
     tile_vectors = min(max(tile_elements // len(padded), fewest), most, len(vectors))
@@ -151,3 +176,14 @@ def _search_triton() -> ModuleType | None:
     except ImportError:
         return None
     return search_triton
+
+
+@cache
+def _compiled() -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
+    """Return the search by the compiled kernel; None where llvmlite is missing, or cannot compile."""
+    try:
+        from voxlex.quantizers.search_llvm import Kernel
+
+        return Kernel().nearest
+    except (ImportError, OSError, RuntimeError):
+        return None
