@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Bool
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior, build_texture
 from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take
-from voxlex.config import Config
+from voxlex.config import Config, Decoding
 from voxlex.errors import ConfigError, RunError, brief
 from voxlex.models import Autoencoder
 from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
@@ -36,13 +36,6 @@ _CELLS_AT_ONCE = 2**17
 
 _CANDIDATES = 8
 """Candidates that an autoregressive prior draws for each inpainted result; see `Prior.complete`."""
-
-Decoding = Literal["faithful", "textured"]
-"""How codes become images.
-
-- `"faithful"`: the decoder that comes closest to the original image. It leaves out the detail that codes do not say.
-- `"textured"`: the decoder that also draws such detail, as real images have it. Its detail is likely, not true.
-"""
 
 _TOUCHED = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 _NEIGHBOURS = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -99,13 +92,18 @@ class Vocabulary:
             return decode_tiled(self.autoencoder, levels, decode=decode_textured)
         return decode_textured(levels, (slice(None),))
 
-    def _textured(self, levels: Levels, seed: int) -> Callable[[Levels, tuple[slice, ...]], Image]:
-        """Return a function that decodes tiles of these codes, each with its part of the noise."""
-        texture, [quantizer] = self.texture, self.autoencoder.quantizers
-        if texture is None:
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Raise RunError if codes are to be decoded in a way that the run was not trained for."""
+        if decoding == "textured" and self.texture is None:
             raise RunError(
                 "decoding: expected a run with a textured decoder, got one without; train it with --stage texture"
             )
+
+    def _textured(self, levels: Levels, seed: int) -> Callable[[Levels, tuple[slice, ...]], Image]:
+        """Return a function that decodes tiles of these codes, each with its part of the noise."""
+        self.check_decoding("textured")
+        texture, [quantizer] = self.texture, self.autoencoder.quantizers
+        assert texture is not None
         channels, downsampling = self.autoencoder.in_channels, self.autoencoder.downsampling
         noise = noise_for(levels[0], channels=channels, downsampling=downsampling, seed=seed)
         return lambda own, region: texture.decode(own[0], quantizer, noise[region])

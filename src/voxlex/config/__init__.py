@@ -6,7 +6,7 @@ and `assembly.py` hands them over. The settings of a kind are in `quantizers.py`
 
 from voxlex.config.experiment import Config, DataConfig, ModelConfig
 from voxlex.config.networks import NetworkConfig
-from voxlex.config.options import PhantomOptions, ReadingOptions, SliceOptions
+from voxlex.config.options import Decoding, PhantomOptions, ReadingOptions, SliceOptions
 from voxlex.config.priors import PriorConfig
 from voxlex.config.quantizers import QuantizerConfig
 from voxlex.config.recipes import (
@@ -36,6 +36,7 @@ __all__ = [
     "AutoencoderStageConfig",
     "Config",
     "DataConfig",
+    "Decoding",
     "LossesConfig",
     "ModelConfig",
     "NetworkConfig",

@@ -46,7 +46,7 @@ LIMITS: Mapping[str, float] = {
 - `lesion_made` is the largest change of an image at the size of a lesion, in contrasts of a lesion.
 """
 
-_PATIENCE = 2
+_PATIENCE = 4
 """Number of validations in a row beyond a limit after which training ends."""
 
 _BEYOND = 10.0
@@ -67,7 +67,8 @@ class TextureObjective(Objective[Image]):
     al., 2012.09841, equation 7).
 
     Held-out images are decoded by both decoders at each validation. The weights whose spectrum is nearest to that of
-    the images are kept, among those within all `LIMITS`. Training ends if it goes beyond them twice in a row.
+    the images are kept, among those within all `LIMITS`. Beyond a limit, the weights of the two losses are halved, and
+    training ends if this does not help.
 
     Args:
         autoencoder: The trained autoencoder, on the device and in eval mode. It is not changed.
@@ -107,6 +108,7 @@ class TextureObjective(Objective[Image]):
             critic = PatchCritic(in_channels=autoencoder.in_channels, spatial_dims=dims)
             self.critic = self.players["critic"] = Player.with_adamw(critic, schedule)
         self.scale: Tensor | None = None
+        self.pull = 1.0
         self.training = training
         self.rows = len(training)
         self.patches = patches
@@ -130,7 +132,7 @@ class TextureObjective(Objective[Image]):
         drawn = self.player.on_devices(z_q, torch.randn_like(batch)).float()
         losses = {"l1": functional.l1_loss(drawn, batch)}
         if self.spectrum_weight:
-            losses["log_spectrum"] = self.spectrum_weight * log_spectrum_loss(drawn, batch)
+            losses["log_spectrum"] = self.pull * self.spectrum_weight * log_spectrum_loss(drawn, batch)
         if self.critic is not None:
             losses["critic"] = self._against_critic(drawn, faithful, losses, progress=progress)
         self.player.descend(fabric, losses.values())
@@ -149,7 +151,7 @@ class TextureObjective(Objective[Image]):
         wanted, own = (torch.autograd.grad(loss, drawn, retain_graph=True)[0].norm() for loss in (total, adversarial))
         scale = (wanted / own.clamp(min=1e-8)).clamp(max=1e3)
         self.scale = scale if self.scale is None else self.scale.lerp(scale, 1 - _CALM)
-        return self.critic_weight * min(progress / _CRITIC_BEGINS, 1) * self.scale * adversarial
+        return self.pull * self.critic_weight * min(progress / _CRITIC_BEGINS, 1) * self.scale * adversarial
 
     @torch.no_grad()
     def validate(self, *, progress: float) -> dict[str, float]:
@@ -165,14 +167,17 @@ class TextureObjective(Objective[Image]):
         ]
         self.times_beyond = self.times_beyond + 1 if self.beyond else 0
         excess = sum(max(value / LIMITS[name] - 1, 0) for name, value in measured.items())
-        return {"distance": found.spectral_distance() + _BEYOND * excess, **found.shown(), **measured}
+        if self.beyond:
+            self.pull /= 2
+        gauges = {f"gauges/{name}": value for name, value in measured.items()}
+        return {"distance": found.spectral_distance() + _BEYOND * excess, **found.shown(), **gauges}
 
     def alarm(self, *, progress: float) -> str | None:
         """Return which limits the last validation has found crossed."""
         if not self.beyond:
             return None
-        ends = "; training ends, and the best weights within the limits are kept" if self.gives_up() else ""
-        return f"the textured decoder goes too far: {', '.join(self.beyond)}{ends}"
+        then = "training ends" if self.gives_up() else "its loss weights are halved"
+        return f"the textured decoder goes too far: {', '.join(self.beyond)}; {then}"
 
     def gives_up(self) -> bool:
         """Return whether the limits were crossed at several validations in a row."""
@@ -238,7 +243,7 @@ class _Gauges:
         """Return the figures that `LIMITS` bound."""
         psnr = [metrics.psnr_db(images, self.x) for images in (self.faithful, self.drawn)]
         ssim = [metrics.ssim(images, self.x).mean() for images in (self.faithful, self.drawn)]
-        (energy, correlation), (_, faithful_correlation) = (
+        (energy, correlation), (faithful_energy, faithful_correlation) = (
             metrics.detail(images, self.x) for images in (self.drawn, self.faithful)
         )
         blurred = [images - metrics.high_pass(images) for images in (self.x, self.faithful, self.drawn)]
@@ -249,7 +254,7 @@ class _Gauges:
             "psnr_loss_db": float((psnr[0] - psnr[1]).mean()),
             "ssim_loss": float(ssim[0] - ssim[1]),
             "worst_psnr_loss_db": float(psnr[0].min() - psnr[1].min()),
-            "detail_energy_excess": max(energy - 1, 0.0),
+            "detail_energy_excess": max(energy - max(faithful_energy, 1.0), 0.0),
             "detail_correlation_loss": faithful_correlation - correlation,
             "low_pass_error": float(errors[1] / errors[0].clamp(min=1e-6)),
             "codes_lost": float((self.codes_kept[:, 0] - self.codes_kept[:, 1]).mean()),
