@@ -55,7 +55,7 @@ class TerminalStage:
         self._live.update(self._task, completed=progress, figures=text)
 
     def validated(self, figures: Mapping[str, float], *, step: int, alarm: str | None) -> None:
-        """Print the figures of a validation and its warning, if there is one. Figures of a group, `a/b`, are left out."""
+        """Print the figures of a validation, without those of a group such as `gauges/…`, and its warning."""
         text = "  ".join(_figure((name, value)) for name, value in figures.items() if "/" not in name)
         self._console.print(f"{self._name} step {step}: held out  {text}")
         if alarm:
