@@ -34,14 +34,14 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
     return run
 
 
-@pytest.mark.parametrize(("goes_on", "without_prior"), [(False, False), (True, True), (True, False)])
-def test_a_training_that_fails_at_once_changes_nothing(run: RunFolder, goes_on: bool, without_prior: bool) -> None:
+@pytest.mark.parametrize(("goes_on", "without"), [(False, None), (True, "prior"), (True, None)])
+def test_a_training_that_fails_at_once_changes_nothing(run: RunFolder, goes_on: bool, without: str | None) -> None:
     before = contents(run.path)
 
     def fail() -> None:
-        with replacing(run, OTHER, goes_on=goes_on, without_prior=without_prior):
+        with replacing(run, OTHER, goes_on=goes_on, without=without):
             assert run.config() == OTHER
-            assert run.prior_file.exists() == (goes_on and not without_prior)
+            assert run.prior_file.exists() == (goes_on and without is None)
             run.update_metadata({"data": "new"})
             run.journal_file.write_text("new")
             run.curves_folder.mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def test_a_training_that_fails_at_once_changes_nothing(run: RunFolder, goes_on: 
 
 
 def test_a_new_run_takes_the_place_of_the_old_one_and_of_nothing_else(run: RunFolder) -> None:
-    with replacing(run, OTHER, goes_on=False, without_prior=False):
+    with replacing(run, OTHER, goes_on=False, without=None):
         run.autoencoder_file.write_text("new")
     assert set(contents(run.path)) == {"config.yaml", "metadata.json", "autoencoder.safetensors", "thesis.tex"}
     assert "stages" not in run.metadata()
@@ -61,7 +61,7 @@ def test_a_new_run_takes_the_place_of_the_old_one_and_of_nothing_else(run: RunFo
 
 def test_what_was_saved_before_a_failure_stays(run: RunFolder) -> None:
     def fail() -> None:
-        with replacing(run, OTHER, goes_on=False, without_prior=False):
+        with replacing(run, OTHER, goes_on=False, without=None):
             run.state_file("autoencoder").write_text("new")
             raise DataError("later")
 
@@ -75,14 +75,14 @@ def test_what_was_saved_before_a_failure_stays(run: RunFolder) -> None:
 @pytest.mark.parametrize("saved", [False, True])
 def test_after_a_kill_the_next_call_finds_the_old_run(run: RunFolder, saved: bool) -> None:
     before = contents(run.path)
-    killed = replacing(run, OTHER, goes_on=False, without_prior=False)
+    killed = replacing(run, OTHER, goes_on=False, without=None)
     killed.__enter__()
     if saved:
         run.state_file("autoencoder").write_text("new")
     after = contents(run.path)
 
     def fail() -> None:
-        with replacing(run, Config(), goes_on=False, without_prior=False):
+        with replacing(run, Config(), goes_on=False, without=None):
             raise DataError("refused")
 
     with pytest.raises(DataError, match="refused"):
@@ -92,9 +92,9 @@ def test_after_a_kill_the_next_call_finds_the_old_run(run: RunFolder, saved: boo
 
 
 def test_after_a_kill_the_new_run_may_go_on(run: RunFolder) -> None:
-    killed = replacing(run, OTHER, goes_on=False, without_prior=False)
+    killed = replacing(run, OTHER, goes_on=False, without=None)
     killed.__enter__()
-    with replacing(run, OTHER, goes_on=True, without_prior=False):
+    with replacing(run, OTHER, goes_on=True, without=None):
         run.autoencoder_file.write_text("new")
     assert run.config() == OTHER
     assert not run.prior_file.exists()
@@ -105,7 +105,7 @@ def test_a_new_run_that_fails_before_it_saves_anything_leaves_nothing(tmp_path: 
     run = RunFolder(tmp_path / "runs" / "run")
 
     def fail() -> None:
-        with run.locked(), replacing(run, OTHER, goes_on=False, without_prior=False):
+        with run.locked(), replacing(run, OTHER, goes_on=False, without=None):
             with Journal(run, stage="autoencoder") as journal:
                 journal.write({"train/loss": 1.0}, step=1, elapsed_s=1)
             raise DataError("the loss is nan")

@@ -13,7 +13,7 @@ CONTRAST = 0.2
 """Contrast of a planted lesion, as a share of the intensity range."""
 
 _RADIUS = 1 / 20
-_TISSUE = 0.15
+_TISSUE = 0.5
 
 _POOL = {2: functional.avg_pool2d, 3: functional.avg_pool3d}
 

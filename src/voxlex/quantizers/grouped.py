@@ -76,6 +76,11 @@ class GroupedQuantizer(Quantizer):
         with torch.autocast(z_e.device.type, enabled=False):
             return torch.cat([group.continuous(part) for group, part in self._parts(z_e)], dim=1)
 
+    @property
+    def equal_use(self) -> bool:
+        """Whether all parts aim at equal use."""
+        return all(part.equal_use for part in quantizers(self.groups))
+
     def anneal(self, progress: float) -> None:
         """Advance the schedule of each group."""
         for group in quantizers(self.groups):

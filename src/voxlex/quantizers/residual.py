@@ -101,6 +101,11 @@ class ResidualQuantizer(Quantizer):
         """Return the lengths of each stage's codewords."""
         return torch.cat([stage.codeword_norms() for stage in self._stages()])
 
+    @property
+    def equal_use(self) -> bool:
+        """Whether all parts aim at equal use."""
+        return all(part.equal_use for part in quantizers(self.stages))
+
     def anneal(self, progress: float) -> None:
         """Advance the schedule of each stage."""
         for stage in quantizers(self.stages):

@@ -49,6 +49,9 @@ LIMITS: Mapping[str, float] = {
 _PATIENCE = 4
 """Number of validations in a row beyond a limit after which training ends."""
 
+_REGAINED = 1.2
+"""Factor by which halved loss weights rise at each validation within the limits."""
+
 _BEYOND = 10.0
 """Weight of what is beyond a limit, against the distance of the spectra."""
 
@@ -68,7 +71,7 @@ class TextureObjective(Objective[Image]):
 
     Held-out images are decoded by both decoders at each validation. The weights whose spectrum is nearest to that of
     the images are kept, among those within all `LIMITS`. Beyond a limit, the weights of the two losses are halved, and
-    training ends if this does not help.
+    training ends if this does not help. Within the limits, the weights rise again.
 
     Args:
         autoencoder: The trained autoencoder, on the device and in eval mode. It is not changed.
@@ -167,8 +170,7 @@ class TextureObjective(Objective[Image]):
         ]
         self.times_beyond = self.times_beyond + 1 if self.beyond else 0
         excess = sum(max(value / LIMITS[name] - 1, 0) for name, value in measured.items())
-        if self.beyond:
-            self.pull /= 2
+        self.pull = self.pull / 2 if self.beyond else min(self.pull * _REGAINED, 1)
         gauges = {f"gauges/{name}": value for name, value in measured.items()}
         return {"distance": found.spectral_distance() + _BEYOND * excess, **found.shown(), **gauges}
 

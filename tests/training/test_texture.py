@@ -1,0 +1,108 @@
+"""The stage that teaches a decoder fine detail, on a small autoencoder that has learned the phantom."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from voxlex import open_source
+from voxlex.assembly import build_autoencoder, build_texture
+from voxlex.config import Config, StageConfig, TextureStageConfig
+from voxlex.config.options import PhantomOptions
+from voxlex.data.dataset import PreparedDataset
+from voxlex.data.phantoms.phantom import PhantomSource
+from voxlex.images.frame import Frame
+from voxlex.models import VQVAE
+from voxlex.run_folder import RunFolder
+from voxlex.training.budget import Budget
+from voxlex.training.loop import Fitted, fit
+from voxlex.training.objectives import AutoencoderObjective, Objective
+from voxlex.training.team import Team
+from voxlex.training.texture import LIMITS, TextureObjective
+from voxlex.types import Image
+
+SCHEDULE = TextureStageConfig(validations=8, batch_size=8, spectrum_weight=0.1)
+MODEL = replace(Config().model, network=replace(Config().model.network, width=48))
+
+
+@pytest.fixture(scope="module")
+def images() -> PreparedDataset:
+    return open_source(PhantomSource(PhantomOptions(subjects=16, slices=8)), Frame(size=48))
+
+
+@pytest.fixture(scope="module")
+def trained(images: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> VQVAE:
+    torch.manual_seed(0)
+    autoencoder = build_autoencoder(MODEL)
+    schedule = replace(Config().training.autoencoder, batch_size=8, validations=1)
+    objective = AutoencoderObjective(
+        autoencoder=autoencoder, training=images, validation=images, schedule=schedule, loss_weights={"l1": 1.0}
+    )
+    run(objective, tmp_path_factory.mktemp("autoencoder"), steps=150)
+    return autoencoder.eval()
+
+
+def train(objective: Objective[Image], files: RunFolder, *, steps: int, schedule: StageConfig) -> Fitted:
+    team = Team(Fabric(accelerator="cpu", devices=1))
+    return fit(objective, team=team, budget=Budget(steps=steps), schedule=schedule, seed=0, files=files)
+
+
+def run(objective: Objective[Image], folder: Path, *, steps: int) -> None:
+    files = RunFolder.create(folder / "run", Config())
+    fit(
+        objective,
+        team=Team(Fabric(accelerator="cpu", devices=1)),
+        budget=Budget(steps=steps),
+        schedule=SCHEDULE,
+        seed=0,
+        files=files,
+    )
+
+
+def objective_for(
+    autoencoder: VQVAE, images: PreparedDataset, schedule: TextureStageConfig = SCHEDULE
+) -> TextureObjective:
+    torch.manual_seed(0)
+    texture = build_texture(MODEL, autoencoder)
+    return TextureObjective(
+        autoencoder=autoencoder, texture=texture, training=images, validation=images, schedule=schedule
+    )
+
+
+def figures(objective: TextureObjective) -> Mapping[str, float]:
+    return objective.validate(progress=0.0)
+
+
+@pytest.mark.parametrize("critic_weight", [0.0, 0.2])
+def test_detail_comes_nearer_to_that_of_the_images_within_the_limits(
+    trained: VQVAE, images: PreparedDataset, tmp_path: Path, critic_weight: float
+) -> None:
+    weights = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    objective = objective_for(trained, images, replace(SCHEDULE, critic_weight=critic_weight))
+    objective.texture.eval()
+    before = figures(objective)
+    run(objective, tmp_path, steps=96)
+    objective.texture.eval()
+    after = figures(objective)
+    assert after["distance"] < before["distance"]
+    assert before["detail_energy"] < after["detail_energy"] < 1 + LIMITS["detail_energy_excess"]
+    assert objective.alarm(progress=1.0) is None
+    assert after["gauges/lesion_change"] < LIMITS["lesion_change"]  # planted lesions survive both decoders
+    for name, tensor in trained.state_dict().items():  # codes and archives stay valid
+        assert torch.equal(tensor, weights[name]), name
+
+
+def test_weights_that_do_harm_are_not_kept(trained: VQVAE, images: PreparedDataset, tmp_path: Path) -> None:
+    wild = replace(SCHEDULE, learning_rate=0.3, validations=8, warmup=0.0)
+    objective = objective_for(trained, images, wild)
+    begun = {name: tensor.clone() for name, tensor in objective.texture.state_dict().items()}
+    files = RunFolder.create(tmp_path / "run", Config())
+    fitted = train(objective, files, steps=40, schedule=wild)
+    assert fitted.kept_step == 0
+    assert fitted.step < 40  # training has ended before its time
+    assert objective.alarm(progress=1.0) is not None
+    for name, tensor in objective.texture.state_dict().items():
+        assert torch.equal(tensor, begun[name]), name
