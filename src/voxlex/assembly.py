@@ -15,6 +15,7 @@ from voxlex.config.quantizers import GroupedQuantizerConfig, ResidualQuantizerCo
 from voxlex.config.validation import one_of
 from voxlex.errors import ConfigError
 from voxlex.models import NETWORKS, VQVAE
+from voxlex.models.texture import TexturedDecoder
 from voxlex.priors import PRIORS, Conditions, HierarchicalPrior, Prior
 from voxlex.quantizers import QUANTIZERS, GroupedQuantizer, Quantizer, ResidualQuantizer
 
@@ -52,6 +53,17 @@ def _build_autoencoder(config: ModelConfig) -> VQVAE:
         in_channels=config.in_channels,
         spatial_dims=config.spatial_dims,
         downsampling=network.downsampling,
+    )
+
+
+def build_texture(config: ModelConfig, autoencoder: VQVAE) -> TexturedDecoder:
+    """Build a new textured decoder, which begins with the decoder of an autoencoder."""
+    return TexturedDecoder(
+        autoencoder.decoder,
+        embedding_dim=config.quantizer.embedding_dim,
+        out_channels=config.in_channels,
+        spatial_dims=config.spatial_dims,
+        downsampling=config.network.downsampling,
     )
 
 

@@ -11,7 +11,10 @@ from voxlex.quantizers import Quantizer
 from voxlex.types import Codes, LevelCodes, Levels
 
 _COLLAPSED = 0.1
-"""A codebook is collapsing when its perplexity is below this share of its size."""
+"""A codebook is collapsing when its perplexity is below this share of its size.
+
+If the quantizer does not aim at equal use, the number of codewords that are used at all counts instead.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +108,16 @@ def codebook_health(quantizer: Quantizer, codes: LevelCodes) -> CodebookHealth:
     counts = metrics.code_counts(codes, quantizer.num_embeddings)
     norms = quantizer.codeword_norms().flatten()
     perplexity = metrics.perplexity(counts)
-    collapsed = perplexity < _COLLAPSED * min(quantizer.num_embeddings, codes[:, 0].numel())
+    in_use = metrics.usage(counts)
+    name, found = ("perplexity", perplexity) if quantizer.equal_use else ("use", in_use * quantizer.num_embeddings)
+    collapsed = found < _COLLAPSED * min(quantizer.num_embeddings, codes[:, 0].numel())
     warning = (
-        f"the codebook is collapsing: perplexity {perplexity:.0f} of {quantizer.num_embeddings} codewords; "
+        f"the codebook is collapsing: {name} {found:.0f} of {quantizer.num_embeddings} codewords; "
         f"try {quantizer.remedy}"
     )
     return CodebookHealth(
         codewords=counts.numel(),
-        usage=metrics.usage(counts),
+        usage=in_use,
         perplexity=perplexity,
         dead=int((counts == 0).sum()),
         norms=(float(norms.min()), float(torch.median(norms)), float(norms.max())),

@@ -20,8 +20,8 @@ from voxlex.outputs import RUN_METADATA, is_run
 
 FORMAT_VERSION = 1
 
-AUTOENCODER, PRIOR = "autoencoder", "prior"
-"""Names of the two stages."""
+AUTOENCODER, TEXTURE, PRIOR = "autoencoder", "texture", "prior"
+"""Names of the stages."""
 
 CURVES = "events.out.tfevents.*"
 """What files in the folder of curves are called."""
@@ -68,12 +68,17 @@ class RunFolder:
 
     @property
     def autoencoder_file(self) -> Path:
-        """Weights of the first stage."""
+        """Weights of the autoencoder."""
         return self.path / f"{AUTOENCODER}.safetensors"
 
     @property
+    def texture_file(self) -> Path:
+        """Weights of the decoder that draws fine detail."""
+        return self.path / f"{TEXTURE}.safetensors"
+
+    @property
     def prior_file(self) -> Path:
-        """Weights of the second stage."""
+        """Weights of the prior."""
         return self.path / f"{PRIOR}.safetensors"
 
     @property
@@ -105,13 +110,13 @@ class RunFolder:
         """The report of the run."""
         return self.path / "report.html"
 
-    def files_of_prior(self) -> tuple[Path, ...]:
-        """Return where the prior is, and what it would resume from; there or not."""
-        return (self.prior_file, self.state_file(PRIOR))
+    def files_of(self, stage: str) -> tuple[Path, ...]:
+        """Return where the weights of a stage are, and what it would resume from; there or not."""
+        return (self.path / f"{stage}.safetensors", self.state_file(stage))
 
     def files_of_stages(self) -> tuple[Path, ...]:
         """Return where weights and states are; there or not."""
-        return (self.autoencoder_file, self.state_file(AUTOENCODER), *self.files_of_prior())
+        return tuple(file for stage in (AUTOENCODER, TEXTURE, PRIOR) for file in self.files_of(stage))
 
     def files(self) -> tuple[Path, ...]:
         """Return all that a run is made of, there or not: files, and the folder of curves."""
@@ -223,9 +228,9 @@ class RunFolder:
         """Return whether there is a prior, whose training has finished or begun."""
         return self.prior_file.exists() or self.state_file(PRIOR).exists()
 
-    def remove_prior(self) -> None:
-        """Remove the prior, and the state from which it would resume."""
-        for file in self.files_of_prior():
+    def remove_stage(self, stage: str) -> None:
+        """Remove the weights of a stage, and the state from which it would resume."""
+        for file in self.files_of(stage):
             remove(file)
 
     def config(self) -> Config:

@@ -12,21 +12,22 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.assembly import build_autoencoder, build_prior, build_texture
 from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take
-from voxlex.config import Config
+from voxlex.config import Config, Decoding
 from voxlex.errors import ConfigError, RunError, brief
 from voxlex.models import Autoencoder
 from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
+from voxlex.models.texture import TexturedDecoder, noise_for
 from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
 from voxlex.models.weights import load_weights
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition, Table, values_for
 from voxlex.priors.draw import SamplingOptions
-from voxlex.priors.streams import Streams
 from voxlex.progress import Progress
 from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
+from voxlex.streams import Streams
 from voxlex.types import Codes, CodesLike, Image, Levels
 
 _BATCH_SIZE = 64
@@ -49,6 +50,7 @@ class Vocabulary:
 
     Attributes:
         autoencoder: The autoencoder, in eval mode.
+        texture: The textured decoder, in eval mode; None if none was trained.
         prior: The prior over the codes of an image, in eval mode; None if no prior was trained.
         config: The run's complete configuration.
         metadata: Versions, data and timings of the run.
@@ -58,6 +60,7 @@ class Vocabulary:
     prior: Prior | None
     config: Config
     metadata: Mapping[str, Any]
+    texture: TexturedDecoder | None = None
 
     def encode(self, images: ArrayLike) -> Codes | Levels:
         """Return the codes of images of any size; see `Autoencoder.encode` for the accepted arrays.
@@ -68,15 +71,51 @@ class Vocabulary:
         x = to_image_tensor(images, channels=self.autoencoder.in_channels, spatial_dims=dims)
         return encode_tiled(self.autoencoder, x) if needs_tiles(x.shape[2:]) else self.autoencoder.encode(x)
 
-    def decode(self, codes: CodesLike) -> Image:
-        """Decode codes to images, float32 in [0, 1]. Large images are decoded in tiles."""
-        levels = self.autoencoder.levels(codes)
-        space = self.autoencoder.space_of([level.shape[2:] for level in levels])
-        return decode_tiled(self.autoencoder, levels) if needs_tiles(space) else self.autoencoder.decode(levels)
+    def decode(self, codes: CodesLike, *, decoding: Decoding = "faithful", seed: int = 0) -> Image:
+        """Decode codes to images, float32 in [0, 1]. Large images are decoded in tiles.
 
-    def reconstruct(self, images: ArrayLike) -> Image:
+        Args:
+            codes: Codes as `encode` returns them.
+            decoding: "faithful" for images that are close to the originals, "textured" for images that look like them.
+            seed: Seed of the texture. Equal codes and seeds give equal images.
+
+        Raises:
+            CodesError: If the codes have the wrong number of levels, shape, type or range.
+            RunError: If the run has no textured decoder, and one is asked for.
+        """
+        levels = self.autoencoder.levels(codes)
+        tiled = needs_tiles(self.autoencoder.space_of([level.shape[2:] for level in levels]))
+        if decoding == "faithful":
+            return decode_tiled(self.autoencoder, levels) if tiled else self.autoencoder.decode(levels)
+        decode_textured = self._textured(levels, seed)
+        if tiled:
+            return decode_tiled(self.autoencoder, levels, decode=decode_textured)
+        return decode_textured(levels, (slice(None),))
+
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Raise RunError if codes are to be decoded in a way that the run was not trained for."""
+        if decoding == "textured" and self.texture is None:
+            raise RunError(
+                "decoding: expected a run with a textured decoder, got one without; train it with --stage texture"
+            )
+
+    def _textured(self, levels: Levels, seed: int) -> Callable[[Levels, tuple[slice, ...]], Image]:
+        """Return a function that decodes tiles of these codes, each with its part of the noise."""
+        self.check_decoding("textured")
+        texture, [quantizer] = self.texture, self.autoencoder.quantizers
+        assert texture is not None
+        channels, downsampling = self.autoencoder.in_channels, self.autoencoder.downsampling
+        noise = noise_for(levels[0], channels=channels, downsampling=downsampling, seed=seed)
+        return lambda own, region: texture.decode(own[0], quantizer, noise[region])
+
+    def reconstruct(self, images: ArrayLike, *, decoding: Decoding = "faithful", seed: int = 0) -> Image:
         """Encode images and decode their codes: `decode(encode(images))`."""
-        return self.decode(self.encode(images))
+        return self.decode(self.encode(images), decoding=decoding, seed=seed)
+
+    @property
+    def best_decoding(self) -> Decoding:
+        """The decoding of new images: "textured" if the run has a textured decoder, otherwise "faithful"."""
+        return "faithful" if self.texture is None else "textured"
 
     def sample(
         self,
@@ -84,6 +123,7 @@ class Vocabulary:
         *,
         condition: Table | None = None,
         seed: int | None = None,
+        decoding: Decoding | None = None,
         progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Image:
@@ -95,6 +135,7 @@ class Vocabulary:
                 column with a value for each image. Conditions that are left out are not imposed.
             seed: The same seed gives the same images on the same machine. Image i of a seed does not depend on `count`,
                 except where rounding tips a draw. With None, each call draws other images.
+            decoding: How codes become images; None for `best_decoding`.
             progress: Called with the work done and the total work.
             **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
@@ -105,8 +146,9 @@ class Vocabulary:
             RunError: If the run has no prior.
             ValueError: If an argument is out of range, or a condition or its value is unknown.
         """
+        seed = secrets.randbits(64) if seed is None else seed
         codes = self.sample_codes(count, condition=condition, seed=seed, progress=progress, **options)
-        return self._decode_in_batches(codes)
+        return self._decode_in_batches(codes, decoding or self.best_decoding, seed)
 
     def sample_codes(
         self,
@@ -139,6 +181,7 @@ class Vocabulary:
         condition: Table | None = None,
         temperature: float = 1.0,
         seed: int | None = None,
+        decoding: Decoding | None = None,
         progress: Progress | None = None,
     ) -> Image:
         """Redraw a region of an image from the prior, given the other codes of the image.
@@ -154,6 +197,7 @@ class Vocabulary:
             condition: Known values of `conditions` for this image, by name.
             temperature: A value below 1 keeps draws close to what is likely.
             seed: The same seed gives the same images on the same machine.
+            decoding: How codes become images; None for `best_decoding`.
             progress: Called with the work done and the total work.
 
         Returns:
@@ -175,6 +219,7 @@ class Vocabulary:
         region = torch.as_tensor(as_array(mask, name="mask")).bool()
         if region.shape != x.shape[2:]:
             raise ValueError(f"mask: expected the sides of the image, {tuple(x.shape[2:])}, got {tuple(region.shape)}")
+        seed = secrets.randbits(64) if seed is None else seed
         prior, streams, given = self.prior, self._streams(seed), self._encoded(condition, 1)
         known = for_each_level(lambda level: level[0], self.encode(x))
         hidden = from_levels(self._touched(region))
@@ -193,16 +238,16 @@ class Vocabulary:
 
         at_once = max(1, self._drawn_at_once // _CANDIDATES)
         codes = _in_batches(draw, count, at_once=at_once, progress=progress)
-        drawn = self._decode_in_batches(codes)
+        drawn = self._decode_in_batches(codes, decoding or self.best_decoding, seed)
         return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
 
     @property
     def _drawn_at_once(self) -> int:
         return max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // sum(layout.cells for layout in self.layouts)))
 
-    def _decode_in_batches(self, codes: Codes | Levels) -> Image:
+    def _decode_in_batches(self, codes: Codes | Levels, decoding: Decoding, seed: int) -> Image:
         rows = batches(len(levels_of(codes)[0]), pixels_per_image=prod(self.space), at_most=_BATCH_SIZE)
-        return torch.cat([self.decode(take(codes, some)) for some in rows])
+        return torch.cat([self.decode(take(codes, some), decoding=decoding, seed=seed) for some in rows])
 
     def _touched(self, region: Bool[Tensor, "*space"]) -> list[Bool[Tensor, "..."]]:
         """Return, for each level, the cells that a region of the image touches, and their neighbours."""
@@ -291,10 +336,17 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
     except (ConfigError, ValueError) as cause:
         raise RunError(f"{folder.config_file}: {cause}") from cause
     load_weights(folder.autoencoder_file, autoencoder)
+    texture = None
+    if folder.texture_file.exists():
+        texture = build_texture(config.model, autoencoder)
+        load_weights(folder.texture_file, texture)
+        texture = texture.to(device).eval()
     if prior is not None:
         load_weights(folder.prior_file, prior)
         prior = prior.to(device).eval()
-    return Vocabulary(autoencoder=autoencoder.to(device).eval(), prior=prior, config=config, metadata=metadata)
+    return Vocabulary(
+        autoencoder=autoencoder.to(device).eval(), texture=texture, prior=prior, config=config, metadata=metadata
+    )
 
 
 def _conditions(folder: RunFolder, metadata: Mapping[str, Any]) -> Conditions:

@@ -10,7 +10,7 @@ from voxlex.errors import CodesError
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import HierarchicalPrior
 from voxlex.priors.draw import CompletingDraw, GuidedDraw, RandomDraw
-from voxlex.priors.streams import Streams, streams_for
+from voxlex.streams import Streams, streams_for
 
 from .kinds import (
     CASES,

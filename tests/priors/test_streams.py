@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from voxlex.priors.streams import Streams, streams_for
+from voxlex.streams import Streams, streams_for
 
 from .kinds import seeded
 

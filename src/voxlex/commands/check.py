@@ -16,11 +16,12 @@ class Check(Train):
         out: Run folder that would be created.
         recipe: Name of a recipe, or a YAML file. Other options change single settings of it. With --stage prior, only
             the prior of the recipe is used. With --resume, the recipe is ignored.
-        minutes: Training time in minutes, shared by both stages. The default is that of the recipe.
+        minutes: Training time in minutes, shared by all stages. The default is that of the recipe.
         steps: Number of training steps of each stage, instead of a time.
-        stage: Train only the autoencoder, only the prior (in a run that already has an autoencoder), or both ("all").
+        stage: Train only the autoencoder, only the textured decoder or the prior (in a run that already has an
+            autoencoder), or all of them.
         resume: Continue the run where it stopped, with its own settings.
-        overwrite: Replace an existing run. With --stage prior, replace only its prior.
+        overwrite: Replace an existing run. With --stage texture or prior, replace only this stage of it.
     """
 
     def run(self) -> None:

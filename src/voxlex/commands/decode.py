@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from voxlex.commands.common import Run, name_of, place, say
+from voxlex.config import Decoding
 
 
 @dataclass(kw_only=True)
@@ -18,6 +19,9 @@ class Decode:
         codes: File of codes.
         out: Folder for the scans.
         original_size: Resize each picture to its original size. Without this, pictures have the size of the model.
+        decoding: "faithful" writes what is closest to the original. "textured" also draws likely fine detail, so that
+            images look like real ones; it is not the detail of the original.
+        seed: Seed of the texture.
         overwrite: Write into the folder even if it is not empty.
     """
 
@@ -25,6 +29,8 @@ class Decode:
     codes: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CODES")]
     out: Annotated[Path | None, place("decoded/CODES")] = None
     original_size: bool = False
+    decoding: Decoding = "faithful"
+    seed: int = 0
     overwrite: bool = False
 
     def run(self) -> None:
@@ -40,6 +46,8 @@ class Decode:
             self.codes,
             out=out,
             original_size=self.original_size,
+            decoding=self.decoding,
+            seed=self.seed,
             overwrite=self.overwrite,
             phases=progress_bar,
         )

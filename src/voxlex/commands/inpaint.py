@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from voxlex.commands.common import Run, name_of, place, say, wanted
-from voxlex.config import ReadingOptions
+from voxlex.config import Decoding, ReadingOptions
 
 
 @dataclass(kw_only=True)
@@ -24,6 +24,8 @@ class Inpaint:
         condition: Known facts about the image, such as label=glioma.
         temperature: A value below 1 keeps draws close to what is likely.
         seed: The same seed gives the same images on the same machine.
+        decoding: "textured" draws likely fine detail, "faithful" leaves out detail that codes do not contain. The
+            default is "textured" if the run has a textured decoder.
         reading: What to read of scan files that leave a choice. By default, what the run was trained with.
         overwrite: Write into the folder even if it is not empty, and remove older draws from it.
     """
@@ -36,6 +38,7 @@ class Inpaint:
     condition: tuple[str, ...] = ()
     temperature: float = 1.0
     seed: int = 0
+    decoding: Decoding | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     overwrite: bool = False
 
@@ -55,6 +58,7 @@ class Inpaint:
             condition=wanted(self.condition),
             temperature=self.temperature,
             seed=self.seed,
+            decoding=self.decoding,
             reading=self.reading,
             overwrite=self.overwrite,
             phases=progress_bar,

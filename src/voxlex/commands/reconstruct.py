@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from voxlex.commands.common import Run, Source, name_of, place, say
-from voxlex.config import ReadingOptions
+from voxlex.config import Decoding, ReadingOptions
 
 
 @dataclass(kw_only=True)
@@ -19,6 +19,9 @@ class Reconstruct:
             on their own grid.
         inputs: Also write each scan as the model sees it, as NAME.input.png or NAME.input.nii.gz.
         reading: What to read of scan files that leave a choice. By default, what the run was trained with.
+        decoding: "faithful" writes what is closest to the original. "textured" also draws likely fine detail, so that
+            images look like real ones; it is not the detail of the original.
+        seed: Seed of the texture.
         overwrite: Write into the folder even if it is not empty.
     """
 
@@ -27,6 +30,8 @@ class Reconstruct:
     out: Annotated[Path | None, place("reconstructed/SOURCE")] = None
     inputs: bool = False
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    decoding: Decoding = "faithful"
+    seed: int = 0
     overwrite: bool = False
 
     def run(self) -> None:
@@ -44,7 +49,14 @@ class Reconstruct:
         dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
         show_skipped(dataset)
         written = reconstruct(
-            vocabulary, dataset, out=out, inputs=self.inputs, overwrite=self.overwrite, phases=progress_bar
+            vocabulary,
+            dataset,
+            out=out,
+            inputs=self.inputs,
+            decoding=self.decoding,
+            seed=self.seed,
+            overwrite=self.overwrite,
+            phases=progress_bar,
         )
         show_notes(written.notes)
         say(f"{written.count} reconstructions in {out}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from voxlex.commands.common import Run, name_of, place, say, wanted
+from voxlex.config import Decoding
 
 
 @dataclass(kw_only=True)
@@ -22,6 +23,8 @@ class Sample:
         top_p: Draw each code from the smallest set of likely codes that has this share of the probability.
         min_p: Draw each code from those that are at least this share as probable as the most likely one.
         seed: The same seed gives the same images on the same machine.
+        decoding: "textured" draws likely fine detail, "faithful" leaves out detail that codes do not contain. The
+            default is "textured" if the run has a textured decoder.
         overwrite: Write into the folder even if it is not empty, and remove older samples from it.
     """
 
@@ -35,6 +38,7 @@ class Sample:
     top_p: float | None = None
     min_p: float | None = None
     seed: int = 0
+    decoding: Decoding | None = None
     overwrite: bool = False
 
     def run(self) -> None:
@@ -50,6 +54,7 @@ class Sample:
             out=out,
             condition=wanted(self.condition),
             seed=self.seed,
+            decoding=self.decoding,
             overwrite=self.overwrite,
             phases=progress_bar,
             guidance=self.guidance,

@@ -17,21 +17,24 @@ from voxlex.run_folder import RunFolder
 
 Settings = Annotated[Config, tyro.conf.arg(name="")]
 
+_LATER = ("texture", "prior")  # stages that go on with a run
+
 
 @dataclass(kw_only=True)
 class Train:
-    """Learn a vocabulary from images: train an autoencoder, then a prior over its codes, and write a report.
+    """Learn a vocabulary from images: train an autoencoder, a textured decoder and a prior, and write a report.
 
     Attributes:
         source: A folder of scans (searched recursively), one scan, a table of scans, a prepared data set, or "phantom".
         out: Run folder to create.
         recipe: Name of a recipe, or a YAML file. Other options change single settings of it. With --stage prior, only
             the prior of the recipe is used. With --resume, the recipe is ignored.
-        minutes: Training time in minutes, shared by both stages. The default is that of the recipe.
+        minutes: Training time in minutes, shared by all stages. The default is that of the recipe.
         steps: Number of training steps of each stage, instead of a time.
-        stage: Train only the autoencoder, only the prior (in a run that already has an autoencoder), or both ("all").
+        stage: Train only the autoencoder, only the textured decoder or the prior (in a run that already has an
+            autoencoder), or all of them.
         resume: Continue the run where it stopped, with its own settings.
-        overwrite: Replace an existing run. With --stage prior, replace only its prior.
+        overwrite: Replace an existing run. With --stage texture or prior, replace only this stage of it.
     """
 
     source: Source
@@ -39,7 +42,7 @@ class Train:
     recipe: str = "default"
     minutes: Annotated[float | None, tyro.conf.arg(metavar="M")] = None
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    stage: Literal["autoencoder", "prior", "all"] = "all"
+    stage: Literal["autoencoder", "texture", "prior", "all"] = "all"
     resume: bool = False
     overwrite: bool = False
     config: Settings = field(default_factory=Config)
@@ -98,7 +101,7 @@ class Train:
             read: Function that parses arguments into a command of the given class.
         """
         command = read(words, cls._changing(_settings_to_change(words)))
-        if command.out is None and (command.resume or command.stage == "prior"):
+        if command.out is None and (command.resume or command.stage in _LATER):
             words = [*words, "--out", str(command.folder)]
             command = read(words, cls._changing(_settings_to_change(words)))
         return command
@@ -128,12 +131,11 @@ def _settings_to_change(words: Sequence[str]) -> Config:
 def _settings_to_start_from(given: Namespace) -> Config:
     """Return a recipe, or the settings of the run that is continued, perhaps with the prior of a recipe."""
     recipe = load_recipe(given.recipe or "default")
-    only_prior = given.stage == "prior"
-    run = RunFolder(Path(given.out)) if given.out and (given.resume or only_prior) else None
+    run = RunFolder(Path(given.out)) if given.out and (given.resume or given.stage in _LATER) else None
     if run is None or not run.config_file.exists():
         return recipe
     own = run.config()
-    if only_prior and given.recipe:
+    if given.stage == "prior" and given.recipe:
         return with_prior_of(own, recipe)
     if given.recipe:  # usually because the first command is repeated with --resume
         print(

@@ -55,8 +55,8 @@ class TerminalStage:
         self._live.update(self._task, completed=progress, figures=text)
 
     def validated(self, figures: Mapping[str, float], *, step: int, alarm: str | None) -> None:
-        """Print the figures of a validation and its warning, if there is one."""
-        text = "  ".join(map(_figure, figures.items()))
+        """Print the figures of a validation, without those of a group such as `gauges/…`, and its warning."""
+        text = "  ".join(_figure((name, value)) for name, value in figures.items() if "/" not in name)
         self._console.print(f"{self._name} step {step}: held out  {text}")
         if alarm:
             self._console.print(f"[bold yellow]warning:[/] {alarm}")

@@ -6,7 +6,7 @@ and `assembly.py` hands them over. The settings of a kind are in `quantizers.py`
 
 from voxlex.config.experiment import Config, DataConfig, ModelConfig
 from voxlex.config.networks import NetworkConfig
-from voxlex.config.options import PhantomOptions, ReadingOptions, SliceOptions
+from voxlex.config.options import Decoding, PhantomOptions, ReadingOptions, SliceOptions
 from voxlex.config.priors import PriorConfig
 from voxlex.config.quantizers import QuantizerConfig
 from voxlex.config.recipes import (
@@ -25,6 +25,7 @@ from voxlex.config.training import (
     LossesConfig,
     PriorStageConfig,
     StageConfig,
+    TextureStageConfig,
     TrainingConfig,
 )
 from voxlex.config.validation import check_shape, parse, validated
@@ -35,6 +36,7 @@ __all__ = [
     "AutoencoderStageConfig",
     "Config",
     "DataConfig",
+    "Decoding",
     "LossesConfig",
     "ModelConfig",
     "NetworkConfig",
@@ -45,6 +47,7 @@ __all__ = [
     "ReadingOptions",
     "SliceOptions",
     "StageConfig",
+    "TextureStageConfig",
     "TrainingConfig",
     "check_shape",
     "dump_config",

@@ -45,6 +45,9 @@ def check_consistent(config: Config) -> None:
         )
     if config.training.prior.variations and not config.training.prior.augment.active:
         raise ConfigError("training.prior.variations: expected a setting of training.prior.augment above 0, got none")
+    if config.training.texture_share + config.training.prior_share >= 1:
+        shares = f"{config.training.texture_share} and {config.training.prior_share}"
+        raise ConfigError(f"training.texture_share, training.prior_share: expected less than 1 together, got {shares}")
     if config.training.steps is None and not (config.training.minutes or 0) > 0:
         raise ConfigError(f"training.minutes: expected more than 0, got {config.training.minutes}")
 

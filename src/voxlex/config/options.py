@@ -18,6 +18,14 @@ Nan = Literal["auto", "error", "background"]
 Spacing = tuple[Positive, Positive, Positive]
 
 
+Decoding = Literal["faithful", "textured"]
+"""How codes become images.
+
+- `"faithful"`: the decoder that comes closest to the original image. It leaves out detail that codes do not contain.
+- `"textured"`: a decoder that also draws such detail, so that images look like real ones. It is likely, but not true.
+"""
+
+
 @dataclass(frozen=True)
 class PhantomOptions(Settings):
     """The embedded data set, used only for the source "phantom".

@@ -50,6 +50,8 @@ class VectorQuantizerConfig(QuantizerSettings):
         entropy_weight: Weight of the term that rewards sure assignments to many codewords; 0 leaves it out.
         orthogonality_weight: Weight of the mean squared cosine between codewords, for codebook "loss" only; 0 leaves it
             out.
+        rate_weight: Weight of the bits of a codeword against its squared distance, in mean squared distances a bit.
+            Above 0, rare codewords are chosen less often, so that codes take fewer bits.
     """
 
     kind: Kind[Literal["vector"]] = "vector"
@@ -64,6 +66,7 @@ class VectorQuantizerConfig(QuantizerSettings):
     start: Literal["data", "kmeans"] = _VECTOR.start
     entropy_weight: NotNegative = _VECTOR.entropy_weight
     orthogonality_weight: NotNegative = _VECTOR.orthogonality_weight
+    rate_weight: NotNegative = _VECTOR.rate_weight
 
 
 @dataclass(frozen=True, kw_only=True)

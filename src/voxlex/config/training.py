@@ -101,6 +101,22 @@ class AutoencoderStageConfig(StageConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextureStageConfig(StageConfig):
+    """Training of the textured decoder, which draws the fine detail that codes do not contain.
+
+    Attributes:
+        spectrum_weight: Weight of the difference of local log-spectra beside the mean absolute error. A larger weight
+            asks for more texture, and costs a little exactness.
+        critic_weight: Weight of a network that learns to tell decoded patches from real ones; 0 leaves it out.
+    """
+
+    learning_rate: Positive = 1e-3
+    warmup: Share = 0.05
+    spectrum_weight: NotNegative = 0.2
+    critic_weight: NotNegative = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorStageConfig(StageConfig):
     """Training of the prior, the second stage.
 
@@ -121,9 +137,10 @@ class TrainingConfig(Settings):
     """How long and where to train.
 
     Attributes:
-        minutes: Budget of the run in minutes; both stages share it.
+        minutes: Budget of the run in minutes; all stages share it.
         steps: Budget of each stage in steps, instead of minutes.
-        prior_share: Share of the minutes that the prior gets if both stages are trained, from 0 to below 1.
+        texture_share: Share of the minutes that the textured decoder gets if all stages are trained; 0 leaves it out.
+        prior_share: Share of the minutes that the prior gets if all stages are trained, from 0 to below 1.
         seed: Seed of the random numbers, from 0 to 2³² - 1: weights, order of the images, and splits.
         accelerator: Kind of device: auto, cpu, gpu or mps.
         devices: Number of devices.
@@ -133,12 +150,14 @@ class TrainingConfig(Settings):
         keep_state: Keep the state of training in a finished run. Without it the run can still be trained further, but
             the optimizer starts with new running averages.
         autoencoder: Training of the autoencoder.
+        texture: Training of the textured decoder.
         prior: Training of the prior.
     """
 
-    minutes: Positive | None = 10.0
+    minutes: Positive | None = 12.0
     steps: Count | None = None
-    prior_share: Share = 0.4
+    texture_share: Share = 0.16
+    prior_share: Share = 0.42
     seed: Annotated[int, Interval(ge=0, lt=2**32), tyro.conf.arg(aliases=("--seed",))] = 0
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
@@ -146,4 +165,5 @@ class TrainingConfig(Settings):
     threads: Literal["auto"] | Count = "auto"
     keep_state: bool = False
     autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
+    texture: TextureStageConfig = field(default_factory=TextureStageConfig)
     prior: PriorStageConfig = field(default_factory=PriorStageConfig)

@@ -1,6 +1,6 @@
 """Encode and reconstruct the images of a data set in batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -31,11 +31,20 @@ def image_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Ite
         yield dataset.tensor(rows)
 
 
-def reconstruct_in_batches(codec: Codec, dataset: PreparedDataset) -> Iterator[tuple[Image, Codes | Levels, Image]]:
-    """Yield images, their codes and their reconstructions in batches, in [0, 1], on the CPU."""
+def reconstruct_in_batches(
+    codec: Codec, dataset: PreparedDataset, *, decode: Callable[[Codes | Levels], Image] | None = None
+) -> Iterator[tuple[Image, Codes | Levels, Image]]:
+    """Yield images, their codes and their reconstructions in batches, in [0, 1], on the CPU.
+
+    Args:
+        codec: The encoder and the decoder.
+        dataset: The images.
+        decode: Another decoder of the same codes.
+    """
+    decode = decode or codec.decode
     for x in image_batches(dataset):
         codes = codec.encode(x)
-        yield x, for_each_level(Tensor.cpu, codes), codec.decode(codes).cpu()
+        yield x, for_each_level(Tensor.cpu, codes), decode(codes).cpu()
 
 
 def encode_dataset(codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None) -> Codes | Levels:

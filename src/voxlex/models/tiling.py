@@ -5,7 +5,7 @@ network. Then the result for each tile is the same as for the whole image, witho
 tiles then differ slightly near their edges, and the tiles of the decoder are blended into each other.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
 from math import ceil, prod
 from typing import NamedTuple
@@ -18,6 +18,9 @@ from voxlex.codes import CodeLayout, from_levels, levels_of
 from voxlex.models.arrays import ArrayLike, to_image_tensor
 from voxlex.models.base import Autoencoder
 from voxlex.types import Codes, CodesLike, Image, Levels
+
+Decode = Callable[[Levels, tuple[slice, ...]], Image]
+"""A function from the codes of a tile to its image. It also gets the place of the tile in the batch of images."""
 
 LARGEST_TILE = 2**23
 """Largest number of pixels or voxels that are processed at once: a volume of 203³ voxels, or a picture of 2,896²."""
@@ -61,7 +64,12 @@ def encode_tiled(
 
 @torch.no_grad()
 def decode_tiled(
-    autoencoder: Autoencoder, codes: CodesLike, *, tile: int | None = None, halo: int | None = None
+    autoencoder: Autoencoder,
+    codes: CodesLike,
+    *,
+    tile: int | None = None,
+    halo: int | None = None,
+    decode: Decode | None = None,
 ) -> Image:
     """Decode codes in tiles, as `Autoencoder.decode` does. `encode_tiled` explains cells.
 
@@ -70,6 +78,7 @@ def decode_tiled(
         codes: As for `Autoencoder.decode`, of any size.
         tile: Side of a tile in cells, halo excluded; by default as large as `LARGEST_TILE` allows.
         halo: Width of the margin in cells, without the cell in which tiles are blended; by default the decoder's reach.
+        decode: Another function that decodes a tile.
 
     Raises:
         CodesError: If the codes have the wrong number of levels, shape, type or range.
@@ -88,12 +97,13 @@ def decode_tiled(
                 level[_region(image, [span.seen(scale) for span in spans])]
                 for level, scale in zip(levels, scales, strict=True)
             ]
-            decoded = autoencoder.decode(seen)
+            region = _region(image, [span.seen(patch) for span in spans])
+            decoded = autoencoder.decode(seen) if decode is None else decode(tuple(seen), region)
             for axis, span in enumerate(spans, start=2):
                 shape = [1] * decoded.ndim
                 shape[axis] = -1
                 decoded *= span.fade(patch).to(decoded).view(shape)
-            images[_region(image, [span.seen(patch) for span in spans])] += decoded
+            images[region] += decoded
     return images
 
 

@@ -12,8 +12,8 @@ from voxlex.errors import CodesError
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw, GuidedDraw, RandomDraw, resampled
 from voxlex.priors.level import Codebook, Given, Level, drawing
-from voxlex.priors.streams import Randomness, streams_for
 from voxlex.progress import Progress
+from voxlex.streams import Randomness, streams_for
 from voxlex.types import Codes, GivenCodes, GivenLevels, Levels, Logits
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from voxlex.priors.streams import Randomness, uniform
+from voxlex.streams import Randomness, uniform
 
 Cells = int | Int64[Tensor, "n *m"]
 """Cells of the code grid by their number in raster order: one for all rows, or one for each."""

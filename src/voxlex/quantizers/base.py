@@ -102,6 +102,11 @@ class Quantizer(PreciseBuffers, ABC):
         """
         return self.codewords().norm(dim=2)
 
+    @property
+    def equal_use(self) -> bool:
+        """Whether the quantizer aims at using its codewords equally often."""
+        return True
+
     def continuous(self, z_e: Latents) -> Latents:
         """Return what the decoder would receive without rounding.
 

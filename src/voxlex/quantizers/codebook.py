@@ -142,15 +142,22 @@ class Codebook(PreciseBuffers, ABC):
             distances = (vectors - self.codewords()[codes]).norm(dim=1).nan_to_num(nan=0, posinf=0)
             self._place(dead, _draw(distances, vectors, len(dead)))
 
+    def uses(self) -> Float[Tensor, " k"]:
+        """Return how often a step uses each codeword: the running mean, without its bias towards 0.
+
+        A codeword that has just been moved counts as one of mean use.
+        """
+        known = self.age > 0
+        uses = self.usage / (1 - self.decay**self.age).where(known, 1)
+        return uses.where(known, (uses.sum() / known.sum().clamp(min=1)).where(known.any(), 1))
+
     def _dead(self, mean_count: Float[Tensor, ""]) -> Tensor:
         """Return which codewords are not finite, far too long, or used too little.
 
-        The use is a running average that is corrected for its bias. One codeword that is far too long takes the search
-        the precision to tell apart all others.
+        One codeword that is far too long takes the search the precision to tell apart all others.
         """
-        usage = self.usage / (1 - self.decay**self.age)
         grace = _GRACE_USES * (1 / mean_count).clamp(min=1)
-        useless = (usage < self.revival_threshold * mean_count) | are_far(self.embeddings)
+        useless = (self.uses() < self.revival_threshold * mean_count) | are_far(self.embeddings)
         return (useless & (self.age >= grace)) | ~self.embeddings.sum(dim=1).isfinite()
 
     def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -11,9 +11,13 @@ from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.codebook import Codebook, EMACodebook, LearnedCodebook, Start
 from voxlex.quantizers.gradients import Gradient, estimator
 from voxlex.quantizers.grids import as_vectors, look_up, only_usable
+from voxlex.quantizers.rates import CodewordRates
 from voxlex.quantizers.regularizers import entropy_loss, orthogonality_loss
 from voxlex.quantizers.search import nearest
 from voxlex.types import Codes, GivenCodes, Latents
+
+_GENTLE = 0.25
+"""Share of a training after which the bits of codewords have their full weight."""
 
 _CODEBOOKS: dict[str, type[Codebook]] = {"ema": EMACodebook, "loss": LearnedCodebook}
 
@@ -43,6 +47,9 @@ class VectorQuantizer(Quantizer):
             `regularizers`). The term exists in training mode only.
         orthogonality_weight: Weight of the mean squared cosine between codewords. It needs a codebook that learns by
             loss. The term exists in training mode only.
+        rate_weight: Weight λ of the bits of a codeword against its squared distance, in mean squared distances a bit
+            (entropy-constrained quantization, see `rates.CodewordRates`). A code then need not be the nearest codeword.
+            With 0, all codewords cost the same.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -64,16 +71,17 @@ class VectorQuantizer(Quantizer):
         start: Start = "data",
         entropy_weight: float = 0.0,
         orthogonality_weight: float = 0.0,
+        rate_weight: float = 0.0,
     ) -> None:
         super().__init__(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if codebook not in _CODEBOOKS:
             raise ValueError(f"codebook: expected one of {sorted(_CODEBOOKS)}, got {codebook!r}")
         if distance not in ("euclidean", "cosine"):
             raise ValueError(f"distance: expected 'euclidean' or 'cosine', got {distance!r}")
-        if min(commitment_cost, entropy_weight, orthogonality_weight) < 0:
+        if min(commitment_cost, entropy_weight, orthogonality_weight, rate_weight) < 0:
             raise ValueError(
-                "commitment_cost, entropy_weight, orthogonality_weight: expected at least 0, "
-                f"got {commitment_cost}, {entropy_weight}, {orthogonality_weight}"
+                "commitment_cost, entropy_weight, orthogonality_weight, rate_weight: expected at least 0, "
+                f"got {commitment_cost}, {entropy_weight}, {orthogonality_weight}, {rate_weight}"
             )
         if orthogonality_weight and codebook == "ema":
             raise ValueError(
@@ -93,6 +101,14 @@ class VectorQuantizer(Quantizer):
             decay=decay,
             revival_threshold=revival_threshold,
         )
+        self.rates = (
+            CodewordRates(num_embeddings=num_embeddings, weight=rate_weight, decay=decay) if rate_weight else None
+        )
+
+    @property
+    def equal_use(self) -> bool:
+        """Whether codewords should be used equally often. They should not be if their bits are weighed."""
+        return self.rates is None
 
     def forward(self, z_e: Latents) -> Quantized:
         """Quantize latents. In training mode, the codebook also starts, learns and is revived."""
@@ -103,19 +119,20 @@ class VectorQuantizer(Quantizer):
                 self.codebook.start(vectors.detach())
             usable = self.codebook.usable(vectors.detach()) if self.training else None
             codewords = self.codebook.codewords()
-            indices = nearest(vectors, codewords)
+            indices = nearest(vectors, codewords, penalty=self._penalty)
             codes = indices.view(z_e.shape[0], 1, *z_e.shape[2:])
             taken = look_up(codes, codewords)
             losses = self._losses(latents, taken, codewords, usable)
             if self.training:
-                self.codebook.learn(vectors.detach(), indices, usable)
+                self._learn(vectors.detach(), indices, codewords.detach(), usable)
             z_q = self.estimate(latents, taken)
         return Quantized(z_q=z_q.to(z_e.dtype), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
-        """Return the index of the nearest codeword in each cell."""
+        """Return the index of the nearest codeword in each cell, or of the best one if bits are weighed."""
         vectors = as_vectors(self.continuous(z_e.float()))
-        return nearest(vectors, self.codebook.codewords()).view(z_e.shape[0], 1, *z_e.shape[2:])
+        indices = nearest(vectors, self.codebook.codewords(), penalty=self._penalty)
+        return indices.view(z_e.shape[0], 1, *z_e.shape[2:])
 
     def decode(self, codes: GivenCodes) -> Latents:
         """Return the codeword in each cell, in float32."""
@@ -130,6 +147,29 @@ class VectorQuantizer(Quantizer):
         """Return the latents, as unit vectors if the distance is the cosine."""
         self.check_latents(z_e)
         return F.normalize(z_e, dim=1) if self.distance == "cosine" else z_e
+
+    def anneal(self, progress: float) -> None:
+        """Weigh the bits of codewords more and more in the first quarter of a training."""
+        if self.rates is not None:
+            self.rates.share = min(progress / _GENTLE, 1.0)
+
+    @property
+    def _penalty(self) -> Float[Tensor, " k"] | None:
+        return None if self.rates is None else self.rates.penalty
+
+    def _learn(
+        self,
+        vectors: Float[Tensor, "n d"],
+        indices: Int64[Tensor, " n"],
+        codewords: Float[Tensor, "k d"],
+        usable: Bool[Tensor, " n"] | None,
+    ) -> None:
+        if self.rates is not None:
+            some = slice(None) if usable is None else usable
+            squares = (vectors[some] - codewords[indices[some]]).square().sum(dim=1)
+        self.codebook.learn(vectors, indices, usable)
+        if self.rates is not None:
+            self.rates.learn(squares, self.codebook.uses())
 
     def _losses(
         self, latents: Latents, taken: Latents, codewords: Float[Tensor, "k d"], usable: Bool[Tensor, " n"] | None

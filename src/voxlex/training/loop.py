@@ -148,7 +148,8 @@ class _Trainer:
         self.step = 0
         self.elapsed_s = 0.0
         self.best: _Best | None = None
-        self.unknown_best = False
+        self.unknown_best = objective.begins_well
+        self.ended = False
 
     @property
     def progress(self) -> float:
@@ -163,7 +164,7 @@ class _Trainer:
             self._validate(journal, display, progress=self.progress)
         self._train_mode(True)
         with stop_requests() as stop:
-            while (before := self.progress) < 1:
+            while (before := self.progress) < 1 and not self.ended:
                 step = self._take_step(threads)
                 signal_name = self._agree(started, stop)
                 if self.elapsed_s - last_shown >= _SHOW_EVERY_S or self.step == 1 or self.progress >= 1:
@@ -250,6 +251,8 @@ class _Trainer:
             {f"validation/{name}": value for name, value in figures.items()}, step=self.step, elapsed_s=self.elapsed_s
         )
         display.validated(figures, step=self.step, alarm=self.objective.alarm(progress=self.progress))
+        (given_up,) = self.team.most(float(self.objective.gives_up()))
+        self.ended = bool(given_up)
 
     def _train_mode(self, mode: bool) -> None:
         for player in self.objective.players.values():
@@ -297,7 +300,7 @@ class _Trainer:
             rank = self.fabric.global_rank
             others = state.get("random_of_others", [])
             set_random_state(others[rank - 1] if 0 < rank <= len(others) else state["random"])
-            self.step = state["step"]
+            self.step, self.unknown_best = state["step"], False
             self.elapsed_s = state["elapsed_s"]
             self.best = _Best(**state["best"]) if state.get("best") else None
             if self.best is not None:

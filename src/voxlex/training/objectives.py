@@ -1,4 +1,4 @@
-"""The objectives of the two stages: what they optimize, and how they are validated."""
+"""The objectives of autoencoder and prior: what they optimize, and how they are validated."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -47,6 +47,7 @@ class Objective(ABC, Generic[Batch]):
         rows: Number of training rows.
         yardstick: Validation figure by which the best weights are chosen; smaller is better. With None, the last
             weights are kept.
+        begins_well: Whether the weights before the first step may be the best.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Objective(ABC, Generic[Batch]):
     result: nn.Module
     rows: int
     yardstick: str | None = None
+    begins_well: bool = False
 
     @abstractmethod
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
@@ -80,6 +82,10 @@ class Objective(ABC, Generic[Batch]):
     def alarm(self, *, progress: float) -> str | None:
         """Return a warning, if the last validation calls for one."""
         return None
+
+    def gives_up(self) -> bool:
+        """Return whether further training would only do harm, by the last validations."""
+        return False
 
 
 class AutoencoderObjective(Objective[Image]):

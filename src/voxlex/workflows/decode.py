@@ -5,6 +5,7 @@ from pathlib import Path
 
 from voxlex.code_table import read_code_table
 from voxlex.codes import levels_of, take
+from voxlex.config import Decoding
 from voxlex.errors import naming
 from voxlex.models.batches import BATCH_SIZE
 from voxlex.outputs import check_folder
@@ -21,6 +22,8 @@ def decode(
     *,
     out: Path,
     original_size: bool = False,
+    decoding: Decoding = "faithful",
+    seed: int = 0,
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> Written:
@@ -31,6 +34,8 @@ def decode(
         codes: A file that `encode` wrote.
         out: Folder for pictures, `<relative name>.png`, and for volumes on their own grid, `<relative name>.nii.gz`.
         original_size: Resize each picture to its original size. Otherwise it has the size of the model.
+        decoding: How codes become images; see `Vocabulary.decode`.
+        seed: Seed of the texture.
         overwrite: Write into a folder that is not empty.
         phases: Receives the progress of the work.
 
@@ -39,8 +44,10 @@ def decode(
 
     Raises:
         CodesError: If the file cannot be read, or its codes do not belong to this vocabulary.
+        RunError: If the run has no textured decoder, and one is asked for.
         DataError: If the folder cannot be used or written, or a path in the file leads out of it.
     """
+    vocabulary.check_decoding(decoding)
     autoencoder = vocabulary.autoencoder
     table = read_code_table(codes, autoencoder=autoencoder, space=vocabulary.space)
     check_folder(out, overwrite=overwrite, reads=[codes])
@@ -50,7 +57,7 @@ def decode(
     pixels = prod(autoencoder.space_of([level.shape[2:] for level in levels_of(table.codes)]))
     with phases("decoding") as progress:
         for rows in batches(len(table.rows), pixels_per_image=pixels, at_most=BATCH_SIZE):
-            for image in vocabulary.decode(take(table.codes, rows)).cpu():
+            for image in vocabulary.decode(take(table.codes, rows), decoding=decoding, seed=seed).cpu():
                 writer.add(image)
             progress(rows.stop, len(table.rows))
     return writer.report()

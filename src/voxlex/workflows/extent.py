@@ -146,6 +146,7 @@ def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
     training = config.training
     stages: list[tuple[str, float, StageConfig, int]] = [
         ("autoencoder", plan.autoencoder_share, training.autoencoder, 1),
+        ("texture", plan.texture_share, training.texture, 1),
         ("prior", plan.prior_share, training.prior, 1 + training.prior.variations),
     ]
     for name, share, stage, versions in stages:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from voxlex.config.options import ReadingOptions
+from voxlex.config import Decoding, ReadingOptions
 from voxlex.errors import DataError, naming
 from voxlex.images.fit import fit_voxels
 from voxlex.images.frame import Frame
@@ -33,6 +33,7 @@ def inpaint(
     condition: Mapping[str, Any] | None = None,
     temperature: float = 1.0,
     seed: int = 0,
+    decoding: Decoding | None = None,
     reading: ReadingOptions | None = None,
     overwrite: bool = False,
     phases: Phases = silent,
@@ -52,6 +53,7 @@ def inpaint(
         condition: Known values of the prior's conditions for this scan, by name.
         temperature: A value below 1 keeps draws close to what is likely.
         seed: The same seed gives the same images on the same machine.
+        decoding: How codes become images; None for the textured decoder if there is one.
         reading: What to read of the scan's file. Settings that differ from the defaults count; the others are those of
             the run. The volume and the series do not apply to the mask.
         overwrite: Write into a folder that is not empty. Further draws of an earlier call are removed.
@@ -63,6 +65,7 @@ def inpaint(
             mask does not fit the scan, or the folder cannot be used.
         ValueError: If an argument is out of range, or a condition is unknown.
     """
+    vocabulary.check_decoding(decoding or "faithful")
     check_folder(out, overwrite=overwrite, reads=[image, mask])
     reading = (reading or ReadingOptions()).over(vocabulary.config.data.reading)
     scan = read_scan(image, **asdict(reading))
@@ -81,6 +84,7 @@ def inpaint(
             condition=condition,
             temperature=temperature,
             seed=seed,
+            decoding=decoding,
             progress=progress,
         ).cpu()
     drawn = [restore_grid([draw[0].numpy()], origin)[region] for draw in draws]

@@ -1,4 +1,4 @@
-"""Plan what training does with its run folder: create it, continue the run in it, or replace its prior."""
+"""Plan what training does with its run folder: create it, continue the run in it, or replace one of its stages."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from voxlex.config import Config
 from voxlex.config.consistency import check_consistent, check_resumable
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import RunError
-from voxlex.run_folder import RunFolder
+from voxlex.run_folder import AUTOENCODER, PRIOR, TEXTURE, RunFolder
 from voxlex.workflows.replacement import replacing
 
-Stage = Literal["autoencoder", "prior", "all"]
+Stage = Literal["autoencoder", "texture", "prior", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +22,17 @@ class Plan:
     Attributes:
         folder: The run folder.
         goes_on: Whether the existing run is continued. Otherwise a new run is created.
-        replaces: Whether something is replaced: the prior of a run that is continued, otherwise the whole run.
-        autoencoder_share: Share of the minutes for the first stage; 0 to use the existing autoencoder.
-        prior_share: Share of the minutes for the second stage; 0 to skip it.
+        replaces: The stage of a run that is continued which is replaced; None if none is.
+        autoencoder_share: Share of the minutes for the autoencoder; 0 to use the existing one.
+        texture_share: Share of the minutes for the textured decoder; 0 to skip it.
+        prior_share: Share of the minutes for the prior; 0 to skip it.
     """
 
     folder: RunFolder
     goes_on: bool
-    replaces: bool
+    replaces: str | None
     autoencoder_share: float
+    texture_share: float
     prior_share: float
 
     def check_data(self, dataset: PreparedDataset) -> None:
@@ -48,7 +50,7 @@ class Plan:
 
     def carried_out(self, config: Config) -> AbstractContextManager[None]:
         """Make or change the folder, as far as that comes before the training that is the block; see `replacing`."""
-        return replacing(self.folder, config, goes_on=self.goes_on, without_prior=self.goes_on and self.replaces)
+        return replacing(self.folder, config, goes_on=self.goes_on, without=self.replaces)
 
 
 def plan_training(out: Path, *, config: Config, stage: Stage, resume: bool, overwrite: bool) -> Plan:
@@ -57,9 +59,9 @@ def plan_training(out: Path, *, config: Config, stage: Stage, resume: bool, over
     Args:
         out: The run folder, which may not exist yet.
         config: The whole experiment.
-        stage: The stage to train; "prior" continues a run that has an autoencoder.
+        stage: The stage to train; "texture" and "prior" continue a run that has an autoencoder.
         resume: Continue the run where it stopped, if it exists.
-        overwrite: Replace an existing run, or, for the stage "prior", the prior of the run.
+        overwrite: Replace an existing run, or, for the stages "texture" and "prior", this stage of the run.
 
     Raises:
         ConfigError: If the settings do not fit together, or differ from those of the run that is continued.
@@ -67,22 +69,26 @@ def plan_training(out: Path, *, config: Config, stage: Stage, resume: bool, over
     """
     check_consistent(config)
     folder = RunFolder(out)
-    if stage == "prior" and not folder.autoencoder_file.exists():
+    later = stage if stage in (TEXTURE, PRIOR) else None
+    if later and not folder.autoencoder_file.exists():
         raise RunError(f"{out}: expected a run with a trained autoencoder, got none; train the autoencoder first")
-    only_prior = stage == "prior"
-    goes_on = (resume or only_prior) and not folder.is_unbegun()
+    goes_on = (resume or later is not None) and not folder.is_unbegun()
+    replaces = later if goes_on and overwrite else None
     if goes_on:
-        replaces = only_prior and overwrite
-        keeps_prior = folder.has_prior() and not replaces
+        keeps_prior = folder.has_prior() and replaces != PRIOR
         check_resumable(RunFolder.open(out).config(), config, where=out, keeps_prior=keeps_prior)
     else:
-        replaces = overwrite
         folder.check_free(overwrite=overwrite)
-    prior_share = {"all": config.training.prior_share, "autoencoder": 0.0, "prior": 1.0}[stage]
+    training = config.training
+    shares = {AUTOENCODER: 0.0, TEXTURE: 0.0, PRIOR: 0.0} | {stage: 1.0}
+    if stage == "all":
+        shares = {TEXTURE: training.texture_share, PRIOR: training.prior_share}
+        shares[AUTOENCODER] = 1 - sum(shares.values())
     return Plan(
         folder=folder,
         goes_on=goes_on,
         replaces=replaces,
-        autoencoder_share=1 - prior_share,
-        prior_share=prior_share,
+        autoencoder_share=shares[AUTOENCODER],
+        texture_share=shares[TEXTURE],
+        prior_share=shares[PRIOR],
     )

@@ -1,10 +1,12 @@
 """Encode and decode scans, and write the results."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from voxlex.config import Decoding
 from voxlex.data.dataset import PreparedDataset
 from voxlex.models.batches import reconstruct_in_batches
 from voxlex.pages.pictures import quality_captions, reconstruction_sheet
@@ -24,6 +26,8 @@ def reconstruct(
     *,
     out: Path,
     inputs: bool = False,
+    decoding: Decoding = "faithful",
+    seed: int = 0,
     overwrite: bool = False,
     phases: Phases = silent,
 ) -> Written:
@@ -37,6 +41,8 @@ def reconstruct(
         dataset: Images in the size of the vocabulary. To write a volume, it must contain every slice.
         out: Folder for the scans and the sheet.
         inputs: Also write each scan as the model sees it, as `<relative name>.input.png` or `.input.nii.gz`.
+        decoding: How codes become images; see `Vocabulary.decode`.
+        seed: Seed of the texture.
         overwrite: Write into a folder that is not empty.
         phases: Receives the progress of the work.
 
@@ -45,14 +51,17 @@ def reconstruct(
 
     Raises:
         DataError: If the folder cannot be used or written.
+        RunError: If the run has no textured decoder, and one is asked for.
     """
+    vocabulary.check_decoding(decoding)
+    decode = partial(vocabulary.decode, decoding=decoding, seed=seed)
     out = output_folder(out, overwrite=overwrite)
     writer = ScanWriter(out, dataset.manifest, endings=("", ".input") if inputs else ("",))
     shown = _rows_to_show(dataset)
     pairs: list[tuple[Tensor, Tensor]] = []
     done = 0
     with phases("reconstructing") as progress:
-        for x, _, x_hat in reconstruct_in_batches(vocabulary, dataset):
+        for x, _, x_hat in reconstruct_in_batches(vocabulary, dataset, decode=decode):
             for original, reconstruction in zip(x, x_hat, strict=True):
                 writer.add(*((reconstruction, original) if inputs else (reconstruction,)))
                 if done in shown:

@@ -12,7 +12,7 @@ from voxlex.run_folder import ASIDE, CURVES, RunFolder
 
 
 @contextmanager
-def replacing(folder: RunFolder, config: Config, *, goes_on: bool, without_prior: bool) -> Iterator[None]:
+def replacing(folder: RunFolder, config: Config, *, goes_on: bool, without: str | None) -> Iterator[None]:
     """Begin a run, or go on with other settings; if the block fails before it saves anything, all is as it was.
 
     What is replaced lies in a hidden folder of the run until the block ends. Where a process was killed, the next call
@@ -22,7 +22,7 @@ def replacing(folder: RunFolder, config: Config, *, goes_on: bool, without_prior
         folder: The run folder, there or not.
         config: The settings from now on.
         goes_on: The run that is there goes on; else a new one takes its place.
-        without_prior: Of a run that goes on, only the prior is replaced.
+        without: Of a run that goes on, the stage that is replaced; None for no stage.
 
     Raises:
         RunError: If the folder cannot be written.
@@ -30,7 +30,7 @@ def replacing(folder: RunFolder, config: Config, *, goes_on: bool, without_prior
     aside = RunFolder(folder.path / ASIDE)
     try:
         _settle(folder, aside, goes_on=goes_on)
-        _set_aside(folder, aside, goes_on=goes_on, without_prior=without_prior)
+        _set_aside(folder, aside, goes_on=goes_on, without=without)
     except OSError as cause:
         raise RunError(f"{folder.path}: what is there cannot be set aside: {cause.strerror}") from cause
     saved = _saved(folder)
@@ -60,12 +60,12 @@ def _settle(folder: RunFolder, aside: RunFolder, *, goes_on: bool) -> None:
     _forget(aside)
 
 
-def _set_aside(folder: RunFolder, aside: RunFolder, *, goes_on: bool, without_prior: bool) -> None:
+def _set_aside(folder: RunFolder, aside: RunFolder, *, goes_on: bool, without: str | None) -> None:
     if goes_on and is_there(aside.path):  # what goes on has begun to replace it
         return
     # The descriptions stay until others replace them: without them what is left would not be known as a run.
     copied = {folder.config_file, folder.metadata_file} | ({folder.journal_file} if goes_on else set())
-    replaced = folder.files_of_prior() if without_prior else (() if goes_on else folder.files())
+    replaced = folder.files_of(without) if without else (() if goes_on else folder.files())
     if any(is_there(file) for file in copied):
         aside.path.mkdir(exist_ok=True)
     for file in filter(is_there, copied):  # first, since for these the disk may be too full

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
+from voxlex.config import Decoding
 from voxlex.images.intensity import IntensityMap
 from voxlex.outputs import SUFFIXES, check_folder
 from voxlex.pages.pictures import sample_sheet
@@ -25,6 +26,7 @@ def sample(
     out: Path,
     condition: Mapping[str, Any] | None = None,
     seed: int = 0,
+    decoding: Decoding | None = None,
     overwrite: bool = False,
     phases: Phases = silent,
     **options: Unpack[SamplingOptions],
@@ -40,18 +42,22 @@ def sample(
         out: Folder for the images.
         condition: Values of the prior's conditions, by name; None for images without conditions.
         seed: The same seed gives the same images on the same machine.
+        decoding: How codes become images; None for the textured decoder if there is one.
         overwrite: Write into a folder that is not empty. Further samples of an earlier call are removed.
         phases: Receives the progress of the work.
         **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
 
     Raises:
-        RunError: If the vocabulary does not have a prior.
+        RunError: If the vocabulary does not have a prior, or not the decoder that is asked for.
         DataError: If the folder cannot be used.
         ValueError: If an argument is out of range, or a condition is unknown.
     """
+    vocabulary.check_decoding(decoding or "faithful")
     check_folder(out, overwrite=overwrite)
     with phases("sampling") as progress:
-        images = vocabulary.sample(count, condition=condition, seed=seed, progress=progress, **options).cpu()
+        images = vocabulary.sample(
+            count, condition=condition, seed=seed, decoding=decoding, progress=progress, **options
+        ).cpu()
     out = output_folder(out, overwrite=overwrite)
     results, spacing_mm = ResultWriter(out), vocabulary.config.data.spacing_mm
     for number, image in enumerate(images):

@@ -1,4 +1,4 @@
-"""The two stages of a training: the autoencoder on images, and the prior on its codes."""
+"""The stages of a training: the autoencoder and the textured decoder on images, and the prior on codes."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from voxlex.assembly import build_autoencoder, build_prior
+from voxlex.assembly import build_autoencoder, build_prior, build_texture
 from voxlex.codes import from_levels
 from voxlex.config import AugmentConfig, Config, StageConfig
 from voxlex.data.dataset import PreparedDataset
@@ -17,7 +17,7 @@ from voxlex.files import remove
 from voxlex.models import VQVAE, Autoencoder
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import Conditions
-from voxlex.run_folder import RunFolder, versions
+from voxlex.run_folder import PRIOR, TEXTURE, RunFolder, versions
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.budget import Budget
 from voxlex.training.display import Display
@@ -26,6 +26,7 @@ from voxlex.training.memory import estimate_step_memory
 from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
 from voxlex.training.patches import Patches
 from voxlex.training.team import Team
+from voxlex.training.texture import TextureObjective
 from voxlex.training.threads import ThreadChooser
 from voxlex.workflows.opening import data_notes
 from voxlex.workflows.prior_data import prior_data
@@ -83,7 +84,7 @@ class Stages:
         self._note({"data": description})
 
     def autoencoder(self, share: float) -> VQVAE:
-        """Train the first stage with a share of the run's minutes."""
+        """Train the autoencoder with a share of the run's minutes."""
         torch.manual_seed(self.config.training.seed)
         autoencoder = build_autoencoder(self.config.model)
         stage = self.config.training.autoencoder
@@ -102,12 +103,35 @@ class Stages:
         before = self._facts(objective.name)
         self._fit(objective, stage, share, self.folder.autoencoder_file)
         if before and self.team.first and before["steps"] != self._facts(objective.name)["steps"]:
-            # The meaning of the codes has changed, so a prior over the old codes would draw nonsense.
-            self.folder.remove_prior()
+            # The meaning of the codes has changed, so what was learned about the old codes would be nonsense.
+            for later in (TEXTURE, PRIOR):
+                self.folder.remove_stage(later)
         return autoencoder
 
+    def trained_autoencoder(self) -> VQVAE:
+        """Load the autoencoder that the run has."""
+        autoencoder = build_autoencoder(self.config.model)
+        load_weights(self.folder.autoencoder_file, autoencoder)
+        return autoencoder
+
+    def texture(self, autoencoder: VQVAE, share: float) -> None:
+        """Train the textured decoder for the codes of the autoencoder, with a share of the run's minutes."""
+        autoencoder = autoencoder.eval().to(self.team.fabric.device)
+        torch.manual_seed(self.config.training.seed)
+        stage = self.config.training.texture
+        objective = TextureObjective(
+            autoencoder=autoencoder,
+            texture=build_texture(self.config.model, autoencoder),
+            training=self.training,
+            validation=self.validation,
+            schedule=stage,
+            patches=self._patches(),
+            augmentation=self._augmentation(self.config.training.autoencoder.augment),
+        )
+        self._fit(objective, stage, share, self.folder.texture_file)
+
     def prior(self, autoencoder: Autoencoder, share: float) -> None:
-        """Train the second stage on the codes of the first, with a share of the run's minutes."""
+        """Train the prior on the codes of the autoencoder, with a share of the run's minutes."""
         autoencoder = autoencoder.eval().to(self.team.fabric.device)
         stage = self.config.training.prior
         training = prior_data(

@@ -1,4 +1,4 @@
-"""Train a vocabulary: first an autoencoder, then a prior over its codes. Then write a report."""
+"""Train a vocabulary: an autoencoder, a textured decoder and a prior over the codes. Then write a report."""
 
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -10,7 +10,6 @@ from voxlex.training.devices import launch
 from voxlex.training.display import SILENCE, Display
 from voxlex.training.processes import is_first_process
 from voxlex.training.threads import fixed_threads
-from voxlex.vocabulary import load
 from voxlex.workflows.check import Experiment, conditions_of
 from voxlex.workflows.extent import check_extent, extent_of
 from voxlex.workflows.opening import open_for, skipped_lines
@@ -38,9 +37,9 @@ def train(
         source: A folder of images, a prepared data set, or "phantom".
         out: The run folder.
         config: The whole experiment. With `resume`, it must agree with the settings of the run.
-        stage: The stage to train, or "all"; "prior" continues a run that has an autoencoder.
+        stage: The stage to train, or "all"; "texture" and "prior" continue a run that has an autoencoder.
         resume: Continue the run where it stopped.
-        overwrite: Replace an existing run folder, or, for the stage "prior", the prior in it.
+        overwrite: Replace an existing run folder, or, for the stages "texture" and "prior", this stage in it.
         display: Display that shows the progress.
 
     Raises:
@@ -85,7 +84,9 @@ def _train(experiment: Experiment, display: Display) -> RunFolder:
         )
         stages.describe_data()
         share = plan.autoencoder_share
-        autoencoder = stages.autoencoder(share) if share else load(experiment.out).autoencoder
+        autoencoder = stages.autoencoder(share) if share else stages.trained_autoencoder()
+        if plan.texture_share:
+            stages.texture(autoencoder, plan.texture_share)
         if plan.prior_share:
             stages.prior(autoencoder, plan.prior_share)
     if team.first:

@@ -1,0 +1,263 @@
+"""The objective of the textured decoder, with gauges that keep it from doing harm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.nn import functional
+
+from voxlex import metrics
+from voxlex.config import TextureStageConfig
+from voxlex.data.dataset import PreparedDataset
+from voxlex.evaluation.lesions import kept_contrast, largest_change, plant
+from voxlex.losses import log_spectrum_loss
+from voxlex.models import VQVAE
+from voxlex.models.texture import TexturedDecoder
+from voxlex.rows import batches, evenly_spaced
+from voxlex.training.augmentation import Augmentation
+from voxlex.training.critic import PatchCritic, critic_loss
+from voxlex.training.objectives import Objective, Step
+from voxlex.training.patches import Patches
+from voxlex.training.player import Player
+from voxlex.types import Image
+
+LIMITS: Mapping[str, float] = {
+    "psnr_loss_db": 1.0,
+    "ssim_loss": 0.01,
+    "worst_psnr_loss_db": 2.0,
+    "detail_energy_excess": 0.1,
+    "detail_correlation_loss": 0.03,
+    "low_pass_error": 1.1,
+    "codes_lost": 0.05,
+    "lesion_change": 0.2,
+    "lesion_made": 0.5,
+}
+"""How far the textured decoder may go. Losses are counted from the faithful decoder.
+
+- `psnr_loss_db`, `ssim_loss` and `worst_psnr_loss_db` are decreases of the means, and of the PSNR of the worst image.
+- `detail_energy_excess` is by how much the energy of fine detail exceeds that of the images, as a share of it.
+- `detail_correlation_loss` is the decrease of the correlation of fine detail with that of the images.
+- `low_pass_error` is the mean absolute error without fine detail, divided by that of the faithful decoder.
+- `codes_lost` is the decrease of the share of codes that stay the same when decoded images are encoded again.
+- `lesion_change` is the mean change of the contrast of planted lesions, as a share of it.
+- `lesion_made` is the largest change of an image at the size of a lesion, in contrasts of a lesion.
+"""
+
+_PATIENCE = 4
+"""Number of validations in a row beyond a limit after which training ends."""
+
+_BEYOND = 10.0
+"""Weight of what is beyond a limit, against the distance of the spectra."""
+
+_CRITIC_BEGINS = 0.15
+"""Share of the training in which the weight of the critic rises."""
+
+_CALM = 0.95
+
+
+class TextureObjective(Objective[Image]):
+    """Teach a decoder the fine detail that codes do not contain, while the encoder and the codebook stay as they are.
+
+    The mean absolute error alone asks for the mean of all details that a code may stand for, which is smooth. The
+    difference of local log-spectra asks for as much detail as images have. If it has a weight, a critic that judges
+    patches is trained against the decoder. Its gradient is scaled to that of the other losses, as in VQGAN (Esser et
+    al., 2012.09841, equation 7).
+
+    Held-out images are decoded by both decoders at each validation. The weights whose spectrum is nearest to that of
+    the images are kept, among those within all `LIMITS`. Beyond a limit, the weights of the two losses are halved, and
+    training ends if this does not help.
+
+    Args:
+        autoencoder: The trained autoencoder, on the device and in eval mode. It is not changed.
+        texture: The decoder to train.
+        training: Training images.
+        validation: Held-out images, of which at most `validation_images` are used.
+        schedule: Optimizer settings, loss weights and schedule.
+        patches: Patches to train on instead of whole images.
+        augmentation: Augmentation of training images.
+        validation_images: Largest number of images for validation.
+    """
+
+    name = "texture"
+    yardstick = "distance"
+    begins_well = True
+
+    def __init__(
+        self,
+        *,
+        autoencoder: VQVAE,
+        texture: TexturedDecoder,
+        training: PreparedDataset,
+        validation: PreparedDataset,
+        schedule: TextureStageConfig,
+        patches: Patches | None = None,
+        augmentation: Augmentation | None = None,
+        validation_images: int = 64,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.result = self.texture = texture
+        self.player = Player.with_adamw(texture, schedule)
+        self.players = {"texture": self.player}
+        self.spectrum_weight, self.critic_weight = schedule.spectrum_weight, schedule.critic_weight
+        self.critic: Player | None = None
+        if self.critic_weight:
+            dims = autoencoder.spatial_dims
+            critic = PatchCritic(in_channels=autoencoder.in_channels, spatial_dims=dims)
+            self.critic = self.players["critic"] = Player.with_adamw(critic, schedule)
+        self.scale: Tensor | None = None
+        self.pull = 1.0
+        self.training = training
+        self.rows = len(training)
+        self.patches = patches
+        self.augmentation = augmentation
+        chosen = validation.tensor(evenly_spaced(len(validation), validation_images))
+        rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
+        self.validation_batches = [chosen[some] for some in rows]
+        self.beyond: list[str] = []
+        self.times_beyond = 0
+
+    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
+        """Load images or patches, and vary them if there is an augmentation."""
+        images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
+        return images if self.augmentation is None else self.augmentation(images, rows, step=step)
+
+    def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
+        """Take a step towards images with the detail of real ones, and a step of the critic."""
+        with torch.no_grad(), fabric.autocast():
+            z_q = self.autoencoder.quantizer(self.autoencoder.encoder(batch)).z_q
+            faithful = self.autoencoder.decoder(z_q).float() if self.critic else batch
+        drawn = self.player.on_devices(z_q, torch.randn_like(batch)).float()
+        losses = {"l1": functional.l1_loss(drawn, batch)}
+        if self.spectrum_weight:
+            losses["log_spectrum"] = self.pull * self.spectrum_weight * log_spectrum_loss(drawn, batch)
+        if self.critic is not None:
+            losses["critic"] = self._against_critic(drawn, faithful, losses, progress=progress)
+        self.player.descend(fabric, losses.values())
+        if self.critic is not None:
+            scores = [self.critic.on_devices(images, faithful).float() for images in (batch, drawn.detach())]
+            self.critic.descend(fabric, [critic_loss(*scores)])
+        return Step(losses=losses, measure=dict)
+
+    def _against_critic(
+        self, drawn: Image, faithful: Image, losses: Mapping[str, Tensor], *, progress: float
+    ) -> Float[Tensor, ""]:
+        """Return the loss that asks for high scores, on the scale of the other losses."""
+        assert self.critic is not None
+        adversarial = -self.critic.on_devices(drawn, faithful).float().mean()
+        total = torch.stack(list(losses.values())).sum()
+        wanted, own = (torch.autograd.grad(loss, drawn, retain_graph=True)[0].norm() for loss in (total, adversarial))
+        scale = (wanted / own.clamp(min=1e-8)).clamp(max=1e3)
+        self.scale = scale if self.scale is None else self.scale.lerp(scale, 1 - _CALM)
+        return self.pull * self.critic_weight * min(progress / _CRITIC_BEGINS, 1) * self.scale * adversarial
+
+    @torch.no_grad()
+    def validate(self, *, progress: float) -> dict[str, float]:
+        """Return the distance of the spectra, beyond the limits as far as they are crossed, and the gauges."""
+        generator = torch.Generator().manual_seed(0)
+        gauges = [self._gauged(images, generator) for images in self.validation_batches]
+        found = _Gauges.joined(gauges)
+        measured = found.against_limits()
+        self.beyond = [
+            f"{name} {value:.3g} instead of at most {LIMITS[name]:g}"
+            for name, value in measured.items()
+            if value > LIMITS[name]
+        ]
+        self.times_beyond = self.times_beyond + 1 if self.beyond else 0
+        excess = sum(max(value / LIMITS[name] - 1, 0) for name, value in measured.items())
+        if self.beyond:
+            self.pull /= 2
+        gauges = {f"gauges/{name}": value for name, value in measured.items()}
+        return {"distance": found.spectral_distance() + _BEYOND * excess, **found.shown(), **gauges}
+
+    def alarm(self, *, progress: float) -> str | None:
+        """Return which limits the last validation has found crossed."""
+        if not self.beyond:
+            return None
+        then = "training ends" if self.gives_up() else "its loss weights are halved"
+        return f"the textured decoder goes too far: {', '.join(self.beyond)}; {then}"
+
+    def gives_up(self) -> bool:
+        """Return whether the limits were crossed at several validations in a row."""
+        return self.times_beyond >= _PATIENCE
+
+    def _gauged(self, images: Image, generator: torch.Generator) -> "_Gauges":
+        x, noise = images.to(self.autoencoder.device), torch.randn(images.shape, generator=generator)
+        planted = plant(x, generator=generator)
+        codes = self.autoencoder.encode(x)
+        faithful, drawn = self.autoencoder.decode(codes), self._decode(codes, noise)
+        with_lesion = self.autoencoder.encode(planted.images)
+        contrasts = [
+            kept_contrast(planted, x, decoded=decoded, decoded_before=before)
+            for decoded, before in (
+                (self.autoencoder.decode(with_lesion), faithful),
+                (self._decode(with_lesion, noise), drawn),
+            )
+        ]
+        return _Gauges(
+            x=x.cpu(),
+            faithful=faithful.cpu(),
+            drawn=drawn.cpu(),
+            codes_kept=torch.stack(
+                [(self.autoencoder.encode(y) == codes).flatten(1).float().mean(dim=1) for y in (faithful, drawn)], 1
+            ).cpu(),
+            contrasts=torch.stack(contrasts, dim=1).cpu(),
+        )
+
+    def _decode(self, codes: Int64[Tensor, "b q *grid"], noise: Image) -> Image:
+        z_q = self.autoencoder.quantizer.decode(codes)
+        return self.player.on_devices(z_q, noise.to(z_q.device)).float().clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class _Gauges:
+    """Held-out images and what both decoders make of them; each pair holds the faithful one first."""
+
+    x: Image
+    faithful: Image
+    drawn: Image
+    codes_kept: Float[Tensor, "b 2"]
+    contrasts: Float[Tensor, "b 2"]
+
+    @classmethod
+    def joined(cls, parts: list["_Gauges"]) -> "_Gauges":
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__})
+
+    def spectral_distance(self) -> float:
+        """Return the mean absolute logarithm of the ratio of radial power spectra."""
+        drawn, real = (metrics.radial_power(images, rings=16).mean(dim=0) for images in (self.drawn, self.x))
+        return float((drawn.clamp(min=1e-12) / real.clamp(min=1e-12)).log().abs().mean())
+
+    def shown(self) -> dict[str, float]:
+        energy, correlation = metrics.detail(self.drawn, self.x)
+        return {
+            "ssim": float(metrics.ssim(self.drawn, self.x).mean()),
+            "psnr_db": float(metrics.psnr_db(self.drawn, self.x).mean()),
+            "detail_energy": energy,
+            "detail_correlation": correlation,
+        }
+
+    def against_limits(self) -> dict[str, float]:
+        """Return the figures that `LIMITS` bound."""
+        psnr = [metrics.psnr_db(images, self.x) for images in (self.faithful, self.drawn)]
+        ssim = [metrics.ssim(images, self.x).mean() for images in (self.faithful, self.drawn)]
+        (energy, correlation), (faithful_energy, faithful_correlation) = (
+            metrics.detail(images, self.x) for images in (self.drawn, self.faithful)
+        )
+        blurred = [images - metrics.high_pass(images) for images in (self.x, self.faithful, self.drawn)]
+        errors = [(images - blurred[0]).abs().mean() for images in blurred[1:]]
+        known = self.contrasts[:, 0].abs() > 0.1  # a lesion that codes have lost cannot be kept
+        contrasts = self.contrasts[known].abs().mean(dim=0) if known.any() else torch.ones(2)
+        return {
+            "psnr_loss_db": float((psnr[0] - psnr[1]).mean()),
+            "ssim_loss": float(ssim[0] - ssim[1]),
+            "worst_psnr_loss_db": float(psnr[0].min() - psnr[1].min()),
+            "detail_energy_excess": max(energy - max(faithful_energy, 1.0), 0.0),
+            "detail_correlation_loss": faithful_correlation - correlation,
+            "low_pass_error": float(errors[1] / errors[0].clamp(min=1e-6)),
+            "codes_lost": float((self.codes_kept[:, 0] - self.codes_kept[:, 1]).mean()),
+            "lesion_change": float((contrasts[1] / contrasts[0] - 1).abs()),
+            "lesion_made": float(largest_change(self.drawn, self.faithful).max()),
+        }
