@@ -1,8 +1,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,8 @@ def four_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("four_threads")
 def test_threads_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
-    start = search_llvm.Thread.start
-    monkeypatch.setattr(search_llvm.Thread, "start", lambda thread: started.append(1) or start(thread))
+    start = search_llvm.start_new_thread
+    monkeypatch.setattr(search_llvm, "start_new_thread", lambda *work: started.append(1) or start(*work))
     codebook = torch.randn(3000, 8)
     expected = torch.randint(3000, (5001,))
     assert torch.equal(nearest(codebook[expected], codebook), expected)
@@ -76,6 +77,19 @@ def test_threads_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     nearest(codebook[expected], codebook)
     assert len(started) == 3
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_threads_that_get_no_core_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[Callable[[], None]] = []
+    monkeypatch.setattr(search_llvm, "start_new_thread", lambda work, tile: late.append(partial(work, *tile)))
+    codebook = torch.randn(3000, 8)
+    expected = torch.randint(3000, (5001,))
+    codes = nearest(codebook[expected], codebook)
+    assert len(late) == 3
+    for work in late:
+        work()
+    assert torch.equal(codes, expected)
 
 
 @pytest.mark.usefixtures("four_threads")

@@ -157,8 +157,8 @@ class Codebook(PreciseBuffers, ABC):
         One codeword that is far too long takes the search the precision to tell apart all others.
         """
         grace = _GRACE_USES * (1 / mean_count).clamp(min=1)
-        useless = (self.uses() < self.revival_threshold * mean_count) | are_far(self.embeddings, self.embeddings)
-        return (useless & (self.age >= grace)) | ~self.embeddings.isfinite().all(dim=1)
+        useless = (self.uses() < self.revival_threshold * mean_count) | are_far(self.embeddings)
+        return (useless & (self.age >= grace)) | ~self.embeddings.sum(dim=1).isfinite()
 
     def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
         """Move codewords to new places and reset their statistics."""

@@ -15,6 +15,8 @@ from voxlex.quantizers import processes
 _FAR = 2.0**24
 """Ratio of squared lengths beyond which float32 cannot hold the sum of the two, 1/ε: 4,096 times the usual length."""
 
+_LARGEST = torch.finfo(torch.float32).max
+
 _PATIENCE = 16
 """Steps in a row with mostly far latents after which these are taken for a new range and not for a mistake."""
 
@@ -44,13 +46,15 @@ class Outliers:
         Returns:
             Whether each latent is usable; None if all are, in all processes.
         """
-        finite = _squares(vectors).isfinite()
-        near = finite if codewords is None else finite & ~are_far(vectors, codewords)
-        counts = torch.stack([(~near).sum(), (~finite).sum(), torch.tensor(len(near), device=near.device)])
-        left_out, overflowing, of = processes.total(counts).tolist()
+        squares = _squares(vectors)
+        finite = squares <= _LARGEST
+        near = finite if codewords is None else squares <= _reach(_squares(codewords))
+        counts = torch.stack([near.sum(), finite.sum(), torch.tensor(len(near), device=near.device)])
+        in_reach, not_overflowing, of = processes.total(counts).tolist()
+        left_out = of - in_reach
         self._far_steps = self._far_steps + 1 if 2 * left_out > of else 0
         if self._far_steps > _PATIENCE:
-            near, left_out = finite, overflowing
+            near, left_out = finite, of - not_overflowing
         if left_out and not self.left_out:
             warnings.warn(
                 f"latents: expected finite vectors of about the length of the codewords, got {left_out} of {of} that "
@@ -64,23 +68,26 @@ class Outliers:
 
 def usual(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "m d"]:
     """Return the vectors that are finite and not far longer than most of them."""
-    return vectors[_squares(vectors).isfinite() & ~are_far(vectors, vectors)]
+    return vectors[~are_far(vectors)]
 
 
-def are_far(vectors: Float[Tensor, "n d"], others: Float[Tensor, "m v"]) -> Bool[Tensor, " n"]:
-    """Return which vectors are 4,096 times as long as most others."""
-    return _squares(vectors) > _FAR * usual_square(others)
+def are_far(vectors: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
+    """Return which vectors are not finite, overflow float32 when squared, or are 4,096 times as long as most others."""
+    squares = _squares(vectors)
+    return ~(squares <= _reach(squares))  # written this way, so that NaN is far
 
 
-def usual_square(vectors: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Return the third quartile of the squared lengths, without zeros and overflows; infinity if there is no other.
+def _reach(squares: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Return the largest square that is not far from the usual one among the given squares of lengths.
 
-    Latents of the background may be much shorter than the others and in the majority, so the median would be too short.
+    The usual one is the third quartile, without zeros and overflows. Latents of the background may be much shorter than
+    the others and in the majority, so the median would be too short.
     """
-    ordered = _squares(vectors).nan_to_num(nan=torch.inf).sort().values
-    zeros, finite = (ordered == 0).sum(), ordered.isfinite().sum()
+    ordered = squares.sort().values  # NaN comes last
+    zeros, finite = (ordered <= 0).sum(), (ordered <= _LARGEST).sum()
     place = zeros + 3 * (finite - zeros - 1).clamp(min=0) // 4
-    return torch.where(finite > zeros, ordered[place.clamp(max=len(ordered) - 1)], torch.inf)
+    usual_square = ordered[place.clamp(max=len(ordered) - 1)]
+    return torch.where(finite > zeros, _FAR * usual_square, _LARGEST).clamp(max=_LARGEST)
 
 
 def _squares(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:

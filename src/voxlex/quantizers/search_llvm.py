@@ -6,8 +6,9 @@ second. So there is nothing to compile at install time, and no compiled code to 
 
 import ctypes
 import platform
+from _thread import start_new_thread
 from collections.abc import Callable, Mapping
-from threading import Thread
+from threading import Event
 
 import torch
 from jaxtyping import Float, Int64
@@ -73,13 +74,7 @@ class Kernel:
             inputs = _pointers(vectors, centre, packed, bias)
             self._search(*inputs, n, *vectors.stride(), d, k, groups, *_pointers(tile, taken, codes))
 
-        # Threads that wait for work between two searches would be lost in a forked process.
-        others = [Thread(target=search, args=(tile,)) for tile in tiles[1:]]
-        for thread in others:
-            thread.start()
-        search(tiles[0])
-        for thread in others:
-            thread.join()
+        _share(search, tiles)
         return codes
 
     def _callable(self, function: ir.Function) -> Callable[..., None]:
@@ -95,6 +90,27 @@ def _shape(features: Mapping[str, bool]) -> Shape:
     if features.get("avx"):
         return Shape(lanes=8, registers=2)
     return Shape(lanes=4, registers=2 if platform.machine() in ("x86_64", "AMD64") else 4)
+
+
+def _share(search: Callable[[Tensor], None], tiles: Float[Tensor, "threads m"]) -> None:
+    """Search with a thread for each tile, one of which is the caller's, until all vectors are taken."""
+    helping: list[Event] = []
+
+    def help_to_search(tile: Tensor) -> None:
+        done = Event()
+        helping.append(done)
+        try:
+            search(tile)
+        finally:
+            done.set()
+
+    # They end with the search, because threads that wait for the next one would be lost in a forked process.
+    for tile in tiles[1:]:
+        start_new_thread(help_to_search, (tile,))
+    search(tiles[0])
+    # Now all vectors are taken. A thread that has not begun yet, for want of a core, is not waited for.
+    for done in tuple(helping):
+        done.wait()
 
 
 def _pointers(*tensors: Tensor) -> list[int]:
