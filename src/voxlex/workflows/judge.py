@@ -96,6 +96,7 @@ def generate_and_judge(
             samples,
             real,
             image_batches(training, at_most=_BATCH_SIZE),
+            groups=[str(group) for group in held_out.manifest["group"]],
             reconstructed=reconstructed,
             features=features,
             seed=seed,
