@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.phantom import generate_subject
-from voxlex.evaluation.generation import GenerationReport, gradient_statistics, judge_samples
+from voxlex.evaluation.generation import GenerationReport, judge_samples, log_scattering
 from voxlex.pages import generation_measures
 
 SIDE = 64
@@ -180,7 +180,7 @@ def test_features_can_be_given_and_progress_is_told():
         images[:16],
         images[16:48],
         [images[48:]],
-        features=lambda batch: gradient_statistics(batch)[:, :8],
+        features=lambda batch: log_scattering(batch)[:, :8],
         progress=lambda done, total: steps.append((done, total)),
     )
     assert found.figures["generation.frechet"] < figure("real", "frechet")

