@@ -129,8 +129,8 @@ def shuffled(x: Tensor, *, patch: int, block: int) -> Tensor:
 
 
 def few(x: Tensor, count: int) -> Tensor:
-    """Show a few images again and again, a little warped."""
-    return warped(x[torch.arange(len(x)) % count], 0.5)
+    """Show a few images again and again, a little warped and with a little noise."""
+    return noisy(warped(x[torch.arange(len(x)) % count], 0.5), 0.005)
 
 
 def spoiled(x: Tensor, training: Tensor) -> dict[str, Callable[[], Tensor]]:

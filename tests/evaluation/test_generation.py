@@ -127,6 +127,68 @@ def test_reconstructions_are_judged_like_samples():
     assert figures["generation.frechet_reconstructed"] > 2 * figures["generation.frechet_floor"]
 
 
+def patchwork(images: Tensor) -> Tensor:
+    """Lose the texture within patches of 4 pixels, as a small vocabulary of patches does."""
+    return 0.5 * images + 0.5 * functional.interpolate(functional.avg_pool2d(images, 4), scale_factor=4)
+
+
+@pytest.mark.parametrize("spoil", [functional.avg_pool2d, patchwork], ids=["blur", "patches"])
+def test_lost_texture_costs_precision_and_coverage(spoil):
+    images = brains().held_out
+    lost = spoil(images, 3, stride=1, padding=1) if spoil is functional.avg_pool2d else spoil(images)
+    figures = judge_samples(brains().new, images, brains().training.split(64), reconstructed=lost).figures
+    for name in ("precision", "coverage"):
+        assert figures[f"generation.{name}_reconstructed"] < figures[f"generation.{name}_floor"] - 0.3
+    assert figures["generation.c2st_reconstructed"] > figures["generation.c2st_floor"] + 0.2
+
+
+def test_halves_of_two_heads_are_less_precise_than_whole_heads():
+    images = brains().held_out
+    halves = torch.cat([images[..., : SIDE // 2], images.roll(10, 0)[..., SIDE // 2 :]], dim=3)
+    figures = judge_samples(brains().new, images, brains().training.split(64), reconstructed=halves).figures
+    assert figures["generation.precision_reconstructed"] < figures["generation.precision_floor"] - 0.1
+
+
+def test_intervals_hold_their_figures_and_shrink_with_the_number_of_images():
+    few = judge_samples(brains().new[:20], brains().held_out, brains().training.split(64)).figures
+    many = report("real").figures
+    for name in ("precision", "coverage", "c2st"):
+        for end in ("", "_floor"):
+            key = f"generation.{name}{end}"
+            assert many[f"{key}_low"] <= many[key] <= many[f"{key}_high"]
+    widths = [found["generation.c2st_high"] - found["generation.c2st_low"] for found in (few, many)]
+    assert widths[1] < widths[0]
+
+
+def test_images_of_one_subject_count_together():
+    """Sixteen subjects of four slices tell less than 64 subjects would."""
+    images, subjects = brains().held_out, [f"subject {row // 4}" for row in range(64)]
+    mirrored = images.flip(0)
+    made, known = images[:32] + 0.01, brains().training.split(64)
+    alone, together = (judge_samples(made, mirrored, known, groups=groups).figures for groups in (None, subjects))
+    assert alone["generation.n_compared"] == 32
+    assert together["generation.n_compared"] == 30, "so that no subject need be in both halves"
+    with pytest.raises(ValueError, match="groups: expected one for each of 64 held-out images, got 3"):
+        judge_samples(made, mirrored, known, groups=["a", "b", "c"])
+
+
+def test_near_duplicates_of_one_group_are_not_compared_with_each_other():
+    """Pairs of equal images would make the floor perfect if they were divided between the halves."""
+    pairs = brains().held_out[::4].repeat_interleave(4, dim=0)
+    known, groups = brains().training.split(64), [str(row // 4) for row in range(64)]
+    torn, whole = (judge_samples(brains().new, pairs, known, groups=given).figures for given in (None, groups))
+    assert torn["generation.precision_floor"] > 0.7
+    assert whole["generation.precision_floor"] == 0, "the nearest three images of each are its equals"
+
+
+def test_one_subject_against_another_is_not_given_to_a_classifier():
+    images, subjects = brains().held_out, ["one"] * 32 + ["other"] * 32
+    figures = judge_samples(brains().new, images, brains().training.split(64), groups=subjects).figures
+    assert figures["generation.c2st"] != figures["generation.c2st"]
+    assert "generation.c2st_low" not in figures
+    assert "classifier" not in generation_measures.sentences(figures)[0]
+
+
 def test_a_planted_copy_is_reported_though_moved_and_of_other_contrast():
     found = report("one copy")
     assert [(pair.sample, pair.training) for pair in found.copies] == [(20, 33)]

@@ -229,6 +229,27 @@ def test_default_features_are_the_same_for_the_same_image(shape: tuple[int, ...]
         log_scattering(images[..., :9])
 
 
+@pytest.mark.parametrize("side", [32, 64])
+def test_default_features_are_those_of_their_definition(side: int):
+    """The first layer, the second and the cells, by convolutions in NumPy's order of axes, of one image."""
+    image = smooth(1, side=side).double()
+    found = log_scattering(image.float())[0]
+    assert found.isfinite().all()
+    brightness = image.view(8, side // 8, 8, side // 8).mean(dim=(1, 3)).flatten()
+    torch.testing.assert_close(found[:64] / found[:64].norm(), (brightness / brightness.norm()).float())
+    turned = log_scattering(image.float().flip(2, 3))[0]
+    # Turned by half a turn, an image has the same wavelets in other cells, and the same arrangement but for sampling.
+    cells = found[64:128].view(4, 4, 4).flip(1, 2)
+    torch.testing.assert_close(turned[64:128].view(4, 4, 4), cells, rtol=1e-3, atol=1e-3)
+
+
+def test_default_features_do_not_see_texture_too_faint_for_eight_bits():
+    images = smooth(8, side=64)
+    changed = images + 1e-5 * normal(*images.shape)
+    step = (log_scattering(changed) - log_scattering(images)).norm(dim=1)
+    assert step.max() < 0.1 * torch.pdist(log_scattering(images)).min()
+
+
 def test_features_must_be_finite_and_one_row_an_image():
     with pytest.raises(ValueError, match=r"features: expected finite numbers, \(4, f\), got"):
         describe(smooth(4), lambda images: images.flatten(1) / 0)

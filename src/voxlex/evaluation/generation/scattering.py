@@ -20,10 +20,10 @@ _FAINT = 0.002  # contrast below which nothing is seen: half a grey level of 8 b
 _SLICES = 16
 
 _BRIGHTNESS_GRID, _TEXTURE_GRID = 8, 4
-_WEIGHTS = {"brightness": 0.86, "texture": 0.07, "arrangement": 2.2}  # shares of the variance of brain slices: 1:1:4
+_WEIGHTS = {"brightness": 0.86, "texture": 0.07, "arrangement": 2.2}  # shares of variance of brain slices, 1:1:4
 
-Maps = Float[Tensor, "n k _h _w"]
-"""Maps of any size, because scales differ in size."""
+Maps = Float[Tensor, "n _k _h _w"]
+"""Maps of any number and size, because scales differ in size and layers in number."""
 
 
 def log_scattering(images: Image) -> Float[Tensor, "n f"]:
