@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.phantom import generate_subject
-from voxlex.evaluation.generation import GenerationReport, gradient_statistics, judge_samples
+from voxlex.evaluation.generation import GenerationReport, judge_samples, log_scattering
 from voxlex.pages import generation_measures
 
 SIDE = 64
@@ -76,11 +76,12 @@ def figure(kind: str, name: str) -> float:
 
 
 @pytest.mark.parametrize("name", ["swd", "frechet", "c2st"])
-def test_distances_rank_real_good_shuffled_noise(name: str):
+def test_distances_rank_real_good_and_others(name: str):
     real, good, mixed, noise = (figure(kind, name) for kind in ("real", "good", "shuffled", "noise"))
-    assert real < good <= mixed <= noise
+    assert real < good <= min(mixed, noise)
     if name != "c2st":
         assert good < 0.5 * mixed
+    if name == "swd":
         assert noise > 1.5 * mixed
 
 
@@ -104,9 +105,11 @@ def test_real_images_are_near_their_floor():
 def test_every_figure_has_its_floor_and_all_sets_one_size():
     figures = report("real").figures
     alone = {"generation.c2st_p_value", "generation.n_samples", "generation.n_compared"}
-    measured = {name for name in figures if not name.endswith("_floor")} - alone
+    limits = {f"generation.{name}_{end}" for name in ("precision", "coverage", "c2st") for end in ("low", "high")}
+    limits |= {limit[: limit.rindex("_")] + "_floor" + limit[limit.rindex("_") :] for limit in limits}
+    measured = {name for name in figures if not name.endswith("_floor")} - alone - limits
     assert len(measured) == 13
-    assert {f"{name}_floor" for name in measured} == set(figures) - measured - alone
+    assert {f"{name}_floor" for name in measured} == set(figures) - measured - alone - limits
     assert figures["generation.n_samples"] == 40
     assert figures["generation.n_compared"] == 32, "half of 64 held-out images"
     assert all(value == value and abs(value) != float("inf") for value in figures.values())
@@ -123,6 +126,68 @@ def test_reconstructions_are_judged_like_samples():
         assert equal[f"generation.{name}_reconstructed"] == pytest.approx(floor, rel=0.3), name
     assert figures["generation.c2st_reconstructed"] > figures["generation.c2st_floor"] + 0.2
     assert figures["generation.frechet_reconstructed"] > 2 * figures["generation.frechet_floor"]
+
+
+def patchwork(images: Tensor) -> Tensor:
+    """Lose the texture within patches of 4 pixels, as a small vocabulary of patches does."""
+    return 0.5 * images + 0.5 * functional.interpolate(functional.avg_pool2d(images, 4), scale_factor=4)
+
+
+@pytest.mark.parametrize("spoil", [functional.avg_pool2d, patchwork], ids=["blur", "patches"])
+def test_lost_texture_costs_precision_and_coverage(spoil):
+    images = brains().held_out
+    lost = spoil(images, 3, stride=1, padding=1) if spoil is functional.avg_pool2d else spoil(images)
+    figures = judge_samples(brains().new, images, brains().training.split(64), reconstructed=lost).figures
+    for name in ("precision", "coverage"):
+        assert figures[f"generation.{name}_reconstructed"] < figures[f"generation.{name}_floor"] - 0.3
+    assert figures["generation.c2st_reconstructed"] > figures["generation.c2st_floor"] + 0.2
+
+
+def test_halves_of_two_heads_are_less_precise_than_whole_heads():
+    images = brains().held_out
+    halves = torch.cat([images[..., : SIDE // 2], images.roll(10, 0)[..., SIDE // 2 :]], dim=3)
+    figures = judge_samples(brains().new, images, brains().training.split(64), reconstructed=halves).figures
+    assert figures["generation.precision_reconstructed"] < figures["generation.precision_floor"] - 0.1
+
+
+def test_intervals_hold_their_figures_and_shrink_with_the_number_of_images():
+    few = judge_samples(brains().new[:20], brains().held_out, brains().training.split(64)).figures
+    many = report("real").figures
+    for name in ("precision", "coverage", "c2st"):
+        for end in ("", "_floor"):
+            key = f"generation.{name}{end}"
+            assert many[f"{key}_low"] <= many[key] <= many[f"{key}_high"]
+    widths = [found["generation.c2st_high"] - found["generation.c2st_low"] for found in (few, many)]
+    assert widths[1] < widths[0]
+
+
+def test_images_of_one_subject_count_together():
+    """Sixteen subjects of four slices tell less than 64 subjects would."""
+    images, subjects = brains().held_out, [f"subject {row // 4}" for row in range(64)]
+    mirrored = images.flip(0)
+    made, known = images[:32] + 0.01, brains().training.split(64)
+    alone, together = (judge_samples(made, mirrored, known, groups=groups).figures for groups in (None, subjects))
+    assert alone["generation.n_compared"] == 32
+    assert together["generation.n_compared"] == 30, "so that no subject need be in both halves"
+    with pytest.raises(ValueError, match="groups: expected one for each of 64 held-out images, got 3"):
+        judge_samples(made, mirrored, known, groups=["a", "b", "c"])
+
+
+def test_near_duplicates_of_one_group_are_not_compared_with_each_other():
+    """Pairs of equal images would make the floor perfect if they were divided between the halves."""
+    pairs = brains().held_out[::4].repeat_interleave(4, dim=0)
+    known, groups = brains().training.split(64), [str(row // 4) for row in range(64)]
+    torn, whole = (judge_samples(brains().new, pairs, known, groups=given).figures for given in (None, groups))
+    assert torn["generation.precision_floor"] > 0.7
+    assert whole["generation.precision_floor"] < 0.5, "the nearest images of most are their equals"
+
+
+def test_one_subject_against_another_is_not_given_to_a_classifier():
+    images, subjects = brains().held_out, ["one"] * 32 + ["other"] * 32
+    figures = judge_samples(brains().new, images, brains().training.split(64), groups=subjects).figures
+    assert figures["generation.c2st"] != figures["generation.c2st"]
+    assert "generation.c2st_low" not in figures
+    assert "classifier" not in generation_measures.sentences(figures)[0]
 
 
 def test_a_planted_copy_is_reported_though_moved_and_of_other_contrast():
@@ -178,7 +243,7 @@ def test_features_can_be_given_and_progress_is_told():
         images[:16],
         images[16:48],
         [images[48:]],
-        features=lambda batch: gradient_statistics(batch)[:, :8],
+        features=lambda batch: log_scattering(batch)[:, :8],
         progress=lambda done, total: steps.append((done, total)),
     )
     assert found.figures["generation.frechet"] < figure("real", "frechet")

@@ -12,13 +12,13 @@ from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
 from voxlex.errors import DataError
-from voxlex.evaluation.generation import gradient_statistics, load_features
+from voxlex.evaluation.generation import load_features, log_scattering
 from voxlex.evaluation.generation.diversity import mean_ms_ssim
 from voxlex.evaluation.generation.features import INCEPTION_WEIGHTS, describe
 from voxlex.evaluation.generation.frechet import frechet_distance
 from voxlex.evaluation.generation.memorisation import TrainingImages, memorisation_figures
 from voxlex.evaluation.generation.neighbours import overlap
-from voxlex.evaluation.generation.two_sample import chance_of_accuracy, classifier_accuracy
+from voxlex.evaluation.generation.two_sample import chance_of_accuracy, told_apart
 from voxlex.evaluation.generation.wasserstein import expanded, laplacian_pyramid, sliced_wasserstein
 
 
@@ -57,7 +57,7 @@ def test_frechet_distance_of_known_gaussians():
 
 def test_equal_sets_overlap_and_distant_ones_do_not():
     x = normal(60, 4)
-    equal, apart = overlap(x, x.clone()), overlap(x, x + 100)
+    equal, apart = overlap(x, x.clone()).figures, overlap(x, x + 100).figures
     assert (equal["precision"], equal["recall"], equal["coverage"]) == (1, 1, 1)
     assert equal["density"] == pytest.approx(1, abs=0.35)
     assert set(apart.values()) == {0.0}
@@ -70,7 +70,7 @@ def test_overlap_is_the_definition_in_loops():
     def radius(z: Tensor, k: int) -> Tensor:
         return (z[:, None] - z).norm(dim=-1).sort(dim=1).values[:, k]
 
-    found = overlap(x, y)
+    found = overlap(x, y).figures
     assert found["precision"] == sum(bool((to[i] <= radius(y, 3)).any()) for i in range(30)) / 30
     assert found["recall"] == sum(bool((to[:, j] <= radius(x, 3)).any()) for j in range(25)) / 25
     assert found["density"] == sum(int((to[i] <= radius(y, 5)).sum()) for i in range(30)) / (5 * 30)
@@ -80,14 +80,56 @@ def test_overlap_is_the_definition_in_loops():
 def test_a_lost_mode_costs_recall_and_a_wild_one_precision():
     both = torch.cat([normal(50, 3), normal(50, 3, seed=1) + 20])
     one = normal(100, 3, seed=2)
-    assert overlap(one, both)["recall"] < 0.6 < 0.8 < overlap(one, both)["precision"]
-    assert overlap(both, one)["precision"] < 0.6 < 0.8 < overlap(both, one)["recall"]
+    lost, wild = overlap(one, both).figures, overlap(both, one).figures
+    assert lost["recall"] < 0.6 < 0.8 < lost["precision"]
+    assert wild["precision"] < 0.6 < 0.8 < wild["recall"]
 
 
-def test_a_classifier_is_at_chance_for_one_distribution_and_right_for_two():
-    same = [classifier_accuracy(normal(100, 5, seed=s), normal(100, 5, seed=s + 50), seed=0) for s in range(8)]
+def accuracy(x: Tensor, y: Tensor, *, groups: Tensor | None = None) -> float:
+    """The accuracy of the classifier, on images that are alone or in the same groups of both sets."""
+    x_groups = torch.arange(len(x)) if groups is None else groups
+    y_groups = torch.arange(len(y)) + len(x) if groups is None else groups
+    right = told_apart(x, y, x_groups=x_groups, y_groups=y_groups, seed=0)
+    assert right is not None
+    return float(torch.cat(right).double().mean())
+
+
+@pytest.mark.parametrize("features", [5, 400])
+def test_a_classifier_is_at_chance_for_one_distribution_and_right_for_two(features: int):
+    same = [accuracy(normal(100, features, seed=s), normal(100, features, seed=s + 50)) for s in range(8)]
     assert sum(same) / 8 == pytest.approx(0.5, abs=0.1)
-    assert classifier_accuracy(normal(100, 5), normal(100, 5, seed=1) + 3, seed=0) > 0.95
+    assert accuracy(normal(100, features), normal(100, features, seed=1) + 3) > 0.95
+
+
+def test_a_constant_feature_tells_nothing_apart():
+    x, y = normal(60, 3), normal(60, 3, seed=1)
+    x[:, 1] = y[:, 1] = 7
+    assert accuracy(x, y) == pytest.approx(accuracy(x[:, ::2], y[:, ::2]), abs=0.1)
+
+
+def test_a_classifier_cannot_learn_subjects_by_heart():
+    """Two sets of ten subjects, with twenty nearly equal images each, differ by chance in every subject."""
+    accuracies = []
+    for seed in range(8):
+        subjects = normal(20, 8, seed=seed).repeat_interleave(20, dim=0) + 0.01 * normal(400, 8)
+        x_groups, y_groups = torch.arange(20).repeat_interleave(20).split(200)
+        right = told_apart(*subjects.split(200), x_groups=x_groups, y_groups=y_groups, seed=0)
+        assert right is not None
+        accuracies.append(float(torch.cat(right).double().mean()))
+    assert sum(accuracies) / 8 == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_twin_of_an_image_does_not_decide_its_set():
+    x = normal(100, 400)
+    twins = x + 0.01 * normal(100, 400, seed=1)
+    assert accuracy(x, twins) < 0.2, "a classifier that saw the twin puts the image into the twin's set"
+    assert accuracy(x, twins, groups=torch.arange(100)) == pytest.approx(0.5, abs=0.15)
+
+
+def test_one_subject_is_too_little_to_test_a_classifier_on():
+    one = torch.zeros(20, dtype=torch.long)
+    x, y = normal(20, 4), normal(20, 4, seed=1)
+    assert told_apart(x, y, x_groups=one, y_groups=torch.arange(1, 21), seed=0) is None
 
 
 def test_the_chance_of_an_accuracy_is_that_of_coin_tosses():
@@ -180,11 +222,32 @@ def test_memorisation_figures_of_known_distances():
 @pytest.mark.parametrize("shape", [(4, 1, 32, 32), (4, 3, 16, 40), (4, 1, 5, 16, 24)])
 def test_default_features_are_the_same_for_the_same_image(shape: tuple[int, ...]):
     images = torch.rand(shape, generator=draws())
-    features = gradient_statistics(images)
-    assert features.shape == (4, 96 * shape[1])
-    torch.testing.assert_close(gradient_statistics(images[2:3]), features[2:3])
+    features = log_scattering(images)
+    assert features.shape == (4, 464 * shape[1])
+    torch.testing.assert_close(log_scattering(images[2:3]), features[2:3])
     with pytest.raises(ValueError, match="16×16 pixels or more"):
-        gradient_statistics(images[..., :9])
+        log_scattering(images[..., :9])
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_default_features_are_those_of_their_definition(side: int):
+    """The first layer, the second and the cells, by convolutions in NumPy's order of axes, of one image."""
+    image = smooth(1, side=side).double()
+    found = log_scattering(image.float())[0]
+    assert found.isfinite().all()
+    brightness = image.view(8, side // 8, 8, side // 8).mean(dim=(1, 3)).flatten()
+    torch.testing.assert_close(found[:64] / found[:64].norm(), (brightness / brightness.norm()).float())
+    turned = log_scattering(image.float().flip(2, 3))[0]
+    # Turned by half a turn, an image has the same wavelets in other cells, and the same arrangement but for sampling.
+    cells = found[64:128].view(4, 4, 4).flip(1, 2)
+    torch.testing.assert_close(turned[64:128].view(4, 4, 4), cells, rtol=1e-3, atol=1e-3)
+
+
+def test_default_features_do_not_see_texture_too_faint_for_eight_bits():
+    images = smooth(8, side=64)
+    changed = images + 1e-5 * normal(*images.shape)
+    step = (log_scattering(changed) - log_scattering(images)).norm(dim=1)
+    assert step.max() < 0.1 * torch.pdist(log_scattering(images)).min()
 
 
 def test_features_must_be_finite_and_one_row_an_image():
@@ -205,9 +268,9 @@ def test_a_network_in_a_file_gives_features(tmp_path: Path):
 
 
 def test_missing_features_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert load_features("default") is gradient_statistics
+    assert load_features("default") is log_scattering
     monkeypatch.setattr("voxlex.evaluation.generation.deep.PACKAGE", "no_such_package")
-    assert load_features("auto") is gradient_statistics
+    assert load_features("auto") is log_scattering
     with pytest.raises(DataError, match=r"pip install 'voxlex\[deep\]'"):
         load_features("deep")
     with pytest.raises(DataError, match='"inception" or a TorchScript file'):

@@ -21,3 +21,14 @@ def test_equal_images_of_one_subject_count_once():
 
 def test_one_group_has_no_interval():
     assert np.isnan(bootstrap_interval(np.ones(3), ["a"] * 3)).all()
+    assert np.isnan(bootstrap_interval(np.ones(5), ["a", "a", "a", "b", "c"], strata=[0, 0, 0, 1, 1])).all()
+
+
+def test_strata_count_alike_and_their_variances_add():
+    draws = np.random.default_rng(0)
+    few, many = draws.normal(1.0, 1.0, 100), draws.normal(3.0, 2.0, 900)
+    values, strata = np.concatenate([few, many]), [0] * 100 + [1] * 900
+    low, high = bootstrap_interval(values, range(1000), strata=strata)
+    mean = (few.mean() + many.mean()) / 2
+    half = 1.96 * (few.var() / 100 + many.var() / 900) ** 0.5 / 2
+    assert [low, high] == pytest.approx([mean - half, mean + half], abs=0.02)

@@ -78,13 +78,17 @@ def _show(figures: Mapping[str, float], *, title: str) -> None:
     table = Table(
         "", "", *[ends[end] for end in columns], title=title, box=None, title_justify="left", header_style="dim"
     )
-    for name, value in figures.items():
-        if not name.endswith(tuple(ends)):
-            table.add_row(name, _written(value), *[_written(figures.get(f"{name}{end}")) for end in columns])
+    for name in figures:
+        if not name.endswith((*ends, "_low", "_high")):
+            table.add_row(name, *[_written(figures, f"{name}{end}") for end in ("", *columns)])
     Console().print(table)
 
 
-def _written(value: float | None) -> str:
-    if value is None:
+def _written(figures: Mapping[str, float], name: str) -> str:
+    """Write a figure, followed by its confidence interval if it has one; nothing if there is no such figure."""
+    if name not in figures:
         return ""
-    return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"
+    value, low, high = figures[name], figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    if isinstance(value, int):
+        return f"{value:d}"
+    return f"{value:.4f}" if low is None or high is None else f"{value:.4f} ({low:.4f} to {high:.4f})"

@@ -1,5 +1,7 @@
 """Explanations of the figures of generated images. Each figure is shown beside its floor."""
 
+import math
+
 from voxlex.pages.measures import Figures, Measure
 
 MEASURES = (
@@ -96,30 +98,39 @@ MEASURES = (
 value for reconstructions the key followed by `_reconstructed`."""
 
 KEYS = frozenset(
-    [measure.key for measure in MEASURES]
-    + [f"{measure.key}{end}" for measure in MEASURES for end in ("_floor", "_reconstructed")]
+    [
+        f"{measure.key}{end}{limit}"
+        for measure in MEASURES
+        for end in ("", "_floor", "_reconstructed")
+        for limit in ("", "_low", "_high")
+    ]
     + [f"generation.{name}" for name in ("c2st_p_value", "n_samples", "n_compared")]
 )
-"""Keys of all figures that the table of `MEASURES`, its floors, and the sentences about them use."""
+"""Keys of all figures that the table of `MEASURES`, its floors and intervals, and the sentences about them use."""
 
 _LEAKING = 0.02  # if more held-out images than this are near copies of training images, the split leaks
 
 
 def sentences(figures: Figures) -> list[str]:
     """Return two sentences: how samples compare with real images, and how many are near copies."""
-    others = f"real images from other real images: {figures['generation.c2st_floor']:.0%}; guessing: 50%"
-    if "generation.c2st_reconstructed" in figures:
-        others = f"reconstructions of real images: {figures['generation.c2st_reconstructed']:.0%}; {others}"
     likeness = (
-        f"A classifier can tell samples from real images in {figures['generation.c2st']:.0%} of cases ({others}). "
         f"{figures['generation.coverage']:.0%} of the real images have a sample near them, and "
         f"{figures['generation.precision']:.0%} of the samples lie among real images."
     )
+    if not math.isnan(figures["generation.c2st"]):
+        likeness = f"{_classifier_sentence(figures)} {likeness}"
     samples = figures["generation.n_samples"]
     copies = round(figures["generation.copies"] * samples)
     are_copies = "are near copies of training images" if copies > 1 else "is a near copy of a training image"
     memory = f"{copies or 'None'} of {samples:,.0f} samples {are_copies}."
     return [likeness, memory]
+
+
+def _classifier_sentence(figures: Figures) -> str:
+    others = f"real images from other real images: {figures['generation.c2st_floor']:.0%}; guessing: 50%"
+    if "generation.c2st_reconstructed" in figures:
+        others = f"reconstructions of real images: {figures['generation.c2st_reconstructed']:.0%}; {others}"
+    return f"A classifier can tell samples from real images in {figures['generation.c2st']:.0%} of cases ({others})."
 
 
 def warnings(figures: Figures) -> list[str]:

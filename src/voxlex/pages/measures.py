@@ -165,7 +165,7 @@ MEASURES = (
 
 
 FEATURES = {
-    "default": "brightness and edge strength at four scales, which need no network",
+    "default": "brightness, texture and its arrangement at four scales, by fixed wavelets (Bruna and Mallat, 2013)",
     "deep": "features of EfficientNet-Lite0, a network for natural images (Tan and Le, 2019)",
     "inception": "features of the Inception network of the Fréchet Inception distance",
 }

@@ -88,17 +88,23 @@ class Illustration(NamedTuple):
     caption: str = ""
 
 
+class Cell(NamedTuple):
+    """A value and its confidence interval; each may be empty."""
+
+    value: str = ""
+    interval: str = ""
+
+
 class Row(NamedTuple):
-    """A row of a table of figures, with a confidence interval, and the values for reconstructions and real images."""
+    """A row of a table of figures, with the values for reconstructions and real images."""
 
     name: str
-    value: str
+    cell: Cell
     unit: str
     better: str | None
     meaning: str
-    interval: str = ""
-    reconstructed: str = ""
-    floor: str = ""
+    reconstructed: Cell = Cell()
+    floor: Cell = Cell()
 
 
 def pair_captions(pairs: Sequence[Pair], *, training: Sequence[str]) -> list[str]:
@@ -166,8 +172,7 @@ def _rows(figures: measures.Figures, *, pixel: str) -> list[Row]:
     rows = [
         Row(
             name=measure.name if level is None else f"{measure.name}, level {level}",
-            value=measure.write(figures[key]),
-            interval=_interval(measure, figures, key),
+            cell=_cell(measure, figures, key),
             unit=measure.unit.replace("pixel", pixel),
             better=measure.better,
             meaning=measure.meaning,
@@ -175,32 +180,30 @@ def _rows(figures: measures.Figures, *, pixel: str) -> list[Row]:
         for key, measure, level in measured
     ]
     known = {f"{key}{end}" for key, _, _ in measured for end in ("", "_low", "_high")} | generation_measures.KEYS
-    return rows + [Row(key, f"{value:.4g}", "", None, "") for key, value in figures.items() if key not in known]
+    return rows + [Row(key, Cell(f"{value:.4g}"), "", None, "") for key, value in figures.items() if key not in known]
 
 
 def _generation_rows(figures: measures.Figures) -> list[Row]:
     return [
         Row(
             name=measure.name,
-            value=measure.write(figures[measure.key]),
+            cell=_cell(measure, figures, measure.key),
             unit=measure.unit,
             better=measure.better,
             meaning=measure.meaning,
-            reconstructed=_written(measure, figures, f"{measure.key}_reconstructed"),
-            floor=measure.write(figures[f"{measure.key}_floor"]),
+            reconstructed=_cell(measure, figures, f"{measure.key}_reconstructed"),
+            floor=_cell(measure, figures, f"{measure.key}_floor"),
         )
         for measure in generation_measures.MEASURES
         if measure.key in figures
     ]
 
 
-def _interval(measure: measures.Measure, figures: measures.Figures, key: str) -> str:
-    low, high = (_written(measure, figures, f"{key}_{end}") for end in ("low", "high"))
-    return f"{low} to {high}" if low and high else ""
-
-
-def _written(measure: measures.Measure, figures: measures.Figures, key: str) -> str:
-    return measure.write(figures[key]) if key in figures else ""
+def _cell(measure: measures.Measure, figures: measures.Figures, key: str) -> Cell:
+    value, low, high = (
+        measure.write(figures[name]) if name in figures else "" for name in (key, f"{key}_low", f"{key}_high")
+    )
+    return Cell(value, f"{low} to {high}" if low and high else "")
 
 
 def _pairs(content: ReportContent) -> list[Illustration]:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import GenerationReport, judge_samples
-from voxlex.evaluation.generation.features import Features, gradient_statistics
+from voxlex.evaluation.generation.features import Features
 from voxlex.evaluation.generation.judge import FEWEST
+from voxlex.evaluation.generation.scattering import log_scattering
 from voxlex.metrics import radial_power
 from voxlex.models.batches import image_batches, reconstruct_in_batches
 from voxlex.progress import Phases, silent
@@ -58,7 +59,7 @@ def generate_and_judge(
     dataset: PreparedDataset,
     *,
     count: int,
-    features: Features = gradient_statistics,
+    features: Features = log_scattering,
     seed: int = 0,
     phases: Phases = silent,
 ) -> Generation:
@@ -96,6 +97,7 @@ def generate_and_judge(
             samples,
             real,
             image_batches(training, at_most=_BATCH_SIZE),
+            groups=[str(group) for group in held_out.manifest["group"]],
             reconstructed=reconstructed,
             features=features,
             seed=seed,

@@ -3,16 +3,17 @@
 A figure means little by itself. So each figure comes with its floor, the same figure between two halves of real images.
 """
 
-from voxlex.evaluation.generation.features import Features, chosen_features, gradient_statistics, load_features
+from voxlex.evaluation.generation.features import Features, chosen_features, load_features
 from voxlex.evaluation.generation.judge import GenerationReport, judge_samples
 from voxlex.evaluation.generation.memorisation import Pair
+from voxlex.evaluation.generation.scattering import log_scattering
 
 __all__ = [
     "Features",
     "GenerationReport",
     "Pair",
     "chosen_features",
-    "gradient_statistics",
     "judge_samples",
     "load_features",
+    "log_scattering",
 ]

@@ -81,7 +81,9 @@ class DeepFeatures:
         enlarged = functional.interpolate(
             images.float(), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False, antialias=True
         )
-        return self._network(enlarged.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1))
+        grey = enlarged.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+        # In this layout, the filters of single channels take half the time.
+        return self._network(grey.contiguous(memory_format=torch.channels_last))
 
 
 def are_deep_features_installed() -> bool:

@@ -8,57 +8,18 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from voxlex.errors import DataError
 from voxlex.evaluation.generation.deep import DeepFeatures, are_deep_features_installed
+from voxlex.evaluation.generation.scattering import log_scattering
 from voxlex.types import Image
 
 Features = Callable[[Image], Float[Tensor, "n f"]]
 """A function from images in [0, 1], `(n, c, *space)`, to one row of numbers for each image. It is deterministic."""
 
 INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
-SMALLEST = 16
 
-_SCALES = 4
-_BRIGHTNESS_GRID, _GRADIENT_GRID = 4, 2
-_GRADIENT_WEIGHT = 4.0  # gradients are about a quarter of brightness
-_SLICES = 16
 _BATCH = 64
-
-
-def gradient_statistics(images: Image) -> Float[Tensor, "n f"]:
-    """Describe images by their brightness and by the strength of edges at four scales.
-
-    These are the default features, a fixed first layer of a scattering transform (Bruna and Mallat, arXiv 1203.1513).
-    They consist of the mean brightness in 4×4 cells and, at full, half, quarter and eighth size, of the mean absolute
-    response in 2×2 cells to Sobel filters in four orientations and to a Laplacian. Nothing is fitted or random, so the
-    figures of different runs are comparable. The features capture sharpness, texture, contrast and coarse shape, but
-    not anatomy.
-
-    Args:
-        images: Images `(n, c, h, w)` or volumes `(n, c, d, h, w)`, with at least 16 pixels along each axis. For a
-            volume, the features of 16 slices evenly spaced along its first axis are averaged.
-
-    Returns:
-        Features `(n, 96 c)`, float32.
-
-    Raises:
-        ValueError: If the images are too small or have another number of dimensions.
-    """
-    if images.ndim not in (4, 5) or min(images.shape[-2:]) < SMALLEST:
-        raise ValueError(f"images: expected {SMALLEST}×{SMALLEST} pixels or more, got {tuple(images.shape)}")
-    if images.ndim == 5:
-        levels = torch.linspace(0, images.shape[2] - 1, min(_SLICES, images.shape[2])).round().long()
-        slices = [gradient_statistics(images[:, :, level]) for level in levels]
-        return torch.stack(slices).mean(dim=0)
-    scale = images.float().flatten(0, 1)[:, None]
-    found = [functional.adaptive_avg_pool2d(scale, _BRIGHTNESS_GRID)]
-    for _ in range(_SCALES):
-        edges = functional.conv2d(functional.pad(scale, (1, 1, 1, 1), mode="replicate"), _filters(scale))
-        found.append(functional.adaptive_avg_pool2d(edges.abs(), _GRADIENT_GRID) * _GRADIENT_WEIGHT)
-        scale = functional.avg_pool2d(scale, 2)
-    return torch.cat([values.flatten(1) for values in found], dim=1).view(len(images), -1)
 
 
 @torch.no_grad()
@@ -88,7 +49,7 @@ def load_features(name_or_path: str | Path) -> Features:
     """Return features by name, or load a network from a file. This never downloads anything.
 
     - "deep" stands for `DeepFeatures`, which need the package `voxlex[deep]`.
-    - "default" stands for `gradient_statistics`.
+    - "default" stands for `log_scattering`.
     - "inception" stands for the 2048 features of the original Fréchet Inception distance. They need the package
       `torch-fidelity`, and its weights in the folder of torch hub.
     - "auto" stands for "deep" if that package is installed, else for "default"; see `chosen_features`.
@@ -106,7 +67,7 @@ def load_features(name_or_path: str | Path) -> Features:
     """
     name_or_path = chosen_features(name_or_path)
     if name_or_path == "default":
-        return gradient_statistics
+        return log_scattering
     if name_or_path == "deep":
         return DeepFeatures()
     if name_or_path == "inception":
@@ -150,11 +111,3 @@ def _three_channels(images: Image) -> Float[Tensor, "n 3 h w"]:
 
 def _pooled(values: Tensor) -> Tensor:
     return values.mean((2, 3)) if values.ndim == 4 else values
-
-
-def _filters(like: Tensor) -> Float[Tensor, "k 1 3 3"]:
-    smooth, slope, bend = (like.new_tensor(taps) for taps in ([0.25, 0.5, 0.25], [-0.5, 0, 0.5], [0.5, -1, 0.5]))
-    across, down = torch.outer(smooth, slope), torch.outer(slope, smooth)
-    spot = torch.outer(smooth, bend) + torch.outer(bend, smooth)
-    diagonals = (across + down) / 2**0.5, (across - down) / 2**0.5
-    return torch.stack([across, down, *diagonals, spot])[:, None]

@@ -1,7 +1,9 @@
 """Overlap of two sets of features, measured by their nearest neighbors."""
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 PRECISION_K = 3
@@ -13,20 +15,42 @@ DENSITY_K = 5
 _ROWS = 1024
 
 
-def overlap(x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]) -> dict[str, float]:
-    """Measure the overlap of generated images `x` and real images `y`.
+@dataclass(frozen=True)
+class Overlap:
+    """What each image of two sets, `n` generated and `m` real ones, says about their overlap.
+
+    Attributes:
+        precise: Whether a generated image lies in the ball of a real image.
+        recalled: Whether a real image lies in the ball of a generated image.
+        balls: Number of balls of real images around a generated image.
+        covered: Whether the ball of a real image holds a generated image.
+    """
+
+    precise: Bool[Tensor, " n"]
+    recalled: Bool[Tensor, " m"]
+    balls: Int64[Tensor, " n"]
+    covered: Bool[Tensor, " m"]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Means over the images.
+
+        - `precision`: the share of generated images within the ball of a real image.
+        - `recall`: the share of real images within the ball of a generated image.
+        - `density`: the mean number of balls of real images around a generated image, divided by k. It is 1 if
+          generated images lie as densely as real ones, and can be larger.
+        - `coverage`: the share of real images with a generated image in their ball.
+        """
+        shares = {"precision": self.precise, "recall": self.recalled, "coverage": self.covered}
+        means = {name: float(chosen.double().mean()) for name, chosen in shares.items()}
+        return means | {"density": float(self.balls.double().mean()) / DENSITY_K}
+
+
+def overlap(x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]) -> Overlap:
+    """Find the overlap of generated images `x` and real images `y`.
 
     Precision and recall follow Kynkäänniemi et al. (arXiv 1904.06991), eqs. 1 and 2. Density and coverage follow Naeem
     et al. (arXiv 2002.09797), section 3. The ball around an image reaches to its k-th nearest neighbor in the same set.
-
-    - `precision`: the share of generated images within the ball of a real image.
-    - `recall`: the share of real images within the ball of a generated image.
-    - `density`: the mean number of balls of real images around a generated image, divided by k. It is 1 if generated
-      images lie as densely as real ones, and can be larger.
-    - `coverage`: the share of real images with a generated image in their ball.
-
-    Returns:
-        The four figures by name. Precision, recall and coverage lie between 0 and 1.
 
     Raises:
         ValueError: If a set holds too few images for k neighbors.
@@ -36,21 +60,16 @@ def overlap(x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]) -> dict[str, float
     x_radius = _radius(x, k=PRECISION_K)
     y_radius, y_wide = _radius(y, k=PRECISION_K), _radius(y, k=DENSITY_K)
     recalled, covered = (torch.zeros(len(y), dtype=torch.bool, device=y.device) for _ in range(2))
-    precise = balls = 0
+    precise, balls = [], []
     for start in range(0, len(x), _ROWS):
         rows = slice(start, start + _ROWS)
         distances = _distances(x[rows], y)
         inside = distances <= y_wide
-        precise += int((distances <= y_radius).any(dim=1).sum())
-        balls += int(inside.sum())
+        precise.append((distances <= y_radius).any(dim=1))
+        balls.append(inside.sum(dim=1))
         recalled |= (distances <= x_radius[rows, None]).any(dim=0)
         covered |= inside.any(dim=0)
-    return {
-        "precision": precise / len(x),
-        "recall": float(recalled.double().mean()),
-        "density": balls / (DENSITY_K * len(x)),
-        "coverage": float(covered.double().mean()),
-    }
+    return Overlap(precise=torch.cat(precise), recalled=recalled, balls=torch.cat(balls), covered=covered)
 
 
 def _radius(x: Float[Tensor, "n f"], *, k: int) -> Float[Tensor, " n"]:
