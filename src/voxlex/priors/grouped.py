@@ -38,7 +38,7 @@ class GroupedSoftmax(nn.Module):
         precise = torch.promote_types(members.dtype, torch.float32)
         within = members.unflatten(-1, (self.groups, self.size)).to(precise).log_softmax(dim=-1)
         groups = self.to_groups(features).to(precise).log_softmax(dim=-1)
-        return (within + groups.unsqueeze(-1)).flatten(-2)[..., self.place]
+        return (within + groups.unsqueeze(-1)).flatten(-2).index_select(-1, self.place)
 
     def log_probs(self, features: Float[Tensor, "n d"], codes: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
         """Return the log-probability of each code, in nats and at least float32."""
