@@ -33,7 +33,7 @@ def our_step(x: torch.Tensor, precision: Precision) -> Callable[[], None]:
     """Return a function that takes one training step with the default recipe."""
     config = Config()
     fabric = launch(choose_devices(accelerator="cpu", precision=precision)).fabric
-    player = Player.with_adamw(build_autoencoder(config.model), config.training.autoencoder)
+    player = Player.scheduled(build_autoencoder(config.model), config.training.autoencoder)
     player.set_up(fabric)
 
     def step() -> None:

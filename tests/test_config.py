@@ -290,3 +290,15 @@ def test_the_recipes_of_the_quantizers_have_one_rate() -> None:
     quantizers = [build_quantizer(m.quantizer) for m in models if replace(m, quantizer=default.quantizer) == default]
     assert len(quantizers) >= 10
     assert all(9.9 < q.num_codebooks * math.log2(q.num_embeddings) <= 10 for q in quantizers)
+
+
+def test_a_run_from_before_a_setting_was_there_keeps_what_was_done_then(tmp_path):
+    content = yaml.safe_load(dump_config(Config()))
+    assert content["prior"].pop("grouped")
+    assert content["training"]["prior"].pop("optimizer") == "muon"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    earlier = read_config(tmp_path / "config.yaml", complete=True)
+    assert not earlier.prior.grouped
+    assert earlier.training.prior.optimizer == "adamw"
+    recipe = read_config(tmp_path / "config.yaml")
+    assert recipe == Config()

@@ -7,6 +7,7 @@ import torch
 
 from voxlex.codes import CodeLayout
 from voxlex.priors import GatedPixelCNN, HierarchicalPrior, MaskedPrior, TransformerPrior
+from voxlex.priors.grouped import GroupedSoftmax
 
 from .kinds import LABELLED, labels, random_codes, seeded
 
@@ -64,6 +65,13 @@ def test_it_learns_what_the_coarse_level_says_of_the_fine_one(kind):
     assert (follows == expected).double().mean() > 0.9
 
 
+def vectors_of(output):
+    """Return the vector by which the logit of each code depends on the features."""
+    if not isinstance(output, GroupedSoftmax):
+        return output.weight
+    return (output.weight + output.to_groups.weight.unsqueeze(1)).flatten(0, 1)[output.place]
+
+
 @pytest.mark.parametrize("kind", SIZES)
 def test_it_starts_with_codes_alike_that_have_similar_vectors(kind):
     layout = CodeLayout(num_embeddings=8, num_codebooks=2, grid=(6, 6))
@@ -71,7 +79,7 @@ def test_it_starts_with_codes_alike_that_have_similar_vectors(kind):
     codebook = torch.randn(2, 8, 4)
     codebook[:, 1] = codebook[:, 0] + 0.01
     prior.start(random_codes(prior, 5), codebook)
-    outputs = [output[-1].weight for output in prior.head.outputs]
+    outputs = [vectors_of(output[-1]) for output in prior.head.outputs]
     for vectors in (*prior.embedding.weight, *outputs, *(table.weight for table in prior.head.embeddings)):
         distances = torch.cdist(vectors, vectors)
         assert distances[0, 1] < 0.25 * distances[0, 2:].min()

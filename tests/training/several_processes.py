@@ -43,7 +43,7 @@ class Toy(Objective[Tensor]):
     def __init__(self, *, seconds: float = QUICK_S, signal_at: int | None = None) -> None:
         torch.manual_seed(1)
         self.result = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, 4))
-        self.player = Player.with_adamw(self.result, SCHEDULE)
+        self.player = Player.scheduled(self.result, SCHEDULE)
         self.players = {"toy": self.player}
         self.points = torch.randn(64, 4)
         self.rows = len(self.points)

@@ -40,7 +40,7 @@ class Toy(Objective[Tensor]):
         encoder = nn.Sequential(Encoder(**settings), nn.Dropout(0.1))
         quantizer = VectorQuantizer(num_embeddings=8, embedding_dim=4, revival_threshold=0.5)
         self.result = VQVAE(encoder=encoder, quantizer=quantizer, decoder=Decoder(**settings))
-        self.player = Player.with_adamw(self.result, SCHEDULE)
+        self.player = Player.scheduled(self.result, SCHEDULE)
         self.players = {"toy": self.player}
         self.images = torch.rand(rows, 1, 16, 16, generator=torch.Generator().manual_seed(2))
         self.rows = rows

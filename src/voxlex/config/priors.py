@@ -61,6 +61,8 @@ class TransformerPriorConfig(PriorSettings):
         heads: Number of attention heads.
         kernel_size: Side of the square of neighbours that each cell is shown, odd; cells that come later are hidden.
         embedding_dim: Length of the vectors that stand for codes at the input.
+        grouped: Choose a code in two steps, a group of codewords and then one of the group. It keeps the cost of large
+            codebooks low.
     """
 
     kind: Kind[Literal["transformer"]] = "transformer"
@@ -69,6 +71,7 @@ class TransformerPriorConfig(PriorSettings):
     heads: Count = _TRANSFORMER.heads
     kernel_size: Kernel = _TRANSFORMER.kernel_size
     embedding_dim: Count = _TRANSFORMER.embedding_dim
+    grouped: bool = _TRANSFORMER.grouped
     dropout: Share = _TRANSFORMER.dropout
     condition_dropout: Share = _TRANSFORMER.condition_dropout
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -29,6 +30,8 @@ def read_config(path: Path, *, complete: bool = False) -> Config:
         ConfigError: If the file cannot be read, or is not a valid configuration.
     """
     content = read_yaml(path)
+    if complete:
+        _add_what_was_not_there(content)
     config = parse(Config, content, where=str(path))
     lost = [section.name for section in fields(Config) if section.name not in content]
     if complete and (lost or not path.read_bytes().endswith(b"\n")):
@@ -36,6 +39,16 @@ def read_config(path: Path, *, complete: bool = False) -> Config:
         remedy = "restore it from a copy, or train anew with --overwrite"
         raise ConfigError(f"{path}: expected all settings of a run, got {got}; {remedy}")
     return config
+
+
+def _add_what_was_not_there(content: Any) -> None:
+    """Add the settings that did not exist yet when a run was written, with the values that say what was done then."""
+    match content:
+        case {"training": {"prior": dict(stage)}}:
+            stage.setdefault("optimizer", "adamw")
+    match content:
+        case {"prior": {"kind": "transformer", **rest}} if "grouped" not in rest:
+            content["prior"]["grouped"] = False
 
 
 def dump_config(config: Config) -> str:

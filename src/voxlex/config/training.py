@@ -36,8 +36,9 @@ class StageConfig(Settings):
     """How a stage is optimised.
 
     Attributes:
+        optimizer: adamw; or muon, which updates matrices by Muon and the other parameters by AdamW.
         batch_size: Number of images in a step, on each device.
-        learning_rate: Peak of AdamW's learning rate.
+        learning_rate: Peak of the learning rate.
         weight_decay: Weight decay of kernels and matrices; biases, embeddings and codebooks have none.
         betas: Decay rates of AdamW's two running averages, from 0 to below 1.
         warmup: Share of the budget in which the learning rate rises, from 0 to below 1; then it falls along a cosine.
@@ -45,6 +46,7 @@ class StageConfig(Settings):
         validations: Number of times to validate, evenly spaced over the budget.
     """
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
     batch_size: Count = 4
     learning_rate: Positive = 4e-3
     weight_decay: NotNegative = 1e-4
@@ -126,6 +128,8 @@ class PriorStageConfig(StageConfig):
         augment: Random variations that make the further versions.
     """
 
+    optimizer: Literal["adamw", "muon"] = "muon"
+    learning_rate: Positive = 1e-2
     weight_decay: NotNegative = 0.0
     betas: tuple[Share, Share] = (0.9, 0.95)
     variations: Annotated[int, Ge(0)] = 0

@@ -1,5 +1,6 @@
 """From the features of a cell to its codes, one codebook after the other."""
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -12,10 +13,14 @@ from torch.utils.checkpoint import checkpoint
 from voxlex.codes import CodeLayout
 from voxlex.priors.draw import Cells, Draw
 from voxlex.priors.embedding import turned
+from voxlex.priors.grouped import GroupedSoftmax
 from voxlex.types import Codes, Logits
 
 CHUNK = 1024
 """Codes scored or drawn at a time: with K = 1024 their float32 logits are 4 MiB, about what a cache of a core holds."""
+
+KEPT = 2**24
+"""Logits that are kept for the gradient: 64 MiB in float32."""
 
 Head = Callable[[Tensor], Tensor]
 """From features `(n, d)` to logits `(n, k)`."""
@@ -31,12 +36,19 @@ class DepthHead(nn.Module):
     Args:
         layout: Layout of the codes.
         width: Size of the features.
+        grouped: Choose a code in two steps, by a `GroupedSoftmax`.
     """
 
-    def __init__(self, layout: CodeLayout, *, width: int) -> None:
+    def __init__(self, layout: CodeLayout, *, width: int, grouped: bool = False) -> None:
         super().__init__()
+        k = layout.num_embeddings
         self.outputs = nn.ModuleList(
-            nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, layout.num_embeddings))
+            nn.Sequential(
+                nn.SiLU(),
+                nn.Linear(width, width),
+                nn.SiLU(),
+                GroupedSoftmax(k, width=width) if grouped else nn.Linear(width, k),
+            )
             for _ in range(layout.num_codebooks)
         )
         # The last code of a cell is not seen within it.
@@ -52,7 +64,7 @@ class DepthHead(nn.Module):
         """Return the log-probability of each code given the codes before it, in nats, with few logits in memory."""
         steps = zip(self.outputs, self._known(features, codes), codes.unbind(dim=1), strict=True)
         scores = [
-            chunked_log_probs(output, seen.flatten(0, -2), chosen.flatten()).view(chosen.shape)
+            _output_log_probs(cast(nn.Sequential, output), seen.flatten(0, -2), chosen.flatten()).view(chosen.shape)
             for output, seen, chosen in steps
         ]
         return torch.stack(scores, dim=1)
@@ -75,11 +87,16 @@ class DepthHead(nn.Module):
     def start(self, counts: Int64[Tensor, "q k"], codebook: Float[Tensor, "q k d"] | None = None) -> None:
         """Make the output the marginal of each codebook, and let codes with like vectors begin alike."""
         for depth, output in enumerate(self.outputs):
-            last = cast(nn.Linear, cast(nn.Sequential, output)[-1])
+            last = cast(nn.Linear | GroupedSoftmax, list(output.children())[-1])
             # Half a count each keeps codes that were not seen possible.
-            last.bias.copy_((counts[depth] + 0.5).log().log_softmax(dim=0))
-            if codebook is not None:
-                last.weight.copy_(0.1 * turned(codebook[depth], last.in_features))
+            log_probs = (counts[depth] + 0.5).log().log_softmax(dim=0)
+            weight = None if codebook is None else 0.1 * turned(codebook[depth], last.in_features)
+            if isinstance(last, GroupedSoftmax):
+                last.start(log_probs, weight)
+                continue
+            last.bias.copy_(log_probs)
+            if weight is not None:
+                last.weight.copy_(weight)
         if codebook is not None:
             for embedding, vectors in zip(self.embeddings, codebook[:-1], strict=True):
                 weight = cast(nn.Embedding, embedding).weight
@@ -93,23 +110,36 @@ class DepthHead(nn.Module):
         return known
 
 
+def _output_log_probs(output: nn.Sequential, features: Float[Tensor, "n d"], codes: Int64[Tensor, "n"]) -> Tensor:
+    last = output[-1]
+    if isinstance(last, GroupedSoftmax):
+        return last.log_probs(output[:-1](features), codes)
+    return chunked_log_probs(output, features, codes)
+
+
 def chunked_log_probs(head: Head, features: Float[Tensor, "n d"], codes: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
     """Return the log-probability of each code under the softmax of `head(features)`, in nats and at least float32.
 
     The logits of a batch are by far its largest tensor: 128 MiB for 32 images of 32×32 codes with K = 1024, and several
-    times that with gradients. They are made a chunk at a time, and made again for the gradient.
+    times that with gradients. They are made a chunk at a time. Up to `KEPT` are kept for the gradient; the others are
+    made again, which takes half as much time again.
     """
-    pieces = zip(features.split(CHUNK), codes.split(CHUNK), strict=True)
-    if not torch.is_grad_enabled():
-        return torch.cat([_log_probs(head, *piece) for piece in pieces])
-    return torch.cat([_recomputed(head, *piece) for piece in pieces])
+    room = KEPT if torch.is_grad_enabled() else math.inf
+    scored: list[Tensor] = []
+    for some, chosen in zip(features.split(CHUNK), codes.split(CHUNK), strict=True):
+        if room <= 0:
+            scored.append(checkpoint(_scored, head, some, chosen, use_reentrant=False, preserve_rng_state=False))
+            continue
+        logits = head(some)
+        room -= logits.numel()
+        scored.append(_log_probs(logits, chosen))
+    return torch.cat(scored)
 
 
-def _log_probs(head: Head, features: Tensor, codes: Tensor) -> Tensor:
-    logits = head(features)
+def _scored(head: Head, features: Tensor, codes: Tensor) -> Tensor:
+    return _log_probs(head(features), codes)
+
+
+def _log_probs(logits: Tensor, codes: Tensor) -> Tensor:
     precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return -functional.cross_entropy(precise, codes, reduction="none")
-
-
-def _recomputed(head: Head, features: Tensor, codes: Tensor) -> Tensor:
-    return checkpoint(_log_probs, head, features, codes, use_reentrant=False, preserve_rng_state=False)

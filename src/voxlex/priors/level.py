@@ -49,6 +49,7 @@ class Level(nn.Module, ABC):
         condition_dropout: Share of training images, in [0, 1), of which a condition is hidden, so that a conditional
             prior also learns the distribution given only some of them, or none.
         network: The subclass's own modules, which become attributes.
+        grouped: Choose a code in two steps, by a `GroupedSoftmax`.
 
     Attributes:
         sees_all_known: Whether it completes an image with all known cells in sight, also those after a hidden one.
@@ -70,6 +71,7 @@ class Level(nn.Module, ABC):
         embedding_dim: int,
         condition_dropout: float,
         network: Mapping[str, nn.Module],
+        grouped: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= condition_dropout < 1:
@@ -82,7 +84,7 @@ class Level(nn.Module, ABC):
         for name, module in network.items():
             self.add_module(name, module)
         self.conditioning = ConditionEmbedding(self.conditions, width=width, dropout=condition_dropout)
-        self.head = DepthHead(layout, width=width)
+        self.head = DepthHead(layout, width=width, grouped=grouped)
         self.context_embedding = ContextEmbedding(self.context, grid=layout.grid, width=width) if context else None
 
     def draw_with(

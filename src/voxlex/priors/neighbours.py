@@ -53,11 +53,15 @@ class EarlierNeighbours(nn.Module):
     def forward(self, embedded: Float[Tensor, "b *grid e"]) -> Float[Tensor, "b s c"]:
         """Return features of every `stride`-th cell, in raster order."""
         around, before = self.weight.tensor_split([self.around], dim=1)
-        # The cells that come before the centre are the first half of the kernel; the rest of it is zero.
-        kernel = functional.pad(around, (0, 0, 0, self.around + 1)).unflatten(1, self.kernel).movedim(-1, 1)
-        convolve = _CONVOLVE[len(self.kernel)]
-        steps = (1,) * (len(self.kernel) - 1) + (self.stride,)
-        seen = convolve(embedded.movedim(-1, 1), kernel, stride=steps, padding=self.kernel[0] // 2)
+        kernel_size, dims = self.kernel[0], len(self.kernel)
+        reach = kernel_size // 2
+        # The cells before the centre lie in the planes (in 2D rows) up to its own; the rest of its plane is zero.
+        planes = (reach + 1, *self.kernel[1:])
+        hidden = math.prod(planes) - self.around
+        kernel = functional.pad(around, (0, 0, 0, hidden)).unflatten(1, planes).movedim(-1, 1)
+        padded = functional.pad(embedded, (0, 0, *(reach, reach) * (dims - 1), reach, 0)).movedim(-1, 1)
+        steps = (1,) * (dims - 1) + (self.stride,)
+        seen = _CONVOLVE[dims](padded, kernel, stride=steps)
         earlier = functional.pad(embedded.flatten(1, -2)[:, : -self.stride], (0, 0, self.stride, 0))
         earlier = earlier.unflatten(1, (-1, self.stride)).flatten(2)
         return seen.flatten(2).transpose(1, 2) + functional.linear(earlier, before.flatten(1))

@@ -39,6 +39,7 @@ class TransformerPrior(LevelPrior):
         embedding_dim: Size of the vectors that stand for the codes of a cell at the input.
         dropout: Share of what each block adds that is zeroed in training, in [0, 1).
         condition_dropout: Share of training images of which a condition is hidden, in [0, 1).
+        grouped: Choose a code in two steps, a group of codes that are alike and one of the group; see `GroupedSoftmax`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -61,6 +62,7 @@ class TransformerPrior(LevelPrior):
         embedding_dim: int = 32,
         dropout: float = 0.0,
         condition_dropout: float = 0.1,
+        grouped: bool = True,
     ) -> None:
         sizes = {"width": width, "layers": layers, "embedding_dim": embedding_dim}
         check_network(layout, kernel_size=kernel_size, least_kernel_size=3, dropout=dropout, **sizes)
@@ -73,6 +75,7 @@ class TransformerPrior(LevelPrior):
             width=width,
             embedding_dim=embedding_dim,
             condition_dropout=condition_dropout,
+            grouped=grouped,
             network={
                 "neighbours": EarlierNeighbours(grid=grid, **around),
                 "segment_neighbours": EarlierNeighbours(grid=grid, stride=span, **around),

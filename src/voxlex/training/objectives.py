@@ -121,7 +121,7 @@ class AutoencoderObjective(Objective[Image]):
         validation_images: int = 64,
     ) -> None:
         self.result = self.autoencoder = autoencoder
-        self.player = Player.with_adamw(autoencoder, schedule)
+        self.player = Player.scheduled(autoencoder, schedule)
         self.players = {"autoencoder": self.player}
         self.training = training
         self.patches = patches
@@ -240,7 +240,7 @@ class PriorObjective(Objective[CodeBatch]):
         validation_images: int = 128,
     ) -> None:
         self.result = self.prior = prior
-        self.player = Player.with_adamw(prior, schedule, forward_methods=["loss"])
+        self.player = Player.scheduled(prior, schedule, forward_methods=["loss"])
         self.players = {"prior": self.player}
         self.training = training
         self.rows = len(training.condition)

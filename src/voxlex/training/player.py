@@ -12,8 +12,7 @@ from torch.optim import Optimizer
 from voxlex.config import StageConfig
 from voxlex.training.checkpoint import check_optimizer
 from voxlex.training.devices import lay_out_channels_last
-
-_DECAYED = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+from voxlex.training.optimizers import optimizer_of
 
 
 class Player:
@@ -48,14 +47,9 @@ class Player:
         self.skipped_in_a_row = 0
 
     @classmethod
-    def with_adamw(cls, module: nn.Module, schedule: StageConfig, *, forward_methods: Iterable[str] = ()) -> "Player":
-        """Return a player with AdamW, with the settings of a schedule."""
-        optimizer = adamw(
-            module,
-            learning_rate=schedule.learning_rate,
-            weight_decay=schedule.weight_decay,
-            betas=schedule.betas,
-        )
+    def scheduled(cls, module: nn.Module, schedule: StageConfig, *, forward_methods: Iterable[str] = ()) -> "Player":
+        """Return a player with the optimizer of a schedule."""
+        optimizer = optimizer_of(module, schedule)
         return cls(module, optimizer, gradient_clip=schedule.gradient_clip, forward_methods=forward_methods)
 
     def set_up(self, fabric: Fabric) -> None:
@@ -104,20 +98,3 @@ class Player:
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
         check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer))  # Fabric wraps it
-
-
-def adamw(
-    module: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
-) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov and Hutter, 1711.05101) with weight decay only on kernels and matrices.
-
-    Biases, scales, embeddings and codebooks do not decay, since decay towards zero would not make sense for them.
-    """
-    decayed = {id(part.weight) for part in module.modules() if isinstance(part, _DECAYED)}
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
-    ]
-    filled = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(filled, lr=learning_rate, betas=betas, fused=True)
