@@ -230,15 +230,14 @@ def test_default_features_are_the_same_for_the_same_image(shape: tuple[int, ...]
 
 
 @pytest.mark.parametrize("side", [32, 64])
-def test_default_features_are_those_of_their_definition(side: int):
-    """The first layer, the second and the cells, by convolutions in NumPy's order of axes, of one image."""
+def test_default_features_begin_with_brightness_and_turn_with_the_image(side: int):
     image = smooth(1, side=side).double()
     found = log_scattering(image.float())[0]
     assert found.isfinite().all()
     brightness = image.view(8, side // 8, 8, side // 8).mean(dim=(1, 3)).flatten()
     torch.testing.assert_close(found[:64] / found[:64].norm(), (brightness / brightness.norm()).float())
     turned = log_scattering(image.float().flip(2, 3))[0]
-    # Turned by half a turn, an image has the same wavelets in other cells, and the same arrangement but for sampling.
+    # Turned by half a turn, an image has the same wavelets in other cells.
     cells = found[64:128].view(4, 4, 4).flip(1, 2)
     torch.testing.assert_close(turned[64:128].view(4, 4, 4), cells, rtol=1e-3, atol=1e-3)
 
