@@ -73,7 +73,7 @@ def _show(figures: Mapping[str, float], *, title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    ends = {"_floor": "real images", "_reconstructed": "reconstructions"}
+    ends = {"_floor": "real images", "_reconstructed": "reconstructions", "_textured": "textured"}
     columns = [end for end in ends if any(name.endswith(end) for name in figures)]
     table = Table(
         "", "", *[ends[end] for end in columns], title=title, box=None, title_justify="left", header_style="dim"

@@ -47,7 +47,9 @@ class ModelConfig(Settings):
     in_channels: Count = 1
     spatial_dims: Literal[2, 3] = 2
     network: NetworkConfig = field(default_factory=ResidualNetworkConfig)
-    quantizer: QuantizerConfig = field(default_factory=VectorQuantizerConfig)
+    quantizer: QuantizerConfig = field(
+        default_factory=lambda: VectorQuantizerConfig(num_embeddings=8192, rate_weight=0.15)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ class LossesConfig(Settings):
     l1: NotNegative = 1.0
     l2: NotNegative = 0.0
     charbonnier: NotNegative = 0.0
-    ssim: NotNegative = 0.0
+    ssim: NotNegative = 0.1
     log_spectrum: NotNegative = 0.0
 
 

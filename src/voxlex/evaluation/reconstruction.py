@@ -1,7 +1,7 @@
 """Evaluate the quality of reconstructions, and the number of bits that the codes need."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.intervals import bootstrap_interval
 from voxlex.health import health_of
 from voxlex.models import Autoencoder
-from voxlex.models.batches import reconstruct_in_batches
+from voxlex.models.batches import Codec, reconstruct_in_batches
 from voxlex.progress import Progress
-from voxlex.types import Codes, Levels
+from voxlex.types import Codes, Image, Levels
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,47 @@ def evaluate_reconstruction(
         dataset: The images.
         progress: Receives the number of images done, and of all images.
     """
+    measured, codes = _measured(reconstruct_in_batches(autoencoder, dataset), dataset, progress=progress)
+    health = health_of(autoencoder.quantizers, codes)
+    figures = {
+        **{f"reconstruction.{name}": value for name, value in measured.items()},
+        **health.figures,
+        "rate_bpp": rate_bpp(autoencoder.layouts(dataset.images.shape[2:]), pixels_per_image=dataset.images[0, 0].size),
+        "n_images": len(dataset),
+    }
+    return ReconstructionFigures(figures=figures, codes=codes, warnings=health.warnings)
+
+
+def evaluate_texture(
+    codec: Codec,
+    dataset: PreparedDataset,
+    *,
+    decode: Callable[[Codes | Levels], Image],
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Measure textured reconstructions by the figures of reconstructions, which begin with `texture.` here.
+
+    Args:
+        codec: The encoder.
+        dataset: The images.
+        decode: The textured decoder.
+        progress: Receives the number of images done, and of all images.
+    """
+    measured, _ = _measured(reconstruct_in_batches(codec, dataset, decode=decode), dataset, progress=progress)
+    return {f"texture.{name}": value for name, value in measured.items()}
+
+
+def _measured(
+    reconstructed: Iterable[tuple[Image, Codes | Levels, Image]],
+    dataset: PreparedDataset,
+    *,
+    progress: Progress | None,
+) -> tuple[dict[str, float], Codes | Levels]:
+    """Return the figures of quality by name, and the codes."""
     per_image: list[Tensor] = []
     batches: list[Codes | Levels] = []
     done = 0
-    for x, codes, x_hat in reconstruct_in_batches(autoencoder, dataset):
+    for x, codes, x_hat in reconstructed:
         detail, detail_hat = metrics.high_pass(x).flatten(1), metrics.high_pass(x_hat).flatten(1)
         products = [(detail_hat * detail_hat), (detail * detail), (detail_hat * detail)]
         measures = [metrics.ssim(x_hat, x), metrics.psnr_db(x_hat, x), metrics.l1(x_hat, x)]
@@ -61,18 +98,9 @@ def evaluate_reconstruction(
         if progress is not None:
             progress(done, len(dataset))
     values = torch.cat(per_image).double().numpy()
-    energy_hat, energy, shared = values[:, 3:].sum(axis=0)
-    all_codes, space = concatenate(batches), dataset.images.shape[2:]
-    health = health_of(autoencoder.quantizers, all_codes)
-    figures = {
-        **_means(values, groups=list(dataset.manifest["group"])),
-        "reconstruction.high_pass_energy": _ratio(energy_hat, energy),
-        "reconstruction.high_pass_correlation": _ratio(shared, (energy_hat * energy) ** 0.5),
-        **health.figures,
-        "rate_bpp": rate_bpp(autoencoder.layouts(space), pixels_per_image=prod(space)),
-        "n_images": len(dataset),
-    }
-    return ReconstructionFigures(figures=figures, codes=all_codes, warnings=health.warnings)
+    energy, correlation = metrics.detail_from_products(*values[:, 3:].sum(axis=0).tolist())
+    figures = _means(values, groups=list(dataset.manifest["group"]))
+    return figures | {"high_pass_energy": energy, "high_pass_correlation": correlation}, concatenate(batches)
 
 
 def _means(values: Float[np.ndarray, "n _"], *, groups: list[str]) -> dict[str, float]:
@@ -80,11 +108,7 @@ def _means(values: Float[np.ndarray, "n _"], *, groups: list[str]) -> dict[str, 
     figures = {}
     for name, column in zip(("ssim", "psnr_db", "l1"), values.T, strict=False):
         low, high = bootstrap_interval(column, groups)
-        figures[f"reconstruction.{name}"] = float(column.mean())
+        figures[name] = float(column.mean())
         if np.isfinite([low, high]).all():
-            figures |= {f"reconstruction.{name}_low": low, f"reconstruction.{name}_high": high}
+            figures |= {f"{name}_low": low, f"{name}_high": high}
     return figures
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0 else float("nan")

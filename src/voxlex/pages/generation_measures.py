@@ -95,13 +95,13 @@ MEASURES = (
     ),
 )
 """Measures in the order of the table. The floor of a measure has the key of the measure followed by `_floor`, and its
-value for reconstructions the key followed by `_reconstructed`."""
+value for reconstructions the key followed by `_reconstructed`, or `_textured` for textured ones."""
 
 KEYS = frozenset(
     [
         f"{measure.key}{end}{limit}"
         for measure in MEASURES
-        for end in ("", "_floor", "_reconstructed")
+        for end in ("", "_floor", "_reconstructed", "_textured")
         for limit in ("", "_low", "_high")
     ]
     + [f"generation.{name}" for name in ("c2st_p_value", "n_samples", "n_compared")]
@@ -128,8 +128,9 @@ def sentences(figures: Figures) -> list[str]:
 
 def _classifier_sentence(figures: Figures) -> str:
     others = f"real images from other real images: {figures['generation.c2st_floor']:.0%}; guessing: 50%"
-    if "generation.c2st_reconstructed" in figures:
-        others = f"reconstructions of real images: {figures['generation.c2st_reconstructed']:.0%}; {others}"
+    for end, name in (("_textured", "textured reconstructions"), ("_reconstructed", "reconstructions of real images")):
+        if f"generation.c2st{end}" in figures:
+            others = f"{name}: {figures[f'generation.c2st{end}']:.0%}; {others}"
     return f"A classifier can tell samples from real images in {figures['generation.c2st']:.0%} of cases ({others})."
 
 

@@ -76,6 +76,28 @@ MEASURES = (
         meaning="Correlation of fine detail with that of the original; 1 means the same detail.",
     ),
     Measure(
+        key="texture.ssim",
+        name="SSIM, textured",
+        form=".4f",
+        better="higher",
+        meaning="The same for the textured decoder, which also draws detail that codes do not contain.",
+    ),
+    Measure(key="texture.psnr_db", name="PSNR, textured", form=".2f", unit="dB", better="higher", meaning=""),
+    Measure(key="texture.l1", name="L1 error, textured", form=".4f", better="lower", meaning=""),
+    Measure(
+        key="texture.high_pass_energy",
+        name="Fine detail, textured",
+        form=".2f",
+        meaning="1 means as much fine detail as the images have.",
+    ),
+    Measure(
+        key="texture.high_pass_correlation",
+        name="Fine detail, textured, correlation",
+        form=".2f",
+        better="higher",
+        meaning="",
+    ),
+    Measure(
         key="rate_bpp",
         name="Code rate",
         form=".3f",

@@ -104,6 +104,7 @@ class Row(NamedTuple):
     better: str | None
     meaning: str
     reconstructed: Cell = Cell()
+    textured: Cell = Cell()
     floor: Cell = Cell()
 
 
@@ -146,6 +147,7 @@ def render_report(content: ReportContent) -> str:
         difference_gradient=", ".join(f"rgb{colour}" for colour in DIFFERENCE_COLOURS),
         panels=_panels(content),
         generation_rows=_generation_rows(content.figures),
+        textured=any(key.endswith("_textured") for key in content.figures),
         features=measures.FEATURES.get(content.features, content.features),
         pairs=_pairs(content),
         tile_width=-(-_TILE_WIDTH // tile) * tile,
@@ -192,6 +194,7 @@ def _generation_rows(figures: measures.Figures) -> list[Row]:
             better=measure.better,
             meaning=measure.meaning,
             reconstructed=_cell(measure, figures, f"{measure.key}_reconstructed"),
+            textured=_cell(measure, figures, f"{measure.key}_textured"),
             floor=_cell(measure, figures, f"{measure.key}_floor"),
         )
         for measure in generation_measures.MEASURES

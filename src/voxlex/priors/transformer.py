@@ -56,7 +56,7 @@ class TransformerPrior(LevelPrior):
         context: Sequence[CodeLayout] = (),
         conditions: Conditions | None = None,
         width: int = 128,
-        layers: int = 4,
+        layers: int = 2,
         heads: int = 2,
         kernel_size: int = 7,
         embedding_dim: int = 32,

@@ -102,14 +102,14 @@ class TextureObjective(Objective[Image]):
     ) -> None:
         self.autoencoder = autoencoder
         self.result = self.texture = texture
-        self.player = Player.with_adamw(texture, schedule)
+        self.player = Player.scheduled(texture, schedule)
         self.players = {"texture": self.player}
         self.spectrum_weight, self.critic_weight = schedule.spectrum_weight, schedule.critic_weight
         self.critic: Player | None = None
         if self.critic_weight:
             dims = autoencoder.spatial_dims
             critic = PatchCritic(in_channels=autoencoder.in_channels, spatial_dims=dims)
-            self.critic = self.players["critic"] = Player.with_adamw(critic, schedule)
+            self.critic = self.players["critic"] = Player.scheduled(critic, schedule)
         self.scale: Tensor | None = None
         self.pull = 1.0
         self.training = training
@@ -160,8 +160,7 @@ class TextureObjective(Objective[Image]):
     def validate(self, *, progress: float) -> dict[str, float]:
         """Return the distance of the spectra, beyond the limits as far as they are crossed, and the gauges."""
         generator = torch.Generator().manual_seed(0)
-        gauges = [self._gauged(images, generator) for images in self.validation_batches]
-        found = _Gauges.joined(gauges)
+        found = _Gauges.joined([self._gauged(images, generator) for images in self.validation_batches])
         measured = found.against_limits()
         self.beyond = [
             f"{name} {value:.3g} instead of at most {LIMITS[name]:g}"

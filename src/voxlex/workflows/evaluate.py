@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import chosen_features, load_features
 from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.likelihood import evaluate_prior
-from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction
+from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction, evaluate_texture
 from voxlex.files import write_json
 from voxlex.pages import generation_measures
 from voxlex.progress import Phases, silent
@@ -69,6 +70,10 @@ def evaluate(
     with phases("reconstructing") as progress:
         reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images, progress=progress)
     figures, generation = dict(reconstruction.figures), None
+    if vocabulary.texture is not None:
+        decode = partial(vocabulary.decode, decoding="textured")
+        with phases("drawing texture") as progress:
+            figures |= evaluate_texture(vocabulary, images, decode=decode, progress=progress)
     if vocabulary.prior is not None:
         figures |= evaluate_prior(
             vocabulary.prior,

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from voxlex.config import Decoding
 from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation import GenerationReport, judge_samples
 from voxlex.evaluation.generation.features import Features
@@ -27,6 +29,9 @@ SHOWN_VOLUMES = 24
 SHOWN_PAIRS = 6
 """Number of samples that are shown beside their nearest training image."""
 
+ENDS: Mapping[Decoding, str] = {"faithful": "_reconstructed", "textured": "_textured"}
+"""Ends of the names of the figures of reconstructions."""
+
 _BATCH_SIZE = 256
 
 
@@ -38,7 +43,7 @@ class Generation:
         samples: The new images, in [0, 1], on the CPU.
         labels: The label that each image was drawn for, "" for none; None if the prior does not know labels.
         report: The comparison with held-out images; None if there are too few of them.
-        spectra: Mean radial power spectrum of the images, their reconstructions and the samples, by name.
+        spectra: Mean radial power spectrum of the images, of each kind of reconstructions and of the samples, by name.
         nearest: The training images of the closest pairs, which come first in `report.pairs`.
     """
 
@@ -84,11 +89,16 @@ def generate_and_judge(
         samples = vocabulary.sample(
             count, condition={"label": labels} if labels else None, seed=seed, progress=progress
         ).cpu()
+    reconstructed, ways = {}, _ways(vocabulary)
     with phases("reconstructing") as progress:
-        reconstructed = torch.cat([x_hat for _, _, x_hat in reconstruct_in_batches(vocabulary, held_out)])
-        progress(1, 1)
+        for name in ways:
+            decode = partial(vocabulary.decode, decoding=name)
+            pairs = reconstruct_in_batches(vocabulary, held_out, decode=decode)
+            reconstructed[name] = torch.cat([x_hat for _, _, x_hat in pairs])
+            progress(len(reconstructed), len(ways))
     real = held_out.tensor()
-    sides = {"images": real, "reconstructions": reconstructed, "samples": samples}
+    named = {"reconstructions" if name == "faithful" else name: images for name, images in reconstructed.items()}
+    sides = {"images": real, **named, "samples": samples}
     spectra = {name: radial_power(images).mean(dim=0) for name, images in sides.items()}
     if not can_judge(samples=count, held_out=len(held_out)):
         return Generation(samples=samples, labels=labels, report=None, nearest=None, spectra=spectra)
@@ -98,13 +108,18 @@ def generate_and_judge(
             real,
             image_batches(training, at_most=_BATCH_SIZE),
             groups=[str(group) for group in held_out.manifest["group"]],
-            reconstructed=reconstructed,
+            reconstructed={ENDS[name]: images for name, images in reconstructed.items()},
             features=features,
             seed=seed,
             progress=progress,
         )
     nearest = training.tensor([pair.training for pair in report.pairs[:SHOWN_PAIRS]])
     return Generation(samples=samples, labels=labels, report=report, nearest=nearest, spectra=spectra)
+
+
+def _ways(vocabulary: Vocabulary) -> list[Decoding]:
+    """Return the ways in which the vocabulary can decode."""
+    return ["faithful"] if vocabulary.texture is None else ["faithful", "textured"]
 
 
 def _labels_like(images: PreparedDataset, count: int, *, known: list[str]) -> list[str] | None:

@@ -1,6 +1,6 @@
 """Judge generated images, with every figure beside the same figure of real images."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,8 +33,8 @@ class GenerationReport:
 
     The names of all figures begin with `generation.`, as in `generation.swd`. Except for the counts and the p-value,
     each has a floor, the same figure of real images, as in `generation.swd_floor`. The figures of likeness and variety
-    also exist for reconstructions of real images, as in `generation.swd_reconstructed`. They show how good samples
-    could be if the prior was perfect.
+    also exist for reconstructions of real images, as in `generation.swd_reconstructed`, and for textured ones, as in
+    `generation.swd_textured`. They show how good samples could be if the prior was perfect.
 
     - Likeness: `swd`, `frechet`, `precision`, `recall`, `density`, `coverage`, `c2st` (the accuracy of a classifier,
       0.5 if the sets are indistinguishable; NaN if there are too few groups of real images to test it on others than
@@ -68,7 +68,7 @@ def judge_samples(
     training: Iterable[Float[Tensor, "_ _ *_"]],
     *,
     groups: Sequence[str] | None = None,
-    reconstructed: Float[Tensor, "m _ *_"] | None = None,
+    reconstructed: Mapping[str, Float[Tensor, "m _ *_"]] | None = None,
     features: Features = log_scattering,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -87,7 +87,8 @@ def judge_samples(
         groups: The group of each held-out image, such as its subject. Images of one group are alike: they are on one
             side of every comparison as far as possible, and count together in confidence intervals. By default, each
             image is a group.
-        reconstructed: Reconstructions of the held-out images, in the same order. They are compared like samples.
+        reconstructed: Reconstructions of the held-out images, in the same order, by the ends of the names of their
+            figures, such as "_reconstructed". They are compared like samples.
         features: Features for the Fréchet distance, the overlap and the classifier.
         seed: Seed of all random choices. The same seed gives the same figures on the same machine.
         progress: Function that is called with the number of finished steps and the number of all steps.
@@ -102,13 +103,11 @@ def judge_samples(
     report(0, ROUNDS + 1)
     known = TrainingImages(training)
     (near, nearest), (real_near, _) = known.nearest(samples), known.nearest(held_out)
-    alone = torch.arange(len(samples)) + len(
-        held_out
-    )  # samples are drawn one by one; no group of real images is theirs
+    alone = torch.arange(len(samples)) + len(held_out)  # drawn one by one; no group of real images is theirs
     made = _Described.of(samples, features, near, alone)
     real = _Described.of(held_out, features, real_near, members)
-    again = None if reconstructed is None else _Described.of(reconstructed, features, real_near, members)
-    sides = {"": made, "_floor": real} | ({} if again is None else {"_reconstructed": again})
+    again = {end: _Described.of(images, features, real_near, members) for end, images in (reconstructed or {}).items()}
+    sides = {"": made, "_floor": real} | again
     varied = {end: mean_ms_ssim(side.images, generator=generator) for end, side in sides.items()}
     rounds: list[dict[str, _Likeness]] = []
     for number in range(ROUNDS):
@@ -163,7 +162,7 @@ class _Likeness(NamedTuple):
 def _round(
     made: _Described,
     real: _Described,
-    again: _Described | None,
+    again: Mapping[str, _Described],
     *,
     size: int,
     generator: torch.Generator,
@@ -176,8 +175,8 @@ def _round(
     floor = _likeness(other, reference, generator=generator, seed=seed)
     floor.figures.update(memorisation_figures(other.near, reference.near))
     found = {"_floor": floor, "": _likeness(drawn, reference, generator=generator, seed=seed)}
-    if again is not None:
-        found["_reconstructed"] = _likeness(again.rows(second), reference, generator=generator, seed=seed)
+    for end, rebuilt in again.items():
+        found[end] = _likeness(rebuilt.rows(second), reference, generator=generator, seed=seed)
     return found
 
 
