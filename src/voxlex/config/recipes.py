@@ -43,9 +43,10 @@ def read_config(path: Path, *, complete: bool = False) -> Config:
 
 def _add_what_was_not_there(content: Any) -> None:
     """Add the settings that did not exist yet when a run was written, with the values that say what was done then."""
-    match content:
-        case {"training": {"prior": dict(stage)}}:
-            stage.setdefault("optimizer", "adamw")
+    for name in ("autoencoder", "prior"):
+        match content:
+            case {"training": {**stages}} if isinstance(stages.get(name), dict):
+                content["training"][name].setdefault("optimizer", "adamw")
     match content:
         case {"prior": {"kind": "transformer", **rest}} if "grouped" not in rest:
             content["prior"]["grouped"] = False

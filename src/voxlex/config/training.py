@@ -95,6 +95,7 @@ class AutoencoderStageConfig(StageConfig):
         augment: Random variations of the training images.
     """
 
+    optimizer: Literal["adamw", "muon"] = "muon"
     continuous_share: Share = 0.2
     patch_size: Count | None = None
     foreground_share: Part = 0.75
