@@ -68,7 +68,12 @@ def objective_for(
     torch.manual_seed(0)
     texture = build_texture(MODEL, autoencoder)
     return TextureObjective(
-        autoencoder=autoencoder, texture=texture, training=images, validation=images, schedule=schedule
+        autoencoder=autoencoder,
+        texture=texture,
+        training=images,
+        validation=images,
+        schedule=schedule,
+        loss_weights={"l1": 1.0},
     )
 
 

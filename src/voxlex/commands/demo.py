@@ -19,7 +19,7 @@ class Demo:
     """
 
     out: Path = Path("runs/demo")
-    minutes: float = 4.5
+    minutes: float = 6.0
     overwrite: bool = False
 
     def run(self) -> None:

@@ -85,10 +85,10 @@ def _show(figures: Mapping[str, float], *, title: str) -> None:
 
 
 def _written(figures: Mapping[str, float], name: str) -> str:
-    """Write a figure, followed by its confidence interval if it has one; nothing if there is no such figure."""
+    """Write a figure, and below it its confidence interval if it has one; nothing if there is no such figure."""
     if name not in figures:
         return ""
     value, low, high = figures[name], figures.get(f"{name}_low"), figures.get(f"{name}_high")
     if isinstance(value, int):
         return f"{value:d}"
-    return f"{value:.4f}" if low is None or high is None else f"{value:.4f} ({low:.4f} to {high:.4f})"
+    return f"{value:.4f}" if low is None or high is None else f"{value:.4f}\n{low:.3f}–{high:.3f}"

@@ -108,14 +108,15 @@ class TextureStageConfig(StageConfig):
     """Training of the textured decoder, which draws the fine detail that codes do not contain.
 
     Attributes:
-        spectrum_weight: Weight of the difference of local log-spectra beside the mean absolute error. A larger weight
-            asks for more texture, and costs a little exactness.
+        spectrum_weight: Largest weight of the difference of local log-spectra, beside the losses of the autoencoder. It
+            asks for more detail, and costs a little exactness. Training lowers it where that would be too much.
         critic_weight: Weight of a network that learns to tell decoded patches from real ones; 0 leaves it out.
     """
 
     learning_rate: Positive = 1e-3
     warmup: Share = 0.05
-    spectrum_weight: NotNegative = 0.2
+    validations: Count = 6
+    spectrum_weight: NotNegative = 0.3
     critic_weight: NotNegative = 0.0
 
 

@@ -125,6 +125,7 @@ class Stages:
             training=self.training,
             validation=self.validation,
             schedule=stage,
+            loss_weights=asdict(self.config.losses),
             patches=self._patches(),
             augmentation=self._augmentation(self.config.training.autoencoder.augment),
         )
