@@ -74,9 +74,9 @@ class TextureObjective(Objective[Image]):
     patches is trained against the decoder. Its gradient is scaled to that of the other losses, as in VQGAN (Esser et
     al., 2012.09841, equation 7).
 
-    Held-out images are decoded by both decoders at each validation. The weights whose local spectra are nearest to those
-    of the images are kept, among those within all `LIMITS`. The weights of the two losses begin low. They rise within the
-    limits, up to those that were given, and are lowered beyond a limit. Training ends if it stays beyond a limit.
+    Held-out images are decoded by both decoders at each validation. The weights whose local spectra are nearest to
+    those of the images are kept, among those within all `LIMITS`. The weights of the two losses begin low. They rise
+    within the limits, up to those that were given, and are lowered beyond a limit. Training ends if it stays beyond.
 
     Args:
         autoencoder: The trained autoencoder, on the device and in eval mode. It is not changed.
