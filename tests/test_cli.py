@@ -379,7 +379,7 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(
         (["train", "x", "--training.autoencoder.betas", "a", "b"], "each a number, got 'a', 'b'"),
         (["sample", "x", "--count", "many"], "--count: expected a whole number, got 'many'"),
         (["sample", "x", "--top-p", "most"], "--top-p: expected a number, got 'most'"),
-        (["train", "x", "--stage", "one"], "--stage: expected one of autoencoder, prior, all, got 'one'"),
+        (["train", "x", "--stage", "one"], "--stage: expected one of autoencoder, texture, prior, all, got 'one'"),
         (["train", "x", "--recipe"], "--recipe: expected a value, got nothing"),
         (["train", "x", "--resume=yes"], "expected no further words, got yes"),
     ],

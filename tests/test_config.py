@@ -69,6 +69,18 @@ def leaves(content: dict, above: str = "") -> dict[str, Any]:
     return found
 
 
+def nested(flat: dict[str, Any]) -> dict:
+    """Undo `leaves`."""
+    content: dict = {}
+    for key, value in flat.items():
+        *above, last = key.split(".")
+        place = content
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return content
+
+
 def content_of(recipe: str) -> dict:
     return yaml.safe_load((resources.files("voxlex.recipes") / f"{recipe}.yaml").read_text(encoding="utf-8"))
 
@@ -119,7 +131,7 @@ def test_the_default_recipe_states_all_defaults() -> None:
 def test_other_recipes_state_only_kinds_and_what_differs_from_the_defaults(name: str) -> None:
     content = content_of(name)
     kinds = {setting: value for setting, value in leaves(content).items() if setting.endswith(".kind")}
-    chosen = with_kinds(Config(), {setting.removesuffix(".kind"): kind for setting, kind in kinds.items()})
+    chosen = parse(Config, nested(kinds), where="kinds")
     defaults = leaves(yaml.safe_load(dump_config(chosen)))
     repeated = {setting for setting, value in leaves(content).items() if defaults[setting] == value}
     assert repeated <= set(kinds)
@@ -287,18 +299,28 @@ def test_recipes_build_what_they_say(name: str) -> None:
 def test_the_recipes_of_the_quantizers_have_one_rate() -> None:
     default = load_recipe("default").model
     models = [load_recipe(name).model for name in recipe_names()]
-    quantizers = [build_quantizer(m.quantizer) for m in models if replace(m, quantizer=default.quantizer) == default]
+    plain = [m for m in models if not getattr(m.quantizer, "rate_weight", 0)]  # others spend bits where they need them
+    quantizers = [build_quantizer(m.quantizer) for m in plain if replace(m, quantizer=default.quantizer) == default]
     assert len(quantizers) >= 10
     assert all(9.9 < q.num_codebooks * math.log2(q.num_embeddings) <= 10 for q in quantizers)
+
+
+def test_a_quantizer_from_before_bits_were_weighed_still_takes_the_nearest_codeword(tmp_path):
+    content = yaml.safe_load(dump_config(Config()))
+    assert content["model"]["quantizer"].pop("rate_weight") > 0
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    assert read_config(tmp_path / "config.yaml", complete=True).model.quantizer.rate_weight == 0
 
 
 def test_a_run_from_before_a_setting_was_there_keeps_what_was_done_then(tmp_path):
     content = yaml.safe_load(dump_config(Config()))
     assert content["prior"].pop("grouped")
     assert content["training"]["prior"].pop("optimizer") == "muon"
+    assert content["training"]["autoencoder"].pop("optimizer") == "muon"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
     earlier = read_config(tmp_path / "config.yaml", complete=True)
     assert not earlier.prior.grouped
     assert earlier.training.prior.optimizer == "adamw"
+    assert earlier.training.autoencoder.optimizer == "adamw"
     recipe = read_config(tmp_path / "config.yaml")
     assert recipe == Config()

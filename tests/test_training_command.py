@@ -43,7 +43,10 @@ def test_a_finished_run_keeps_no_state_and_says_how_to_go_on(
     report, further = capsys.readouterr().out.splitlines()
     assert report == f"report: {run / 'report.html'}"
     assert further == f"to train further: voxlex train {PREPARED} --out {run} --resume --steps 8"
-    before = {name: (run / name).read_bytes() for name in ("autoencoder.safetensors", "prior.safetensors")}
+    before = {
+        name: (run / name).read_bytes()
+        for name in (f"{stage}.safetensors" for stage in ("autoencoder", "texture", "prior"))
+    }
     noted = (run / "metrics.csv").read_text()
 
     assert train(run, "--resume") == 0
@@ -51,9 +54,11 @@ def test_a_finished_run_keeps_no_state_and_says_how_to_go_on(
     assert (run / "metrics.csv").read_text() == noted
 
     assert train(run, "--resume", "--steps", "8") == 0
-    assert steps_of(run) == {"autoencoder": 8, "prior": 8}
+    assert steps_of(run) == {"autoencoder": 8, "texture": 8, "prior": 8}
     journal = read_journal(run / "metrics.csv")
-    validated = [int(row["step"]) for row in journal if row["name"] == "validation/ssim"]
+    validated = [
+        int(row["step"]) for row in journal if row["name"] == "validation/ssim" and row["stage"] == "autoencoder"
+    ]
     assert validated == list(range(1, 9))  # those of the first session are still there
     assert states(run) == set()
     assert voxlex.load(run).sample(1, seed=0).shape == (1, 1, 32, 32)
@@ -63,7 +68,7 @@ def test_only_the_prior_is_trained_further(tmp_path: Path) -> None:
     assert train(tmp_path, "--steps", "4", *TINY) == 0
     weights = (tmp_path / "autoencoder.safetensors").read_bytes()
     assert train(tmp_path, "--stage", "prior", "--steps", "8") == 0
-    assert steps_of(tmp_path) == {"autoencoder": 4, "prior": 8}
+    assert steps_of(tmp_path) == {"autoencoder": 4, "texture": 4, "prior": 8}
     assert (tmp_path / "autoencoder.safetensors").read_bytes() == weights
 
 
@@ -110,7 +115,7 @@ def test_two_devices_leave_one_run_and_say_so_once(tmp_path: Path) -> None:
     report, _ = done.stdout.splitlines()
     assert report == f"report: {run / 'report.html'}"
     assert done.stderr.count("autoencoder step 3: held out") == 1
-    assert steps_of(run) == {"autoencoder": 3, "prior": 3}
+    assert steps_of(run) == {"autoencoder": 3, "texture": 3, "prior": 3}
     assert voxlex.load(run).sample(1, seed=0).shape == (1, 1, 32, 32)
 
 
