@@ -9,7 +9,7 @@ import torch
 
 from voxlex.codes import CodeLayout
 from voxlex.errors import DataError
-from voxlex.pages.report import ClosePair, ReportContent, render_report, write_report
+from voxlex.pages.report import ClosePair, ReportContent, _generation_rows, render_report, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 FIGURES = {
@@ -200,8 +200,10 @@ def test_judged_samples_stand_beside_real_images_and_their_closest(full: ReportC
     spectra = {"images": torch.ones(8), "reconstructions": torch.full((8,), 0.5)}
     content = replace(full, figures=full.figures | judged, pairs=pairs, features="deep", spectra=spectra)
     page = Page(render_report(content))
-    assert "Sliced Wasserstein 0.750 0.500" in page.words
-    assert "Classifier 75.0% 62.5% 50.0%" in page.words
+    rows = {row.name: [cell.value for cell in row.cells] for row in _generation_rows(content.figures)}
+    assert rows["Sliced Wasserstein"] == ["0.750", "", "0.500"]
+    assert rows["Classifier"] == ["75.0%", "62.5%", "50.0%"]
+    assert "75.0% 62.5% 50.0%" in page.words
     assert (
         "A classifier can tell samples from real images in 75% of cases (reconstructions of real images: 62%; real "
         "images from other real images: 50%" in page.words

@@ -96,16 +96,22 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table of figures, with the values for reconstructions and real images."""
+    """A row of the table of figures."""
 
     name: str
     cell: Cell
     unit: str
     better: str | None
     meaning: str
-    reconstructed: Cell = Cell()
-    textured: Cell = Cell()
-    floor: Cell = Cell()
+
+
+class ComparedRow(NamedTuple):
+    """A row of the table that compares samples with other images, with a value for each column of the table."""
+
+    name: str
+    better: str | None
+    meaning: str
+    cells: list[Cell]
 
 
 def pair_captions(pairs: Sequence[Pair], *, training: Sequence[str]) -> list[str]:
@@ -147,7 +153,8 @@ def render_report(content: ReportContent) -> str:
         difference_gradient=", ".join(f"rgb{colour}" for colour in DIFFERENCE_COLOURS),
         panels=_panels(content),
         generation_rows=_generation_rows(content.figures),
-        textured=any(key.endswith("_textured") for key in content.figures),
+        compared=list(_columns(content.figures).values()),
+        textured="generation.c2st_textured" in content.figures,
         features=measures.FEATURES.get(content.features, content.features),
         pairs=_pairs(content),
         tile_width=-(-_TILE_WIDTH // tile) * tile,
@@ -185,17 +192,19 @@ def _rows(figures: measures.Figures, *, pixel: str) -> list[Row]:
     return rows + [Row(key, Cell(f"{value:.4g}"), "", None, "") for key, value in figures.items() if key not in known]
 
 
-def _generation_rows(figures: measures.Figures) -> list[Row]:
+def _columns(figures: measures.Figures) -> dict[str, str]:
+    """Return the heads of the columns that compare images, by the ends of the keys of their figures."""
+    ends = {"": "Samples", "_reconstructed": "Recon\u00adstructions", "_textured": "Textured", "_floor": "Real"}
+    return {end: head for end, head in ends.items() if any(f"generation.c2st{end}" == key for key in figures)}
+
+
+def _generation_rows(figures: measures.Figures) -> list[ComparedRow]:
     return [
-        Row(
+        ComparedRow(
             name=measure.name,
-            cell=_cell(measure, figures, measure.key),
-            unit=measure.unit,
             better=measure.better,
             meaning=measure.meaning,
-            reconstructed=_cell(measure, figures, f"{measure.key}_reconstructed"),
-            textured=_cell(measure, figures, f"{measure.key}_textured"),
-            floor=_cell(measure, figures, f"{measure.key}_floor"),
+            cells=[_cell(measure, figures, f"{measure.key}{end}") for end in _columns(figures)],
         )
         for measure in generation_measures.MEASURES
         if measure.key in figures
@@ -206,7 +215,7 @@ def _cell(measure: measures.Measure, figures: measures.Figures, key: str) -> Cel
     value, low, high = (
         measure.write(figures[name]) if name in figures else "" for name in (key, f"{key}_low", f"{key}_high")
     )
-    return Cell(value, f"{low} to {high}" if low and high else "")
+    return Cell(value, f"{low.rstrip('%')} to {high}" if low and high else "")
 
 
 def _pairs(content: ReportContent) -> list[Illustration]:
