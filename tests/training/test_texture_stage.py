@@ -1,5 +1,9 @@
 """The stage that teaches a decoder fine detail, on a small autoencoder that has learned the phantom."""
 
+import copy
+import math
+import os
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +18,13 @@ from voxlex.config import Config, StageConfig, TextureStageConfig
 from voxlex.config.options import PhantomOptions
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.phantoms.phantom import PhantomSource
+from voxlex.errors import Interrupted
 from voxlex.images.frame import Frame
 from voxlex.models import VQVAE
 from voxlex.run_folder import RunFolder
 from voxlex.training.budget import Budget
 from voxlex.training.loop import Fitted, fit
-from voxlex.training.objectives import AutoencoderObjective, Objective
+from voxlex.training.objectives import AutoencoderObjective, Objective, Step
 from voxlex.training.team import Team
 from voxlex.training.texture import LIMITS, TextureObjective
 from voxlex.types import Image
@@ -45,9 +50,11 @@ def trained(images: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -
     return autoencoder.eval()
 
 
-def train(objective: Objective[Image], files: RunFolder, *, steps: int, schedule: StageConfig) -> Fitted:
-    team = Team(Fabric(accelerator="cpu", devices=1))
-    return fit(objective, team=team, budget=Budget(steps=steps), schedule=schedule, seed=0, files=files)
+def train(
+    objective: Objective[Image], files: RunFolder, *, steps: int, schedule: StageConfig, resume: bool = False
+) -> Fitted:
+    team, budget = Team(Fabric(accelerator="cpu", devices=1)), Budget(steps=steps)
+    return fit(objective, team=team, budget=budget, schedule=schedule, seed=0, files=files, resume=resume)
 
 
 def run(objective: Objective[Image], folder: Path, *, steps: int) -> None:
@@ -111,3 +118,57 @@ def test_weights_that_do_harm_are_not_kept(trained: VQVAE, images: PreparedDatas
     assert objective.alarm(progress=1.0) is not None
     for name, tensor in objective.texture.state_dict().items():
         assert torch.equal(tensor, begun[name]), name
+
+
+class Stopped(TextureObjective):
+    """Is interrupted at a step."""
+
+    stop_at = 0
+
+    def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
+        self.stop_at -= 1
+        if self.stop_at == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().update(fabric, batch, progress=progress)
+
+
+def test_a_resumed_stage_ends_with_the_weights_of_an_uninterrupted_one(
+    trained: VQVAE, images: PreparedDataset, tmp_path: Path
+) -> None:
+    schedule = replace(SCHEDULE, critic_weight=0.1, validations=4)
+
+    def begun(kind: type[TextureObjective]) -> TextureObjective:
+        torch.manual_seed(0)
+        return kind(
+            autoencoder=trained,
+            texture=build_texture(MODEL, trained),
+            training=images,
+            validation=images,
+            schedule=schedule,
+            loss_weights={"l1": 1.0},
+            validation_images=8,
+        )
+
+    whole = begun(TextureObjective)
+    train(whole, RunFolder.create(tmp_path / "whole", Config()), steps=12, schedule=schedule)
+    files, stopped = RunFolder.create(tmp_path / "parts", Config()), begun(Stopped)
+    assert isinstance(stopped, Stopped)
+    stopped.stop_at = 7
+    with pytest.raises(Interrupted, match="saved"):
+        train(stopped, files, steps=12, schedule=schedule)
+    resumed = begun(TextureObjective)
+    train(resumed, files, steps=12, schedule=schedule, resume=True)
+    assert resumed.state() == whole.state()
+    for name, tensor in whole.texture.state_dict().items():
+        assert torch.equal(resumed.texture.state_dict()[name], tensor), name
+
+
+def test_images_without_anything_do_not_spoil_the_gauges(trained: VQVAE, images: PreparedDataset) -> None:
+    own = copy.deepcopy(trained)
+    objective = objective_for(own, images)
+    objective.texture.eval()
+    objective.validation_batches = [torch.zeros(2, 1, 48, 48)]
+    for module in (own.decoder, objective.texture.decoder):
+        module.register_forward_hook(lambda module, inputs, output: output - 1)  # decodes nothing but black
+    assert math.isfinite(figures(objective)["distance"])
+    assert 0 < objective.state()["pull"] <= 1

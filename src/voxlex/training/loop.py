@@ -286,6 +286,7 @@ class _Trainer:
             "step": self.step,
             "elapsed_s": self.elapsed_s,
             "best": None if self.best is None else vars(self.best),
+            "objective": self.objective.state(),
         }
         save_state(self.state_file, state)
 
@@ -303,6 +304,7 @@ class _Trainer:
             self.step, self.unknown_best = state["step"], False
             self.elapsed_s = state["elapsed_s"]
             self.best = _Best(**state["best"]) if state.get("best") else None
+            self.objective.load_state(state.get("objective", {}))
             if self.best is not None:
                 check_weights(self.best.weights, expected=self.objective.result.state_dict())
         return True

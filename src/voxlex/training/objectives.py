@@ -83,6 +83,13 @@ class Objective(ABC, Generic[Batch]):
         """Return a warning, if the last validation calls for one."""
         return None
 
+    def state(self) -> dict[str, float]:
+        """Return what the objective must remember to resume, beside its players."""
+        return {}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """Restore what `state` returned."""
+
     def gives_up(self) -> bool:
         """Return whether further training would only do harm, by the last validations."""
         return False

@@ -1,5 +1,6 @@
 """The objective of the textured decoder, with gauges that keep it from doing harm."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -59,6 +60,9 @@ _FIRST = 0.25
 
 _BEYOND = 10.0
 """Weight of what is beyond a limit, against the distance of the spectra."""
+
+_EXACT_DB = 100.0
+"""PSNR that counts as exact."""
 
 _CRITIC_BEGINS = 0.15
 """Share of the training in which the weight of the critic rises."""
@@ -169,7 +173,7 @@ class TextureObjective(Objective[Image]):
         """Return the distance of the local spectra, plus what is beyond the limits, and the gauges."""
         generator = torch.Generator().manual_seed(0)
         found = _Gauges.joined([self._gauged(images, generator) for images in self.validation_batches])
-        measured = found.against_limits()
+        measured = {name: value for name, value in found.against_limits().items() if not math.isnan(value)}
         self.beyond = [
             f"{name} {value:.3g} instead of at most {LIMITS[name]:g}"
             for name, value in measured.items()
@@ -192,6 +196,17 @@ class TextureObjective(Objective[Image]):
             return None
         then = "training ends" if self.gives_up() else "its loss weights are lowered"
         return f"the textured decoder goes too far: {', '.join(self.beyond)}; {then}"
+
+    def state(self) -> dict[str, float]:
+        """Return the share of the loss weights, how often limits were crossed, and the scale of the critic."""
+        scale = {} if self.scale is None else {"scale": float(self.scale)}
+        return {"pull": self.pull, "times_beyond": self.times_beyond, **scale}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """Restore what `state` returned."""
+        self.pull, self.times_beyond = state["pull"], int(state["times_beyond"])
+        if "scale" in state:
+            self.scale = torch.tensor(state["scale"], device=self.autoencoder.device)
 
     def gives_up(self) -> bool:
         """Return whether the limits were crossed at several validations in a row."""
@@ -249,8 +264,9 @@ class _Gauges:
         }
 
     def against_limits(self) -> dict[str, float]:
-        """Return the figures that `LIMITS` bound."""
-        psnr = [metrics.psnr_db(images, self.x) for images in (self.faithful, self.drawn)]
+        """Return the figures that `LIMITS` bound; not a number where the images do not tell."""
+        # An empty image is often decoded exactly, so that its PSNR is infinite.
+        psnr = [metrics.psnr_db(images, self.x).clamp(max=_EXACT_DB) for images in (self.faithful, self.drawn)]
         ssim = [metrics.ssim(images, self.x).mean() for images in (self.faithful, self.drawn)]
         (energy, correlation), (faithful_energy, faithful_correlation) = (
             metrics.detail(images, self.x) for images in (self.drawn, self.faithful)
