@@ -6,11 +6,19 @@ from math import log2, prod
 from typing import TypeVar
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
+from torch.nn import functional
 
 from voxlex.types import Codes, checked_codes
 
 T = TypeVar("T")
+
+_POOLS = {
+    2: (functional.adaptive_max_pool2d, functional.max_pool2d),
+    3: (functional.adaptive_max_pool3d, functional.max_pool3d),
+}
+"""Pooling to a grid, and over neighbours, by the number of axes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,3 +112,9 @@ def take(codes: Tensor | Sequence[Tensor], rows: slice | Sequence[int] | Tensor)
 def concatenate(batches: Iterable[Tensor | Sequence[Tensor]]) -> Tensor | tuple[Tensor, ...]:
     """Join the codes of several batches of images, level by level."""
     return from_levels([torch.cat(parts) for parts in zip(*map(levels_of, batches), strict=True)])
+
+
+def touched_cells(region: Bool[Tensor, "*space"], grid: Sequence[int]) -> Bool[Tensor, "*grid"]:
+    """Return the cells of a grid that a region of the image touches, and their neighbours."""
+    touch, spread = _POOLS[region.ndim]
+    return spread(touch(region[None, None].float(), tuple(grid)), 3, stride=1, padding=1)[0, 0].bool()

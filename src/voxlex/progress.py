@@ -14,3 +14,10 @@ Phases = Callable[[str], AbstractContextManager[Progress]]
 def silent(phase: str) -> Iterator[Progress]:
     """Ignore the progress. This is the default of workflows."""
     yield lambda done, total: None
+
+
+def part_of(progress: Progress | None, start: int, size: int, count: int) -> Progress | None:
+    """Convert the progress of `size` of `count` things, which begin at `start`, to the progress of all of them."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(start * total + size * done, count * total)

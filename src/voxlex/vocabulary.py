@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
-from torch.nn import functional as F
 
 from voxlex.assembly import build_autoencoder, build_prior, build_texture
-from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take
+from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take, touched_cells
 from voxlex.config import Config, Decoding
 from voxlex.errors import ConfigError, RunError, brief
 from voxlex.models import Autoencoder
@@ -24,7 +21,7 @@ from voxlex.models.weights import load_weights
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition, Table, values_for
 from voxlex.priors.draw import SamplingOptions
-from voxlex.progress import Progress
+from voxlex.progress import Progress, part_of
 from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
 from voxlex.streams import Streams
@@ -36,9 +33,6 @@ _CELLS_AT_ONCE = 2**17
 
 _CANDIDATES = 8
 """Candidates that an autoregressive prior draws for each inpainted result; see `Prior.complete`."""
-
-_TOUCHED = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
-_NEIGHBOURS = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +137,7 @@ class Vocabulary:
             Images `(count, c, *space)`, float32 in [0, 1].
 
         Raises:
-            RunError: If the run has no prior.
+            RunError: If the run has no prior, or not the decoder that is asked for.
             ValueError: If an argument is out of range, or a condition or its value is unknown.
         """
         seed = secrets.randbits(64) if seed is None else seed
@@ -222,7 +216,8 @@ class Vocabulary:
         seed = secrets.randbits(64) if seed is None else seed
         prior, streams, given = self.prior, self._streams(seed), self._encoded(condition, 1)
         known = for_each_level(lambda level: level[0], self.encode(x))
-        hidden = from_levels(self._touched(region))
+        cells = [touched_cells(region, layout.grid).to(self.autoencoder.device) for layout in self.layouts]
+        hidden = from_levels(cells)
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             return prior.complete(
@@ -248,12 +243,6 @@ class Vocabulary:
     def _decode_in_batches(self, codes: Codes | Levels, decoding: Decoding, seed: int) -> Image:
         rows = batches(len(levels_of(codes)[0]), pixels_per_image=prod(self.space), at_most=_BATCH_SIZE)
         return torch.cat([self.decode(take(codes, some), decoding=decoding, seed=seed) for some in rows])
-
-    def _touched(self, region: Bool[Tensor, "*space"]) -> list[Bool[Tensor, "..."]]:
-        """Return, for each level, the cells that a region of the image touches, and their neighbours."""
-        touch, spread = _TOUCHED[region.ndim], _NEIGHBOURS[region.ndim]
-        cells = [touch(region[None, None].float(), layout.grid) for layout in self.layouts]
-        return [spread(level, 3, stride=1, padding=1)[0, 0].bool().to(self.autoencoder.device) for level in cells]
 
     def _streams(self, seed: int | None) -> Callable[[int, int], Streams]:
         """Return a function that makes the random numbers of some of the images, from the number of the first."""
@@ -308,15 +297,8 @@ def _in_batches(
     drawn = []
     for start in range(0, count, at_once):
         size = min(at_once, count - start)
-        drawn.append(draw(start, size, _shifted(progress, start, size, count)))
+        drawn.append(draw(start, size, part_of(progress, start, size, count)))
     return concatenate(drawn)
-
-
-def _shifted(progress: Progress | None, start: int, size: int, count: int) -> Progress | None:
-    """Convert the progress of one batch to the progress of all images."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(start * total + size * done, count * total)
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:

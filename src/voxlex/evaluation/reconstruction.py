@@ -14,7 +14,7 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.intervals import bootstrap_interval
 from voxlex.health import health_of
 from voxlex.models import Autoencoder
-from voxlex.models.batches import Codec, reconstruct_in_batches
+from voxlex.models.batches import decode_in_batches, reconstruct_in_batches
 from voxlex.progress import Progress
 from voxlex.types import Codes, Image, Levels
 
@@ -59,21 +59,21 @@ def evaluate_reconstruction(
 
 
 def evaluate_texture(
-    codec: Codec,
+    decode: Callable[[Codes | Levels], Image],
+    codes: Codes | Levels,
     dataset: PreparedDataset,
     *,
-    decode: Callable[[Codes | Levels], Image],
     progress: Progress | None = None,
 ) -> dict[str, float]:
     """Measure textured reconstructions by the figures of reconstructions, which begin with `texture.` here.
 
     Args:
-        codec: The encoder.
-        dataset: The images.
         decode: The textured decoder.
+        codes: The codes of the images.
+        dataset: The images.
         progress: Receives the number of images done, and of all images.
     """
-    measured, _ = _measured(reconstruct_in_batches(codec, dataset, decode=decode), dataset, progress=progress)
+    measured, _ = _measured(decode_in_batches(decode, codes, dataset), dataset, progress=progress)
     return {f"texture.{name}": value for name, value in measured.items()}
 
 

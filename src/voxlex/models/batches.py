@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from voxlex.codes import concatenate, for_each_level
+from voxlex.codes import concatenate, for_each_level, take
 from voxlex.data.dataset import PreparedDataset
 from voxlex.progress import Progress
 from voxlex.rows import batches
@@ -45,6 +45,15 @@ def reconstruct_in_batches(
     for x in image_batches(dataset):
         codes = codec.encode(x)
         yield x, for_each_level(Tensor.cpu, codes), decode(codes).cpu()
+
+
+def decode_in_batches(
+    decode: Callable[[Codes | Levels], Image], codes: Codes | Levels, dataset: PreparedDataset
+) -> Iterator[tuple[Image, Codes | Levels, Image]]:
+    """Yield images, their codes, which are given, and what these decode to in batches, in [0, 1], on the CPU."""
+    for rows in batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=BATCH_SIZE):
+        some = take(codes, rows)
+        yield dataset.tensor(rows), some, decode(some).cpu()
 
 
 def encode_dataset(codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None) -> Codes | Levels:

@@ -73,7 +73,7 @@ def evaluate(
     if vocabulary.texture is not None:
         decode = partial(vocabulary.decode, decoding="textured")
         with phases("drawing texture") as progress:
-            figures |= evaluate_texture(vocabulary, images, decode=decode, progress=progress)
+            figures |= evaluate_texture(decode, reconstruction.codes, images, progress=progress)
     if vocabulary.prior is not None:
         figures |= evaluate_prior(
             vocabulary.prior,
@@ -84,7 +84,9 @@ def evaluate(
     warnings = list(reconstruction.warnings)
     if vocabulary.prior is not None and samples and split == "test":
         if shown or can_judge(samples=samples, held_out=len(images)):
-            generation = generate_and_judge(vocabulary, dataset, count=samples, features=describe, phases=phases)
+            generation = generate_and_judge(
+                vocabulary, dataset, codes=reconstruction.codes, count=samples, features=describe, phases=phases
+            )
             figures |= generation.report.figures if generation.report else {}
         warnings += _warnings_of_new_images(figures, samples=samples, held_out=len(images))
     if split == "test":

@@ -15,9 +15,9 @@ from voxlex.evaluation.generation.features import Features
 from voxlex.evaluation.generation.judge import FEWEST
 from voxlex.evaluation.generation.scattering import log_scattering
 from voxlex.metrics import radial_power
-from voxlex.models.batches import image_batches, reconstruct_in_batches
+from voxlex.models.batches import decode_in_batches, image_batches
 from voxlex.progress import Phases, silent
-from voxlex.types import Image
+from voxlex.types import Codes, Image, Levels
 from voxlex.vocabulary import Vocabulary
 
 SHOWN_SAMPLES = 64
@@ -63,6 +63,7 @@ def generate_and_judge(
     vocabulary: Vocabulary,
     dataset: PreparedDataset,
     *,
+    codes: Codes | Levels,
     count: int,
     features: Features = log_scattering,
     seed: int = 0,
@@ -76,6 +77,7 @@ def generate_and_judge(
     Args:
         vocabulary: A vocabulary with a prior.
         dataset: The data set that it was trained on. Samples are compared with its test part.
+        codes: The codes of its test part.
         count: Number of images to draw. Fewer are drawn if there are not enough held-out images to compare them with.
         features: Features by which they are compared; see `evaluation.generation.load_features`.
         seed: The same seed gives the same samples and figures on the same machine.
@@ -93,7 +95,7 @@ def generate_and_judge(
     with phases("reconstructing") as progress:
         for name in ways:
             decode = partial(vocabulary.decode, decoding=name)
-            pairs = reconstruct_in_batches(vocabulary, held_out, decode=decode)
+            pairs = decode_in_batches(decode, codes, held_out)
             reconstructed[name] = torch.cat([x_hat for _, _, x_hat in pairs])
             progress(len(reconstructed), len(ways))
     real = held_out.tensor()
