@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import torch
 from monai_vqvae import monai_step, monai_vqvae
@@ -38,7 +39,7 @@ def our_step(x: torch.Tensor, precision: Precision) -> Callable[[], None]:
 
     def step() -> None:
         outputs = player.on_devices(x)
-        losses = reconstruction_losses(outputs.x_hat, x, {"l1": 1.0}) | dict(outputs.losses)
+        losses = reconstruction_losses(outputs.x_hat, x, asdict(config.losses)) | dict(outputs.losses)
         player.descend(fabric, losses.values())
 
     return step
@@ -99,7 +100,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     x = torch.rand(options.batch, 1, options.size, options.size)
-    theirs = monai_vqvae()
+    theirs = monai_vqvae(num_embeddings=Config().model.quantizer.num_embeddings)
     optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-4)
     steps = {
         "MONAI VQVAE, float32": lambda: monai_step(theirs, optimizer, x),
