@@ -14,7 +14,7 @@ from two_levels import TwoLevels, untrained, vocabulary
 from voxlex import Frame, Vocabulary, open_source
 from voxlex.assembly import build_prior
 from voxlex.code_table import read_code_table
-from voxlex.codes import CodeLayout
+from voxlex.codes import CodeLayout, touched_cells
 from voxlex.config import StageConfig
 from voxlex.config.options import PhantomOptions
 from voxlex.config.priors import TransformerPriorConfig
@@ -275,7 +275,7 @@ def test_samples_are_written(taught: Vocabulary, tmp_path: Path) -> None:
 def test_a_region_is_drawn_anew_at_both_levels(taught: Vocabulary, images: PreparedDataset) -> None:
     image, mask = images.tensor([5])[0], torch.zeros(32, 32, dtype=torch.bool)
     mask[9:12, 17:23] = True
-    coarse, fine = taught._touched(mask)
+    coarse, fine = (touched_cells(mask, layout.grid) for layout in taught.layouts)
     assert coarse.nonzero().tolist() == [[row, column] for row in range(3) for column in range(1, 4)]
     assert fine.nonzero().tolist() == [[row, column] for row in range(1, 4) for column in range(3, 7)]
     drawn = taught.inpaint(image, mask, count=2, condition={"slice": 3}, seed=0)

@@ -16,7 +16,14 @@ from voxlex.images.frame import Frame
 pytestmark = pytest.mark.slow
 
 TINY = ["--steps", "3", "--size", "32", "--model.network.width", "16", "--prior.width", "16", "--prior.layers", "2"]
-TINY += ["--training.autoencoder.batch-size", "4", "--training.prior.batch-size", "4"]
+TINY += [
+    "--training.texture.validations",
+    "1",
+    "--training.autoencoder.batch-size",
+    "4",
+    "--training.prior.batch-size",
+    "4",
+]
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ MODEL = replace(Config().model, network=replace(Config().model.network, width=48
 
 @pytest.fixture(scope="module")
 def images() -> PreparedDataset:
-    return open_source(PhantomSource(PhantomOptions(subjects=16, slices=8)), Frame(size=48))
+    return open_source(PhantomSource(PhantomOptions(subjects=8, slices=8)), Frame(size=48))
 
 
 @pytest.fixture(scope="module")
