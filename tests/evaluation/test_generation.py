@@ -263,7 +263,7 @@ def test_features_can_be_given_and_progress_is_told():
         progress=lambda done, total: steps.append((done, total)),
     )
     assert found.figures["generation.frechet"] < figure("real", "frechet")
-    assert steps == [(done, 5) for done in range(6)]
+    assert steps == [(done, 3) for done in range(4)]
 
 
 def test_volumes_are_judged():
