@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from two_levels import TwoLevels, untrained, vocabulary
+from two_levels import two_levels, untrained, vocabulary
 from voxlex import Frame, Vocabulary, open_source
 from voxlex.assembly import build_prior
 from voxlex.code_table import read_code_table
@@ -23,7 +23,7 @@ from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.errors import CodesError
 from voxlex.evaluation.reconstruction import evaluate_reconstruction
 from voxlex.health import codebook_health
-from voxlex.models import VQVAE, Decoder, Encoder, tiling
+from voxlex.models import VQVAE, Decoder, Encoder, MultiScaleVQVAE, tiling
 from voxlex.models.tiling import decode_tiled, encode_tiled
 from voxlex.pages.measures import measured
 from voxlex.priors import Conditions
@@ -57,12 +57,12 @@ def images() -> PreparedDataset:
 
 
 @pytest.fixture(scope="module")
-def model() -> TwoLevels:
+def model() -> MultiScaleVQVAE:
     return untrained()
 
 
 @pytest.fixture(scope="module")
-def taught(model: TwoLevels, images: PreparedDataset) -> Vocabulary:
+def taught(model: MultiScaleVQVAE, images: PreparedDataset) -> Vocabulary:
     """A vocabulary whose prior has seen the codes of some images for a few steps."""
     torch.manual_seed(0)
     conditions = Conditions.of(images.manifest, ["slice"])
@@ -77,7 +77,7 @@ def taught(model: TwoLevels, images: PreparedDataset) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def untaught(model: TwoLevels) -> Vocabulary:
+def untaught(model: MultiScaleVQVAE) -> Vocabulary:
     return vocabulary(model, None)
 
 
@@ -96,13 +96,13 @@ def test_codes_lie_as_the_layouts_say(spatial_dims: int, space: tuple[int, ...])
     assert model.space_of([level.shape[2:] for level in codes]) == space
 
 
-def test_codes_may_be_arrays_of_any_integers(model: TwoLevels) -> None:
+def test_codes_may_be_arrays_of_any_integers(model: MultiScaleVQVAE) -> None:
     codes = model.encode(torch.rand(2, 1, 32, 32))
     arrays = [level.numpy().astype(np.uint16) for level in codes]
     assert torch.equal(model.decode(arrays), model.decode(codes))
 
 
-def test_codes_that_do_not_fit_together_are_refused(model: TwoLevels) -> None:
+def test_codes_that_do_not_fit_together_are_refused(model: MultiScaleVQVAE) -> None:
     coarse, fine = model.encode(torch.rand(2, 1, 32, 32))
     for wrong, said in [
         (fine, "expected 2 levels, coarsest first, got 1"),
@@ -117,7 +117,7 @@ def test_codes_that_do_not_fit_together_are_refused(model: TwoLevels) -> None:
             model.decode(wrong)
 
 
-def test_images_that_do_not_divide_into_coarse_cells_are_refused(model: TwoLevels) -> None:
+def test_images_that_do_not_divide_into_coarse_cells_are_refused(model: MultiScaleVQVAE) -> None:
     for take in (model.encode, lambda x: encode_tiled(model, x)):
         with pytest.raises(ValueError, match="expected 2 sides that are multiples of 8, got"):
             take(torch.rand(1, 1, 36, 32))
@@ -138,7 +138,7 @@ def test_tiles_agree_with_the_whole(spatial_dims: int, space: tuple[int, ...], m
 
 def test_it_is_trained_by_the_usual_loop(images: PreparedDataset, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = TwoLevels()
+    model = two_levels()
     objective = AutoencoderObjective(
         autoencoder=model,
         training=images.subset("train"),
@@ -156,7 +156,7 @@ def test_it_is_trained_by_the_usual_loop(images: PreparedDataset, tmp_path: Path
     assert 1 <= figures["1.perplexity"] <= 300
     assert "perplexity" not in figures
     noted = {row["name"] for row in read_journal(tmp_path / "metrics.csv")}
-    assert {"train/loss/coarse_commitment", "validation/0.perplexity", "validation/1.usage"} <= noted
+    assert {"train/loss/commitment", "validation/0.perplexity", "validation/1.usage"} <= noted
 
 
 def test_codes_are_stored_level_by_level_and_read_back(
@@ -208,9 +208,10 @@ def test_a_table_that_does_not_fit_the_levels_is_refused(
 
 def test_another_decoder_cannot_read_the_codes(untaught: Vocabulary, images: PreparedDataset, tmp_path: Path) -> None:
     encode(untaught, images, out=tmp_path / "codes.parquet")
-    for part in ("coarse", "fine", "decoder"):
+    for part in ("quantizers.0", "quantizers.1", "decoder"):
         other = untrained()
-        first = next(tensor for tensor in getattr(other, part).state_dict().values() if tensor.is_floating_point())
+        changed = other.decoder if part == "decoder" else other.quantizers[int(part[-1])]
+        first = next(tensor for tensor in changed.state_dict().values() if tensor.is_floating_point())
         first += 1
         with pytest.raises(CodesError, match="got those of another run"):
             decode(vocabulary(other, None), tmp_path / "codes.parquet", out=tmp_path / part)
@@ -225,7 +226,7 @@ def test_volumes_larger_than_those_of_the_run_are_stored(tmp_path: Path) -> None
     assert decode(words, tmp_path / "codes.parquet", out=tmp_path / "decoded").count == 2
 
 
-def test_figures_are_those_of_the_levels_and_their_totals(model: TwoLevels, images: PreparedDataset) -> None:
+def test_figures_are_those_of_the_levels_and_their_totals(model: MultiScaleVQVAE, images: PreparedDataset) -> None:
     found = evaluate_reconstruction(model, images)
     figures = found.figures
     coarse, fine = (
@@ -241,7 +242,7 @@ def test_figures_are_those_of_the_levels_and_their_totals(model: TwoLevels, imag
 
 def test_a_level_that_has_collapsed_is_named(images: PreparedDataset) -> None:
     model = untrained()
-    for stage in model.fine.stages:
+    for stage in model.quantizers[1].stages:
         stage.codebook.embeddings[1:] = 1e3
     (warning,) = evaluate_reconstruction(model, images).warnings
     assert warning.startswith("level 1: the codebook is collapsing: perplexity 1 of 300 codewords")

@@ -11,10 +11,11 @@ from torch import nn
 
 from voxlex.codes import CodeLayout
 from voxlex.config import Config, ModelConfig, NetworkConfig, PriorConfig, QuantizerConfig
+from voxlex.config.levels import MultiScaleConfig, VQVAE2Config
 from voxlex.config.quantizers import GroupedQuantizerConfig, ResidualQuantizerConfig
 from voxlex.config.validation import one_of
 from voxlex.errors import ConfigError
-from voxlex.models import NETWORKS, VQVAE
+from voxlex.models import NETWORKS, VQVAE, VQVAE2, Autoencoder, MultiScaleVQVAE
 from voxlex.models.texture import TexturedDecoder
 from voxlex.priors import PRIORS, Conditions, HierarchicalPrior, Prior
 from voxlex.quantizers import QUANTIZERS, GroupedQuantizer, Quantizer, ResidualQuantizer
@@ -28,7 +29,7 @@ _ORDINARY = 2**28
 _UNKNOWN_MEMORY = 2**36
 
 
-def build_autoencoder(config: ModelConfig) -> VQVAE:
+def build_autoencoder(config: ModelConfig) -> Autoencoder:
     """Build a new, untrained autoencoder.
 
     Raises:
@@ -39,31 +40,45 @@ def build_autoencoder(config: ModelConfig) -> VQVAE:
     return _within_memory(lambda: _build_autoencoder(config), list(_sizes(config, "model")))
 
 
-def _build_autoencoder(config: ModelConfig) -> VQVAE:
-    network = config.network
+def _build_autoencoder(config: ModelConfig) -> Autoencoder:
+    network, levels, dims = config.network, config.levels, config.spatial_dims
     encoder_class, decoder_class = _chosen(NETWORKS, network, "network")
-    shared = {"spatial_dims": config.spatial_dims, "embedding_dim": config.quantizer.embedding_dim}
+    latents = features = config.quantizer.embedding_dim
+    if isinstance(levels, VQVAE2Config):
+        latents, features = latents + levels.coarse.embedding_dim, network.width
     # The order matters: with a seed, the encoder takes the first random numbers, and the decoder the next.
-    encoder = encoder_class(in_channels=config.in_channels, **shared, **_arguments_of("encoder", network))
-    decoder = decoder_class(out_channels=config.in_channels, **shared, **_arguments_of("decoder", network))
-    return VQVAE(
-        encoder=encoder,
-        quantizer=build_quantizer(config.quantizer),
-        decoder=decoder,
-        in_channels=config.in_channels,
-        spatial_dims=config.spatial_dims,
-        downsampling=network.downsampling,
+    encoder = encoder_class(
+        in_channels=config.in_channels, spatial_dims=dims, embedding_dim=features, **_arguments_of("encoder", network)
     )
+    decoder = decoder_class(
+        out_channels=config.in_channels, spatial_dims=dims, embedding_dim=latents, **_arguments_of("decoder", network)
+    )
+    finest = build_quantizer(config.quantizer)
+    shared: dict[str, Any] = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "in_channels": config.in_channels,
+        "spatial_dims": dims,
+        "downsampling": network.downsampling,
+    }
+    match levels:
+        case MultiScaleConfig(scales=scales):
+            coarser = [build_quantizer(levels.coarse) for _ in scales[:-1]]
+            return MultiScaleVQVAE(**shared, quantizers=[*coarser, finest], scales=scales)
+        case VQVAE2Config(scale=scale, blocks=blocks):
+            top = build_quantizer(levels.coarse)
+            return VQVAE2(**shared, top=top, bottom=finest, width=network.width, scale=scale, blocks=blocks)
+    return VQVAE(**shared, quantizer=finest)
 
 
-def build_texture(config: ModelConfig, autoencoder: VQVAE) -> TexturedDecoder:
+def build_texture(autoencoder: Autoencoder) -> TexturedDecoder:
     """Build a new textured decoder, which begins with the decoder of an autoencoder."""
     return TexturedDecoder(
         autoencoder.decoder,
-        embedding_dim=config.quantizer.embedding_dim,
-        out_channels=config.in_channels,
-        spatial_dims=config.spatial_dims,
-        downsampling=config.network.downsampling,
+        embedding_dim=autoencoder.latent_dim,
+        out_channels=autoencoder.in_channels,
+        spatial_dims=autoencoder.spatial_dims,
+        downsampling=autoencoder.downsampling,
     )
 
 
@@ -162,7 +177,7 @@ def _memory() -> int:
         return _UNKNOWN_MEMORY
 
 
-def build_shapes(config: Config, conditions: Conditions) -> tuple[VQVAE, Prior]:
+def build_shapes(config: Config, conditions: Conditions) -> tuple[Autoencoder, Prior]:
     """Build both networks of an experiment without memory for their weights, to see whether they can be built.
 
     Raises:

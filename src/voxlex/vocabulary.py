@@ -96,11 +96,11 @@ class Vocabulary:
     def _textured(self, levels: Levels, seed: int) -> Callable[[Levels, tuple[slice, ...]], Image]:
         """Return a function that decodes tiles of these codes, each with its part of the noise."""
         self.check_decoding("textured")
-        texture, [quantizer] = self.texture, self.autoencoder.quantizers
+        autoencoder, texture = self.autoencoder, self.texture
         assert texture is not None
-        channels, downsampling = self.autoencoder.in_channels, self.autoencoder.downsampling
-        noise = noise_for(levels[0], channels=channels, downsampling=downsampling, seed=seed)
-        return lambda own, region: texture.decode(own[0], quantizer, noise[region])
+        space = autoencoder.space_of([level.shape[2:] for level in levels])
+        noise = noise_for(levels, shape=(autoencoder.in_channels, *space), seed=seed)
+        return lambda own, region: texture.decode(autoencoder.latents(own), noise[region])
 
     def reconstruct(self, images: ArrayLike, *, decoding: Decoding = "faithful", seed: int = 0) -> Image:
         """Encode images and decode their codes: `decode(encode(images))`."""
@@ -320,7 +320,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
     load_weights(folder.autoencoder_file, autoencoder)
     texture = None
     if folder.texture_file.exists():
-        texture = build_texture(config.model, autoencoder)
+        texture = build_texture(autoencoder)
         load_weights(folder.texture_file, texture)
         texture = texture.to(device).eval()
     if prior is not None:

@@ -27,9 +27,9 @@ def model(spatial_dims: int, *, amplitude: float = 0.0) -> tuple[VQVAE, Textured
 def test_a_new_one_decodes_like_the_decoder(space: tuple[int, ...]) -> None:
     autoencoder, texture = model(len(space))
     codes = autoencoder.encode(torch.rand(2, 1, *space))
-    noise = noise_for(codes, channels=1, downsampling=4, seed=0)
+    noise = noise_for((codes,), shape=(1, *space), seed=0)
     assert noise.shape == (2, 1, *space)
-    decoded = texture.decode(codes, autoencoder.quantizer, noise)
+    decoded = texture.decode(autoencoder.latents((codes,)), noise)
     torch.testing.assert_close(decoded, autoencoder.decode(codes))
 
 
@@ -46,11 +46,13 @@ def test_noise_is_added_with_the_amplitudes_of_the_codes(space: tuple[int, ...])
 
 
 def test_the_noise_of_an_image_depends_on_its_codes_and_the_seed_alone() -> None:
-    codes = torch.randint(16, (3, 1, 8, 8))
-    noise = noise_for(codes, channels=1, downsampling=4, seed=5)
-    assert torch.equal(noise_for(codes[1:2], channels=1, downsampling=4, seed=5), noise[1:2])
+    coarse, fine = torch.randint(16, (3, 1, 4, 4)), torch.randint(16, (3, 1, 8, 8))
+    shape = (1, 32, 32)
+    noise = noise_for((coarse, fine), shape=shape, seed=5)
+    assert torch.equal(noise_for((coarse[1:2], fine[1:2]), shape=shape, seed=5), noise[1:2])
     assert not torch.equal(noise[0], noise[1])
-    assert not torch.equal(noise_for(codes, channels=1, downsampling=4, seed=6), noise)
+    assert not torch.equal(noise_for((coarse, fine), shape=shape, seed=6), noise)
+    assert not torch.equal(noise_for((coarse.flip(0), fine), shape=shape, seed=5)[0], noise[0])
     assert abs(float(noise.mean())) < 0.1
     assert 0.9 < float(noise.std()) < 1.1
 
@@ -58,13 +60,13 @@ def test_the_noise_of_an_image_depends_on_its_codes_and_the_seed_alone() -> None
 def test_tiles_have_no_seams() -> None:
     autoencoder, texture = model(2, amplitude=0.5)
     codes = autoencoder.encode(torch.rand(1, 1, 128, 96))
-    noise = noise_for(codes, channels=1, downsampling=4, seed=0)
-    whole = texture.decode(codes, autoencoder.quantizer, noise)
+    noise = noise_for((codes,), shape=(1, 128, 96), seed=0)
+    whole = texture.decode(autoencoder.latents((codes,)), noise)
     tiled = decode_tiled(
         autoencoder,
         codes,
         tile=8,
         halo=4,
-        decode=lambda levels, region: texture.decode(levels[0], autoencoder.quantizer, noise[region]),
+        decode=lambda levels, region: texture.decode(autoencoder.latents(levels), noise[region]),
     )
     torch.testing.assert_close(tiled, whole, rtol=1e-4, atol=1e-4)

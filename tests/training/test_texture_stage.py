@@ -73,7 +73,7 @@ def objective_for(
     autoencoder: VQVAE, images: PreparedDataset, schedule: TextureStageConfig = SCHEDULE
 ) -> TextureObjective:
     torch.manual_seed(0)
-    texture = build_texture(MODEL, autoencoder)
+    texture = build_texture(autoencoder)
     return TextureObjective(
         autoencoder=autoencoder,
         texture=texture,
@@ -141,7 +141,7 @@ def test_a_resumed_stage_ends_with_the_weights_of_an_uninterrupted_one(
         torch.manual_seed(0)
         return kind(
             autoencoder=trained,
-            texture=build_texture(MODEL, trained),
+            texture=build_texture(trained),
             training=images,
             validation=images,
             schedule=schedule,

@@ -18,11 +18,11 @@ def check_consistent(config: Config) -> None:
         ConfigError: If two settings do not fit together. The message names the setting, what was expected and what
             came.
     """
-    patch = config.model.network.downsampling
+    patch, what = config.model.multiple_of, "the network's downsampling"
+    if config.model.levels.coarsest > 1:
+        what = f"{what} times {config.model.levels.coarsest}, the scale of the coarsest level"
     if config.data.size % patch:
-        raise ConfigError(
-            f"data.size: expected a multiple of {patch}, the network's downsampling, got {config.data.size}"
-        )
+        raise ConfigError(f"data.size: expected a multiple of {patch}, {what}, got {config.data.size}")
     if config.model.spatial_dims == 3 and config.data.size > _MOST_VOXELS_A_SIDE:
         raise ConfigError(f"data.size: expected at most {_MOST_VOXELS_A_SIDE} for cubes, got {config.data.size}")
     if config.model.in_channels != 1:
@@ -34,14 +34,14 @@ def check_consistent(config: Config) -> None:
     size = config.training.autoencoder.patch_size
     if size is not None and (size % patch or size > config.data.size):
         raise ConfigError(
-            f"training.autoencoder.patch_size: expected a multiple of {patch}, the network's downsampling, up to "
-            f"data.size {config.data.size}, got {size}"
+            f"training.autoencoder.patch_size: expected a multiple of {patch}, {what}, up to data.size "
+            f"{config.data.size}, got {size}"
         )
     side = size or config.data.size
     if dims == 3 and side < _FEWEST_CELLS * patch:
         raise ConfigError(
             f"{'data.size' if size is None else 'training.autoencoder.patch_size'}: expected at least "
-            f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times the network's downsampling, got {side}"
+            f"{_FEWEST_CELLS * patch}, {_FEWEST_CELLS} times {what}, got {side}"
         )
     if config.training.prior.variations and not config.training.prior.augment.active:
         raise ConfigError("training.prior.variations: expected a setting of training.prior.augment above 0, got none")

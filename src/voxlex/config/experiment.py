@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from annotated_types import Interval
 
+from voxlex.config.levels import LevelsConfig, SingleLevelConfig
 from voxlex.config.networks import NetworkConfig, ResidualNetworkConfig
 from voxlex.config.options import PhantomOptions, ReadingOptions, SliceOptions
 from voxlex.config.priors import PriorConfig, TransformerPriorConfig
@@ -41,7 +42,8 @@ class ModelConfig(Settings):
         in_channels: Number of channels of the images; prepared images have one.
         spatial_dims: Number of spatial axes: 2 for images, 3 for volumes.
         network: The encoder and the decoder.
-        quantizer: The quantizer, which turns latents into codes.
+        quantizer: The quantizer, which turns latents into codes; with several levels, that of the finest.
+        levels: The grids of the codes: one, or several from coarse to fine.
     """
 
     in_channels: Count = 1
@@ -50,6 +52,12 @@ class ModelConfig(Settings):
     quantizer: QuantizerConfig = field(
         default_factory=lambda: VectorQuantizerConfig(num_embeddings=8192, rate_weight=0.15)
     )
+    levels: LevelsConfig = field(default_factory=SingleLevelConfig)
+
+    @property
+    def multiple_of(self) -> int:
+        """Number of pixels or voxels that divides the sides of all images."""
+        return self.network.downsampling * self.levels.coarsest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from voxlex.config.validation import one_of, parse, plain
 from voxlex.config.yaml_files import read_yaml
 from voxlex.errors import ConfigError
 
-CHOICES = ("model.network", "model.quantizer", "prior")
+CHOICES = ("model.network", "model.quantizer", "model.levels", "prior")
 """Settings that have a `kind`."""
 
 

@@ -4,8 +4,10 @@ from torch import nn
 
 from voxlex.models.autoencoder import Decoder, Encoder
 from voxlex.models.base import Autoencoder, Reconstruction
+from voxlex.models.multi_scale import MultiScaleVQVAE
 from voxlex.models.paper import PaperDecoder, PaperEncoder
 from voxlex.models.vqvae import VQVAE
+from voxlex.models.vqvae2 import VQVAE2
 
 NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
     "residual": (Encoder, Decoder),
@@ -13,4 +15,15 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
 }
 """The encoder and the decoder of every network, by its kind."""
 
-__all__ = ["NETWORKS", "VQVAE", "Autoencoder", "Decoder", "Encoder", "PaperDecoder", "PaperEncoder", "Reconstruction"]
+__all__ = [
+    "NETWORKS",
+    "VQVAE",
+    "VQVAE2",
+    "Autoencoder",
+    "Decoder",
+    "Encoder",
+    "MultiScaleVQVAE",
+    "PaperDecoder",
+    "PaperEncoder",
+    "Reconstruction",
+]

@@ -14,7 +14,7 @@ from voxlex.codes import CodeLayout, from_levels
 from voxlex.errors import CodesError
 from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
 from voxlex.quantizers import Quantizer
-from voxlex.types import Codes, CodesLike, Image, Levels
+from voxlex.types import Codes, CodesLike, Image, Latents, Levels
 
 
 class Reconstruction(NamedTuple):
@@ -36,8 +36,8 @@ class Autoencoder(nn.Module, ABC):
 
     The codes of an image lie on one grid, or on several grids at different scales, which are called levels. `encode`,
     `decode` and `forward` accept and return one tensor for a single level, and a tuple of tensors, coarsest first, for
-    several levels. A subclass always works with a tuple. It defines `quantizers`, `decoding_modules`, `forward`,
-    `_grids`, `_encode` and `_decode`.
+    several levels. A subclass always works with a tuple. It defines `encoder`, `decoder`, `quantizers`,
+    `decoding_modules`, `forward`, `latents`, `_grids` and `_encode`.
 
     Args:
         in_channels: Number of channels of the images, c.
@@ -46,6 +46,8 @@ class Autoencoder(nn.Module, ABC):
         multiple_of: Number that divides the sides of all images; by default `downsampling`.
 
     Attributes:
+        encoder: The network that images go through first.
+        decoder: The network that maps latents `(b, latent_dim, *grid)`, on the grid of the finest level, to images.
         checkpoint_activations: Whether training discards the activations of the networks and computes them again for
             the gradient (Chen et al., 1604.06174). This takes less memory and more time, and gives the same results.
         encoder_reach: How far outside a patch of `multiple_of` pixels the image affects the codes of the patch, counted
@@ -54,6 +56,8 @@ class Autoencoder(nn.Module, ABC):
             unknown.
     """
 
+    encoder: nn.Module
+    decoder: nn.Module
     encoder_reach: int | None = None
     decoder_reach: int | None = None
 
@@ -87,16 +91,21 @@ class Autoencoder(nn.Module, ABC):
         """
 
     @abstractmethod
+    def latents(self, codes: Levels) -> Latents:
+        """Return what the decoder receives for codes, on the grid of the finest level."""
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of channels of `latents`."""
+        return self.quantizers[-1].embedding_dim
+
+    @abstractmethod
     def _grids(self, space: tuple[int, ...]) -> Sequence[tuple[int, ...]]:
         """Return the grid of each level for images with these sides, which are multiples of `multiple_of`."""
 
     @abstractmethod
     def _encode(self, x: Image) -> Levels:
         """Encode an image tensor on the device of the model."""
-
-    @abstractmethod
-    def _decode(self, codes: Levels) -> Image:
-        """Decode codes to images that are not clamped."""
 
     def layouts(self, space: Sequence[int]) -> tuple[CodeLayout, ...]:
         """Return the layout of the codes of images with the given sides, for each level, coarsest first.
@@ -156,7 +165,8 @@ class Autoencoder(nn.Module, ABC):
         Raises:
             CodesError: If the codes have the wrong number of levels, shape, type or range.
         """
-        return self._decode(self.levels(codes)).float().clamp(0, 1)
+        z_q = as_weights_of(self.decoder, self.latents(self.levels(codes)))
+        return self.decoder(z_q).float().clamp(0, 1)
 
     def levels(self, codes: CodesLike) -> Levels:
         """Convert codes of any integer type to a tuple of int64 tensors on the device of the model, coarsest first.

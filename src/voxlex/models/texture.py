@@ -2,16 +2,17 @@
 
 import copy
 import hashlib
+from collections.abc import Sequence
+from math import prod
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxlex.models.base import as_weights_of
 from voxlex.nn.blocks import convolution, depth_to_space
-from voxlex.quantizers import Quantizer
 from voxlex.streams import Streams
-from voxlex.types import Image, Latents
+from voxlex.types import Image, Latents, Levels
 
 
 class TexturedDecoder(nn.Module):
@@ -64,21 +65,21 @@ class TexturedDecoder(nn.Module):
         return self.decoder(z_q) + drawn.sum(dim=2)
 
     @torch.no_grad()
-    def decode(self, codes: Int64[Tensor, "b q *grid"], quantizer: Quantizer, noise: Image) -> Image:
-        """Decode codes of a quantizer to images, float32 in [0, 1]."""
-        z_q = as_weights_of(self, quantizer.decode(codes))
+    def decode(self, z_q: Latents, noise: Image) -> Image:
+        """Decode latents to images, float32 in [0, 1]."""
+        z_q = as_weights_of(self, z_q)
         return self(z_q, noise.to(z_q)).float().clamp(0, 1)
 
 
-def noise_for(codes: Int64[Tensor, "b q *grid"], *, channels: int, downsampling: int, seed: int) -> Image:
-    """Return standard normal noise for the textures of images.
+def noise_for(codes: Levels, *, shape: Sequence[int], seed: int) -> Image:
+    """Return standard normal noise of shape `(b, *shape)` for the textures of images.
 
     The noise of an image depends on its codes and the seed alone. So an image looks the same whichever images are
     decoded beside it.
     """
-    digests = [hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=8).digest() for image in codes]
+    rows = [b"".join(level.cpu().numpy().tobytes() for level in image) for image in zip(*codes, strict=True)]
+    digests = [hashlib.blake2b(row, digest_size=8).digest() for row in rows]
     keys = [(int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")) for digest in digests]
-    space = [side * downsampling for side in codes.shape[2:]]
-    uniform: Float[Tensor, "b n"] = Streams(seed, keys).take(channels * torch.Size(space).numel())
+    uniform: Float[Tensor, "b n"] = Streams(seed, keys).take(prod(shape))
     normal = torch.special.ndtri(uniform.clamp(2**-32, 1 - 2**-32)).float()
-    return normal.view(len(codes), channels, *space)
+    return normal.view(len(keys), *shape)

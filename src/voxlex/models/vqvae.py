@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 
 from voxlex.models.arrays import ArrayLike
-from voxlex.models.base import Autoencoder, Reconstruction, as_weights_of
+from voxlex.models.base import Autoencoder, Reconstruction
 from voxlex.quantizers import Quantizer
-from voxlex.types import Codes, Image, Levels
+from voxlex.types import Codes, Image, Latents, Levels
 
 
 class VQVAE(Autoencoder):
@@ -57,6 +57,10 @@ class VQVAE(Autoencoder):
         x_hat = self._apply_network(self.decoder, quantized.z_q)
         return Reconstruction(x_hat=x_hat, codes=quantized.codes, losses=quantized.losses)
 
+    def latents(self, codes: Levels) -> Latents:
+        """Return the codewords."""
+        return self.quantizer.decode(codes[0])
+
     def encode(self, images: ArrayLike) -> Codes:
         """Return the codes `(b, q, *grid)` of images; see `Autoencoder.encode`."""
         codes = super().encode(images)
@@ -68,6 +72,3 @@ class VQVAE(Autoencoder):
 
     def _encode(self, x: Image) -> Levels:
         return (self.quantizer.encode(self.encoder(x)),)
-
-    def _decode(self, codes: Levels) -> Image:
-        return self.decoder(as_weights_of(self.decoder, self.quantizer.decode(codes[0])))

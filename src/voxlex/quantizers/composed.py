@@ -25,5 +25,6 @@ def quantizers(modules: nn.ModuleList) -> list[Quantizer]:
 
 
 def mean_losses(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of each named loss term over the parts."""
-    return {name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]}
+    """Return the mean of each named loss term over the parts that have it."""
+    names = dict.fromkeys(name for part in losses for name in part)
+    return {name: torch.stack([part[name] for part in losses if name in part]).mean() for name in names}

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from voxlex.models import VQVAE
+from voxlex.models import Autoencoder
 
 _CELLS = 4  # side of the small image, in cells of the code grid
 BYTES_PER_WEIGHT = 16
@@ -38,12 +38,13 @@ class StepMemory:
 
 
 def estimate_step_memory(
-    autoencoder: VQVAE, *, space: Sequence[int], batch_size: int, autocast: torch.dtype | None = None
+    autoencoder: Autoencoder, *, space: Sequence[int], batch_size: int, autocast: torch.dtype | None = None
 ) -> StepMemory:
     """Estimate the memory of a training step.
 
     The function encodes and decodes one small image, and counts the bytes that the networks keep for the backward pass.
-    For convolutions, this number is proportional to the size of the image.
+    For convolutions, this number is proportional to the size of the image. Networks between levels, which work on
+    coarse grids, are left out.
 
     Args:
         autoencoder: The model, on the CPU. It is not changed.
@@ -55,8 +56,9 @@ def estimate_step_memory(
     side = _CELLS * autoencoder.downsampling
     x = torch.zeros(1, autoencoder.in_channels, *[side] * dims)
     with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        z_e, encoder = _kept(autoencoder.encoder, x)
-        _, decoder = _kept(autoencoder.decoder, z_e.detach().requires_grad_())
+        _, encoder = _kept(autoencoder.encoder, x)
+        z_q = torch.zeros(1, autoencoder.latent_dim, *[_CELLS] * dims, requires_grad=True)
+        _, decoder = _kept(autoencoder.decoder, z_q)
     at_loss = 4 * x.nbytes  # image, reconstruction, their difference, and its gradient
     kept = max(encoder.total, decoder.total) if autoencoder.checkpoint_activations else encoder.total + decoder.total
     scale = batch_size * prod(space) / side**dims

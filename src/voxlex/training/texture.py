@@ -10,11 +10,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from voxlex import metrics
+from voxlex.codes import levels_of
 from voxlex.config import TextureStageConfig
 from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.lesions import kept_contrast, largest_change, plant
 from voxlex.losses import log_spectrum_loss, reconstruction_losses
-from voxlex.models import VQVAE
+from voxlex.models import Autoencoder
 from voxlex.models.texture import TexturedDecoder
 from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
@@ -22,7 +23,7 @@ from voxlex.training.critic import PatchCritic, critic_loss
 from voxlex.training.objectives import Objective, Step
 from voxlex.training.patches import Patches
 from voxlex.training.player import Player
-from voxlex.types import Image
+from voxlex.types import Codes, Image, Levels
 
 LIMITS: Mapping[str, float] = {
     "psnr_loss_db": 1.0,
@@ -101,7 +102,7 @@ class TextureObjective(Objective[Image]):
     def __init__(
         self,
         *,
-        autoencoder: VQVAE,
+        autoencoder: Autoencoder,
         texture: TexturedDecoder,
         training: PreparedDataset,
         validation: PreparedDataset,
@@ -142,7 +143,7 @@ class TextureObjective(Objective[Image]):
     def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
         """Take a step towards images with the detail of real ones, and a step of the critic."""
         with torch.no_grad(), fabric.autocast():
-            z_q = self.autoencoder.quantizer(self.autoencoder.encoder(batch)).z_q
+            z_q = self.autoencoder.latents(levels_of(self.autoencoder.encode(batch)))
             faithful = self.autoencoder.decoder(z_q).float() if self.critic else batch
         drawn = self.player.on_devices(z_q, torch.randn_like(batch)).float()
         losses = reconstruction_losses(drawn, batch, self.loss_weights)
@@ -230,14 +231,20 @@ class TextureObjective(Objective[Image]):
             faithful=faithful.cpu(),
             drawn=drawn.cpu(),
             codes_kept=torch.stack(
-                [(self.autoencoder.encode(y) == codes).flatten(1).float().mean(dim=1) for y in (faithful, drawn)], 1
+                [_share_kept(self.autoencoder.encode(y), codes) for y in (faithful, drawn)], dim=1
             ).cpu(),
             contrasts=torch.stack(contrasts, dim=1).cpu(),
         )
 
-    def _decode(self, codes: Int64[Tensor, "b q *grid"], noise: Image) -> Image:
-        z_q = self.autoencoder.quantizer.decode(codes)
+    def _decode(self, codes: Codes | Levels, noise: Image) -> Image:
+        z_q = self.autoencoder.latents(levels_of(codes))
         return self.player.on_devices(z_q, noise.to(z_q.device)).float().clamp(0, 1)
+
+
+def _share_kept(codes: Codes | Levels, before: Codes | Levels) -> Float[Tensor, "b"]:
+    """Return the share of the codes of each image, over all levels, that are as they were."""
+    levels = zip(levels_of(codes), levels_of(before), strict=True)
+    return torch.cat([(own == former).flatten(1) for own, former in levels], dim=1).float().mean(dim=1)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from voxlex.data.dataset import COLUMNS, PreparedDataset
 from voxlex.data.sources import Source
 from voxlex.errors import ConfigError, DataError, RunError, VoxlexError
 from voxlex.images.frame import Frame
-from voxlex.models import VQVAE
+from voxlex.models import Autoencoder
 from voxlex.models.weights import load_weights
 from voxlex.names import resolved
 from voxlex.outputs import check_apart
@@ -266,7 +266,7 @@ class Experiment:
         return _conditions(index.table, names)
 
     @cached_property
-    def models(self) -> tuple[VQVAE, Prior]:
+    def models(self) -> tuple[Autoencoder, Prior]:
         """The networks, without memory for their weights."""
         return build_shapes(self.config, self.conditions)
 

@@ -65,7 +65,7 @@ def open_for(
             frame = covering(
                 frame,
                 source.index,
-                multiple_of=config.model.network.downsampling,
+                multiple_of=config.model.multiple_of,
                 reading=(reading or ReadingOptions()).over(config.data.reading),
                 progress=progress,
             )

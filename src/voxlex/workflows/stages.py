@@ -14,7 +14,7 @@ from voxlex.config import AugmentConfig, Config, StageConfig
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import DataError
 from voxlex.files import remove
-from voxlex.models import VQVAE, Autoencoder
+from voxlex.models import Autoencoder
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import PRIOR, TEXTURE, RunFolder, versions
@@ -83,7 +83,7 @@ class Stages:
         }
         self._note({"data": description})
 
-    def autoencoder(self, share: float) -> VQVAE:
+    def autoencoder(self, share: float) -> Autoencoder:
         """Train the autoencoder with a share of the run's minutes."""
         torch.manual_seed(self.config.training.seed)
         autoencoder = build_autoencoder(self.config.model)
@@ -108,20 +108,20 @@ class Stages:
                 self.folder.remove_stage(later)
         return autoencoder
 
-    def trained_autoencoder(self) -> VQVAE:
+    def trained_autoencoder(self) -> Autoencoder:
         """Load the autoencoder that the run has."""
         autoencoder = build_autoencoder(self.config.model)
         load_weights(self.folder.autoencoder_file, autoencoder)
         return autoencoder
 
-    def texture(self, autoencoder: VQVAE, share: float) -> None:
+    def texture(self, autoencoder: Autoencoder, share: float) -> None:
         """Train the textured decoder for the codes of the autoencoder, with a share of the run's minutes."""
         autoencoder = autoencoder.eval().to(self.team.fabric.device)
         torch.manual_seed(self.config.training.seed)
         stage = self.config.training.texture
         objective = TextureObjective(
             autoencoder=autoencoder,
-            texture=build_texture(self.config.model, autoencoder),
+            texture=build_texture(autoencoder),
             training=self.training,
             validation=self.validation,
             schedule=stage,
@@ -169,7 +169,7 @@ class Stages:
     def _augmentation(self, augment: AugmentConfig) -> Augmentation | None:
         return Augmentation(**asdict(augment), seed=self.config.training.seed) if augment.active else None
 
-    def _announce_memory(self, autoencoder: VQVAE) -> None:
+    def _announce_memory(self, autoencoder: Autoencoder) -> None:
         """Announce the memory that a step will need, for volumes and patches, where it may be large."""
         stage, dims = self.config.training.autoencoder, autoencoder.spatial_dims
         if not self.team.first or (dims == 2 and stage.patch_size is None):
