@@ -16,12 +16,6 @@ from voxlex.pages import generation_measures
 SIDE = 64
 
 
-@pytest.fixture(autouse=True)
-def fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half the rounds are enough for what these tests assert, and take half the time."""
-    monkeypatch.setattr("voxlex.evaluation.generation.judge.ROUNDS", 2)
-
-
 @dataclass(frozen=True)
 class Brains:
     """Slices of different pseudo-subjects."""
