@@ -44,8 +44,8 @@ class MaskedPrior(LevelPrior):
     - `halton`: the cells of each step are fixed, and spread over the grid by a Halton sequence (Besnier et al.,
       2503.17076). It is trained on the masks of these steps alone. `sample` follows p(codes) = Π_steps Π_cells p(c |
       cells of earlier steps), and `log_prob` is the logarithm of it, with one pass for each step. One step predicts all
-      codes of a level at once from the coarser levels, as in VAR (Tian et al., 2404.02905); as many steps
-      as cells draw one cell after the other.
+      codes of a level at once from the coarser levels, as in VAR (Tian et al., 2404.02905); as many steps as cells draw
+      one cell after the other.
 
     Args:
         layout: Layout of the codes, with a grid of two or three axes. The codes of a cell are hidden together, and
