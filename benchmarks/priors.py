@@ -2,8 +2,8 @@
 
     python benchmarks/priors.py RUN SOURCE [--minutes 4] [--jobs 2] [--out runs/priors]
 
-RUN is a run folder with an autoencoder that was trained on SOURCE. It is copied for each recipe of a prior. The prior
-is then trained and evaluated in the copy by the same commands that users run, each in a process with one core.
+RUN is a run folder with an autoencoder that was trained on SOURCE. It is copied for each prior. The prior is
+then trained and evaluated in the copy by the same commands that users run, each in a process with one core.
 """
 
 import argparse
@@ -13,12 +13,20 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from voxlex.config import dump_config, load_recipe, read_config, with_prior_of
 from voxlex.run_folder import RunFolder
 
-RECIPES = {"transformer": "default", "PixelCNN": "pixelcnn", "masked": "masked"}
+PRIORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "transformer": ("default", {}),
+    "pixelcnn": ("pixelcnn", {}),
+    "masked": ("masked", {}),
+    "masked-halton": ("masked", {"order": "halton"}),
+}
+"""The recipe of each prior, and what is changed in its settings."""
 PRIOR_FILES = ("prior.safetensors", "prior.state.pt", "report.html", "samples.png")
 
 
@@ -31,18 +39,20 @@ def voxlex(*words: str | Path | float) -> None:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
 
 
-def run(recipe: str, options: argparse.Namespace) -> dict[str, float]:
-    """Train and evaluate the prior of a recipe, and return its figures."""
-    out = options.out / recipe
+def run(name: str, options: argparse.Namespace) -> dict[str, float]:
+    """Train and evaluate a prior, and return its figures."""
+    out = options.out / name
+    recipe, changes = PRIORS[name]
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(options.run, out, ignore=lambda _, names: [name for name in names if name in PRIOR_FILES])
     config = with_prior_of(read_config(out / "config.yaml"), load_recipe(recipe))
+    config = replace(config, prior=replace(config.prior, **changes))
     (out / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     voxlex("train", options.source, "--out", out, "--stage", "prior", "--minutes", options.minutes)
-    voxlex("evaluate", out, options.source, "--json", options.out / f"{recipe}.json")
+    voxlex("evaluate", out, options.source, "--json", options.out / f"{name}.json")
     stage = RunFolder.open(out).metadata()["stages"]["prior"]
-    print(f"done: {recipe}", file=sys.stderr, flush=True)
-    return json.loads((options.out / f"{recipe}.json").read_text()) | {"steps": stage["steps"]}
+    print(f"done: {name}", file=sys.stderr, flush=True)
+    return json.loads((options.out / f"{name}.json").read_text()) | {"steps": stage["steps"]}
 
 
 def main() -> None:
@@ -54,7 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/priors"))
     options = parser.parse_args()
     with ThreadPoolExecutor(options.jobs) as pool:
-        found = dict(zip(RECIPES, pool.map(lambda recipe: run(recipe, options), RECIPES.values()), strict=True))
+        found = dict(zip(PRIORS, pool.map(lambda name: run(name, options), PRIORS), strict=True))
     columns = ("swd", "frechet", "precision", "recall", "coverage", "copies")
     print("| prior | bits per code | steps | " + " | ".join(columns) + " |")
     print("|---|---:|---:|" + "---:|" * len(columns))

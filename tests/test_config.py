@@ -161,6 +161,10 @@ def test_other_recipes_state_only_kinds_and_what_differs_from_the_defaults(name:
         ({"training": {"prior": {"betas": 0.9}}}, "training.prior.betas: expected a list, got 0.9"),
         ({"data": {"phantom": {"contrast": "t3"}}}, "data.phantom.contrast: expected one of t1, t2, pd, got 't3'"),
         ({"data": {"phantom": {"noise": -1}}}, "data.phantom.noise: expected at least 0, got -1"),
+        (
+            {"prior": {"kind": "masked", "order": "haltn"}},
+            "prior.order: expected one of confidence, halton, got 'haltn'; did you mean 'halton'?",
+        ),
         ({"data": {"slices": {"lowest": 0.9}}}, "data.slices.highest: expected at least lowest, 0.9, got 0.8"),
         ({"data": {"slices": {"count": 2, "every_mm": 9}}}, "data.slices.count: expected none beside every_mm, got 2"),
         ({"model": {"spatial_dims": 4}}, "model.spatial_dims: expected 2 or 3, got 4"),

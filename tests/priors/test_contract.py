@@ -25,8 +25,12 @@ from .kinds import (
     labels,
     random_codes,
     seeded,
+    seen_by,
+    steps_of,
     tiny,
 )
+
+AUTOREGRESSIVE = [case for case in EXACT if case.kind != "halton"]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 exact_cases = pytest.mark.parametrize("case", EXACT, ids=str)
@@ -82,8 +86,15 @@ def test_scores_are_those_of_the_logits(case):
         torch.testing.assert_close(found, expected)
     summed = torch.stack([level.flatten(1).sum(dim=1) for level in scores]).sum(dim=0)
     torch.testing.assert_close(prior.log_prob(codes, condition), summed)
+
+
+@pytest.mark.parametrize("case", [case for case in CONDITIONAL if case in AUTOREGRESSIVE], ids=str)
+def test_the_loss_is_the_mean_over_all_codes(case):
+    prior = case.prior()
+    codes, condition = random_codes(prior, 3), case.condition(3)
     codes_in_all = sum(layout.codes_per_image for layout in prior.layouts)
-    torch.testing.assert_close(prior.loss(codes, condition), -summed.mean() / codes_in_all)
+    expected = -prior.log_prob(codes, condition).mean() / codes_in_all
+    torch.testing.assert_close(prior.loss(codes, condition), expected)
 
 
 @conditional_cases
@@ -100,7 +111,7 @@ def test_images_of_a_batch_do_not_see_each_other(case):
 
 @every_case
 def test_it_says_whether_its_likelihood_is_exact(case):
-    assert case.prior().exact is KINDS[case.kind].exact
+    assert case.prior().exact is (case in EXACT)
     assert case.prior().layouts == tuple(case.layouts)
 
 
@@ -115,9 +126,10 @@ def test_logits_depend_on_earlier_cells_and_coarser_levels_alone(case):
         cells = level.layout.cells
         for cell in {0, cells // 2, cells - 1}:
             own, context = gradients(prior, place, cell, codes, condition)
-            earlier = torch.arange(cells) < (cell if level.exact else 0)
+            earlier = seen_by(level, cell)
             assert (own[~earlier] == 0).all()
-            assert (own[cell - 1] > 0) or not earlier.any()
+            # A PixelCNN this small does not reach as far back as the first.
+            assert (own[earlier.nonzero()[-1:]] > 0).all()
             assert all((seen > 0).any() for seen in context)
 
 
@@ -136,8 +148,11 @@ def gradients(prior, place, cell, codes, condition):
     for hook in hooks:
         hook.remove()
     (logits * torch.randn_like(logits)).sum().backward()
-    # The order of the calls is up to the prior: what is given may come first.
-    by_size = {len(output[0].flatten(0, -2)): output.grad[0].flatten(0, -2).abs().sum(dim=1) for output in embedded}
+    # The order and the number of the calls is up to the prior: what is given may come first.
+    by_size = {}
+    for output in embedded:
+        moved = output.grad[0].flatten(0, -2).abs().sum(dim=1)
+        by_size[len(moved)] = by_size.get(len(moved), 0) + moved
     own = by_size.pop(level.layout.cells)
     return own, list(by_size.values())
 
@@ -154,7 +169,8 @@ def test_a_code_is_seen_by_the_later_codes_of_its_cell_and_not_by_the_earlier(ca
             own[2] = (own[2] + 1) % layout.num_embeddings
             moved = (levels_of(prior(from_levels(changed)))[place] != before[place])[0].any(dim=0).flatten(1)
             assert moved[:, 2].tolist() == [other > codebook for other in range(case.num_codebooks)]
-            assert not moved[:, :2].any()
+            blind = [cell for cell in range(layout.cells) if cell != 2 and not seen_by(prior.levels[place], cell)[2]]
+            assert not moved[:, blind].any()
 
 
 # Draws
@@ -188,12 +204,12 @@ def test_the_naive_sampler_with_the_same_noise_draws_the_same_codes(case):
     condition, draw = case.condition(4), RandomDraw(temperature=0.7, generator=streams)
     naive = [torch.zeros(4, *layout.shape, dtype=torch.int64) for layout in prior.layouts]
     with torch.inference_mode():
-        for place, layout in enumerate(prior.layouts):
-            for cell in range(layout.cells):
-                for codebook in range(layout.num_codebooks):
-                    logits = levels_of(prior(from_levels(naive), condition))[place][:, :, codebook].flatten(2)
-                    chosen = draw(logits[:, :, cell], codebook=codebook, cells=cell)
-                    naive[place][:, codebook].view(4, -1)[:, cell] = chosen
+        for place, level in enumerate(prior.levels):
+            steps = ((codebook, step) for step in steps_of(level) for codebook in range(case.num_codebooks))
+            for codebook, cell in ((codebook, cell) for codebook, step in steps for cell in step):
+                logits = levels_of(prior(from_levels(naive), condition))[place][:, :, codebook].flatten(2)
+                chosen = draw(logits[:, :, cell], codebook=codebook, cells=cell)
+                naive[place][:, codebook].view(4, -1)[:, cell] = chosen
     drawn = prior.sample(4, condition=condition, temperature=0.7, generator=seeded(7))
     assert equal(drawn, from_levels(naive))
 
@@ -354,7 +370,7 @@ def test_with_everything_hidden_completion_is_sampling(case):
     assert equal(drawn, prior.sample(3, generator=seeded()))
 
 
-@pytest.mark.parametrize("case", tiny([case for case in FEW if case in EXACT and case.dims == 2]), ids=str)
+@pytest.mark.parametrize("case", tiny([case for case in FEW if case in AUTOREGRESSIVE and case.dims == 2]), ids=str)
 def test_completions_follow_the_posterior(case):
     prior = case.prior()
     every = every_image(prior)

@@ -1,12 +1,22 @@
 import itertools
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 
 from voxlex.codes import CodeLayout
+from voxlex.priors.draw import RandomDraw
 from voxlex.priors.masked import MaskedPrior
-from voxlex.priors.unmasking import hide_for_likelihood, hide_for_loss, left_hidden
+from voxlex.priors.unmasking import (
+    halton_ranks,
+    hide_for_likelihood,
+    hide_for_loss,
+    left_hidden,
+    step_for_loss,
+    steps_of,
+)
+from voxlex.streams import streams_for
 
 from .kinds import LABELLED, Case, assert_frequencies, every_image, labels, random_codes, seeded, small
 
@@ -90,10 +100,11 @@ def test_every_seen_cell_matters_and_no_hidden_one(grid):
         assert moved.all() if not hidden[0, cell] else not moved.any()
 
 
+@pytest.mark.parametrize("order", ["confidence", "halton"])
 @pytest.mark.parametrize("steps", [1, 3, 8, 100])
 @pytest.mark.parametrize("grid", [(4, 5), (2, 3, 4), (1, 1)])
-def test_sampling_fills_every_cell_in_as_many_steps_as_asked(grid, steps):
-    prior = small(MaskedPrior, grid=grid, num_codebooks=2, steps=steps).float()
+def test_sampling_fills_every_cell_in_as_many_steps_as_asked(grid, steps, order):
+    prior = small(MaskedPrior, grid=grid, num_codebooks=2, steps=steps, order=order).float()
     cells = math.prod(grid)
     seen = []
     codes = prior.sample(3, generator=seeded(), progress=lambda done, total: seen.append((done, total)))
@@ -139,10 +150,11 @@ def test_cells_are_drawn_a_few_at_a_time_without_a_difference(monkeypatch):
     assert torch.equal(prior.sample(3, temperature=1e-6, generator=seeded()), expected)
 
 
-def test_it_learns_what_the_cells_of_an_image_have_in_common():
+@pytest.mark.parametrize("order", ["confidence", "halton"])
+def test_it_learns_what_the_cells_of_an_image_have_in_common(order):
     # All cells of an image have the same code: 0 or 1 in one class, 2 or 3 in the other.
     layout = CodeLayout(num_embeddings=4, grid=(2, 4))
-    prior = MaskedPrior(layout=layout, conditions=LABELLED, width=16, layers=1, heads=2, steps=4)
+    prior = MaskedPrior(layout=layout, conditions=LABELLED, width=16, layers=1, heads=2, steps=4, order=order)
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=200)
     for _ in range(200):
@@ -173,3 +185,123 @@ def test_each_level_of_several_is_a_bound_given_the_coarser():
 def test_steps_below_1_are_refused():
     with pytest.raises(ValueError, match=r"^steps: expected at least 1, got 0$"):
         small(MaskedPrior, steps=0)
+
+
+# The order "halton"
+
+
+def radical_inverse(number, base):
+    """Mirror the digits of a number at the point: 6 = 110 in base 2 becomes 0.011, which is 3/8."""
+    mirrored, place = Fraction(0), Fraction(1, base)
+    while number:
+        number, digit = divmod(number, base)
+        mirrored, place = mirrored + digit * place, place / base
+    return mirrored
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 18), (8, 9), (7, 5), (16, 16), (4, 9, 5), (3, 1, 2), (1, 1, 1)])
+def test_cells_come_in_the_order_in_which_a_halton_sequence_falls_into_them(grid):
+    order = []
+    for number in itertools.count():
+        point = [radical_inverse(number, base) for base in (2, 3, 5)[: len(grid)]]
+        cell = tuple(math.floor(share * side) for share, side in zip(point, grid, strict=True))
+        order += [cell] if cell not in order else []
+        if len(order) == math.prod(grid):
+            break
+    ranks = halton_ranks(grid).reshape(grid)
+    assert [int(ranks[cell]) for cell in order] == list(range(len(order)))
+
+
+def test_the_first_cells_lie_in_all_parts_of_the_grid():
+    ranks = torch.from_numpy(halton_ranks((32, 32))).view(32, 32)
+    for count, side in ((16, 16), (64, 8), (256, 4)):
+        chosen = (ranks < count).view(32 // side, side, 32 // side, side).sum(dim=(1, 3))
+        assert chosen.min() >= 1
+        assert chosen.max() <= 8
+
+
+def test_steps_draw_as_many_cells_as_the_schedule_says():
+    ranks = torch.from_numpy(halton_ranks((5, 7)))
+    for steps in (1, 4, 12, 35, 100):
+        step_of = steps_of(ranks, steps)
+        assert [int((step_of > step).sum()) for step in range(min(steps, 35))] == left_hidden(35, steps)
+        assert step_of[ranks.argsort()].diff().min() >= 0
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_a_step_is_drawn_as_often_as_it_has_cells_at_any_place_in_a_batch(repeatable):
+    step_of = steps_of(torch.from_numpy(halton_ranks((4, 4))), 4)
+    drawn = torch.stack(
+        [step_for_loss(torch.randint(5, (3, 1, 4, 4)), step_of, repeatable=repeatable) for _ in range(3_000)]
+    )
+    expected = torch.bincount(step_of) / 16
+    for place in range(3):
+        # A share of 3 000 draws has a standard deviation of at most 0.01.
+        torch.testing.assert_close(torch.bincount(drawn[:, place]) / 3_000, expected, rtol=0, atol=0.04)
+
+
+@pytest.mark.parametrize(("num_codebooks", "steps"), [(1, 4), (2, 3)])
+def test_the_loss_has_the_negative_log_likelihood_of_a_code_as_its_expectation(monkeypatch, num_codebooks, steps):
+    prior = small(MaskedPrior, num_codebooks=num_codebooks, grid=(3, 4), order="halton", steps=steps)
+    codes = random_codes(prior, 5)
+    step_of = steps_of(torch.from_numpy(halton_ranks((3, 4))), steps)
+    mean = 0.0
+    with torch.no_grad():
+        assert prior.loss(codes).item() == prior.loss(codes).item()
+        for step, cells in enumerate(torch.bincount(step_of).tolist()):
+            drawn = torch.full((5,), step)
+            monkeypatch.setattr("voxlex.priors.masked.step_for_loss", lambda *_, drawn=drawn, **__: drawn)
+            mean += cells / 12 * prior.loss(codes).item()
+        assert mean == pytest.approx(-prior.code_log_probs(codes).mean().item(), rel=1e-9)
+
+
+def test_in_training_the_loss_changes_from_step_to_step():
+    prior = small(MaskedPrior, grid=(3, 4), order="halton", steps=4).train()
+    codes = random_codes(prior, 5)
+    assert len({prior.loss(codes).item() for _ in range(10)}) > 1
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 100])
+def test_the_likelihood_is_the_product_over_the_cells_given_those_of_earlier_steps(steps):
+    prior = small(MaskedPrior, num_embeddings=3, grid=(2, 2), order="halton", steps=steps)
+    every = every_image(prior)
+    ranks = torch.from_numpy(halton_ranks((2, 2)))
+    left, hidden = left_hidden(4, steps), torch.ones(len(every), 4, dtype=torch.bool)
+    total = torch.zeros(len(every), dtype=torch.float64)
+    with torch.no_grad():
+        for before, after in itertools.pairwise([4, *left]):
+            scores = prior(every, hidden=hidden).log_softmax(dim=1).gather(1, every.unsqueeze(1)).flatten(1)
+            drawn = (ranks >= 4 - before) & (ranks < 4 - after)
+            total += scores[:, drawn].sum(dim=1)
+            hidden[:, drawn] = False
+        found = prior.log_prob(every)
+    torch.testing.assert_close(found, total)
+    assert found.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+    assert_frequencies(prior.sample(3_000, generator=seeded()), every, found.exp())
+
+
+@pytest.mark.parametrize("num_codebooks", [1, 2])
+def test_a_completion_draws_hidden_cells_in_their_order_with_all_known_ones_in_sight(num_codebooks):
+    prior = small(MaskedPrior, grid=(3, 4), num_codebooks=num_codebooks, order="halton", steps=3)
+    codes = random_codes(prior, 1)[0]
+    hidden = (torch.arange(12) % 3 > 0).view(3, 4)
+    ranks = torch.from_numpy(halton_ranks((3, 4)))
+    cells = sorted(hidden.flatten().nonzero().flatten().tolist(), key=lambda cell: ranks[cell])
+    naive, unknown = codes[None].clone(), hidden.flatten()[None].clone()
+    draw = RandomDraw(generator=streams_for(1, seeded(), device=prior.device))
+    with torch.no_grad():
+        for before, after in itertools.pairwise([8, *left_hidden(8, 3)]):
+            step = torch.tensor(cells[8 - before : 8 - after])
+            for codebook in range(num_codebooks):
+                logits = prior(naive, hidden=unknown)[:, :, codebook].flatten(2)[..., step].transpose(1, 2)
+                naive[:, codebook].view(1, -1)[:, step] = draw(logits, codebook=codebook, cells=step[None])
+            unknown[:, step] = False
+    assert torch.equal(prior.complete(codes, hidden, generator=seeded()), naive)
+
+
+def test_levels_are_exact_if_all_of_them_are():
+    prior = Case("halton", levels=2).prior()
+    assert prior.exact is True
+    coarse, fine = random_codes(prior, 3)
+    own = [prior.levels[0].log_prob(coarse), prior.levels[1].log_prob(fine, context=(coarse,))]
+    torch.testing.assert_close(prior.log_prob((coarse, fine)), own[0] + own[1])

@@ -86,6 +86,8 @@ class MaskedPriorConfig(PriorSettings):
         heads: Number of attention heads.
         kernel_size: Side of the convolution that shows each cell its neighbours, odd.
         steps: Number of steps in which a sample is drawn.
+        order: Cells that a step draws: confidence, those that the prior is most certain of, or halton, fixed ones that
+            are spread evenly, which makes the likelihood exact.
     """
 
     kind: Kind[Literal["masked"]] = "masked"
@@ -94,6 +96,7 @@ class MaskedPriorConfig(PriorSettings):
     heads: Count = _MASKED.heads
     kernel_size: Kernel = _MASKED.kernel_size
     steps: Count = _MASKED.steps
+    order: Literal["confidence", "halton"] = _MASKED.order
     dropout: Share = _MASKED.dropout
     condition_dropout: Share = _MASKED.condition_dropout
 
