@@ -67,7 +67,7 @@ class MultiScaleVQVAE(Autoencoder):
             multiple_of=downsampling * scales[0],
         )
         self.encoder = encoder
-        self.levels_of_latents = nn.ModuleList(quantizers)
+        self.level_quantizers = nn.ModuleList(quantizers)
         self.decoder = decoder
         self.scales = tuple(scales)
         self.estimate = estimator(gradient)
@@ -79,12 +79,12 @@ class MultiScaleVQVAE(Autoencoder):
     @property
     def quantizers(self) -> tuple[Quantizer, ...]:
         """The quantizer of each level, coarsest first."""
-        return tuple(quantizers(self.levels_of_latents))
+        return tuple(quantizers(self.level_quantizers))
 
     @property
     def decoding_modules(self) -> tuple[nn.Module, ...]:
         """The quantizers and the decoder."""
-        return (self.levels_of_latents, self.decoder)
+        return (self.level_quantizers, self.decoder)
 
     def forward(self, x: Image, *, quantize: bool = True) -> Reconstruction:
         """Encode, quantize and decode an image tensor; see `Autoencoder.forward`."""
