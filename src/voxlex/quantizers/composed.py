@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from voxlex.quantizers.base import Quantizer
@@ -27,3 +28,13 @@ def quantizers(modules: nn.ModuleList) -> list[Quantizer]:
 def mean_losses(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return the mean of each named loss term over the parts."""
     return {name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]}
+
+
+def kept_stages(n: int, depth: int, dropout: float, device: torch.device) -> Bool[Tensor, "n depth"]:
+    """Return which of `depth` stages each of n examples keeps.
+
+    A share of them, `dropout`, keeps a random number of the first stages, from 1 to all. The others keep all.
+    """
+    depths = torch.randint(1, depth + 1, (n,), device=device)
+    depths = depths.where(torch.rand(n, device=device) < dropout, depth)
+    return torch.arange(depth, device=device) < depths.unsqueeze(1)
