@@ -140,7 +140,7 @@ class FiniteScalarQuantizerConfig(QuantizerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualFiniteScalarQuantizerConfig(QuantizerSettings):
-    """A quantizer that rounds each latent channel to one of a few values, then the rest to finer values, and so on.
+    """A quantizer that rounds each latent channel to one of a few values, and in stages what is left over.
 
     Attributes:
         levels: Number of values of each channel in each stage, at least 2; their product is the number of codewords.

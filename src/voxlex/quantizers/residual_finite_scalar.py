@@ -15,11 +15,11 @@ from voxlex.quantizers.grids import along_channels, as_vectors
 from voxlex.types import Codes, GivenCodes, Latents, checked_codes
 
 _FINEST = 2**20
-"""Most steps of the finest grid of a channel. The steps near the ends of a finer grid would be lost in float32."""
+"""Most levels of a channel in all stages together. Near its ends, the levels of a finer grid would merge in float32."""
 
 
 class ResidualFiniteScalarQuantizer(Quantizer):
-    """Rounds each channel to a few levels, then the rest to the same levels on a smaller scale, and so on.
+    """Rounds each channel to a few levels, then what is left over to as many levels on a smaller scale, and so on.
 
     ```
     quantizer = ResidualFiniteScalarQuantizer(levels=(5, 5, 5, 5), num_codebooks=3)
@@ -29,9 +29,9 @@ class ResidualFiniteScalarQuantizer(Quantizer):
 
     This is residual quantization (Zeghidour et al., 2107.03312) with the stages of FSQ (Mentzer et al., 2309.15505).
     Stage i, counted from 0, has the levels L⁻ⁱ·(2k − (L − 1))/(L − 1), where k goes from 0 to L − 1. A channel is
-    bounded once, before the first stage, as B·tanh(z/B) with B = L/(L − 1). Then the rest of each stage exactly fills
-    the cells of the next one. So no level is wasted, and no rest is cut off: together, q stages are a uniform grid of
-    L^q levels, and the codes of a channel are the digits of its place in the grid, in base L.
+    bounded once, before the first stage, as B·tanh(z/B) with B = L/(L − 1). What a stage leaves over then has exactly
+    the range of the next stage. So q stages together are one uniform grid of L^q levels, and the codes of a channel are
+    the digits of its place in this grid, in base L.
 
     The quantizer has no parameters and no loss, and its codewords cannot die. The gradient passes the sum once, to the
     bounded values.
@@ -39,7 +39,7 @@ class ResidualFiniteScalarQuantizer(Quantizer):
     Args:
         levels: Number of levels L of each channel in each stage, at least 2. The length of this sequence is the length
             of a latent vector, and the product of its elements is the number of codes of a stage.
-        num_codebooks: Number of stages, q. L^q is at most 2²⁰.
+        num_codebooks: Number of stages, q, from 1 to 20. L^q is at most 2²⁰.
         dropout: Share of training examples that stop after a random number of stages, so that the first codes can also
             be decoded alone (SoundStream, section III-C).
 
@@ -51,13 +51,14 @@ class ResidualFiniteScalarQuantizer(Quantizer):
     basis: Int64[Tensor, " d"]
 
     def __init__(self, *, levels: Sequence[int] = (4, 4, 2), num_codebooks: int = 2, dropout: float = 0.0) -> None:
-        if not levels or min(levels) < 2 or max(levels) ** max(num_codebooks, 1) > _FINEST or len(levels) > 62:
+        if not 1 <= num_codebooks <= math.log2(_FINEST):
+            raise ValueError(f"num_codebooks: expected from 1 to {math.log2(_FINEST):.0f}, got {num_codebooks}")
+        most = int(_FINEST ** (1 / num_codebooks) + 1e-9)
+        if not levels or not all(2 <= count <= most for count in levels) or math.prod(levels) >= 2**63:
             raise ValueError(
-                f"levels: expected one number for each of 1 to 62 channels, at least 2 and at most {_FINEST} to the "
-                f"power of 1/num_codebooks, got {tuple(levels)} with num_codebooks {num_codebooks}"
+                f"levels: expected one number from 2 to {most} for each channel, with a product below 2^63, "
+                f"got {tuple(levels)}"
             )
-        if math.prod(levels) >= 2**63:
-            raise ValueError(f"levels: expected numbers with a product below 2^63, got {tuple(levels)}")
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout: expected a share from 0 to 1, got {dropout}")
         super().__init__(num_embeddings=math.prod(levels), embedding_dim=len(levels), num_codebooks=num_codebooks)
