@@ -15,7 +15,7 @@ from voxlex.quantizers import Quantizer
 GRIDS = [(6, 5), (3, 4, 5)]
 DTYPES = [torch.float32, torch.bfloat16]
 EVERY_DTYPE = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
-FIXED = {"finite scalar", "lookup free", "lookup free, spherical"}
+FIXED = {"finite scalar", "finite scalar, sigmoid", "residual finite scalar", "lookup free", "lookup free, spherical"}
 """Kinds whose codewords follow a rule."""
 
 

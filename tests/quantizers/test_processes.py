@@ -10,7 +10,7 @@ from kinds import KINDS
 
 States = dict[str, dict[str, Tensor]]
 
-RANDOM_IN_EACH_PROCESS = {"residual", "Gumbel", "Gumbel, hard"}
+RANDOM_IN_EACH_PROCESS = {"vector, DiVeQ", "residual", "residual finite scalar", "Gumbel", "Gumbel, hard"}
 """These draw noise for each example while they train, so two processes cannot repeat what one does."""
 
 

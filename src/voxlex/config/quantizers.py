@@ -9,10 +9,12 @@ from voxlex.config.defaults import defaults_of
 from voxlex.config.settings import ByKind, Count, Depth, Kind, NotNegative, Part, Positive, Settings, Share
 
 Gradient = Literal["straight_through", "rotation"]
+ScalarLevels = Annotated[tuple[Annotated[int, Ge(2)], ...], MaxLen(62)]
 
 _VECTOR = defaults_of("quantizers/vector.py", "VectorQuantizer")
 _RESIDUAL = defaults_of("quantizers/residual.py", "ResidualQuantizer")
 _FINITE_SCALAR = defaults_of("quantizers/finite_scalar.py", "FiniteScalarQuantizer")
+_RESIDUAL_FINITE_SCALAR = defaults_of("quantizers/residual_finite_scalar.py", "ResidualFiniteScalarQuantizer")
 _LOOKUP_FREE = defaults_of("quantizers/lookup_free.py", "LookupFreeQuantizer")
 _SIM_VQ = defaults_of("quantizers/sim_vq.py", "SimVQ")
 _GUMBEL = defaults_of("quantizers/gumbel.py", "GumbelQuantizer")
@@ -23,8 +25,8 @@ class QuantizerSettings(Settings):
     """What all quantizers have in common.
 
     Attributes:
-        kind: Kind of quantizer: vector, residual, grouped, finite_scalar, lookup_free, sim_vq or gumbel. Another kind
-            than the recipe's starts from its own defaults.
+        kind: Kind of quantizer: vector, residual, grouped, finite_scalar, residual_finite_scalar, lookup_free, sim_vq
+            or gumbel. Another kind than the recipe's starts from its own defaults.
     """
 
     kind: str
@@ -41,7 +43,8 @@ class VectorQuantizerConfig(QuantizerSettings):
             with a loss of their own.
         distance: Distance by which the nearest codeword is chosen: "euclidean", or "cosine" between unit vectors.
         gradient: How the gradient passes the codeword: "straight_through" copies it, "rotation" turns it with the
-            latent.
+            latent, "diveq" divides it between the latent and the codeword, which needs codebook "loss" and no
+            commitment_cost.
         commitment_cost: Weight β of the commitment loss, at least 0.
         decay: Decay of the running means per step, from 0 to below 1.
         revival_threshold: A codeword used less than this fraction of the mean use is moved to where it is needed; 0
@@ -59,7 +62,7 @@ class VectorQuantizerConfig(QuantizerSettings):
     embedding_dim: Count = _VECTOR.embedding_dim
     codebook: Literal["ema", "loss"] = _VECTOR.codebook
     distance: Literal["euclidean", "cosine"] = _VECTOR.distance
-    gradient: Gradient = _VECTOR.gradient
+    gradient: Gradient | Literal["diveq"] = _VECTOR.gradient
     commitment_cost: NotNegative = _VECTOR.commitment_cost
     decay: Share = _VECTOR.decay
     revival_threshold: Share = _VECTOR.revival_threshold
@@ -122,10 +125,33 @@ class FiniteScalarQuantizerConfig(QuantizerSettings):
 
     Attributes:
         levels: Number of values of each channel, at least 2; their product is the number of codewords.
+        bound: Curve that bounds a channel: "tanh", or "sigmoid", which spreads normal latents more evenly (iFSQ).
     """
 
     kind: Kind[Literal["finite_scalar"]] = "finite_scalar"
-    levels: Annotated[tuple[Annotated[int, Ge(2)], ...], MaxLen(62)] = _FINITE_SCALAR.levels
+    levels: ScalarLevels = _FINITE_SCALAR.levels
+    bound: Literal["tanh", "sigmoid"] = _FINITE_SCALAR.bound
+
+    @property
+    def embedding_dim(self) -> int:
+        """Length of a latent vector."""
+        return len(self.levels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualFiniteScalarQuantizerConfig(QuantizerSettings):
+    """A quantizer that rounds each latent channel to one of a few values, and in stages what is left over.
+
+    Attributes:
+        levels: Number of values of each channel in each stage, at least 2; their product is the number of codewords.
+        num_codebooks: Number of stages, q; each cell gets one code from each.
+        dropout: Share of the training images that stop after a random number of stages, from 0 to 1.
+    """
+
+    kind: Kind[Literal["residual_finite_scalar"]] = "residual_finite_scalar"
+    levels: ScalarLevels = _RESIDUAL_FINITE_SCALAR.levels
+    num_codebooks: Depth = _RESIDUAL_FINITE_SCALAR.num_codebooks
+    dropout: Part = _RESIDUAL_FINITE_SCALAR.dropout
 
     @property
     def embedding_dim(self) -> int:
@@ -208,6 +234,7 @@ QuantizerConfig = Annotated[
     | ResidualQuantizerConfig
     | GroupedQuantizerConfig
     | FiniteScalarQuantizerConfig
+    | ResidualFiniteScalarQuantizerConfig
     | LookupFreeQuantizerConfig
     | SimVQConfig
     | GumbelQuantizerConfig,

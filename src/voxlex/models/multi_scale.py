@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from voxlex.models.base import Autoencoder, Reconstruction
 from voxlex.quantizers import Quantizer
-from voxlex.quantizers.composed import mean_losses, quantizers
+from voxlex.quantizers.composed import check_stageable, mean_losses, quantizers
 from voxlex.quantizers.gradients import Gradient, estimator
 from voxlex.types import Image, Latents, Levels
 
@@ -31,7 +31,8 @@ class MultiScaleVQVAE(Autoencoder):
 
     Args:
         encoder: Module that maps images `(b, c, *space)` to latents `(b, d, *grid)`.
-        quantizers: The quantizer of each level, coarsest first, all with the same d.
+        quantizers: The quantizer of each level, coarsest first, all with the same d. Quantizers that are not
+            `stageable` are refused.
         scales: Side of a cell of each level, in cells of the finest level. Each is a multiple of the next, and the last
             is 1.
         decoder: Module that maps latents to images.
@@ -60,6 +61,7 @@ class MultiScaleVQVAE(Autoencoder):
         if len(quantizers) != len(scales) or len({quantizer.embedding_dim for quantizer in quantizers}) != 1:
             lengths = [quantizer.embedding_dim for quantizer in quantizers]
             raise ValueError(f"quantizers: expected {len(scales)} of one embedding_dim, got embedding_dim {lengths}")
+        check_stageable(quantizers, name="quantizers")
         super().__init__(
             in_channels=in_channels,
             spatial_dims=spatial_dims,

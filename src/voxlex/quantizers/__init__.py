@@ -6,6 +6,7 @@ from voxlex.quantizers.grouped import GroupedQuantizer
 from voxlex.quantizers.gumbel import GumbelQuantizer
 from voxlex.quantizers.lookup_free import LookupFreeQuantizer
 from voxlex.quantizers.residual import ResidualQuantizer
+from voxlex.quantizers.residual_finite_scalar import ResidualFiniteScalarQuantizer
 from voxlex.quantizers.sim_vq import SimVQ
 from voxlex.quantizers.vector import VectorQuantizer
 
@@ -14,6 +15,7 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "residual": ResidualQuantizer,
     "grouped": GroupedQuantizer,
     "finite_scalar": FiniteScalarQuantizer,
+    "residual_finite_scalar": ResidualFiniteScalarQuantizer,
     "lookup_free": LookupFreeQuantizer,
     "sim_vq": SimVQ,
     "gumbel": GumbelQuantizer,
@@ -28,6 +30,7 @@ __all__ = [
     "LookupFreeQuantizer",
     "Quantized",
     "Quantizer",
+    "ResidualFiniteScalarQuantizer",
     "ResidualQuantizer",
     "SimVQ",
     "VectorQuantizer",

@@ -107,6 +107,14 @@ class Quantizer(PreciseBuffers, ABC):
         """Whether the quantizer aims at using its codewords equally often."""
         return True
 
+    @property
+    def stageable(self) -> bool:
+        """Whether the quantizer can be a stage of a `ResidualQuantizer`.
+
+        It subtracts the codewords of its stages from latents, and does not pass them the gradient of z_q.
+        """
+        return True
+
     def continuous(self, z_e: Latents) -> Latents:
         """Return what the decoder would receive without rounding.
 

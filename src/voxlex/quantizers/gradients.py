@@ -1,5 +1,6 @@
 """Gradient estimators for the step from a latent vector to its codeword."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from torch import Tensor
 from voxlex.types import Latents
 
 Gradient = Literal["straight_through", "rotation"]
-"""The names of the estimators in quantizers and recipes."""
+"""The names of the estimators that give the codeword no gradient, in quantizers and recipes."""
 
 
 def straight_through(z_e: Latents, z_q: Latents) -> Latents:
@@ -30,6 +31,27 @@ def rotation(z_e: Latents, z_q: Latents) -> Latents:
     and a reflection takes its place (R = I − 2êêᵀ). If either vector is zero, the gradient passes straight through.
     """
     return _Rotation.apply(z_e, z_q)
+
+
+def diveq(z_e: Latents, z_q: Latents, *, variance: float = 0.0) -> Latents:
+    """Return `z_e` moved towards `z_q`, with gradients for both (DiVeQ, Vali et al., 2509.26469).
+
+    In each cell, the result is z_e + ‖z_q − z_e‖·sg[u], where u is the unit vector of z_q − z_e + v with v from
+    N(0, σ²I). For a gradient g of the result, `z_q` gets ê(uᵀg), where ê is the direction from `z_e` to `z_q`, and
+    `z_e` gets the rest, g − ê(uᵀg). So both learn from the decoder, and no loss needs to pull them together. Without
+    noise, this function returns `z_q` itself.
+
+    Args:
+        z_e: Latents.
+        z_q: The codeword of each.
+        variance: Variance σ² of the noise.
+    """
+    error = z_q - z_e
+    target = error.detach()
+    if variance:
+        target = target + math.sqrt(variance) * torch.randn_like(target)
+    moved = z_e + _norm(error) * _divide(target, _norm(target))
+    return moved if variance else straight_through(moved, z_q)
 
 
 class _StraightThrough(torch.autograd.Function):

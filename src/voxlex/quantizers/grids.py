@@ -1,7 +1,7 @@
 """Conversions between grids of latents and tables of vectors."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +16,11 @@ def as_vectors(latents: Latents) -> Float[Tensor, "n d"]:
 def as_grid(vectors: Float[Tensor, "n d"], like: Latents) -> Latents:
     """Return rows as a grid of latents with the shape and dtype of another grid."""
     return vectors.view(like.movedim(1, -1).shape).movedim(-1, 1).to(like.dtype)
+
+
+def along_channels(per_channel: Shaped[Tensor, " d"], latents: Shaped[Tensor, "b _ *grid"]) -> Tensor:
+    """Reshape a vector so that it broadcasts along the channels of latents."""
+    return per_channel.view(-1, *[1] * (latents.ndim - 2))
 
 
 def look_up(codes: Codes, codewords: Float[Tensor, "k d"]) -> Latents:
@@ -35,5 +40,9 @@ def only_usable(latents: Latents, usable: Bool[Tensor, " n"] | None, *, otherwis
     """
     if usable is None:
         return latents
-    cells = usable.view(latents.shape[0], 1, *latents.shape[2:])
-    return torch.where(cells, latents, otherwise.detach())
+    return torch.where(on_grid(usable, latents), latents, otherwise.detach())
+
+
+def on_grid(flags: Bool[Tensor, " n"], latents: Latents) -> Bool[Tensor, "b 1 *grid"]:
+    """Return one flag for each cell on the grid of the latents."""
+    return flags.view(latents.shape[0], 1, *latents.shape[2:])

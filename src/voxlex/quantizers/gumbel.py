@@ -118,6 +118,11 @@ class GumbelQuantizer(Quantizer):
         with torch.autocast(z_e.device.type, enabled=False):
             return as_grid(self._mean(self._logits(as_vectors(z_e.float()))), z_e)
 
+    @property
+    def stageable(self) -> bool:
+        """False: codewords learn from the gradient of z_q."""
+        return False
+
     def anneal(self, progress: float) -> None:
         """Lower the temperature from its initial to its final value along a half cosine (2102.12092, section 2.1)."""
         share_left = (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0))) / 2

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxlex.errors import CodesError
 from voxlex.quantizers.base import Quantized, Quantizer
-from voxlex.quantizers.composed import check_alike, mean_losses, quantizers
+from voxlex.quantizers.composed import check_alike, check_stageable, kept_stages, mean_losses, quantizers
 from voxlex.quantizers.gradients import Gradient, estimator
 from voxlex.types import Codes, GivenCodes, Latents
 
@@ -28,7 +28,7 @@ class ResidualQuantizer(Quantizer):
 
     Args:
         stages: One quantizer for each stage, or one that all stages share. Each has one codebook, and all have the same
-            K and d.
+            K and d. Quantizers that are not `stageable` are refused.
         num_codebooks: Number of stages, q. By default, each quantizer is one stage.
         gradient: How the gradient passes the sum, `"straight_through"` or `"rotation"` (see `gradients`).
         dropout: Share of training examples that stop after a random number of stages, so that the first codes can also
@@ -47,6 +47,7 @@ class ResidualQuantizer(Quantizer):
         dropout: float = 0.0,
     ) -> None:
         check_alike(stages)
+        check_stageable(stages, name="stages")
         depth = len(stages) if num_codebooks is None else num_codebooks
         if len(stages) not in (1, depth):
             raise ValueError(f"stages: expected {depth}, one for each codebook, or one for all, got {len(stages)}")
@@ -64,7 +65,8 @@ class ResidualQuantizer(Quantizer):
         self.check_latents(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             latents = z_e.float()
-            kept = self._kept_stages(len(z_e), z_e.device) if self.training and self.dropout else None
+            dropping = self.training and self.dropout
+            kept = kept_stages(len(z_e), self.num_codebooks, self.dropout, z_e.device) if dropping else None
             residual, total = latents, torch.zeros_like(latents)
             passes = []
             for i, stage in enumerate(self._stages()):
@@ -114,12 +116,6 @@ class ResidualQuantizer(Quantizer):
     def _stages(self) -> list[Quantizer]:
         own = quantizers(self.stages)
         return own if len(own) > 1 else own * self.num_codebooks
-
-    def _kept_stages(self, n: int, device: torch.device) -> Bool[Tensor, "n q"]:
-        """Return which stages each example keeps: all of them, or a random number of the first ones."""
-        depths = torch.randint(1, self.num_codebooks + 1, (n,), device=device)
-        depths = depths.where(torch.rand(n, device=device) < self.dropout, self.num_codebooks)
-        return torch.arange(self.num_codebooks, device=device) < depths.unsqueeze(1)
 
 
 def _broadcast(per_example: Tensor, like: Tensor) -> Tensor:

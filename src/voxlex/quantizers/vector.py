@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from voxlex.quantizers.base import Quantized, Quantizer
 from voxlex.quantizers.codebook import Codebook, EMACodebook, LearnedCodebook, Start
-from voxlex.quantizers.gradients import Gradient, estimator
-from voxlex.quantizers.grids import as_vectors, look_up, only_usable
+from voxlex.quantizers.gradients import Gradient, diveq, estimator, straight_through
+from voxlex.quantizers.grids import as_vectors, look_up, on_grid, only_usable
 from voxlex.quantizers.rates import CodewordRates
 from voxlex.quantizers.regularizers import entropy_loss, orthogonality_loss
 from voxlex.quantizers.search import nearest
@@ -18,6 +18,9 @@ from voxlex.types import Codes, GivenCodes, Latents
 
 _GENTLE = 0.25
 """Share of a training after which the bits of codewords have their full weight."""
+
+_NOISE = 1e-3
+"""Variance of the noise of DiVeQ."""
 
 _CODEBOOKS: dict[str, type[Codebook]] = {"ema": EMACodebook, "loss": LearnedCodebook}
 
@@ -37,7 +40,9 @@ class VectorQuantizer(Quantizer):
         codebook: With `"ema"`, codewords are running means. With `"loss"`, they are parameters with their own loss.
         distance: `"euclidean"` or `"cosine"`. With `"cosine"`, latents and codewords are normalized to unit vectors (Yu
             et al., 2110.04627).
-        gradient: How the gradient passes the codeword, `"straight_through"` or `"rotation"` (see `gradients`).
+        gradient: How the gradient passes the codeword, `"straight_through"`, `"rotation"` or `"diveq"` (see
+            `gradients`). With `"diveq"`, codewords learn from the gradient of z_q, so it needs `codebook="loss"`, and
+            their own loss is left out. In training mode, z_q then lies near the codeword, as far from the latent.
         commitment_cost: Weight β of the commitment loss ‖z_e − sg[e]‖², a mean over all elements.
         decay: Decay of the running averages per training step.
         revival_threshold: A codeword that is used less than this fraction of N/K is moved to a latent of the batch.
@@ -64,7 +69,7 @@ class VectorQuantizer(Quantizer):
         embedding_dim: int = 8,
         codebook: Literal["ema", "loss"] = "ema",
         distance: Literal["euclidean", "cosine"] = "euclidean",
-        gradient: Gradient = "straight_through",
+        gradient: Gradient | Literal["diveq"] = "straight_through",
         commitment_cost: float = 0.25,
         decay: float = 0.99,
         revival_threshold: float = 0.05,
@@ -88,8 +93,15 @@ class VectorQuantizer(Quantizer):
                 f"orthogonality_weight: expected 0 with codebook='ema', got {orthogonality_weight}; "
                 "use codebook='loss', which learns by gradients"
             )
+        if gradient != "diveq":
+            estimator(gradient)
+        elif codebook == "ema":
+            raise ValueError(
+                "gradient: expected 'rotation' or 'straight_through' with codebook='ema', got 'diveq'; "
+                "use codebook='loss', which learns by gradients"
+            )
         self.distance = distance
-        self.estimate = estimator(gradient)
+        self.gradient = gradient
         self.commitment_cost = commitment_cost
         self.entropy_weight = entropy_weight
         self.orthogonality_weight = orthogonality_weight
@@ -104,6 +116,11 @@ class VectorQuantizer(Quantizer):
         self.rates = (
             CodewordRates(num_embeddings=num_embeddings, weight=rate_weight, decay=decay) if rate_weight else None
         )
+
+    @property
+    def stageable(self) -> bool:
+        """Whether the codewords learn without the gradient of z_q."""
+        return self.gradient != "diveq"
 
     @property
     def equal_use(self) -> bool:
@@ -125,7 +142,7 @@ class VectorQuantizer(Quantizer):
             losses = self._losses(latents, taken, codewords, usable)
             if self.training:
                 self._learn(vectors.detach(), indices, codewords.detach(), usable)
-            z_q = self.estimate(latents, taken)
+            z_q = self._pass_on(latents, taken, usable)
         return Quantized(z_q=z_q.to(z_e.dtype), codes=codes, losses=losses)
 
     def encode(self, z_e: Latents) -> Codes:
@@ -157,6 +174,14 @@ class VectorQuantizer(Quantizer):
     def _penalty(self) -> Float[Tensor, " k"] | None:
         return None if self.rates is None else self.rates.penalty
 
+    def _pass_on(self, latents: Latents, taken: Latents, usable: Bool[Tensor, " n"] | None) -> Latents:
+        """Return the codewords with a gradient for the latents; with DiVeQ, also for codewords of usable latents."""
+        if self.gradient != "diveq":
+            return estimator(self.gradient)(latents, taken)
+        near = only_usable(latents, usable, otherwise=taken)
+        z_q = diveq(near, taken, variance=_NOISE if self.training else 0.0)
+        return z_q if usable is None else torch.where(on_grid(usable, z_q), z_q, straight_through(latents, taken))
+
     def _learn(
         self,
         vectors: Float[Tensor, "n d"],
@@ -174,9 +199,11 @@ class VectorQuantizer(Quantizer):
     def _losses(
         self, latents: Latents, taken: Latents, codewords: Float[Tensor, "k d"], usable: Bool[Tensor, " n"] | None
     ) -> dict[str, Tensor]:
-        losses = {"commitment": self.commitment_cost * F.mse_loss(latents, taken.detach())}
+        losses = {}
+        if self.commitment_cost:
+            losses["commitment"] = self.commitment_cost * F.mse_loss(latents, taken.detach())
         latents = only_usable(latents, usable, otherwise=taken)
-        if isinstance(self.codebook, LearnedCodebook):
+        if isinstance(self.codebook, LearnedCodebook) and self.gradient != "diveq":
             losses["codebook"] = F.mse_loss(taken, latents.detach())
         if self.training and self.entropy_weight:
             variance = F.mse_loss(latents, taken)
