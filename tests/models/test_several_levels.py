@@ -152,5 +152,5 @@ def test_quantizers_that_do_not_fit_are_refused() -> None:
         MultiScaleVQVAE(**networks(2), quantizers=[words()], scales=(2, 1))
     with pytest.raises(ValueError, match=r"quantizers: .* got embedding_dim \[3, 4\]"):
         MultiScaleVQVAE(**networks(2), quantizers=[words(embedding_dim=3), words()], scales=(2, 1))
-    with pytest.raises(ValueError, match="expected 2, 4, 8 or another power of two, got 3"):
+    with pytest.raises(ValueError, match="scale: expected 2, 4, 8 or another power of two, got 3"):
         VQVAE2(**networks(2, features=8, latents=8), top=words(), bottom=words(), width=8, scale=3)

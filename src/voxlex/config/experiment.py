@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 import tyro
 from annotated_types import Interval
 
-from voxlex.config.levels import LevelsConfig, SingleLevelConfig
+from voxlex.config.levels import LevelsConfig, MultiScaleConfig, SingleLevelConfig
 from voxlex.config.networks import NetworkConfig, ResidualNetworkConfig
 from voxlex.config.options import PhantomOptions, ReadingOptions, SliceOptions
 from voxlex.config.priors import PriorConfig, TransformerPriorConfig
 from voxlex.config.quantizers import QuantizerConfig, VectorQuantizerConfig
-from voxlex.config.settings import Count, Positive, Settings
+from voxlex.config.settings import Count, Positive, Settings, unfit
 from voxlex.config.training import LossesConfig, TrainingConfig
 
 
@@ -53,6 +53,13 @@ class ModelConfig(Settings):
         default_factory=lambda: VectorQuantizerConfig(num_embeddings=8192, rate_weight=0.15)
     )
     levels: LevelsConfig = field(default_factory=SingleLevelConfig)
+
+    def check(self) -> None:
+        """Raise an error if the quantizers of several scales have codewords of different lengths."""
+        coarse = self.levels.coarse.embedding_dim if isinstance(self.levels, MultiScaleConfig) else None
+        if coarse not in (None, self.quantizer.embedding_dim):
+            expected = f"{self.quantizer.embedding_dim}, the length of a latent of model.quantizer"
+            raise unfit("levels.coarse.embedding_dim", expected=expected, got=coarse)
 
     @property
     def multiple_of(self) -> int:

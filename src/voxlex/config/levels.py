@@ -83,5 +83,10 @@ class VQVAE2Config(LevelsSettings):
         """Side of a cell of the top level, in cells of the bottom level."""
         return self.scale
 
+    def check(self) -> None:
+        """Raise an error if the scale is not a power of two above 1."""
+        if self.scale < 2 or self.scale & (self.scale - 1):
+            raise unfit("scale", expected="2, 4, 8 or another power of two", got=self.scale)
+
 
 LevelsConfig = Annotated[SingleLevelConfig | MultiScaleConfig | VQVAE2Config, ByKind("single")]

@@ -51,7 +51,7 @@ class VQVAE2(Autoencoder):
         spatial_dims: int = 2,
         downsampling: int = 4,
     ) -> None:
-        times = halvings(scale)
+        times = halvings(scale, name="scale")
         super().__init__(
             in_channels=in_channels,
             spatial_dims=spatial_dims,

@@ -28,14 +28,14 @@ def doubling_convolution(
     return _TRANSPOSED[spatial_dims](in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
 
-def halvings(downsampling: int) -> int:
+def halvings(downsampling: int, *, name: str = "downsampling") -> int:
     """Return how many halvings divide the side of a grid by `downsampling`.
 
     Raises:
-        ValueError: If `downsampling` is not a power of two above 1.
+        ValueError: If `downsampling`, which the message calls `name`, is not a power of two above 1.
     """
     if downsampling < 2 or downsampling & (downsampling - 1):
-        raise ValueError(f"downsampling: expected 2, 4, 8 or another power of two, got {downsampling}")
+        raise ValueError(f"{name}: expected 2, 4, 8 or another power of two, got {downsampling}")
     return downsampling.bit_length() - 1
 
 

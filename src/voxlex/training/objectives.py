@@ -28,6 +28,9 @@ from voxlex.types import Codes, Image, Levels
 
 Batch = TypeVar("Batch")
 
+_VALIDATION_PIXELS = 2**20
+"""Pixels or voxels of all images of a validation: 64 images of 128×128."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -95,6 +98,17 @@ class Objective(ABC, Generic[Batch]):
         return False
 
 
+def validation_batches(validation: PreparedDataset, *, at_most: int) -> list[Image]:
+    """Return batches of held-out images, evenly spaced, but no more than a validation soon is through with.
+
+    Validation takes time from the training, so there are at most 2²⁰ pixels or voxels, or 8 images if they are larger.
+    """
+    most = max(_VALIDATION_PIXELS // validation.images[0].size, 8)
+    chosen = validation.tensor(evenly_spaced(len(validation), min(at_most, most)))
+    rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
+    return [chosen[some] for some in rows]
+
+
 class AutoencoderObjective(Objective[Image]):
     """Stage one: reconstruct images through the codebook (1711.00937, equation 3).
 
@@ -109,7 +123,7 @@ class AutoencoderObjective(Objective[Image]):
             develop first.
         patches: Patches to train on instead of whole images. Validation always uses whole images.
         augmentation: Augmentation of training images. Validation always uses unchanged images.
-        validation_images: Largest number of images for validation.
+        validation_images: Largest number of images for validation; fewer of volumes.
     """
 
     name = "autoencoder"
@@ -137,9 +151,7 @@ class AutoencoderObjective(Objective[Image]):
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
         self.warning: str | None = None
-        chosen = validation.tensor(evenly_spaced(len(validation), validation_images))
-        rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
-        self.validation_batches = [chosen[some] for some in rows]
+        self.validation_batches = validation_batches(validation, at_most=validation_images)
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Load images or patches, and vary them if there is an augmentation."""

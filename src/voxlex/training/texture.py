@@ -17,10 +17,9 @@ from voxlex.evaluation.lesions import kept_contrast, largest_change, plant
 from voxlex.losses import log_spectrum_loss, reconstruction_losses
 from voxlex.models import Autoencoder
 from voxlex.models.texture import TexturedDecoder
-from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.critic import PatchCritic, critic_loss
-from voxlex.training.objectives import Objective, Step
+from voxlex.training.objectives import Objective, Step, validation_batches
 from voxlex.training.patches import Patches
 from voxlex.training.player import Player
 from voxlex.types import Codes, Image, Levels
@@ -92,7 +91,7 @@ class TextureObjective(Objective[Image]):
         loss_weights: Weights of the reconstruction terms, as for the autoencoder.
         patches: Patches to train on instead of whole images.
         augmentation: Augmentation of training images.
-        validation_images: Largest number of images for validation.
+        validation_images: Largest number of images for validation; fewer of volumes.
     """
 
     name = "texture"
@@ -129,9 +128,7 @@ class TextureObjective(Objective[Image]):
         self.rows = len(training)
         self.patches = patches
         self.augmentation = augmentation
-        chosen = validation.tensor(evenly_spaced(len(validation), validation_images))
-        rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
-        self.validation_batches = [chosen[some] for some in rows]
+        self.validation_batches = validation_batches(validation, at_most=validation_images)
         self.beyond: list[str] = []
         self.times_beyond = 0
 
