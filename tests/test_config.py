@@ -146,6 +146,18 @@ def test_other_recipes_state_only_kinds_and_what_differs_from_the_defaults(name:
         ),
         ({"model": {"quantizer": {"num_embeddings": 0}}}, "model.quantizer.num_embeddings: expected at least 1, got 0"),
         (
+            {"model": {"levels": {"kind": "multi_scale", "scales": [4, 3, 1]}}},
+            "model.levels.scales: expected multiples of each other, the last of them 1, as in 4 2 1, got (4, 3, 1)",
+        ),
+        (
+            {"model": {"levels": {"kind": "multi_scale", "coarse": {"embedding_dim": 4}}}},
+            "model.levels.coarse.embedding_dim: expected 8, the length of a latent of model.quantizer, got 4",
+        ),
+        (
+            {"model": {"levels": {"kind": "vqvae2", "scale": 3}}},
+            "model.levels.scale: expected 2, 4, 8 or another power of two, got 3",
+        ),
+        (
             {"model": {"quantizer": {"kind": "residual", "stage": {"num_embeddings": 0}}}},
             "model.quantizer.stage.num_embeddings: expected at least 1, got 0",
         ),
@@ -192,6 +204,7 @@ KINDS = [
     ),
     ("model.network", "unet", "model.network.kind: expected one of residual, paper, got 'unet'"),
     ("model.quantizer", "residul", "did you mean 'residual'?"),
+    ("model.levels", "multiscale", "did you mean 'multi_scale'?"),
 ]
 
 

@@ -31,7 +31,7 @@ LIMITS: Mapping[str, float] = {
     "detail_energy_excess": 0.1,
     "detail_correlation_loss": 0.03,
     "low_pass_error": 1.25,
-    "codes_lost": 0.05,
+    "codes_lost": 0.15,
     "lesion_change": 0.2,
     "lesion_made": 0.5,
 }
