@@ -48,7 +48,7 @@ class MultiScaleConfig(LevelsSettings):
     """
 
     kind: Kind[Literal["multi_scale"]] = "multi_scale"
-    scales: Annotated[tuple[Count, ...], Len(1, 8)] = (4, 2, 1)
+    scales: Annotated[tuple[Count, ...], Len(2, 8)] = (4, 2, 1)
     coarse: VectorQuantizerConfig = field(default_factory=lambda: VectorQuantizerConfig(num_embeddings=512))
 
     @property

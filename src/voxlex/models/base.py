@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -227,6 +228,18 @@ class Autoencoder(nn.Module, ABC):
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
             return checkpoint(network, x, use_reentrant=False)
         return network(x)
+
+
+def reach_of(network: nn.Module, *, scale: int = 1, between: int = 0) -> int | None:
+    """Return how far a network looks, in cells of the coarsest level; None if it does not say.
+
+    Args:
+        network: Its `reach` is in cells of the finest level.
+        scale: Side of a cell of the coarsest level, in cells of the finest.
+        between: Cells of the coarsest level that what lies between the levels adds.
+    """
+    reach: int | None = getattr(network, "reach", None)
+    return None if reach is None else ceil(reach / scale) + between
 
 
 def as_weights_of(network: nn.Module, x: Tensor) -> Tensor:

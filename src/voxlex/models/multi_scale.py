@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import ceil
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voxlex.models.base import Autoencoder, Reconstruction
+from voxlex.codes import from_levels
+from voxlex.models.base import Autoencoder, Reconstruction, reach_of
 from voxlex.quantizers import Quantizer
 from voxlex.quantizers.composed import check_stageable, mean_losses, quantizers
 from voxlex.quantizers.gradients import Gradient, estimator
@@ -75,8 +75,8 @@ class MultiScaleVQVAE(Autoencoder):
         self.estimate = estimator(gradient)
         # Interpolation looks one cell of each level further: together less than two of the coarsest.
         between = 2 if len(scales) > 1 else 0
-        self.encoder_reach = _reach(encoder, scales[0], between)
-        self.decoder_reach = _reach(decoder, scales[0], min(between, 1))
+        self.encoder_reach = reach_of(encoder, scale=scales[0], between=between)
+        self.decoder_reach = reach_of(decoder, scale=scales[0], between=min(between, 1))
 
     @property
     def quantizers(self) -> tuple[Quantizer, ...]:
@@ -102,7 +102,7 @@ class MultiScaleVQVAE(Autoencoder):
             z_q = self.estimate(z_e.float(), total)
         return Reconstruction(
             x_hat=self._apply_network(self.decoder, z_q),
-            codes=tuple(quantized.codes for quantized in passes),
+            codes=from_levels([quantized.codes for quantized in passes]),
             losses=mean_losses([quantized.losses for quantized in passes]),
         )
 
@@ -143,9 +143,3 @@ def check_scales(scales: Sequence[int]) -> None:
     """Raise ValueError unless each scale is a larger multiple of the next, and the last is 1."""
     if not scales or scales[-1] != 1 or any(coarse <= fine or coarse % fine for coarse, fine in pairwise(scales)):
         raise ValueError(f"scales: expected multiples of each other, the last of them 1, as in 4 2 1, got {scales}")
-
-
-def _reach(network: nn.Module, coarsest: int, between: int) -> int | None:
-    """Return how far a network and the levels look, in cells of the coarsest level; None if it is unknown."""
-    reach: int | None = getattr(network, "reach", None)
-    return None if reach is None else ceil(reach / coarsest) + between

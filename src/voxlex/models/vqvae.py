@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from voxlex.models.arrays import ArrayLike
-from voxlex.models.base import Autoencoder, Reconstruction
+from voxlex.models.base import Autoencoder, Reconstruction, reach_of
 from voxlex.quantizers import Quantizer
 from voxlex.types import Codes, Image, Latents, Levels
 
@@ -34,8 +34,8 @@ class VQVAE(Autoencoder):
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
-        self.encoder_reach = getattr(encoder, "reach", None)
-        self.decoder_reach = getattr(decoder, "reach", None)
+        self.encoder_reach = reach_of(encoder)
+        self.decoder_reach = reach_of(decoder)
 
     @property
     def quantizers(self) -> tuple[Quantizer, ...]:

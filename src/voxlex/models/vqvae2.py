@@ -1,13 +1,11 @@
 """VQ-VAE-2: codes at two scales, with networks between them."""
 
-from math import ceil
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxlex.models.autoencoder import ResidualBlock
-from voxlex.models.base import Autoencoder, Reconstruction, as_weights_of
+from voxlex.models.base import Autoencoder, Reconstruction, as_weights_of, reach_of
 from voxlex.nn.blocks import convolution, doubling_convolution, halvings
 from voxlex.quantizers import Quantizer
 from voxlex.quantizers.composed import mean_losses
@@ -79,8 +77,8 @@ class VQVAE2(Autoencoder):
         )
         self.decoder = decoder
         # The halvings look one cell of the top level further, and so do the doublings.
-        self.encoder_reach = self._reach(encoder, 2 * (blocks + 2))
-        self.decoder_reach = self._reach(decoder, 2)
+        self.encoder_reach = reach_of(encoder, scale=scale, between=2 * (blocks + 2))
+        self.decoder_reach = reach_of(decoder, scale=scale, between=2)
 
     @property
     def quantizers(self) -> tuple[Quantizer, ...]:
@@ -138,8 +136,3 @@ class VQVAE2(Autoencoder):
 
     def _grids(self, space: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [tuple(side // (self.downsampling * scale) for side in space) for scale in (self.scale, 1)]
-
-    def _reach(self, network: nn.Module, between: int) -> int | None:
-        """Return how far a network and those between the levels look, in cells of the top level."""
-        reach: int | None = getattr(network, "reach", None)
-        return None if reach is None else ceil(reach / self.scale) + between
