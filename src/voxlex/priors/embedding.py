@@ -39,40 +39,38 @@ class CodeEmbedding(nn.Module):
 class ContextEmbedding(nn.Module):
     """What each cell of a fine grid sees of the codes of coarser levels.
 
-    The codes of each level are embedded and go through residual convolutions on their own grid, like the conditioning
-    stack of VQ-VAE-2 (Razavi et al., 1906.00446, section 3.2). The results are enlarged to the fine grid and added, and
-    a last convolution there tells apart the cells that lie in the same coarse cell.
+    It goes from the coarsest level to the finest, at half the width. The codes of a level are embedded and added to the
+    features of the level before, which were enlarged to its grid. Residual convolutions follow, like those of the
+    conditioning stack of VQ-VAE-2 (Razavi et al., 1906.00446, section 3.2). A last convolution on the fine grid tells
+    apart the cells that lie in the same coarse cell.
 
     Args:
-        layouts: Layouts of the coarser levels, at least one.
+        layouts: Layouts of the coarser levels, at least one, coarsest first.
         grid: The fine grid, with as many axes as theirs.
-        width: Channels.
+        width: Channels of the features.
 
     Raises:
         ValueError: If a grid has another number of axes.
     """
-
-    blocks = 2
 
     def __init__(self, layouts: Sequence[CodeLayout], *, grid: Sequence[int], width: int) -> None:
         super().__init__()
         dims = len(grid)
         if strange := [layout.grid for layout in layouts if len(layout.grid) != dims]:
             raise ValueError(f"context: expected grids of {dims} axes, as many as {tuple(grid)} has, got {strange[0]}")
-        self.grid = tuple(grid)
-        self.embeddings = nn.ModuleList(CodeEmbedding(layout, embedding_dim=width) for layout in layouts)
-        self.networks = nn.ModuleList(
-            nn.Sequential(*[ResidualConvs(width, spatial_dims=dims) for _ in range(self.blocks)]) for _ in layouts
-        )
-        self.out = convolution(dims, width, width, 3)
+        inner = max(1, width // 2)
+        self.grids = [*[tuple(layout.grid) for layout in layouts[1:]], tuple(grid)]
+        self.embeddings = nn.ModuleList(CodeEmbedding(layout, embedding_dim=inner) for layout in layouts)
+        self.networks = nn.ModuleList(ResidualConvs(inner, spatial_dims=dims) for _ in layouts)
+        self.out = convolution(dims, inner, width, 3)
 
     def forward(self, context: Levels) -> Float[Tensor, "b *grid c"]:
         """Return features of each cell of the fine grid."""
-        seen = [
-            functional.interpolate(network(embed(codes).movedim(-1, 1)), size=self.grid)
-            for embed, network, codes in zip(self.embeddings, self.networks, context, strict=True)
-        ]
-        features: Tensor = self.out(functional.silu(torch.stack(seen).sum(dim=0)))
+        seen = self.out.weight.new_zeros(())
+        for embed, network, codes, finer in zip(self.embeddings, self.networks, context, self.grids, strict=True):
+            own = embed(codes).movedim(-1, 1)
+            seen = functional.interpolate(network(own + seen), size=finer)
+        features: Tensor = self.out(functional.silu(seen))
         return features.movedim(1, -1)
 
 
