@@ -33,7 +33,7 @@ from voxlex.config import (
     with_kinds,
 )
 from voxlex.config.defaults import defaults_of
-from voxlex.config.networks import PaperNetworkConfig
+from voxlex.config.networks import PaperNetworkConfig, ResidualNetworkConfig
 from voxlex.config.priors import PixelCNNConfig
 from voxlex.config.quantizers import VectorQuantizerConfig
 from voxlex.errors import ConfigError
@@ -237,6 +237,20 @@ class UnheardOfPriorConfig(PixelCNNConfig):
 @dataclass(frozen=True, kw_only=True)
 class UnheardOfNetworkConfig(PaperNetworkConfig):
     kind: Literal["unet"] = "unet"
+
+
+def test_a_recipe_changes_what_it_says_and_keeps_the_rest_of_the_default(tmp_path: Path) -> None:
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text("model: {quantizer: {rate_weight: 0.1}, network: {decoder_blocks: 6}}\nprior: {layers: 4}\n")
+    default, own = Config(), read_config(recipe)
+    quantizer, network = default.model.quantizer, default.model.network
+    assert isinstance(quantizer, VectorQuantizerConfig)
+    assert isinstance(network, ResidualNetworkConfig)
+    assert own.model.quantizer == replace(quantizer, rate_weight=0.1)
+    assert own.model.network == replace(network, decoder_blocks=6)
+    assert own.prior == replace(default.prior, layers=4)
+    recipe.write_text("model: {quantizer: {kind: vector, rate_weight: 0.1}}\n")
+    assert read_config(recipe).model.quantizer == VectorQuantizerConfig(rate_weight=0.1)
 
 
 def test_kinds_that_cannot_be_built() -> None:

@@ -32,6 +32,8 @@ def read_config(path: Path, *, complete: bool = False) -> Config:
     content = read_yaml(path)
     if complete:
         _add_what_was_not_there(content)
+    else:
+        _begin_with_the_default(content)
     config = parse(Config, content, where=str(path))
     lost = [section.name for section in fields(Config) if section.name not in content]
     if complete and (lost or not path.read_bytes().endswith(b"\n")):
@@ -50,6 +52,19 @@ def _add_what_was_not_there(content: Any) -> None:
     match content:
         case {"prior": {"kind": "transformer", **rest}} if "grouped" not in rest:
             content["prior"]["grouped"] = False
+
+
+def _begin_with_the_default(content: Any) -> None:
+    """Let a part that does not name its kind begin with that part of the default experiment."""
+    default = plain(Config())
+    for setting in CHOICES:
+        *above, last = setting.split(".")
+        place, start = content, default
+        for name in above:
+            place, start = place.get(name) if isinstance(place, dict) else None, start[name]
+        part = place.get(last) if isinstance(place, dict) else None
+        if isinstance(part, dict) and "kind" not in part:
+            place[last] = start[last] | part
 
 
 def dump_config(config: Config) -> str:
