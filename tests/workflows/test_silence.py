@@ -96,6 +96,7 @@ CALLS = {
     "decode": ["run", "codes.parquet"],
     "sample": ["run", "--count", "2"],
     "inpaint": ["run", "scans/sub-001/slice-01.png", "--mask", "mask.png", "--count", "2"],
+    "anomaly": ["run", "scans"],
     "prepare": ["worse", "--out", "prepared", "--size", "32"],
     "phantom": ["--out", "heads", "--volumes", "--size", "16", "--phantom.subjects", "2"],
     "data index": ["scans", "--out", "scans.csv"],

@@ -18,6 +18,7 @@ COMMANDS = {
     "decode": "Turn codes back into scans.",
     "sample": "Draw new images.",
     "inpaint": "Redraw a region of a scan.",
+    "anomaly": "Map what does not belong in scans.",
     "prepare": "Prepare a data set for training.",
     "phantom": "Write the embedded data set as files.",
     "data index": "Write a table of the scans in a folder.",
