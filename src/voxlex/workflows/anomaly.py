@@ -13,7 +13,7 @@ from torch import Tensor
 
 from voxlex.anomaly import Detector, Method
 from voxlex.anomaly.baselines import NearestHealthy, equalised_intensity
-from voxlex.anomaly.calibration import scan_scores
+from voxlex.anomaly.calibration import FEWEST, scan_scores
 from voxlex.anomaly.fields import Maps, heads_in
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import DataError, RunError
@@ -199,7 +199,13 @@ def healthy_images(
     trained_on = vocabulary.metadata.get("data", {}).get("fingerprint")
     known = dataset if healthy is None else healthy
     if known.fingerprint == trained_on:
-        return known.subset("validation"), []
+        held_out = known.manifest[known.manifest["split"] == "validation"]
+        if len(held_out) >= FEWEST and held_out["group"].nunique() > 1:
+            return known.subset("validation"), []
+        return known, [
+            f"The validation part has {len(held_out)} images, too few to calibrate by. So all images calibrate one "
+            "another, also those that the run has learned from."
+        ]
     if healthy is not None:
         return known, []
     return known, [
