@@ -97,6 +97,7 @@ CALLS = {
     "sample": ["run", "--count", "2"],
     "inpaint": ["run", "scans/sub-001/slice-01.png", "--mask", "mask.png", "--count", "2"],
     "anomaly": ["run", "scans"],
+    "similar": ["run", "scans/sub-001/slice-01.png", "--codes", "codes.parquet", "--count", "2"],
     "prepare": ["worse", "--out", "prepared", "--size", "32"],
     "phantom": ["--out", "heads", "--volumes", "--size", "16", "--phantom.subjects", "2"],
     "data index": ["scans", "--out", "scans.csv"],
