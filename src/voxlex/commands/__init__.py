@@ -20,6 +20,7 @@ COMMANDS = {
     "inpaint": "Redraw a region of a scan.",
     "anomaly": "Map what does not belong in scans.",
     "similar": "Find the scans most like a given one.",
+    "probe": "Measure what codes tell of a column of the table.",
     "prepare": "Prepare a data set for training.",
     "phantom": "Write the embedded data set as files.",
     "data index": "Write a table of the scans in a folder.",
