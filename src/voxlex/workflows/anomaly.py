@@ -142,9 +142,10 @@ def find_anomalies(
         phases: Receives the progress of the work.
 
     Raises:
-        DataError: If the folder cannot be used, there are too few healthy scans, or a file of lesions does not fit.
+        DataError: If the folder cannot be used, there are too few healthy scans, a file of lesions does not fit, or no
+            scan has a lesion although lesions are given.
         RunError: If the method needs a prior, and the run has none.
-        ValueError: If the method is unknown, or `lesions` names a lesion of no scan.
+        ValueError: If the method is unknown.
     """
     if vocabulary.prior is None and method != "reconstruction":
         raise RunError(

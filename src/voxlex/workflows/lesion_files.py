@@ -58,10 +58,6 @@ class LesionFiles:
             return np.zeros(shape, bool)
         return self._in_boxes(path, shape) if self._boxes else self._in_mask(path, origin, shape)
 
-    def count(self, names: set[str]) -> int:
-        """Return how many of some scans have a file."""
-        return sum(_stem(name) in self._files for name in names)
-
     def _in_mask(self, path: Path, origin: Origin, shape: tuple[int, ...]) -> Lesions:
         mask = read_scan(path)
         with naming(path):
