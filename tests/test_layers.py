@@ -16,7 +16,7 @@ FLOORS = [
     ["vocabulary"],
     ["assembly", "run_folder"],
     ["pages"],
-    ["audit", "evaluation", "training"],
+    ["anomaly", "audit", "evaluation", "training"],
     ["code_table", "health", "losses", "metrics"],
     ["models"],
     ["data"],

@@ -24,7 +24,7 @@ RUN_METADATA, PREPARED_DESCRIPTION = "metadata.json", "prepared.json"
 SUFFIXES = {2: ".png", 3: ".nii.gz"}
 """The suffix of results with so many spatial dimensions."""
 
-SHEETS = ("reconstructions.png", "samples.png", "inpainted.png")
+SHEETS = ("reconstructions.png", "samples.png", "inpainted.png", "anomalies.png", "similar.png")
 """Pictures that lie in runs and among results."""
 
 RESULTS_MARK = ".voxlex"

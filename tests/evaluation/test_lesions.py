@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from voxlex.evaluation.lesions import CONTRAST, kept_contrast, largest_change, plant
+from voxlex.evaluation.lesions import CONTRAST, kept_contrast, largest_change, plant_small
 
 
 def heads(*space: int) -> torch.Tensor:
@@ -14,7 +14,7 @@ def heads(*space: int) -> torch.Tensor:
 @pytest.mark.parametrize("space", [(64, 48), (24, 24, 24)])
 def test_a_lesion_lies_in_tissue_and_has_its_contrast(space: tuple[int, ...]) -> None:
     images = heads(*space)
-    planted = plant(images, generator=torch.Generator().manual_seed(0))
+    planted = plant_small(images, generator=torch.Generator().manual_seed(0))
     change = planted.images - images
     at_most = change.abs().flatten(1).amax(dim=1)
     torch.testing.assert_close(at_most, torch.full((2,), CONTRAST))
@@ -25,7 +25,7 @@ def test_a_lesion_lies_in_tissue_and_has_its_contrast(space: tuple[int, ...]) ->
 
 def test_contrast_that_is_kept_and_lost() -> None:
     images = heads(64, 64)
-    planted = plant(images, generator=torch.Generator().manual_seed(0))
+    planted = plant_small(images, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
         kept_contrast(planted, images, decoded=planted.images, decoded_before=images), torch.ones(2)
     )
@@ -39,7 +39,7 @@ def test_contrast_that_is_kept_and_lost() -> None:
 def test_a_change_of_the_size_of_a_lesion_is_told_from_noise() -> None:
     torch.manual_seed(0)
     images = heads(64, 64)
-    planted = plant(images, generator=torch.Generator().manual_seed(0))
+    planted = plant_small(images, generator=torch.Generator().manual_seed(0))
     noise = images + 0.02 * torch.randn_like(images)
     assert (largest_change(planted.images, images) > 0.8).all()
     assert (largest_change(noise, images) < 0.2).all()

@@ -81,6 +81,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(root / "scans", root / "worse")
     (root / "worse" / "broken.png").write_bytes(b"")
     write_scan(root / "mask.png", Scan(voxels=np.eye(32, dtype=np.uint8)))
+    paths = sorted(path.relative_to(root).as_posix() for path in (root / "scans").rglob("*.png"))
+    lines = [f"{path},{path.split('/')[1]},{'ab'[number % 2]}" for number, path in enumerate(paths)]
+    (root / "parts.csv").write_text("\n".join(["path,subject,side", *lines]) + "\n")
     assert main(["train", str(root / "scans"), "--out", str(root / "run"), *SMALL]) == 0
     assert main(["encode", str(root / "run"), str(root / "scans"), "--out", str(root / "codes.parquet")]) == 0
     return root
@@ -96,6 +99,9 @@ CALLS = {
     "decode": ["run", "codes.parquet"],
     "sample": ["run", "--count", "2"],
     "inpaint": ["run", "scans/sub-001/slice-01.png", "--mask", "mask.png", "--count", "2"],
+    "anomaly": ["run", "scans"],
+    "similar": ["run", "scans/sub-001/slice-01.png", "--codes", "codes.parquet", "--count", "2"],
+    "probe": ["run", "parts.csv", "--target", "side"],
     "prepare": ["worse", "--out", "prepared", "--size", "32"],
     "phantom": ["--out", "heads", "--volumes", "--size", "16", "--phantom.subjects", "2"],
     "data index": ["scans", "--out", "scans.csv"],
@@ -121,6 +127,6 @@ def test_only_commands_speak(name: str, place: Path, monkeypatch: pytest.MonkeyP
     stream = Listener()
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
-    assert main([*name.split(), *CALLS[name]]) == 0
+    assert main([*name.split(), *CALLS[name]]) == 0, stream.getvalue()
     assert stream.getvalue()  # a command says at least where its results are
     assert stream.speakers <= {"commands", "cli.py"}

@@ -11,6 +11,7 @@ from voxlex.codes import CodeLayout, from_levels, levels_of
 from voxlex.errors import CodesError
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw, GuidedDraw, RandomDraw, resampled
+from voxlex.priors.leaving_out import RestoringDraw
 from voxlex.priors.level import Codebook, Given, Level, drawing
 from voxlex.progress import Progress
 from voxlex.streams import Randomness, streams_for
@@ -224,6 +225,81 @@ class Prior(nn.Module, ABC):
                 chosen = resampled(evidence.view(n, candidates), 1 if last else candidates, streams)
                 drawn = tuple(level[chosen] for level in (*drawn, own))
         return from_levels([level.clone() for level in drawn])
+
+    @torch.no_grad()
+    def surprise(
+        self, codes: GivenCodes | GivenLevels, condition: Condition | None = None, *, side: int = 1
+    ) -> Float[Tensor, "b q *grid"] | tuple[Tensor, ...]:
+        """Return −log p of each code, in nats, given as many of the other codes as the prior can see.
+
+        A masked prior hides blocks of cells and sees all cells around them: each code is left out once, together with
+        the others of its block, in 4 passes for a grid of two axes and 8 for three. An autoregressive prior sees the
+        codes before a cell alone. The codes of a finer level also depend on all codes of the coarser ones.
+
+        Args:
+            codes: Codes in [0, K) of this prior's layout.
+            condition: What is known of each image, encoded by `conditions`; None means that nothing is.
+            side: Cells along each side of a block; larger blocks find larger things that do not belong. Only masked
+                priors have blocks.
+
+        Raises:
+            CodesError: If codes do not have the layout they should.
+            ValueError: If the condition does not fit `conditions`, or the side is below 1.
+        """
+        each = self._each(codes, condition, ())
+        return from_levels([prior._surprise(own, given, side) for prior, own, given in each])
+
+    def restore(
+        self,
+        codes: GivenCodes | GivenLevels,
+        *,
+        n: int = 1,
+        threshold: float = 0.005,
+        side: int = 1,
+        condition: Condition | None = None,
+        generator: Randomness = None,
+        progress: Progress | None = None,
+    ) -> Int64[Tensor, "n_b q *grid"] | tuple[Tensor, ...]:
+        """Draw the unlikely codes of images anew, and keep the likely ones (Pinaya et al., MedIA 2022).
+
+        An autoregressive prior goes through the cells in its order, and judges each code given the codes before it as
+        they are by then. A masked prior judges all codes of a block given all cells outside of it as they were. Finer
+        levels are judged given the restored coarser ones.
+
+        Args:
+            codes: Codes of images, of this prior's layout.
+            n: How many times, each on its own.
+            threshold: Probability, in (0, 1], below which a code is drawn anew; 1 draws all.
+            side: Cells along each side of a block; see `surprise`.
+            condition: What is known of each image, encoded by `conditions`; None means that nothing is.
+            generator: Source of randomness: a stream for each result, or a generator that gives the seed of streams;
+                None uses torch's own.
+            progress: Called with the number of cells drawn so far and the number there are.
+
+        Returns:
+            Codes of n · b images: the first restoration of each image, then the second of each, and so on.
+
+        Raises:
+            CodesError: If codes do not have the layout they should.
+            ValueError: If a value is out of range, or the condition does not fit.
+        """
+        levels = self._checked(codes)
+        if n < 1:
+            raise ValueError(f"n: expected at least 1, got {n}")
+        rows = n * len(levels[0])
+        given_rows = len(levels[0]) if len(self.levels) == 1 and self.levels[0].sees_all_known else rows
+        if condition is not None and given_rows > len(condition):
+            condition = condition.repeat(n, 1)
+        inner = RandomDraw(generator=streams_for(rows, generator, device=self.device))
+        restored: Levels = ()
+        with drawing(self):
+            for place, prior in enumerate(self.levels):
+                own = levels[place].repeat(n, *[1] * (levels[place].ndim - 1))
+                draw = RestoringDraw(inner, known=own, threshold=threshold)
+                given = prior._given(given_rows, condition, restored)
+                part = _part_of(progress, self.layouts, place)
+                restored = (*restored, prior._restore(own, given, draw, side, part))
+        return from_levels([level.clone() for level in restored])
 
     def _each(
         self, codes: GivenCodes | GivenLevels, condition: Condition | None, context: GivenLevels

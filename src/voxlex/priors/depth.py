@@ -83,6 +83,11 @@ class DepthHead(nn.Module):
             codes.append(torch.cat([draw(output(some), codebook=codebook, cells=own) for some, own in pieces], dim=1))
         return torch.stack(codes, dim=1)
 
+    def expected(self, features: Float[Tensor, "n c"], vectors: Float[Tensor, "k d"]) -> Float[Tensor, "n d"]:
+        """Return the mean of the vectors of the codes of the first codebook, weighted by their probability."""
+        output = self.outputs[0]
+        return torch.cat([output(some).softmax(dim=1) @ vectors for some in features.split(CHUNK)])
+
     @torch.no_grad()
     def start(self, counts: Int64[Tensor, "q k"], codebook: Float[Tensor, "q k d"] | None = None) -> None:
         """Make the output the marginal of each codebook, and let codes with like vectors begin alike."""

@@ -15,6 +15,7 @@ from voxlex.priors.conditions import Condition, ConditionEmbedding, Conditions
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import CompletingDraw, Draw
 from voxlex.priors.embedding import CodeEmbedding, ContextEmbedding
+from voxlex.priors.leaving_out import RestoringDraw
 from voxlex.progress import Progress
 from voxlex.types import Codes, GivenLevels, Logits
 
@@ -145,6 +146,16 @@ class Level(nn.Module, ABC):
         completing = CompletingDraw(draw, known=codes, hidden=hidden)
         drawn = self._sample(given, completing, progress)
         return drawn, completing.evidence.expand(len(drawn))
+
+    def _surprise(self, codes: Codes, given: Given, side: int) -> Float[Tensor, "b q *grid"]:
+        """Return −log p of each code given the codes before it, which is all that an ordered prior can see."""
+        return -self._code_log_probs(codes, given)
+
+    def _restore(
+        self, codes: Codes, given: Given, draw: RestoringDraw, side: int, progress: Progress | None
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Go through images in the order of the prior, and let `draw` keep their codes or choose others."""
+        return self._sample(given, draw, progress)
 
     def _start(self, codes: Codes, codebook: Codebook | None) -> None:
         q, k = self.layout.num_codebooks, self.layout.num_embeddings

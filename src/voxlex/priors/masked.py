@@ -1,6 +1,6 @@
 """A masked transformer over code grids: it draws many codes at once, in a few steps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from voxlex.nn.blocks import convolution
 from voxlex.priors.base import LevelPrior
 from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw
+from voxlex.priors.leaving_out import RestoringDraw, blocks_left_out
 from voxlex.priors.level import Given, check_network
 from voxlex.priors.segments import SegmentTransformer, cells_per_segment
 from voxlex.priors.unmasking import (
@@ -141,6 +142,36 @@ class MaskedPrior(LevelPrior):
         ((_, own, given),) = self._each(codes, condition, context)
         return self._logits(own, given) if hidden is None else self.head(self._seeing(own, given, hidden), own)
 
+    @torch.no_grad()
+    def expected_vectors(
+        self,
+        codes: GivenCodes,
+        vectors: Float[Tensor, "k d"],
+        *,
+        condition: Condition | None = None,
+        side: int = 1,
+    ) -> Float[Tensor, "b d *grid"]:
+        """Return the mean of the vectors of all codes, weighted by their probability given the cells around each cell.
+
+        Args:
+            codes: Codes with one code in each cell.
+            vectors: What each code stands for.
+            condition: What is known of each image, encoded by `conditions`; None means that nothing is.
+            side: Side of the blocks of cells that are left out together; see `surprise`.
+
+        Raises:
+            ValueError: If there are several codes in each cell, or not one vector for each code.
+        """
+        if self.layout.num_codebooks > 1 or len(vectors) != self.layout.num_embeddings:
+            expected = f"one code in each cell and {self.layout.num_embeddings} vectors"
+            raise ValueError(f"expected {expected}, got {self.layout.num_codebooks} and {len(vectors)}")
+        ((_, own, given),) = self._each(codes, condition, ())
+        means = self.mask.new_zeros(len(own), self.layout.cells, vectors.shape[1])
+        for hidden in self._blocks(own, side):
+            features = self._seeing(own, given, hidden).flatten(1, -2)[hidden]
+            means[hidden] = self.head.expected(features, vectors.to(means))
+        return means.transpose(1, 2).unflatten(2, self.layout.grid)
+
     def _code_log_probs(self, codes: Codes, given: Given) -> Float[Tensor, "b q *grid"]:
         """Return the log-probability of each code given the cells of earlier steps, in nats.
 
@@ -234,6 +265,31 @@ class MaskedPrior(LevelPrior):
         known = codes.flatten(1).expand(n, -1, -1).clone()
         drawn = self._unmask(known, hidden.flatten().expand(n, -1).clone(), given, draw, progress)
         return drawn, given.condition.new_zeros(n)
+
+    def _surprise(self, codes: Codes, given: Given, side: int) -> Float[Tensor, "b q *grid"]:
+        """Return −log p of each code given all cells outside of its block of `side` cells."""
+        total = torch.zeros(codes.flatten(2).shape, dtype=self.mask.dtype, device=codes.device)
+        for hidden in self._blocks(codes, side):
+            total = total - self._log_probs_at(hidden, codes, self._seeing(codes, given, hidden))
+        return total.view_as(codes)
+
+    def _restore(
+        self, codes: Codes, given: Given, draw: RestoringDraw, side: int, progress: Progress | None
+    ) -> Int64[Tensor, "n q *grid"]:
+        """Let `draw` keep or choose the codes of each block, given all cells outside of it as they were."""
+        images, restored = len(given.condition), codes.flatten(2).clone()
+        for hidden in self._blocks(codes, side):
+            places = hidden.nonzero()[:, 1].view(len(codes), -1)
+            features = self._seeing(codes[:images], given, hidden[:images]).flatten(1, -2)
+            features = features.take_along_dim(places[:images].unsqueeze(2), dim=1)
+            # Several restorations of an image see the same; only their draws differ.
+            drawn = self.head.draw(features.repeat(len(codes) // images, 1, 1), draw, cells=places)
+            restored.scatter_(2, places.unsqueeze(1).expand_as(drawn), drawn)
+        return restored.view_as(codes)
+
+    def _blocks(self, codes: Codes, side: int) -> Iterator[Hidden]:
+        for hidden in blocks_left_out(self.layout.grid, side):
+            yield hidden.to(codes.device).expand(len(codes), -1)
 
     def _unmask(
         self, codes: Int64[Tensor, "n q t"], hidden: Hidden, given: Given, draw: Draw, progress: Progress | None

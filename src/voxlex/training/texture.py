@@ -13,7 +13,7 @@ from voxlex import metrics
 from voxlex.codes import levels_of
 from voxlex.config import TextureStageConfig
 from voxlex.data.dataset import PreparedDataset
-from voxlex.evaluation.lesions import kept_contrast, largest_change, plant
+from voxlex.evaluation.lesions import kept_contrast, largest_change, plant_small
 from voxlex.losses import log_spectrum_loss, reconstruction_losses
 from voxlex.models import Autoencoder
 from voxlex.models.texture import TexturedDecoder
@@ -212,7 +212,7 @@ class TextureObjective(Objective[Image]):
 
     def _gauged(self, images: Image, generator: torch.Generator) -> "_Gauges":
         x, noise = images.to(self.autoencoder.device), torch.randn(images.shape, generator=generator)
-        planted = plant(x, generator=generator)
+        planted = plant_small(x, generator=generator)
         codes = self.autoencoder.encode(x)
         faithful, drawn = self.autoencoder.decode(codes), self._decode(codes, noise)
         with_lesion = self.autoencoder.encode(planted.images)
