@@ -87,9 +87,9 @@ class PriorCoder:
 
     Each code is a sequence of decisions in the tree of codes that the tables have. The logit of a decision is rounded
     to steps of 1/8 before it becomes a probability, so that the rounding errors of another batch size or machine
-    usually change nothing. They would where a logit lies next to the border between two steps. So the borders are shifted, for
-    each `SEGMENT` codes by an offset of its own, out of 256, that keeps all of their logits as far from a border as can
-    be. A checksum of the codes tells if a reader's conditionals still differ.
+    usually change nothing. They would where a logit lies next to the border between two steps. So the borders are
+    shifted, for each `SEGMENT` codes by an offset of its own, out of 256, that keeps all of their logits as far from a
+    border as can be. A checksum of the codes tells if a reader's conditionals still differ.
 
     Args:
         prior: The prior, in eval mode.

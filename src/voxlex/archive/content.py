@@ -27,6 +27,7 @@ from voxlex.archive.format import (
     index_start,
     read_block,
     size_of_block,
+    unpacked,
 )
 from voxlex.archive.record import Record
 from voxlex.errors import ArchiveError
@@ -170,7 +171,7 @@ class Content:
         if self.tables is None:
             return None
         with self.naming("tables"):
-            return _block(self.file, self.tables, self.salt).payload
+            return unpacked(_block(self.file, self.tables, self.salt).payload)
 
     def read_model(self) -> dict[str, bytes]:
         """Read the files of the model, by name; none if the archive holds none.

@@ -1,6 +1,7 @@
 """Writes an archive as a stream: one record after the other, the index at the end."""
 
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,7 @@ def new_archive(
         salt = salt_of(first)
         stream.write(PRELUDE + first)
         if tables is not None:
-            stream.write(block(TABLES, tables, salt=salt))
+            stream.write(block(TABLES, zlib.compress(tables, 9), salt=salt))
         for name, content in (model or {}).items():
             stream.write(block(MODEL, text(name) + data(content), salt=salt))
         writer = ArchiveWriter(stream, header, salt=salt)
