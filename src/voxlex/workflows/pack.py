@@ -211,10 +211,10 @@ def _fitted_on_first(vocabulary: Vocabulary, dataset: PreparedDataset, phases: P
             codes = levels_of(vocabulary.encode(dataset.tensor(list(rows[start : start + BATCH]))))
             found.append([level.cpu().numpy() for level in codes])
             progress(min(start + BATCH, len(rows)), len(rows))
-    codes = [np.concatenate(level) for level in zip(*found, strict=True)]
+    whole = [np.concatenate(level) for level in zip(*found, strict=True)]
     # The fewer codes there are, the less is known of them, and the more the bytes of the tables weigh.
-    size = min(SMALL, max(codes[-1].size.bit_length() - _CODES_OF_AN_ENTRY, 0))
-    return _fitted(vocabulary, codes, size, phases)
+    size = min(SMALL, max(whole[-1].size.bit_length() - _CODES_OF_AN_ENTRY, 0))
+    return _fitted(vocabulary, whole, size, phases)
 
 
 def _fitted(vocabulary: Vocabulary, codes: Sequence[np.ndarray], size: int, phases: Phases) -> Tables:
