@@ -2,15 +2,16 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from voxlex.archive.component import Array, Component, chances, functions
 from voxlex.archive.kernels import STATE
-from voxlex.archive.tables import Array, Component, Tables, chances, functions
+from voxlex.archive.tables import Tables
 from voxlex.errors import ArchiveError, CodesError
 from voxlex.priors import MaskedPrior, Prior
 from voxlex.priors.draw import Cells, Draw
@@ -43,6 +44,7 @@ Scan = Sequence[Array]
 """The codes `(n, q, *grid)` of each level, coarsest first, of the n images of a scan."""
 
 
+@runtime_checkable
 class Coder(Protocol):
     """Encodes and decodes the codes of scans."""
 
@@ -155,7 +157,7 @@ class PriorCoder:
         context: tuple[Tensor, ...] = ()
         written: list[list[tuple[bytes, bytes]]] = []
         for level, own, components in zip(self.prior.levels, codes, self.tables.levels, strict=True):
-            known = torch.from_numpy(own).to(self.prior.device)
+            known = torch.from_numpy(own).long().to(self.prior.device)
             draw = _EncodingDraw(known, components)
             level.draw_with(draw, len(own), context=context)
             context = (*context, known)

@@ -276,7 +276,9 @@ def _searched(file: File) -> Content:
 def _record_of(header: Header, found: Block) -> Record | None:
     if found.kind != RECORD:
         return None
-    return Record.from_bytes(found.payload, levels=len(header.layouts), axes=len(header.layouts[0].grid))
+    return Record.from_bytes(
+        found.payload, levels=len(header.layouts), axes=len(header.layouts[0].grid), folders=header.folders
+    )
 
 
 def _try_header(file: File, start: int) -> tuple[Header, bytes] | None:

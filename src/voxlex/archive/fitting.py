@@ -5,7 +5,8 @@ from math import prod
 
 import numpy as np
 
-from voxlex.archive.tables import PLACE_FEATURES, Component, Planes, Tables, functions, sights
+from voxlex.archive.component import Component, functions
+from voxlex.archive.tables import PLACE_FEATURES, Planes, Tables, sights
 from voxlex.errors import CodesError
 
 Array = np.ndarray

@@ -173,6 +173,7 @@ class Header:
         channels: Channels of an image.
         space: Sides of the images that the model was trained on.
         layouts: Layout of the codes of such an image, coarsest first. Of the codebooks only those that are kept count.
+        folders: Beginnings that many names share, such as "patients/".
         prior: With the coder "prior", the fingerprint of the prior, and the numbers that it computes with.
         conditions: With an archive that holds a prior, the description of its conditions.
         made_by: The version of voxlex that made the archive.
@@ -184,6 +185,7 @@ class Header:
     channels: int
     space: tuple[int, ...]
     layouts: tuple[CodeLayout, ...]
+    folders: tuple[str, ...] = ()
     prior: dict[str, str] = field(default_factory=dict)
     conditions: list[Any] = field(default_factory=list)
     made_by: str = ""
@@ -210,7 +212,8 @@ class Header:
                 for own in content.pop("layouts")
             )
             space = tuple(int(side) for side in content.pop("space"))
-            header = cls(**content, layouts=layouts, space=space)
+            folders = tuple(str(folder) for folder in content.pop("folders"))
+            header = cls(**content, layouts=layouts, space=space, folders=folders)
             if not layouts or len({len(layout.grid) for layout in layouts}) != 1 or len(layouts[0].grid) != len(space):
                 raise ValueError("layouts of several numbers of axes")
             return header
@@ -243,10 +246,11 @@ class Entry(NamedTuple):
 
 
 def index_to_bytes(entries: Sequence[Entry]) -> bytes:
-    """Return the payload of the index."""
-    words = [varint(len(entries))]
+    """Return the payload of the index: for each record its name, the bytes before its block, and those of its block."""
+    words, end = [varint(len(entries))], 0
     for entry in entries:
-        words += [text(entry.name), varint(entry.start), varint(entry.size)]
+        words += [text(entry.name), varint(entry.start - end), varint(entry.size)]
+        end = entry.start + entry.size
     return zlib.compress(b"".join(words), 9)
 
 
@@ -257,7 +261,10 @@ def index_from_bytes(payload: bytes) -> list[Entry]:
         ArchiveError: If it is not one.
     """
     cursor = Cursor(unpacked(payload))
-    entries = [Entry(cursor.text(), cursor.varint(), cursor.varint()) for _ in range(cursor.varint())]
+    entries, end = [], 0
+    for _ in range(cursor.varint()):
+        entries.append(Entry(cursor.text(), end + cursor.varint(), cursor.varint()))
+        end = entries[-1].start + entries[-1].size
     cursor.end()
     return entries
 

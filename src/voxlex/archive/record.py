@@ -1,6 +1,6 @@
 """One record of an archive: the codes of a scan, and all that restores the scan from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, get_args
@@ -68,9 +68,13 @@ class Record:
         """Pixels or voxels of what is restored."""
         return prod(self.shape)
 
-    def to_bytes(self) -> bytes:
-        """Return the payload of the record's block."""
-        parts = [text(self.name), _facts_to_bytes(self.facts), varint(len(self.slices))]
+    def to_bytes(self, *, folders: Sequence[str] = ()) -> bytes:
+        """Return the payload of the record's block.
+
+        Args:
+            folders: Beginnings of names that are known to a reader.
+        """
+        parts = [_name_to_bytes(self.name, folders), _facts_to_bytes(self.facts), varint(len(self.slices))]
         if self.slices:
             steps = np.diff([-1, *self.slices]) - 1
             parts.append(bytes([int(steps.any())]))
@@ -86,19 +90,20 @@ class Record:
         return b"".join(parts)
 
     @classmethod
-    def from_bytes(cls, payload: bytes, *, levels: int, axes: int) -> "Record":
+    def from_bytes(cls, payload: bytes, *, levels: int, axes: int, folders: Sequence[str] = ()) -> "Record":
         """Read the payload of a record.
 
         Args:
             payload: The bytes.
             levels: Number of levels of the codes.
             axes: Axes of a grid.
+            folders: See `to_bytes`.
 
         Raises:
             ArchiveError: If they are not a record, or describe what no scan is.
         """
         cursor = Cursor(payload)
-        name, facts = cursor.text(), _facts_from_bytes(cursor)
+        name, facts = _name_from_bytes(cursor, folders), _facts_from_bytes(cursor)
         slices = _slices(cursor)
         number = cursor.byte()
         if number >= len(CODERS):
@@ -138,6 +143,21 @@ class Record:
             raise ArchiveError(f"expected up to {_MOST_CELLS} cells, got grids {self.grids} of {self.images} images")
         if sliced != bool(self.slices) or any(min(grid) < 1 for grid in self.grids):
             raise ArchiveError("expected slices of a volume, or one image, got something else")
+
+
+def _name_to_bytes(name: str, folders: Sequence[str]) -> bytes:
+    fits = [place for place, folder in enumerate(folders) if name.startswith(folder)]
+    longest = max(fits, key=lambda place: len(folders[place]), default=None)
+    if longest is None:
+        return varint(0) + text(name)
+    return varint(longest + 1) + text(name.removeprefix(folders[longest]))
+
+
+def _name_from_bytes(cursor: Cursor, folders: Sequence[str]) -> str:
+    place = cursor.varint()
+    if place > len(folders):
+        raise ArchiveError(f"name: expected one of {len(folders)} beginnings, got number {place}")
+    return (folders[place - 1] if place else "") + cursor.text()
 
 
 def _slices(cursor: Cursor) -> list[int]:
@@ -202,5 +222,5 @@ def _facts_from_bytes(cursor: Cursor) -> dict[str, Any]:
     return facts
 
 
-def _doubles(values: Sequence[float]) -> bytes:
+def _doubles(values: Iterable[float]) -> bytes:
     return np.asarray([float(value) for value in values], "<f8").tobytes()

@@ -53,7 +53,7 @@ class ArchiveWriter:
         """
         if record.name in self.names:
             raise ArchiveError(f"{record.name}: is in the archive already")
-        content = block(RECORD, record.to_bytes(), salt=self.salt)
+        content = block(RECORD, record.to_bytes(folders=self.header.folders), salt=self.salt)
         self.entries.append(Entry(record.name, self.stream.tell(), len(content)))
         self.names.add(record.name)
         self.stream.write(content)

@@ -1,5 +1,6 @@
 """Pack scans into an archive."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from voxlex.vocabulary import Vocabulary
 CoderName = Literal["table", "prior"]
 
 _CODES_OF_AN_ENTRY = 8  # as a binary logarithm
+_MOST_FOLDERS = 1000
 _FITTED_ON = 1024
 """Images to which tables are fitted if the run has none."""
 
@@ -120,6 +122,7 @@ def pack(
         layouts=tuple(
             replace(layout, num_codebooks=count) for layout, count in zip(vocabulary.layouts, kept, strict=True)
         ),
+        folders=_folders(dataset),
         prior={} if prior is None else {"fingerprint": prior_fingerprint(prior), "numbers": "float32"},
         conditions=vocabulary.conditions.describe() if with_model and prior is not None else [],
         made_by=f"voxlex {metadata.version('voxlex')}",
@@ -127,6 +130,13 @@ def pack(
     model = model_files(vocabulary, with_prior=prior is not None) if with_model else {}
     writing = new_archive(out, header, tables=tables.content if held or with_model else None, model=model)
     return _write(packer, writing, dataset, out, phases)
+
+
+def _folders(dataset: PreparedDataset) -> tuple[str, ...]:
+    """Return the folders with most scans, as names begin with them."""
+    names = map(printable, dataset.manifest["path"].unique())
+    counts = Counter(name[: name.rindex("/") + 1] for name in names if "/" in name)
+    return tuple(sorted(folder for folder, count in counts.most_common(_MOST_FOLDERS) if count > 1))
 
 
 def _extend(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, out: Path, phases: Phases) -> Packed:
