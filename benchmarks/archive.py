@@ -1,6 +1,6 @@
 """Compare archives with codecs for pictures: quality at equal bytes, speed, and the memory that packing takes.
 
-    python benchmarks/archive.py RUN SOURCE [--images 110] [--strengths 0.5 1 1.5 2 3] [--no-prior]
+    python benchmarks/archive.py RUN SOURCE [--images 110] [--strengths 0.5 1 1.5 2 3] [--no-prior] [--no-speed]
 
 RUN is a run with a prior that was trained on SOURCE, and is not changed. The images are held-out ones, evenly spaced.
 Each archive and each file of another codec is written, and all of its bytes count; the model that reads an archive is
@@ -55,7 +55,7 @@ class Point(NamedTuple):
 def avif_encoded(picture: np.ndarray, quality: float) -> bytes:
     """Encode by Pillow: imagecodecs takes grey AVIF without loss only."""
     stream = BytesIO()
-    Image.fromarray(picture).save(stream, "AVIF", quality=int(quality), speed=2, subsampling="4:0:0")
+    Image.fromarray(picture).save(stream, "AVIF", quality=int(quality), speed=4, subsampling="4:0:0")
     return stream.getvalue()
 
 
@@ -70,7 +70,7 @@ OTHERS: dict[str, tuple[Encode, Decode, Sequence[float]]] = {
              lambda b: imagecodecs.webp_decode(b)[..., 1], (1, 10, 25, 45, 65, 80, 90)),
     "JPEG 2000": (lambda x, q: imagecodecs.jpeg2k_encode(x, level=q, codecformat="j2k"), imagecodecs.jpeg2k_decode,
                   (24, 26, 28, 30, 32, 34, 37, 40)),
-    "JPEG XL": (lambda x, q: imagecodecs.jpegxl_encode(x, distance=q, effort=9), imagecodecs.jpegxl_decode,
+    "JPEG XL": (lambda x, q: imagecodecs.jpegxl_encode(x, distance=q, effort=7), imagecodecs.jpegxl_decode,
                 (15, 10, 7, 5, 3.5, 2.5, 1.8, 1.2)),
     "AVIF": (avif_encoded, avif_decoded, (10, 25, 40, 50, 58, 65, 72, 80)),
 }  # fmt: skip
@@ -182,6 +182,10 @@ def growth(before: int) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
+def show(name: str, curve: Sequence[Point]) -> None:
+    print(f"{name:14}", "  ".join(f"{p.rate_bpp:.3f}: {p.ssim:.3f}, {p.psnr_db:.1f}" for p in curve), flush=True)
+
+
 def rows_of(dataset: PreparedDataset, rows: Sequence[int]) -> PreparedDataset:
     return replace(dataset, images=dataset.images[list(rows)], manifest=dataset.manifest.iloc[list(rows)])
 
@@ -193,6 +197,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=110)
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.25, 0.5, 1, 1.5, 2, 3])
     parser.add_argument("--prior", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--speed", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -203,16 +208,18 @@ def main() -> None:
         fit_run_tables(run, vocabulary, dataset)
         test = dataset.subset("test")
         images = rows_of(test, evenly_spaced(len(test), arguments.images))
-        for line in speeds(run, vocabulary, test, folder):
+        for line in speeds(run, vocabulary, test, folder) if arguments.speed else ():
             print(line, flush=True)
         x, pictures = images.tensor(), np.ascontiguousarray(images.images[:, 0])
-        curves = {name: of_codec(name, pictures, x) for name in OTHERS}
+        print(f"{len(images)} images; bits per pixel: SSIM, PSNR", flush=True)
+        curves: dict[str, list[Point]] = {}
         for coder in ("table", "prior")[: 1 + arguments.prior]:
             curves[f"voxlex, {coder}"] = of_archives(run, vocabulary, images, coder, arguments.strengths, folder)
-        print(f"{len(images)} images; bits per pixel: SSIM, PSNR")
-        for name, curve in curves.items():
-            print(f"{name:14}", "  ".join(f"{p.rate_bpp:.3f}: {p.ssim:.3f}, {p.psnr_db:.1f}" for p in curve))
-        for name in list(curves)[len(OTHERS) :]:
+            show(f"voxlex, {coder}", curves[f"voxlex, {coder}"])
+        for name in OTHERS:
+            curves[name] = of_codec(name, pictures, x)
+            show(name, curves[name])
+        for name in list(curves)[: -len(OTHERS)]:
             for measure in ("ssim", "psnr_db"):
                 found = {other: bd_rate(curves[name], curves[other], measure) for other in OTHERS}
                 print(f"{name:14} BD-rate ({measure})", "  ".join(f"{k} {v:+.0f} %" for k, v in found.items()))
