@@ -109,12 +109,14 @@ def test_an_archive_with_its_model_needs_no_run(tmp_path: Path, capsys: pytest.C
         alone.vocabulary.encode(np.zeros((1, 32, 32), np.uint8))
 
 
-def test_tables_become_part_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_become_part_of_the_run(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Path(shutil.copytree(GOLDEN / "masked", tmp_path / "run"))
     own, shared = tmp_path / "own.vxl", tmp_path / "shared.vxl"
     said(capsys, "pack", run, GOLDEN / "prepared", "--out", own)
     said(capsys, "pack", run, GOLDEN / "prepared", "--out", shared, "--fit-on", GOLDEN / "prepared")
-    assert (run / "tables.safetensors").exists()
+    tables = (run / "tables.safetensors").read_bytes()
+    said(capsys, "pack", run, GOLDEN / "prepared", "--out", tmp_path / "third.vxl", "--fit-on", scans)
+    assert (run / "tables.safetensors").read_bytes() == tables  # archives need them
     assert shared.stat().st_size < own.stat().st_size
     assert "none was decoded without the run" in said(capsys, "verify", shared)
     first, second = (voxlex.open_archive(path, run=run) for path in (own, shared))

@@ -21,8 +21,8 @@ class Pack:
         out: File to write.
         coder: "table" codes with integer tables, which any machine reads. "prior" codes with the prior of the run; it
             takes fewer bits and far more time, and needs a machine that computes alike.
-        fit_on: Source to whose training images the tables are fitted first. They become part of the run, and later
-            archives share them. Without tables in the run, the archive holds tables of its own, which take more bits.
+        fit_on: Source to whose training images tables are fitted first, if the run has none. They become part of the
+            run, and later archives share them. Without such tables, the archive holds its own, which take more bits.
         codebooks: Keep this many codebooks of a residual quantizer: fewer bits, less detail. By default, all are kept.
         with_model: Put the decoder into the archive, so that nothing else is needed to open it.
         append: Add the scans to an archive that is there, with the coder that it has.

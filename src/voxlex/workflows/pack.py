@@ -53,9 +53,14 @@ class Packed:
 def fit_run_tables(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, *, phases: Phases = silent) -> Tables:
     """Fit tables to the training images of a data set, and make them part of a run, whose archives share them.
 
+    Tables that the run has stay, because its archives cannot be read without them.
+
     Raises:
         DataError: If there are no training images, or the run cannot be written.
     """
+    there = tables_of_run(run, vocabulary)
+    if there is not None:
+        return there
     with phases("encoding for the tables") as progress:
         codes = encode_dataset(vocabulary, dataset.subset("train"), progress=progress)
     tables = _fitted(vocabulary, [level.numpy() for level in levels_of(codes)], LARGE, phases)
