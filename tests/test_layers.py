@@ -13,6 +13,7 @@ FLOORS = [
     ["__main__", "cli"],
     ["commands"],
     ["workflows"],
+    ["archive"],
     ["vocabulary"],
     ["assembly", "run_folder"],
     ["pages"],

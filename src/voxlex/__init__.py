@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from voxlex.archive.archive import open_archive
     from voxlex.data.sources import open_source
     from voxlex.images.frame import Frame
     from voxlex.models import VQVAE
@@ -33,6 +34,7 @@ _HOMES = {
     "VectorQuantizer": "voxlex.quantizers",
     "Vocabulary": "voxlex.vocabulary",
     "load": "voxlex.vocabulary",
+    "open_archive": "voxlex.archive.archive",
     "open_source": "voxlex.data.sources",
     "read_scan": "voxlex.scans.read_write",
     "write_scan": "voxlex.scans.read_write",
@@ -48,6 +50,7 @@ __all__ = [
     "VectorQuantizer",
     "Vocabulary",
     "load",
+    "open_archive",
     "open_source",
     "read_scan",
     "write_scan",

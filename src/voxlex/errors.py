@@ -33,6 +33,10 @@ class CodesError(VoxlexError, ValueError):
     """Codes that are out of range, have the wrong shape, or come from another vocabulary."""
 
 
+class ArchiveError(VoxlexError):
+    """An archive, or a record of one, that is damaged, comes from a newer version, or lacks what opens it."""
+
+
 class TrainingError(VoxlexError):
     """Training that cannot continue, for example because the loss is not a finite number."""
 

@@ -82,6 +82,11 @@ class RunFolder:
         return self.path / f"{PRIOR}.safetensors"
 
     @property
+    def tables_file(self) -> Path:
+        """Probability tables of the codes, for archives."""
+        return self.path / "tables.safetensors"
+
+    @property
     def journal_file(self) -> Path:
         """Figures of the training, in the order in which they were measured."""
         return self.path / "metrics.csv"
@@ -121,7 +126,8 @@ class RunFolder:
     def files(self) -> tuple[Path, ...]:
         """Return all that a run is made of, there or not: files, and the folder of curves."""
         pictures = (self.reconstructions_file, self.samples_file, self.report_file)
-        others = (self.journal_file, self.curves_folder, *pictures, self.config_file, self.metadata_file)
+        measured = (self.tables_file, self.journal_file, self.curves_folder)
+        others = (*measured, *pictures, self.config_file, self.metadata_file)
         return (*self.files_of_stages(), *others)
 
     @contextmanager

@@ -173,6 +173,10 @@ class ScanWriter:
                 self._write(results, self._scan, images)
             self._scan, self._images = None, []
 
+    def skip(self) -> None:
+        """Pass over the next scan, which keeps its names and is not written."""
+        next(self._scans)
+
     def _write(self, results: ResultWriter, scan: ScanRows, images: Sequence[np.ndarray]) -> None:
         if scan.is_volume:
             results.write(scan.name, restore_scan(images, scan.origin))

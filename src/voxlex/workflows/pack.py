@@ -1,0 +1,329 @@
+"""Pack scans into an archive."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from importlib import metadata
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from voxlex.archive.coders import BATCH, Coded, PriorCoder, Scan, TableCoder
+from voxlex.archive.content import Content
+from voxlex.archive.fitting import LARGE, SMALL, fit_tables
+from voxlex.archive.format import Header
+from voxlex.archive.model import keep_tables, model_files, prior_fingerprint, tables_of_run
+from voxlex.archive.record import Record
+from voxlex.archive.tables import Tables
+from voxlex.archive.writer import ArchiveWriter, longer_archive, new_archive
+from voxlex.code_table import decoder_fingerprint
+from voxlex.codes import for_each_level, from_levels, levels_of
+from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import ArchiveError, CodesError, RunError
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_EXTRAS
+from voxlex.models.batches import encode_dataset, image_batches
+from voxlex.names import printable
+from voxlex.outputs import check_file
+from voxlex.progress import Phases, Progress, silent
+from voxlex.vocabulary import Vocabulary
+
+CoderName = Literal["table", "prior"]
+
+_CODES_OF_AN_ENTRY = 8  # as a binary logarithm
+_MOST_FOLDERS = 1000
+_FITTED_ON = 1024
+"""Images to which tables are fitted if the run has none."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed: scans, the bytes of the archive, bits per pixel, and how many scans each coder wrote."""
+
+    scans: int
+    bytes: int
+    rate_bpp: float
+    coders: dict[str, int]
+
+
+def fit_run_tables(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, *, phases: Phases = silent) -> Tables:
+    """Fit tables to the training images of a data set, and make them part of a run, whose archives share them.
+
+    Tables that the run has stay, because its archives cannot be read without them.
+
+    Raises:
+        DataError: If there are no training images, or the run cannot be written.
+    """
+    there = tables_of_run(run, vocabulary)
+    if there is not None:
+        return there
+    with phases("encoding for the tables") as progress:
+        codes = encode_dataset(vocabulary, dataset.subset("train"), progress=progress)
+    tables = _fitted(vocabulary, [level.numpy() for level in levels_of(codes)], LARGE, phases)
+    keep_tables(run, tables)
+    return tables
+
+
+def pack(
+    run: Path,
+    vocabulary: Vocabulary,
+    dataset: PreparedDataset,
+    *,
+    out: Path,
+    coder: CoderName = "table",
+    codebooks: int | None = None,
+    with_model: bool = False,
+    append: bool = False,
+    overwrite: bool = False,
+    reads: Iterable[Path] = (),
+    phases: Phases = silent,
+) -> Packed:
+    """Write the codes of scans into an archive, a record for each scan; see docs/archive.md.
+
+    If the run has tables, the archive names them. Otherwise tables are fitted to the first images, and are part of
+    the archive.
+
+    Args:
+        run: The run folder.
+        vocabulary: The vocabulary of the run.
+        dataset: Images in the size of the vocabulary, with every slice of each volume.
+        out: The archive.
+        coder: "table", or "prior" for the prior of the run.
+        codebooks: Number of codebooks of each level to keep; all by default.
+        with_model: Put the decoder into the archive, and all that is needed to read it.
+        append: Add the scans to an archive of this run that is there.
+        overwrite: Replace a file that is there.
+        reads: Files that must not be replaced.
+        phases: Receives the progress of the work.
+
+    Raises:
+        ArchiveError: If the prior cannot code, a scan is there already, or the archive is of another run.
+        CodesError: If not as many codebooks can be kept.
+        RunError: If the coder is the prior, and the run has none.
+        DataError: If the file exists and is not to be overwritten, or cannot be written.
+    """
+    if append:
+        return _extend(run, vocabulary, dataset, out, phases)
+    check_file(out, overwrite=overwrite, reads=reads)
+    kept = _kept(vocabulary, codebooks)
+    if coder == "prior":
+        _check_prior(vocabulary, codebooks)
+    tables = tables_of_run(run, vocabulary)
+    held = tables is None
+    if tables is None:
+        tables = _fitted_on_first(vocabulary, dataset, phases)
+    prior = vocabulary.prior if coder == "prior" else None
+    packer = _Packer(vocabulary, tables, kept, prior=None if prior is None else PriorCoder(prior, tables))
+    header = Header(
+        model=decoder_fingerprint(vocabulary.autoencoder),
+        tables=tables.fingerprint,
+        coder=coder,
+        channels=vocabulary.autoencoder.in_channels,
+        space=vocabulary.space,
+        layouts=tuple(
+            replace(layout, num_codebooks=count) for layout, count in zip(vocabulary.layouts, kept, strict=True)
+        ),
+        folders=_folders(dataset),
+        prior={} if prior is None else {"fingerprint": prior_fingerprint(prior), "numbers": "float32"},
+        conditions=vocabulary.conditions.describe() if with_model and prior is not None else [],
+        made_by=f"voxlex {metadata.version('voxlex')}",
+    )
+    model = model_files(vocabulary, with_prior=prior is not None) if with_model else {}
+    writing = new_archive(out, header, tables=tables.content if held or with_model else None, model=model)
+    return _write(packer, writing, dataset, out, phases)
+
+
+def _folders(dataset: PreparedDataset) -> tuple[str, ...]:
+    """Return the folders with most scans, as names begin with them."""
+    names = map(printable, dataset.manifest["path"].unique())
+    counts = Counter(name[: name.rindex("/") + 1] for name in names if "/" in name)
+    return tuple(sorted(folder for folder, count in counts.most_common(_MOST_FOLDERS) if count > 1))
+
+
+def _extend(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, out: Path, phases: Phases) -> Packed:
+    """Add scans to an archive, with the coder that it has."""
+    content = Content.open(out)
+    header = content.header
+    if decoder_fingerprint(vocabulary.autoencoder) != header.model:
+        raise ArchiveError(f"{out}: expected an archive of this run to add to, got one of another run")
+    held = content.read_tables()
+    tables = tables_of_run(run, vocabulary) if held is None else Tables.from_bytes(held)
+    if tables is None or tables.fingerprint != header.tables:
+        raise ArchiveError(f"{out}: expected the tables that it was packed with, got others; pack into a new archive")
+    prior = None
+    if header.coder == "prior":
+        _check_prior(vocabulary, None)
+        if vocabulary.prior is None or prior_fingerprint(vocabulary.prior) != header.prior.get("fingerprint"):
+            raise ArchiveError(
+                f"{out}: expected the prior that it was packed with, got another; pack into a new archive"
+            )
+        prior = PriorCoder(vocabulary.prior, tables)
+    kept = [layout.num_codebooks for layout in header.layouts]
+    there = {path for path in dataset.manifest["path"].unique() if printable(path) in content.numbers}
+    if there:
+        raise ArchiveError(f"{out}: {printable(min(there))}: is in the archive already")
+    packer = _Packer(vocabulary, tables, kept, prior=prior)
+    return _write(packer, longer_archive(out), dataset, out, phases)
+
+
+def _write(
+    packer: "_Packer",
+    writing: AbstractContextManager[ArchiveWriter],
+    dataset: PreparedDataset,
+    out: Path,
+    phases: Phases,
+) -> Packed:
+    coders: dict[str, int] = {}
+    bits = pixels = 0
+    with writing as writer, phases("packing") as progress:
+        for record in packer.records(dataset, progress):
+            writer.add(record)
+            coders[record.coder] = coders.get(record.coder, 0) + 1
+            pixels += record.pixels
+            bits += 8 * writer.entries[-1].size
+    return Packed(sum(coders.values()), out.stat().st_size, bits / pixels, coders)
+
+
+def _check_prior(vocabulary: Vocabulary, codebooks: int | None) -> None:
+    if vocabulary.prior is None:
+        raise RunError(
+            "coder: expected a run with a prior, got one without; train it with --stage prior, or code by tables"
+        )
+    if codebooks is not None:
+        raise ArchiveError("codebooks: expected the coder table, got prior, which needs all codebooks")
+
+
+def _kept(vocabulary: Vocabulary, codebooks: int | None) -> list[int]:
+    """Return how many codebooks of each level are kept."""
+    counts = [layout.num_codebooks for layout in vocabulary.layouts]
+    if codebooks is None:
+        return counts
+    if not 1 <= codebooks <= max(counts):
+        raise CodesError(f"codebooks: expected 1 to {max(counts)}, got {codebooks}")
+    kept = [min(count, codebooks) for count in counts]
+    tried = [
+        torch.zeros(1, count, *layout.grid, dtype=torch.int64)
+        for count, layout in zip(kept, vocabulary.layouts, strict=True)
+    ]
+    try:
+        vocabulary.decode(from_levels(tried))
+    except CodesError as cause:
+        raise CodesError(
+            f"codebooks: expected a quantizer whose first codes can be decoded alone, as the residual ones can: {cause}"
+        ) from cause
+    return kept
+
+
+def _fitted_on_first(vocabulary: Vocabulary, dataset: PreparedDataset, phases: Phases) -> Tables:
+    rows = range(0, len(dataset), -(-len(dataset) // _FITTED_ON))
+    with phases("encoding for the tables") as progress:
+        found: list[list[np.ndarray]] = []
+        for start in range(0, len(rows), BATCH):
+            codes = levels_of(vocabulary.encode(dataset.tensor(list(rows[start : start + BATCH]))))
+            found.append([level.cpu().numpy() for level in codes])
+            progress(min(start + BATCH, len(rows)), len(rows))
+    whole = [np.concatenate(level) for level in zip(*found, strict=True)]
+    # The fewer codes there are, the less is known of them, and the more the bytes of the tables weigh.
+    size = min(SMALL, max(whole[-1].size.bit_length() - _CODES_OF_AN_ENTRY, 0))
+    return _fitted(vocabulary, whole, size, phases)
+
+
+def _fitted(vocabulary: Vocabulary, codes: Sequence[np.ndarray], size: int, phases: Phases) -> Tables:
+    words = [quantizer.codewords().cpu().numpy() for quantizer in vocabulary.autoencoder.quantizers]
+    with phases("fitting tables") as progress:
+        return fit_tables(codes, words, model=decoder_fingerprint(vocabulary.autoencoder), size=size, report=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class _Packer:
+    """Encodes images, and makes records of scans."""
+
+    vocabulary: Vocabulary
+    tables: Tables
+    kept: Sequence[int]
+    prior: PriorCoder | None
+
+    def records(self, dataset: PreparedDataset, progress: Progress) -> Iterator[Record]:
+        """Yield a record for each scan, in the order of the data set."""
+        pending: list[tuple[pd.DataFrame, Scan]] = []
+        for done, rows, scan in self._scans(dataset):
+            pending.append((rows, scan))
+            if sum(len(own) for own, _ in pending) >= BATCH:
+                yield from self._coded(pending)
+                pending = []
+            progress(done, len(dataset))
+        yield from self._coded(pending)
+
+    def _scans(self, dataset: PreparedDataset) -> Iterator[tuple[int, pd.DataFrame, Scan]]:
+        """Yield the number of images so far, the rows of a scan in the manifest, and its codes."""
+        ends = np.cumsum([len(list(rows)) for _, rows in groupby(dataset.manifest["path"])]).tolist()
+        waiting: list[tuple[np.ndarray, ...]] = []
+        start = done = 0
+        for x in image_batches(dataset):
+            codes = levels_of(for_each_level(torch.Tensor.cpu, self.vocabulary.encode(x)))
+            kept = [level[:, :count].numpy() for level, count in zip(codes, self.kept, strict=True)]
+            waiting += [tuple(level[row : row + 1] for level in kept) for row in range(len(x))]
+            done += len(x)
+            while ends and ends[0] <= done:
+                end = ends.pop(0)
+                own, waiting = waiting[: end - start], waiting[end - start :]
+                yield end, dataset.manifest.iloc[start:end], [np.concatenate(level) for level in zip(*own, strict=True)]
+                start = end
+
+    def _coded(self, scans: Sequence[tuple[pd.DataFrame, Scan]]) -> Iterator[Record]:
+        coded: list[Coded | None] = [None] * len(scans)
+        if self.prior is not None:
+            coded = self._by_prior([scan for _, scan in scans])
+        for (rows, scan), own in zip(scans, coded, strict=True):
+            own = TableCoder(self.tables).encode([scan])[0] if own is None else own
+            yield _record(rows, scan, own)
+
+    def _by_prior(self, scans: Sequence[Scan]) -> list[Coded | None]:
+        """Encode scans by the prior, and decode them in a batch of another size; None where other codes come out."""
+        assert self.prior is not None
+        grids = [layout.grid for layout in self.prior.prior.layouts]
+        fits = [[level.shape[2:] for level in scan] == grids for scan in scans]
+        own = [scan for scan, fit in zip(scans, fits, strict=True) if fit]
+        if not own:
+            return [None] * len(scans)
+        coded = self.prior.encode(own)
+        other = PriorCoder(self.prior.prior, self.tables, batch=BATCH + 1)
+        repeated = [*coded[:1], *coded]
+        try:
+            decoded = other.decode(repeated, [grids] * len(repeated))[1:]
+            sound = [_equal(one, other) for one, other in zip(own, decoded, strict=True)]
+        except CodesError:  # find out which
+            sound = [self._is_sound(scan, part, grids) for scan, part in zip(own, coded, strict=True)]
+        found = iter([part if good else None for part, good in zip(coded, sound, strict=True)])
+        return [next(found) if fit else None for fit in fits]
+
+    def _is_sound(self, scan: Scan, coded: Coded, grids: Sequence[tuple[int, ...]]) -> bool:
+        assert self.prior is not None
+        try:
+            return _equal(scan, self.prior.decode([coded], [grids])[0])
+        except CodesError:
+            return False
+
+
+def _equal(one: Scan, other: Scan) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _record(rows: pd.DataFrame, scan: Scan, coded: Coded) -> Record:
+    first = rows.iloc[0]
+    columns = [column for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS) if column in rows.columns]
+    facts: dict[str, Any] = {column: first[column] for column in columns}
+    sliced = facts["view"] not in ("picture", "cube")
+    return Record(
+        name=printable(first["path"]),
+        facts=facts,
+        slices=[int(index) for index in rows["slice"]] if sliced else [],
+        grids=tuple(tuple(level.shape[2:]) for level in scan),
+        coder=coded.coder,
+        streams=coded.streams,
+        side=coded.side,
+    )
