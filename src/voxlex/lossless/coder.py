@@ -7,13 +7,14 @@ the number that the decoder reads, relative to the lower end.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from voxlex.lossless.compiling import part
 
 PRECISION = 22
 """A probability is a number of 2^−22, so that a decision that is nearly sure costs nearly nothing."""
 
-MOST_BYTES = 512
-"""More than the decisions of a value can take: each takes 17 bits at most, and there are fewer than 96."""
+MOST_BYTES = 128
+"""More than a value can take: it is 50 decisions at most, of 17 bits each."""
 
 _LOW, _SIZE, _PLACE, _CODE = 0, 1, 2, 3
 _WHOLE, _SMALL, _BYTE = np.uint64(1 << 56), np.uint64(1 << 48), np.uint64(8)
@@ -31,7 +32,7 @@ def start_decoding(data: np.ndarray) -> np.ndarray:
     return np.array([0, 1 << 56, 7, int.from_bytes(first, "big")], np.uint64)
 
 
-@njit
+@part
 @no_type_check
 def code_bit(state, data, decoding, one, bit):
     """Encode a bit, or decode and return it.
@@ -60,7 +61,7 @@ def code_bit(state, data, decoding, one, bit):
     return bit
 
 
-@njit
+@part
 @no_type_check
 def _read(state, data):
     place = np.int64(state[_PLACE])
@@ -68,7 +69,7 @@ def _read(state, data):
     state[_PLACE] += np.uint64(1)
 
 
-@njit
+@part
 @no_type_check
 def _write(state, data):
     place = np.int64(state[_PLACE])
@@ -84,11 +85,11 @@ def _write(state, data):
     state[_PLACE] += np.uint64(1)
 
 
-@njit
+@part
 @no_type_check
-def is_full(state, data):
-    """Return whether the bytes may not suffice for the decisions of one more value."""
-    return np.int64(state[_PLACE]) + MOST_BYTES > len(data)
+def is_full(state, data, values):
+    """Return whether the bytes may not suffice for this many values more."""
+    return np.int64(state[_PLACE]) + MOST_BYTES * values > len(data)
 
 
 def finish(state: np.ndarray, data: np.ndarray) -> bytes:

@@ -16,7 +16,7 @@ _LN2_HIGH, _LN2_LOW, _LOG2_E = 0.693145751953125, 1.42860682030941723212e-6, 1.4
 _LN2, _ROOT2 = 0.6931471805599453, 1.4142135623730951
 
 
-@njit
+@njit(error_model="numpy")
 @no_type_check
 def exponential(x):
     """Return e^x for |x| < 40: 2^n e^r with |r| ≤ ln 2 / 2, and the Taylor polynomial of degree 7 in r."""
@@ -33,7 +33,7 @@ def exponential(x):
     return p * _POWERS[int(n) + 64]
 
 
-@njit
+@njit(error_model="numpy")
 @no_type_check
 def logarithm(x):
     """Return ln x for 2^−60 < x < 2^60: n ln 2 + ln m with m near 1, and ln m = 2 artanh((m − 1) / (m + 1))."""
@@ -64,21 +64,21 @@ def logarithm(x):
     return 2.0 * t * s + n * _LN2
 
 
-@njit
+@njit(error_model="numpy")
 @no_type_check
 def squash(x):
     """Return the logistic function of a logit, |x| < 40."""
     return 1.0 / (1.0 + exponential(-x))
 
 
-@njit
+@njit(error_model="numpy")
 @no_type_check
 def stretch(p):
     """Return the logit of a probability, ln(p / (1 − p))."""
     return logarithm(p / (1.0 - p))
 
 
-@njit
+@njit(error_model="numpy")
 @no_type_check
 def clip(x, low, high):
     """Return the number in the range that is nearest to `x`."""

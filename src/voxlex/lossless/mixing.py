@@ -18,9 +18,9 @@ References:
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from numba import njit
 
 from voxlex.lossless.coder import PRECISION, code_bit
+from voxlex.lossless.compiling import part
 from voxlex.lossless.exact import clip, exponential, logarithm, squash, stretch
 
 NODES = 96
@@ -123,14 +123,14 @@ def start_mixing(
     )
 
 
-@njit
+@part
 @no_type_check
 def hash_of(value, former):
     """Return the hash of a context that ends with this value, given the hash of what comes before."""
     return (former ^ np.uint64(value)) * _HASH + np.uint64(1)
 
 
-@njit
+@part
 @no_type_check
 def open_interval(m):
     """Begin with a value of which nothing is known but that it lies between 0 and the number of levels."""
@@ -138,7 +138,7 @@ def open_interval(m):
         m.ends[_LOW, i], m.ends[_HIGH, i] = 0.0, _INFINITE
 
 
-@njit
+@part
 @no_type_check
 def code_threshold(m, coder, data, decoding, node, threshold, bit):
     """Code whether the value of the open interval reaches a threshold, which then becomes an end of the interval."""
@@ -151,7 +151,7 @@ def code_threshold(m, coder, data, decoding, node, threshold, bit):
     return bit
 
 
-@njit
+@part
 @no_type_check
 def _logistic_logit(m, i, threshold):
     """Return the logit of x ≥ threshold, for x in the interval, by a logistic distribution cut at both ends.
@@ -171,7 +171,7 @@ def _logistic_logit(m, i, threshold):
     return clip(logarithm((above + 1e-12) / (below + 1e-12)), -8.0, 8.0)
 
 
-@njit
+@part
 @no_type_check
 def code_decision(m, coder, data, decoding, node, choice, bit):
     """Code a decision of which the caller has set the first inputs, learn from it, and return the bit.
@@ -212,7 +212,7 @@ def code_decision(m, coder, data, decoding, node, choice, bit):
     return bit
 
 
-@njit
+@part
 @no_type_check
 def _find_counters(m, node, choice):
     at = len(m.centres)
@@ -231,7 +231,7 @@ def _find_counters(m, node, choice):
         m.inputs[at + i] = stretch(m.hashed[i, place]) * min(m.hashed_counts[i, place] * 0.25, 1.0)
 
 
-@njit
+@part
 @no_type_check
 def _bits(size):
     bits = 0
@@ -240,14 +240,14 @@ def _bits(size):
     return bits
 
 
-@njit
+@part
 @no_type_check
 def _move(curve, step, part, truth, rate):
     curve[step] = clip(curve[step] + (truth - curve[step]) * rate * (1.0 - part), 1e-5, 1.0 - 1e-5)
     curve[step + 1] = clip(curve[step + 1] + (truth - curve[step + 1]) * rate * part, 1e-5, 1.0 - 1e-5)
 
 
-@njit
+@part
 @no_type_check
 def _learn(m, node, truth, mixed):
     """Move the weights and the counters towards what happened."""
@@ -263,7 +263,7 @@ def _learn(m, node, truth, mixed):
         _count(m.hashed[i], m.hashed_counts[i], m.hashed_places[i], truth, m.rates[4])
 
 
-@njit
+@part
 @no_type_check
 def _count(counters, counts, place, truth, limit):
     """Move a counter by a share that falls with each decision it saw, down to a limit."""

@@ -12,22 +12,20 @@ from collections.abc import Callable
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from numba import njit
 
 from voxlex.lossless.coder import is_full
+from voxlex.lossless.compiling import part, source_stamp, whole
 from voxlex.lossless.exact import clip
-from voxlex.lossless.mixing import code_decision, code_threshold, hash_of, open_interval
+from voxlex.lossless.mixing import NODES, Mixing, code_decision, hash_of, start_mixing
 from voxlex.lossless.regression import HINT, MARGIN, look, regress, remember
-from voxlex.lossless.stamp import source_stamp
+from voxlex.lossless.tree import code_value, rank_of
 
 EXPERTS = 10
 """Least squares with three numbers of neighbours, with a long memory, and six simple expectations."""
 
 DISTRIBUTIONS, CONTEXTS, HASHES, MIXERS = EXPERTS + 2, 6, 5, 3
 
-_STEPS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 4096, 1 << 14, 1 << 16, 1 << 24])
-_LEVELS = np.array([0.25, 0.5, 0.8, 1.2, 1.7, 2.3, 3.0, 4.0, 5.5, 7.5, 10.0, 14.0, 20.0, 40.0, 100.0])
-_UP, _DOWN, _INSIDE, _SAME = 1, 24, 48, 95
+_SAME = 95
 _FLAT = 12
 """Number of neighbours that must be equal for the decision whether the value is the same."""
 
@@ -65,7 +63,7 @@ def start_scene(height: int, width: int) -> Scene:
     )
 
 
-@njit
+@part
 @no_type_check
 def _next_slice(s, z, hints, levels):
     hinted = len(hints) > 0
@@ -84,7 +82,7 @@ def _next_slice(s, z, hints, levels):
                 s.errors[1, y, x, k] = s.errors[0, y, x, k]
 
 
-@njit
+@part
 @no_type_check
 def _fill_margins(plane, y, width):
     """Set what lies beside a row to the nearest values of the row before."""
@@ -93,7 +91,7 @@ def _fill_margins(plane, y, width):
         plane[y, width + MARGIN + x] = plane[y - 1, width + MARGIN - 1]
 
 
-@njit
+@part
 @no_type_check
 def _code_value(s, r, m, coder, data, decoding, levels, z, y, x, width, height, count, value):
     Y, X = y + MARGIN, x + MARGIN
@@ -115,7 +113,10 @@ def _code_value(s, r, m, coder, data, decoding, levels, z, y, x, width, height, 
         s.expected[k] = clip(s.expected[k], 0.0, levels - 1.0)
     context = _blend(s, r, Y, X, mean, z > 0, levels)
     _contexts(s, m, Y, X, context)
-    value = _descend(s, m, coder, data, decoding, levels, value)
+    centre, width = int(np.floor(s.expected[EXPERTS] + 0.5)), 1
+    while s.expected_errors[EXPERTS] > 6.0 * width:
+        width *= 2
+    value = code_value(m, coder, data, decoding, levels, centre, width, value)
     s.planes[0, Y, X] = value
     for k in range(EXPERTS + 1):
         s.errors[0, Y, X, k] = abs(value - s.expected[k])
@@ -125,7 +126,7 @@ def _code_value(s, r, m, coder, data, decoding, levels, z, y, x, width, height, 
     return value
 
 
-@njit
+@part
 @no_type_check
 def _flat_contexts(s, m, y, x, value):
     """Set contexts for the decision whether a value in a flat place is the same."""
@@ -137,7 +138,7 @@ def _flat_contexts(s, m, y, x, value):
     for dy in range(-1, 2):
         for dx in range(-1, 2):
             before += 1 if s.planes[1, y + dy, x + dx] == value else 0
-    apart = _rank(abs(s.planes[HINT, y, x] - value))
+    apart = rank_of(abs(s.planes[HINT, y, x] - value))
     m.contexts[0], m.contexts[1], m.contexts[2] = far, before * 16 + apart, far & 63
     m.contexts[3], m.contexts[4], m.contexts[5] = apart, before, 0
     key = hash_of(int(value), np.uint64(9))
@@ -149,7 +150,7 @@ def _flat_contexts(s, m, y, x, value):
         m.inputs[k] = 0.0
 
 
-@njit
+@part
 @no_type_check
 def _simple_experts(s, y, x, deep):
     """Set what simple rules expect: gradients, an edge, the slice before, and the prediction."""
@@ -165,7 +166,7 @@ def _simple_experts(s, y, x, deep):
     s.expected[9] = s.planes[HINT, y, x]
 
 
-@njit
+@part
 @no_type_check
 def _blend(s, r, y, x, mean, deep, levels):
     """Weigh the experts by the inverse sixth power of their errors nearby, and return the context of the bias."""
@@ -186,22 +187,12 @@ def _blend(s, r, y, x, mean, deep, levels):
     pattern = 0
     for j in range(6):
         pattern = pattern * 2 + (1 if r.here[j] + mean > blend else 0)
-    context = pattern * 16 + _rank(s.expected_errors[EXPERTS])
+    context = pattern * 16 + rank_of(s.expected_errors[EXPERTS])
     s.expected[EXPERTS] = clip(blend + s.bias[context], 0.0, levels - 1.0)
     return context
 
 
-@njit
-@no_type_check
-def _rank(x):
-    """Return the rank of an error among 16."""
-    rank = 0
-    while rank < len(_LEVELS) and x >= _LEVELS[rank]:
-        rank += 1
-    return rank
-
-
-@njit
+@part
 @no_type_check
 def _lean(x, first, second, third):
     """Return the rank of a difference among 7."""
@@ -210,7 +201,7 @@ def _lean(x, first, second, third):
     return 3 + rank if x > 0 else 3 - rank
 
 
-@njit
+@part
 @no_type_check
 def _contexts(s, m, y, x, context):
     """Set the distributions and the contexts for the decisions of a value."""
@@ -222,13 +213,13 @@ def _contexts(s, m, y, x, context):
     part = int((blend + 0.5 - np.floor(blend + 0.5)) * 8)
     first, long = _lean(s.expected[0] - blend, 0.3, 1.0, 3.0), _lean(s.expected[3] - blend, 0.3, 1.0, 3.0)
     last = _lean(s.expected[9] - blend, 0.5, 2.0, 8.0)
-    west, north = _rank(s.errors[0, y, x - 1, EXPERTS]) // 2, _rank(s.errors[0, y - 1, x, EXPERTS]) // 2
+    west, north = rank_of(s.errors[0, y, x - 1, EXPERTS]) // 2, rank_of(s.errors[0, y - 1, x, EXPERTS]) // 2
     m.contexts[0] = rank * 8 + part
     m.contexts[1] = pattern * 4 + rank // 4
     m.contexts[2] = first * 8 + part + 56 * (rank // 4)
     m.contexts[3] = (y & 7) * 8 + (x & 7) + 64 * (rank // 4)
     m.contexts[4] = first * 49 + long * 7 + last
-    m.contexts[5] = west * 8 + north + 64 * (_rank(s.expected_errors[3]) // 2)
+    m.contexts[5] = west * 8 + north + 64 * (rank_of(s.expected_errors[3]) // 2)
     p = s.planes[0]
     sides = hash_of(int(p[y - 1, x]), hash_of(int(p[y, x - 1]), np.uint64(1)))
     m.hashes[0] = hash_of(int(blend * 2.0), np.uint64(0))
@@ -240,39 +231,10 @@ def _contexts(s, m, y, x, context):
     m.corrections[0], m.corrections[1] = rank, long * 8 + part
 
 
-@njit
-@no_type_check
-def _descend(s, m, coder, data, decoding, levels, value):
-    """Go down the tree of decisions to the value."""
-    centre = int(np.floor(s.expected[EXPERTS] + 0.5))
-    width = 1
-    while s.expected_errors[EXPERTS] > 6.0 * width:
-        width *= 2
-    low, high, node, step = 0, levels, 0, 0
-    threshold = max(centre, 1)
-    open_interval(m)
-    while high - low > 1:
-        bit = code_threshold(m, coder, data, decoding, node, threshold, 1 if value >= threshold else 0)
-        if bit:
-            low = threshold
-        else:
-            high = threshold
-        if node == 0:
-            node = _UP if bit else _DOWN
-        elif (node < _DOWN and bit) or (_DOWN <= node < _INSIDE and not bit):
-            node, step = node + 1, step + 1
-        else:
-            node = _INSIDE + 2 * min(step, 20)
-        threshold = centre + _STEPS[step] * width if node < _DOWN else centre - _STEPS[step] * width
-        if node >= _INSIDE or threshold <= low or threshold >= high:
-            node, threshold = _INSIDE + 2 * min(step, 20), (low + high) // 2
-    return low
-
-
 def _compile(stamp: str) -> Callable[..., bool]:
     """Return the compiled pass over all values. `stamp` says which source it was compiled from."""
 
-    @njit(cache=True, nogil=True)
+    @whole
     @no_type_check
     def code_values(s, r, m, coder, data, decoding, levels, hints, values):
         """Encode values between 0 and `levels` − 1, or decode them in place.
@@ -299,7 +261,7 @@ def _compile(stamp: str) -> Callable[..., bool]:
             for y in range(height):
                 _fill_margins(s.planes[0], y + MARGIN, width)
                 for x in range(width):
-                    if not decoding and is_full(coder, data):
+                    if not decoding and is_full(coder, data, 1):
                         return False
                     count += 1
                     values[z, y, x] = _code_value(
@@ -313,3 +275,17 @@ def _compile(stamp: str) -> Callable[..., bool]:
 
 
 code_values = _compile(source_stamp())
+
+
+def start_mixing_of_values(count: int) -> Mixing:
+    """Return a mixing for this number of values."""
+    weights = np.zeros((NODES, DISTRIBUTIONS + CONTEXTS + HASHES + 1))
+    weights[:, :4], weights[:, EXPERTS], weights[:, DISTRIBUTIONS:-1] = 0.12, 0.3, 0.05
+    return start_mixing(
+        weights=weights,
+        distributions=DISTRIBUTIONS,
+        contexts=CONTEXTS,
+        hashes=HASHES,
+        situations=MIXERS,
+        hash_bits=min(max(count.bit_length() + 2, 12), 20),
+    )

@@ -16,8 +16,8 @@ References:
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from numba import njit
 
+from voxlex.lossless.compiling import part
 from voxlex.lossless.vectors import LANES, ROWS, dot_rows
 
 MARGIN = 8
@@ -117,7 +117,7 @@ def _window(volume: bool) -> tuple[list[tuple[int, int, int, int]], np.ndarray]:
     return runs, nearness
 
 
-@njit
+@part
 @no_type_check
 def look(r, planes, y, x):
     """Set the neighbours of a place in the padded planes, and return the mean of the nearest four of them."""
@@ -129,7 +129,7 @@ def look(r, planes, y, x):
     return mean
 
 
-@njit
+@part
 @no_type_check
 def regress(r, planes, y, x, width, height, mean, expected):
     """Write the prediction of each order, and of the long memory, into `expected`."""
@@ -145,7 +145,7 @@ def regress(r, planes, y, x, width, height, mean, expected):
     expected[len(r.orders)] = mean + _apply(r.long_weights, r.here, n)
 
 
-@njit
+@part
 @no_type_check
 def _gather(r, planes, y, x, width, height, mean):
     """Copy what lies in the window, without the mean, and weigh it. Places outside of the slice weigh nothing."""
@@ -169,7 +169,7 @@ def _gather(r, planes, y, x, width, height, mean):
     _weigh(r, at)
 
 
-@njit
+@part
 @no_type_check
 def _weigh(r, count):
     n = len(r.neighbours)
@@ -187,7 +187,7 @@ def _weigh(r, count):
             r.weighted[j, i] = r.samples[j, i] * r.likeness[i]
 
 
-@njit
+@part
 @no_type_check
 def _normal_equations(r):
     """Sum up products over the window. The lower half of the system is not used."""
@@ -197,7 +197,7 @@ def _normal_equations(r):
             dot_rows(r.weighted, a, r.samples, b, r.system, a * columns + b)
 
 
-@njit
+@part
 @no_type_check
 def _eliminate(system, n):
     """Bring a symmetric system, of which the upper half and the last column are given, to upper triangular form."""
@@ -209,7 +209,7 @@ def _eliminate(system, n):
                 system[i, j] -= factor * system[k, j]
 
 
-@njit
+@part
 @no_type_check
 def _substitute(system, n, order, weights):
     for i in range(order - 1, -1, -1):
@@ -219,7 +219,7 @@ def _substitute(system, n, order, weights):
         weights[i] = total / system[i, i]
 
 
-@njit
+@part
 @no_type_check
 def _apply(weights, neighbours, order):
     total = 0.0
@@ -228,7 +228,7 @@ def _apply(weights, neighbours, order):
     return total
 
 
-@njit
+@part
 @no_type_check
 def remember(r, value, count):
     """Take a value, without the mean, into the long memory, and solve its equations now and then."""

@@ -1,0 +1,101 @@
+"""Values as ranks: how far they lie above the least one, or which of the values that occur they are.
+
+Pictures often use few of the values in their range, for example after a change of contrast, and label maps always do.
+Then the values that occur are listed, so that no bits are spent on ruling out the others.
+"""
+
+import zlib
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from voxlex.lossless.container import number, read_number
+
+MOST_LEVELS = 1 << 24
+"""Beyond this number of ranks, arithmetic would not be exact."""
+
+
+class Ranks(NamedTuple):
+    """What ranks stand for.
+
+    Attributes:
+        low: The least value.
+        high: The greatest value.
+        palette: Values that occur, sorted; None if a rank is the distance from the least value.
+    """
+
+    low: int
+    high: int
+    palette: np.ndarray | None
+
+    @property
+    def levels(self) -> int:
+        """Number of ranks."""
+        return self.high - self.low + 1 if self.palette is None else len(self.palette)
+
+
+def ranks_for(values: np.ndarray) -> Ranks:
+    """Return the ranks that take the fewest bits: listing the values that occur, or ruling out the others."""
+    occurring = np.unique(values)
+    low, high = int(occurring[0]), int(occurring[-1])
+    rarity = np.log2((high - low + 1) / len(occurring))
+    listed, ruled_out = len(occurring) * (2.0 + rarity), 0.5 * values.size * rarity
+    return Ranks(low, high, occurring if rarity and (listed < ruled_out or high - low >= MOST_LEVELS) else None)
+
+
+def to_ranks(values: np.ndarray, ranks: Ranks) -> np.ndarray:
+    """Return the ranks of values as slices in int64. Values that have no rank, as of a prediction, get one nearby."""
+    slices = values if values.ndim == 3 else values[None]
+    if ranks.palette is not None:
+        return np.minimum(np.searchsorted(ranks.palette, slices), ranks.levels - 1).astype(np.int64)
+    limits = np.iinfo(slices.dtype)
+    low, high = (min(max(end, limits.min), limits.max) for end in (ranks.low, ranks.high))
+    inside = np.clip(slices, low, high)
+    # Subtracted in the kind of number of the values, because none of 64 bits holds all that others hold.
+    above = (inside - slices.dtype.type(low)).astype(np.int64)
+    return np.clip(above + (low - ranks.low), 0, ranks.levels - 1)
+
+
+def from_ranks(numbers: np.ndarray, ranks: Ranks, dtype: np.dtype) -> np.ndarray:
+    """Return the values of ranks."""
+    if ranks.palette is not None:
+        return ranks.palette.astype(dtype)[numbers]
+    return (numbers.astype(np.uint64) + np.uint64(ranks.low % (1 << 64))).astype(dtype)
+
+
+def write_ranks(ranks: Ranks) -> bytes:
+    """Return the least value, the range, and the deflated gaps between the values that occur, if they are listed."""
+    gaps = b""
+    if ranks.palette is not None:
+        occurring = [int(value) for value in ranks.palette]
+        steps = (number(after - before) for before, after in pairwise(occurring))
+        gaps = zlib.compress(b"".join(steps), 9)
+    zigzag = 2 * ranks.low if ranks.low >= 0 else -2 * ranks.low - 1
+    return number(zigzag) + number(ranks.high - ranks.low) + number(len(gaps)) + gaps
+
+
+def read_ranks(data: bytes, at: int) -> tuple[Ranks, int]:
+    """Return ranks that begin at a place, and the place after them.
+
+    Raises:
+        IndexError, ValueError, zlib.error: If there are none.
+    """
+    zigzag, at = read_number(data, at)
+    spread, at = read_number(data, at)
+    length, at = read_number(data, at)
+    low = zigzag // 2 if zigzag % 2 == 0 else -(zigzag + 1) // 2
+    if not length:
+        return Ranks(low, low + spread, None), at
+    gaps = zlib.decompressobj().decompress(data[at : at + length], 10 * MOST_LEVELS)
+    palette, place = [low], 0
+    while place < len(gaps):
+        gap, place = read_number(gaps, place)
+        palette.append(palette[-1] + gap)
+    if (
+        palette[-1] != low + spread
+        or not -(1 << 63) <= low <= palette[-1] < 1 << 64
+        or (low < 0 and palette[-1] >= 1 << 63)
+    ):
+        raise ValueError
+    return Ranks(low, low + spread, np.array(palette, np.int64 if palette[-1] < 1 << 63 else np.uint64)), at + length
