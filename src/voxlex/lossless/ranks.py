@@ -15,6 +15,9 @@ from voxlex.lossless.container import number, read_number
 MOST_LEVELS = 1 << 24
 """Beyond this number of ranks, arithmetic would not be exact."""
 
+_NEAR = 8
+"""How far from a value others are ruled out."""
+
 
 class Ranks(NamedTuple):
     """What ranks stand for.
@@ -36,12 +39,21 @@ class Ranks(NamedTuple):
 
 
 def ranks_for(values: np.ndarray) -> Ranks:
-    """Return the ranks that take the fewest bits: listing the values that occur, or ruling out the others."""
-    occurring = np.unique(values)
+    """Return the ranks that take the fewest bits: listing the values that occur, or ruling out the others.
+
+    Others are ruled out near a value each time that it occurs, which takes log₂(places / values that occur there) bits
+    at most. Half of it is what the model does not learn by itself.
+    """
+    occurring, counts = np.unique(values, return_counts=True)
     low, high = int(occurring[0]), int(occurring[-1])
-    rarity = np.log2((high - low + 1) / len(occurring))
-    listed, ruled_out = len(occurring) * (2.0 + rarity), 0.5 * values.size * rarity
-    return Ranks(low, high, occurring if rarity and (listed < ruled_out or high - low >= MOST_LEVELS) else None)
+    listed = Ranks(low, high, occurring)
+    if high - low >= MOST_LEVELS:
+        return listed
+    above = (occurring - occurring[0]).astype(np.int64)
+    first, last = np.maximum(above - _NEAR, 0), np.minimum(above + _NEAR, high - low)
+    near = np.searchsorted(above, last, side="right") - np.searchsorted(above, first, side="left")
+    saved = 0.5 * float(counts @ np.log2((last - first + 1) / near))
+    return listed if 8 * len(write_ranks(listed)) < saved else Ranks(low, high, None)
 
 
 def to_ranks(values: np.ndarray, ranks: Ranks) -> np.ndarray:
