@@ -207,7 +207,7 @@ def _contexts(s, m, y, x, context):
     """Set the distributions and the contexts for the decisions of a value."""
     blend, error = s.expected[EXPERTS], s.expected_errors[EXPERTS]
     for k in range(EXPERTS + 1):
-        m.centres[k], m.scales[k] = s.expected[k], s.expected_errors[k] * 0.72 + 0.15
+        m.centres[k], m.scales[k] = s.expected[k], s.expected_errors[k] * 0.6 + 0.12
     m.centres[EXPERTS + 1], m.scales[EXPERTS + 1] = blend, error * 1.8 + 0.4
     rank, pattern = context & 15, context >> 4
     part = int((blend + 0.5 - np.floor(blend + 0.5)) * 8)

@@ -49,7 +49,7 @@ def ranks_for(values: np.ndarray) -> Ranks:
     listed = Ranks(low, high, occurring)
     if high - low >= MOST_LEVELS:
         return listed
-    above = (occurring - occurring[0]).astype(np.int64)
+    above = _above(occurring, low)
     first, last = np.maximum(above - _NEAR, 0), np.minimum(above + _NEAR, high - low)
     near = np.searchsorted(above, last, side="right") - np.searchsorted(above, first, side="left")
     saved = 0.5 * float(counts @ np.log2((last - first + 1) / near))
@@ -58,15 +58,18 @@ def ranks_for(values: np.ndarray) -> Ranks:
 
 def to_ranks(values: np.ndarray, ranks: Ranks) -> np.ndarray:
     """Return the ranks of values as slices in int64. Values that have no rank, as of a prediction, get one nearby."""
-    slices = values if values.ndim == 3 else values[None]
+    slices = np.ascontiguousarray(values if values.ndim == 3 else values[None])
     if ranks.palette is not None:
         return np.minimum(np.searchsorted(ranks.palette, slices), ranks.levels - 1).astype(np.int64)
     limits = np.iinfo(slices.dtype)
     low, high = (min(max(end, limits.min), limits.max) for end in (ranks.low, ranks.high))
-    inside = np.clip(slices, low, high)
-    # Subtracted in the kind of number of the values, because none of 64 bits holds all that others hold.
-    above = (inside - slices.dtype.type(low)).astype(np.int64)
-    return np.clip(above + (low - ranks.low), 0, ranks.levels - 1)
+    above = _above(np.clip(slices, low, high), low)
+    return np.clip(above + min(low - ranks.low, ranks.levels), 0, ranks.levels - 1)
+
+
+def _above(values: np.ndarray, low: int) -> np.ndarray:
+    """Return how far values lie above the least one. They wrap around on the way, as no kind of number holds all."""
+    return (values.astype(np.uint64) - np.uint64(low % (1 << 64))).astype(np.int64)
 
 
 def from_ranks(numbers: np.ndarray, ranks: Ranks, dtype: np.dtype) -> np.ndarray:

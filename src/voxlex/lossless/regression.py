@@ -10,7 +10,6 @@ predictions, from the first few neighbours and from all.
 References:
     Li and Orchard, "Edge-directed prediction for lossless compression of natural images", IEEE TIP 2001.
     Meyer and Tischer, "TMW: a new method for lossless image compression", 1997 (several predictors, blended).
-    Ye and Hou, "Weighted least squares in lossless image coding: places that look alike weigh more", after Wu et al.
 """
 
 from typing import NamedTuple, no_type_check
@@ -26,7 +25,7 @@ MARGIN = 8
 HINT = 4
 """Planes 0 to 3 hold the slice that is coded and the three before it, plane 4 and 5 its prediction and the former."""
 
-_ALIKE = 6
+_ALIKE = 10
 """Number of neighbours that decide whether two places look alike."""
 
 _RIDGE, _LIKENESS = 0.03, 20.0
@@ -110,7 +109,7 @@ def _window(volume: bool) -> tuple[list[tuple[int, int, int, int]], np.ndarray]:
     radius = 5 if volume else 6
     runs = [(0, dy, -radius, 2 * radius + 1 if dy else radius) for dy in range(-radius, 1)]
     if volume:
-        runs += [(1, dy, -2, 5) for dy in range(-2, 3)]
+        runs += [(1, dy, -3, 7) for dy in range(-3, 4)]
     nearness = np.zeros((len(runs), 2 * radius + 1))
     for row, (dz, dy, first, count) in enumerate(runs):
         nearness[row, :count] = [1.0 / np.sqrt(dz + dy * dy + dx * dx) for dx in range(first, first + count)]
