@@ -59,6 +59,7 @@ def test_any_array_comes_back_beside_any_prediction(values: np.ndarray, shift: i
         former_jpeg()[:-3, :-5],
         np.asfortranarray(volume())[:, ::-1],
         noise(900).reshape(30, 30).astype("u2"),
+        (noise(900).reshape(30, 30) * 250).astype("i4") * (np.arange(900).reshape(30, 30) % 7 == 0),
         np.full((3, 30, 30), -5, "i1"),
         np.zeros((0, 4), "u1"),
         np.array([[-(1 << 63), (1 << 63) - 1]]),

@@ -36,6 +36,9 @@ _SAMPLE = 64
 _NOISE = 0.35
 """Largest mean distance of coefficients from their multiples; rounding causes 0.23."""
 
+_MOST = 2047
+"""Largest multiple that is coded; a picture of 8 bits needs no larger ones."""
+
 _PASSES = 60
 """Passes of the search for the coefficients of blocks with values that were cut."""
 
@@ -124,7 +127,7 @@ def _search(blocks: np.ndarray, coefficients: np.ndarray, steps: np.ndarray) -> 
         flat[wrong] = current
         left = _wrong(current, steps, target[wrong])
         wrong, current = wrong[left], current[left]
-    return flat.reshape(multiples.shape)
+    return np.clip(flat, -_MOST, _MOST).reshape(multiples.shape)
 
 
 def _wrong(multiples: np.ndarray, steps: np.ndarray, blocks: np.ndarray) -> np.ndarray:

@@ -30,6 +30,11 @@ _ALIKE = 10
 
 _RIDGE, _LIKENESS = 0.03, 20.0
 _FORGET, _LONG_RIDGE = 0.998, 20.0
+_LEAST_PIVOT = 1e-4
+"""The penalty keeps pivots above this, except where rounding of huge numbers has used them up."""
+
+_FURTHEST = 1e9
+"""A prediction beyond this is of no use, and the mean takes its place."""
 
 
 class Regression(NamedTuple):
@@ -140,8 +145,14 @@ def regress(r, planes, y, x, width, height, mean, expected):
     _eliminate(r.system, n)
     for k in range(len(r.orders)):
         _substitute(r.system, n, r.orders[k], r.weights)
-        expected[k] = mean + _apply(r.weights, r.here, r.orders[k])
-    expected[len(r.orders)] = mean + _apply(r.long_weights, r.here, n)
+        expected[k] = mean + _within(_apply(r.weights, r.here, r.orders[k]))
+    expected[len(r.orders)] = mean + _within(_apply(r.long_weights, r.here, n))
+
+
+@part
+@no_type_check
+def _within(x):
+    return x if -_FURTHEST < x < _FURTHEST else 0.0
 
 
 @part
@@ -201,6 +212,7 @@ def _normal_equations(r):
 def _eliminate(system, n):
     """Bring a symmetric system, of which the upper half and the last column are given, to upper triangular form."""
     for k in range(n):
+        system[k, k] = max(system[k, k], _LEAST_PIVOT)
         inverse = 1.0 / system[k, k]
         for i in range(k + 1, n):
             factor = system[k, i] * inverse
