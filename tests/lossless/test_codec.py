@@ -1,10 +1,12 @@
 """Arrays come back bit for bit; what is smaller, and what is refused."""
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -143,6 +145,17 @@ def test_a_newer_version_and_too_many_values_are_refused() -> None:
         decode(bytes([data[0] + 16]) + data[1:])
     with pytest.raises(DataError, match="expected at most 100 values, got 1,920"):
         decode(data, largest=100)
+
+
+def test_threads_and_flushed_denormals_change_no_byte() -> None:
+    data = encode(volume())
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(encode, [volume()] * 8)) == {data}
+    if torch.set_flush_denormal(True):
+        try:
+            assert encode(volume()) == data
+        finally:
+            torch.set_flush_denormal(False)
 
 
 @pytest.mark.parametrize("name", ["picture", "volume", "beside", "jpeg", "stored"])

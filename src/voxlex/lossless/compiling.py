@@ -4,16 +4,23 @@ numba leaves the order of operations as it stands, and does not fuse a product w
 same bits as Python itself would.
 """
 
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from numba import njit
 
 part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles a function that only compiled functions call."""
 
-whole = njit(error_model="numpy", nogil=True, cache=True)
-"""Compiles a function that Python calls, and keeps the code. It must be made by a function of `source_stamp()`."""
+
+def whole(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that Python calls, and keep the code. It must be made by a function of `source_stamp()`."""
+    try:
+        return njit(error_model="numpy", nogil=True, cache=True)(function)
+    except RuntimeError:  # numba finds no folder that it may write to
+        return njit(error_model="numpy", nogil=True)(function)
 
 
 def source_stamp() -> str:
