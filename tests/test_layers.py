@@ -23,7 +23,7 @@ FLOORS = [
     ["data"],
     ["images"],
     ["tables"],
-    ["duplicates", "nn", "priors", "quantizers", "scans"],
+    ["duplicates", "lossless", "nn", "priors", "quantizers", "scans"],
     ["codes", "config", "dicom", "files", "locks", "outputs", "rows"],
     ["errors", "machine", "names", "progress", "streams", "types"],
 ]
@@ -31,6 +31,7 @@ FLOORS = [
 
 STRANGERS = {
     "data": {"nn", "priors", "quantizers"},
+    "lossless": {"codes", "config", "dicom", "files", "nn", "priors", "quantizers", "rows", "scans"},
     "priors": {"config", "duplicates", "files", "quantizers", "scans"},
     "quantizers": {"codes", "config", "files", "nn", "priors", "rows", "scans"},
     "nn": {"config", "files", "rows", "priors", "quantizers"},
