@@ -75,7 +75,7 @@ class Listener(io.StringIO):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with scans, the same beside a broken one, a mask, a run and codes."""
+    """A folder with scans, the same beside a broken one, a mask, a run, codes and an archive."""
     root = tmp_path_factory.mktemp("place")
     PhantomSource(PhantomOptions(subjects=6, slices=3)).write(root / "scans", Frame(size=32))
     shutil.copytree(root / "scans", root / "worse")
@@ -86,6 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "parts.csv").write_text("\n".join(["path,subject,side", *lines]) + "\n")
     assert main(["train", str(root / "scans"), "--out", str(root / "run"), *SMALL]) == 0
     assert main(["encode", str(root / "run"), str(root / "scans"), "--out", str(root / "codes.parquet")]) == 0
+    assert main(["pack", str(root / "run"), str(root / "scans"), "--out", str(root / "scans.vxl")]) == 0
     return root
 
 
@@ -97,6 +98,10 @@ CALLS = {
     "reconstruct": ["run", "scans", "--inputs"],
     "encode": ["run", "scans"],
     "decode": ["run", "codes.parquet"],
+    "pack": ["run", "worse", "--out", "worse.vxl"],
+    "unpack": ["scans.vxl", "--run", "run"],
+    "list": ["scans.vxl"],
+    "verify": ["scans.vxl", "--run", "run"],
     "sample": ["run", "--count", "2"],
     "inpaint": ["run", "scans/sub-001/slice-01.png", "--mask", "mask.png", "--count", "2"],
     "anomaly": ["run", "scans"],
