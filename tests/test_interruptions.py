@@ -51,21 +51,20 @@ def is_training(run: Path) -> Callable[[], bool]:
     return lambda: (run / "metrics.csv").exists() and b"train/loss" in (run / "metrics.csv").read_bytes()
 
 
-@pytest.mark.parametrize("way", [["--resume"], ["--overwrite"], []])
-def test_a_second_training_in_the_folder_is_refused_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], way: list[str]
-) -> None:
+def test_a_second_training_in_the_folder_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
+    again = ["train", str(PREPARED), "--out", str(run), "--steps", "1", *TINY]
     first = start("train", PREPARED, "--out", run, "--steps", 100_000, "--stage", "autoencoder", *TINY)
     wait_until(is_training(run), first)
-    assert main(["train", str(PREPARED), "--out", str(run), *way, "--steps", "1", *TINY]) == 1
-    assert f"run: another process ({first.pid}) trains in this folder" in capsys.readouterr().err
+    for way in (["--resume"], ["--overwrite"], []):
+        assert main([*again, *way]) == 1
+        assert f"run: another process ({first.pid}) trains in this folder" in capsys.readouterr().err
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert (run / ".lock").exists()
-    going_on = ["--resume"] if way == [] else way
-    assert main(["train", str(PREPARED), "--out", str(run), *going_on, "--steps", "1", *TINY]) == 0
-    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+    for way in ("--resume", "--overwrite"):
+        assert main([*again, way]) == 0
+        assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
