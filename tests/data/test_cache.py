@@ -86,8 +86,10 @@ def test_scans_that_change_while_they_are_read_are_not_kept(
 
     def fit(path: Path, *arguments: object, **options: object) -> object:
         fitted = fit_scan(path, *arguments, **options)
-        Image.fromarray(picture(99)).save(source / "003.png")
-        os.utime(source / "003.png", ns=(0, 0))
+        changed = source.parent / f"{path.name}.changed.png"
+        Image.fromarray(picture(99)).save(changed)
+        os.utime(changed, ns=(0, 0))
+        changed.replace(source / "003.png")  # at once, because others are reading it
         return fitted
 
     with monkeypatch.context() as patch:
