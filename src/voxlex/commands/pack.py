@@ -76,4 +76,5 @@ class Pack:
         fallen_back = packed.coders.get("table", 0) if self.coder == "prior" and not self.append else 0
         others = f", {fallen_back} of them by tables" if fallen_back else ""
         scans = "1 scan" if packed.scans == 1 else f"{packed.scans} scans"
-        say(f"{scans}{others} at {packed.rate_bpp:.3f} bit/pixel in {out}, {packed.bytes:,} bytes")
+        say(f"{scans}{others} at {packed.rate_bpp:.3f} bit/pixel, {packed.record_bytes:,} bytes")
+        say(f"{out}: {packed.bytes:,} bytes, with all that the scans share")

@@ -42,9 +42,10 @@ _FITTED_ON = 1024
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed: scans, the bytes of the archive, bits per pixel, and how many scans each coder wrote."""
+    """What was packed: scans, their bytes and those of the whole archive, bits per pixel, and scans by their coder."""
 
     scans: int
+    record_bytes: int
     bytes: int
     rate_bpp: float
     coders: dict[str, int]
@@ -178,14 +179,14 @@ def _write(
     phases: Phases,
 ) -> Packed:
     coders: dict[str, int] = {}
-    bits = pixels = 0
+    size = pixels = 0
     with writing as writer, phases("packing") as progress:
         for record in packer.records(dataset, progress):
             writer.add(record)
             coders[record.coder] = coders.get(record.coder, 0) + 1
             pixels += record.pixels
-            bits += 8 * writer.entries[-1].size
-    return Packed(sum(coders.values()), out.stat().st_size, bits / pixels, coders)
+            size += writer.entries[-1].size
+    return Packed(sum(coders.values()), size, out.stat().st_size, 8 * size / pixels, coders)
 
 
 def _check_prior(vocabulary: Vocabulary, codebooks: int | None) -> None:
