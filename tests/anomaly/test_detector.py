@@ -108,6 +108,13 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         Detector(autoencoder, None, healthy=HEALTHY, groups=GROUPS)
 
 
+def test_a_subject_with_a_single_other_scan_to_compare_with_has_rarities() -> None:
+    scores, images = torch.rand(8, 8, 8), torch.rand(8, 1, 8, 8)
+    calibration = Calibration(scores, images, ["a"] * 7 + ["b"])
+    assert torch.isfinite(calibration.healthy).all()
+    assert torch.isfinite(calibration(scores[:1], images[:1], ["a"])).all()
+
+
 def test_places_that_differ_among_healthy_scans_are_no_stranger_than_others() -> None:
     rng = torch.Generator().manual_seed(0)
     restless = torch.ones(32, 32)

@@ -78,7 +78,8 @@ class Calibration:
         standard = []
         for row, signature in enumerate(signatures):
             own = self._scores[self._nearest(signature, None if groups is None else groups[row])].float()
-            mean, variance = own.mean(dim=0), own.var(dim=0)
+            correction = min(1, len(own) - 1)  # one scan alone has no deviation
+            mean, variance = own.mean(dim=0), own.var(dim=0, correction=correction)
             smooth_mean, smooth_square = blurred(torch.stack([mean, variance + mean**2]), deviation)
             scale = (smooth_square - smooth_mean**2).clamp(min=0).sqrt() + self._floor
             standard.append((scores[row] - smooth_mean) / scale)
@@ -87,8 +88,6 @@ class Calibration:
     def _nearest(self, signature: Float[Tensor, " f"], group: Hashable | None) -> Int64[Tensor, " k"]:
         distances = (self._signatures - signature).square().sum(dim=1)
         others = torch.tensor([group is None or own != group for own in self._groups])
-        if not bool(others.any()):
-            others = torch.ones_like(others)
         count = min(_NEIGHBOURS, int(others.sum()))
         return distances.masked_fill(~others, torch.inf).topk(count, largest=False).indices
 

@@ -311,8 +311,11 @@ def _write_tables(out: Path, found: Found, shown: Sequence[ShownScan], dataset: 
         out / PAGE,
         shown,
         title=f"What does not belong in {dataset.name}",
-        summary=f"{len(found.scores):,} scans{more}. Left the scan, right what is strange in it.",
-        notes=[*found.notes, "A map shows what differs from the healthy scans of the calibration. It is no diagnosis."],
+        summary=f"{len(found.scores):,} scans{more}. What is strange in a scan has colour on the right of it.",
+        notes=[
+            *found.notes,
+            "A map shows what differs from the healthy scans of the calibration. It is not a diagnosis.",
+        ],
         figures=found.figures,
     )
     if found.figures:
