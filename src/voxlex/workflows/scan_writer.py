@@ -16,6 +16,7 @@ from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS,
 from voxlex.images.restore import restore_scan, restore_slice
 from voxlex.names import folded, length_limit, printable, shortened
 from voxlex.outputs import RESULTS_MARK, SHEETS, SUFFIXES
+from voxlex.scans.samples import Samples
 from voxlex.scans.suffixes import without_suffix
 from voxlex.workflows.results import ResultWriter, Written
 
@@ -29,12 +30,14 @@ class ScanRows:
         origin: The origin of the images.
         slices: Index of each slice of a volume; empty for other images.
         count: Number of images.
+        suffix: Suffix of the only file, for an exact copy of the scan; "" if its images are written.
     """
 
     name: str
     origin: Origin
     slices: list[int]
     count: int
+    suffix: str = ""
 
     @property
     def is_volume(self) -> bool:
@@ -49,6 +52,8 @@ class ScanRows:
 
     def files(self, endings: Sequence[str]) -> list[str]:
         """Return the names of all files of the scan, with each ending."""
+        if self.suffix:
+            return [f"{self.name}{ending}{self.suffix}" for ending in endings]
         names = [self.name] if self.is_volume else self.image_names()
         return [f"{name}{ending}{SUFFIXES[3 if self.is_volume else 2]}" for name in names for ending in endings]
 
@@ -68,7 +73,7 @@ def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int 
     systems for which "A" is "a", and none is called like a sheet.
 
     Args:
-        table: Table with a row for each image.
+        table: Table with a row for each image. Exact copies of scans have their suffix in a column `suffix`.
         endings: What comes between the name and the suffix of each file of a scan.
         limit: Largest number of bytes of a name in the folder of results.
 
@@ -88,19 +93,21 @@ def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int 
                 check_slices(rows)
                 _ = origin.stack  # raises an error if the affine does not span a space
         slices = [int(index) for index in rows] if origin.is_sliced else []
-        scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length))
+        suffix = table["suffix"].iloc[start] if "suffix" in table else ""
+        scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length, suffix=suffix))
         start += length
     return _named(scans, endings=endings, limit=limit)
 
 
 def _named(scans: Sequence[ScanRows], *, endings: Sequence[str], limit: int) -> list[ScanRows]:
-    times = Counter(without_suffix(scan.name) for scan in scans)
+    times = Counter(without_suffix(scan.name) + scan.suffix for scan in scans)
     taken = {folded(name) for name in (*SHEETS, RESULTS_MARK)}
     taken |= {folded(parent.as_posix()) for scan in scans for parent in PurePosixPath(scan.name).parents}
     named = []
     for scan in scans:
         stem = without_suffix(scan.name)
-        first = [stem] if times[stem] == 1 else []  # where two differ only in the suffix, it is part of both names
+        # Where two differ only in the suffix, it is part of both names.
+        first = [stem] if times[stem + scan.suffix] == 1 else []
         for name in chain(first, [scan.name], (f"{scan.name}-{number}" for number in count(2))):
             own = scan.called(name, endings=endings, limit=limit)
             files = {folded(file) for file in own.files(endings)}
@@ -172,6 +179,15 @@ class ScanWriter:
             for results, images in zip(self._results, zip(*self._images, strict=True), strict=True):
                 self._write(results, self._scan, images)
             self._scan, self._images = None, []
+
+    def add_samples(self, samples: Samples) -> None:
+        """Write an exact copy of the next scan.
+
+        Raises:
+            DataError: If the file cannot be written.
+        """
+        (name,) = next(self._scans).files([""])
+        self._results[0].write_samples(name, samples)
 
     def skip(self) -> None:
         """Pass over the next scan, which keeps its names and is not written."""
