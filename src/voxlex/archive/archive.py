@@ -29,7 +29,8 @@ from voxlex.scans.scan import Scan
 from voxlex.types import Codes, Image, Levels
 from voxlex.vocabulary import Vocabulary, load
 
-_BATCH = 32
+_BATCH = 8
+"""Images that are decoded at a time: what the network computes with then stays in the cache of a processor."""
 
 
 class Archive(Dataset[Tensor]):

@@ -129,7 +129,7 @@ def read_samples(path: str | Path, reading: ReadingOptions) -> Samples:
     path, suffix = Path(path), suffix_of(path)
     options: dict[str, Any] = {name: getattr(reading, name) for name in ("volume", "spacing_mm", "max_gigabytes")}
     try:
-        dicom = path.is_dir() or folder_of_series(path) is not None
+        dicom = path.is_dir() or folder_of_series(path) is not None or (suffix not in IMAGE_SUFFIXES and is_dicom(path))
         if not dicom and suffix in (*NIBABEL_SUFFIXES, *PAIRED_SUFFIXES):
             from voxlex.scans.formats.nifti import read_nifti_samples
 
@@ -138,15 +138,25 @@ def read_samples(path: str | Path, reading: ReadingOptions) -> Samples:
             return read_picture_samples(path)
         scan = read_scan(path, **asdict(reading))
         with naming(path):
-            return _samples_as_read(scan)
+            return _samples_as_read(scan, as_they_come=dicom)
     except (VoxlexError, MemoryError):
         raise
     except Exception as cause:  # a damaged file makes libraries raise nearly anything
         raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
 
 
-def _samples_as_read(scan: Scan) -> Samples:
+def _samples_as_read(scan: Scan, *, as_they_come: bool) -> Samples:
+    """Return the grey values of a scan as samples, unless the file may have held them with more digits.
+
+    Args:
+        scan: The scan.
+        as_they_come: Whether the file has no type of grey values of its own, as in DICOM.
+    """
     if not scan.is_volume:
+        if scan.voxels.dtype.kind == "f" and not as_they_come:
+            raise DataError(
+                "expected integers in a picture of this format, got others; save it as TIFF of 32-bit floats"
+            )
         return samples_of_grey(scan.as_stored)
     from voxlex.scans.formats.nifti import samples_on
 

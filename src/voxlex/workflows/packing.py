@@ -25,6 +25,9 @@ from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.originals import Originals
 
+_IMAGES = 8
+"""Images that the network encodes at a time: what it computes with then stays in the cache of a processor."""
+
 _AHEAD = 4
 """Groups of scans that wait to be coded, or for the file."""
 
@@ -83,7 +86,7 @@ class Packer:
         ends = np.cumsum([len(list(rows)) for _, rows in groupby(dataset.manifest["path"])]).tolist()
         waiting: list[tuple[np.ndarray, ...]] = []
         start = done = 0
-        for x in image_batches(dataset):
+        for x in image_batches(dataset, at_most=_IMAGES):
             waiting += self._codes(x)
             done += len(x)
             while ends and ends[0] <= done:
