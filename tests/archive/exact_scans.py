@@ -34,6 +34,7 @@ def write_scans(folder: Path) -> Path:
         "clear.png": np.concatenate([colour, colour[..., :1]], axis=-1),
         "bits.png": grey > 120,
         "was-a.jpg": grey,
+        "seems-colour.jpg": np.repeat(grey[..., None], 3, axis=-1),
         "floats.tif": smooth(rng, 20, 24, largest=1).astype(np.float32) - np.float32(0.2),
         "signed.tiff": smooth(rng, 20, 24, largest=4000).astype(np.int32) - 900,
     }

@@ -41,6 +41,8 @@ def samples_to_bytes(samples: Samples) -> bytes:
     values = samples.values
     if samples.is_volume:
         values = values.reshape((*values.shape, 1)[:3], order="F").transpose(2, 1, 0)
+    elif values.ndim == 3 and (values == values[0]).all():  # a grey picture in a file of colour
+        values = values[0]
     return text(samples.mode) + data(extra) + encode(_as_integers(values))
 
 
@@ -57,8 +59,10 @@ def samples_of(record: Record) -> Samples:
         if mode:
             if values.shape[-2:] != shape:
                 raise DataError(f"expected samples of shape {shape}, got {values.shape[-2:]}")
-            dtype = np.dtype(MODES[mode].dtype) if mode in MODES else values.dtype
-            return Samples(values=_as(values, dtype), mode=mode, extra=extra)
+            known = MODES.get(mode, MODES["L"])  # another mode is refused below
+            if known.planes > 1 and values.ndim == 2:
+                values = np.repeat(values[None], known.planes, axis=0)
+            return Samples(values=_as(values, np.dtype(known.dtype)), mode=mode, extra=extra)
         own, dtype = described_by(extra)
         if own != shape or values.size != math.prod(own):
             raise DataError(f"expected samples of shape {shape}, got {own}")
