@@ -35,8 +35,8 @@ class Record:
         slices: Index of each slice of a volume; empty for other scans.
         grids: The grid of each level.
         coder: "table" or "prior".
-        streams: For each level the bytes of each codebook; with the coder "prior", of each image. None if the scan was
-            packed without codes.
+        streams: For each level the bytes of each codebook; with the coder "prior", of each image. Levels
+            without streams if the scan was packed without codes.
         side: What the coder needs beside them.
         residual_kind: What the residual is, `NOTHING` or `SAMPLES`. Later versions may have others.
         residual: What restores the scan exactly.
