@@ -25,7 +25,7 @@ class Pack:
             run, and later archives share them. Without such tables, the archive holds its own, which take more bits.
         lossless: Store the samples of each scan exactly, too, in its own size, so that it comes back bit for bit, also
             without the run. Takes about 13 microseconds a sample.
-        codes: Store the codes. Exact scans can do without: --no-codes saves their bytes, and nothing is encoded.
+        no_codes: With --lossless, leave out the codes, which saves their bytes and the time of the network.
         codebooks: Keep this many codebooks of a residual quantizer: fewer bits, less detail. By default, all are kept.
         with_model: Put the decoder into the archive, so that nothing else is needed to open it.
         append: Add the scans to an archive that is there, with the coder that it has.
@@ -39,7 +39,7 @@ class Pack:
     coder: Literal["table", "prior"] = "table"
     fit_on: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
     lossless: bool = False
-    codes: bool = True
+    no_codes: bool = False
     codebooks: int | None = None
     with_model: bool = False
     append: bool = False
@@ -77,7 +77,7 @@ class Pack:
             out=out,
             coder=self.coder,
             originals=originals,
-            with_codes=self.codes,
+            with_codes=not self.no_codes,
             codebooks=self.codebooks,
             with_model=self.with_model,
             append=self.append,
