@@ -202,12 +202,11 @@ def test_what_the_page_on_archives_shows(tmp_path: Path, monkeypatch: pytest.Mon
         path.parent.mkdir(parents=True)
         Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(path)
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)).replace("patient-1/*", "patient-4/*")
-    commands = [shlex.split(line, comments=True)[1:] for line in lines.splitlines()]
+    commands = [shlex.split(line, comments=True)[1:] for line in lines.splitlines() if line]
     assert len(commands) == 7
     for command in commands:
         assert main(command) == 0, command
-    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
-        exec(block, {})
+    exec("\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)), {})
     exact = [path.relative_to("originals") for path in Path("originals").rglob("*.png")]
     assert len(exact) == 9
     for path in exact:
