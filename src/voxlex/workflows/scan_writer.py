@@ -1,7 +1,7 @@
 """Turn images back into scans. Each scan is written as soon as all of its images are there."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count, groupby
 from pathlib import Path, PurePosixPath
@@ -66,16 +66,23 @@ class ScanRows:
         return replace(self, name="/".join(parts))
 
 
-def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int = 255) -> list[ScanRows]:
+def scans_of(
+    table: pd.DataFrame,
+    *,
+    endings: Sequence[str] = ("",),
+    limit: int = 255,
+    suffixes: Mapping[str, str] | None = None,
+) -> list[ScanRows]:
     """Find the scans in a table of images, in which the rows of each scan follow one another, and name their files.
 
     Files are called like the scan, without its suffix. No two scans have a file of the same name, also not on file
     systems for which "A" is "a", and none is called like a sheet.
 
     Args:
-        table: Table with a row for each image. Exact copies of scans have their suffix in a column `suffix`.
+        table: Table with a row for each image.
         endings: What comes between the name and the suffix of each file of a scan.
         limit: Largest number of bytes of a name in the folder of results.
+        suffixes: For each scan of which an exact copy is written, by its path, the suffix of the copy.
 
     Raises:
         DataError: If a scan cannot be restored from what the table says of it.
@@ -93,7 +100,7 @@ def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int 
                 check_slices(rows)
                 _ = origin.stack  # raises an error if the affine does not span a space
         slices = [int(index) for index in rows] if origin.is_sliced else []
-        suffix = table["suffix"].iloc[start] if "suffix" in table else ""
+        suffix = (suffixes or {}).get(path, "")
         scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length, suffix=suffix))
         start += length
     return _named(scans, endings=endings, limit=limit)
@@ -129,6 +136,7 @@ class ScanWriter:
         table: Table with a row for each image, and with the columns `path`, `slice` and `ORIGIN_COLUMNS`.
         original_size: Resize pictures to their original size. Otherwise they have the size of the model.
         endings: For each version of a scan, the text between the name and the suffix of its file.
+        suffixes: See `scans_of`.
 
     Attributes:
         written: Number of files of the first version.
@@ -140,14 +148,20 @@ class ScanWriter:
     """
 
     def __init__(
-        self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, endings: Sequence[str] = ("",)
+        self,
+        folder: Path,
+        table: pd.DataFrame,
+        *,
+        original_size: bool = False,
+        endings: Sequence[str] = ("",),
+        suffixes: Mapping[str, str] | None = None,
     ) -> None:
         for path in table["path"]:
             if not isinstance(path, str) or path.strip("./\\ ") == "" or "\0" in path:
                 raise DataError(f"path: expected the name of a scan, got {brief(path)}")
             if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{path}: expected a path inside the folder of results, got one that leads out of it")
-        scans = scans_of(table, endings=endings, limit=length_limit(folder))
+        scans = scans_of(table, endings=endings, limit=length_limit(folder), suffixes=suffixes)
         self._cut = _cut(list(table["path"]), scans)
         self.image_names = [name for scan in scans for name in scan.image_names()]
         self._scans: Iterator[ScanRows] = iter(scans)

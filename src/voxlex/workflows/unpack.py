@@ -16,6 +16,7 @@ from voxlex.archive.record import NOTHING, Record
 from voxlex.codes import from_levels
 from voxlex.errors import ArchiveError
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
+from voxlex.names import printable
 from voxlex.outputs import check_folder
 from voxlex.progress import Phases, silent
 from voxlex.rows import in_order
@@ -101,14 +102,16 @@ def unpack(
     numbers = [number for number, name in enumerate(archive.names) if only is None or fnmatch(name, only)]
     if not numbers and only is not None:
         raise ArchiveError(f"--only: expected a pattern that fits a name in the archive, got {only!r}")
-    sound, failed, tables, exact = _described(archive, numbers, preview)
-    if not exact:
+    found = _described(archive, numbers, preview)
+    sound, failed = found.sound, found.failed
+    if len(found.suffixes) < len(sound):
         _ = archive.vocabulary  # refuse before anything is written
     check_folder(out, overwrite=overwrite, reads=[archive.content.file.path])
-    if not tables:
+    if not sound:
         raise ArchiveError(failed[0] if failed else f"{archive.content.file.path}: expected scans, got none")
     output_folder(out, overwrite=overwrite)
-    writer = ScanWriter(out, pd.concat(tables, ignore_index=True), original_size=True)
+    table = pd.concat(found.tables, ignore_index=True)
+    writer = ScanWriter(out, table, original_size=True, suffixes=found.suffixes)
     with phases("unpacking") as progress:
         for done, restored in enumerate(_restored(archive, sound, failed, preview), start=1):
             if restored is None:
@@ -203,37 +206,42 @@ def _readable(archive: Archive, numbers: Sequence[int]) -> tuple[list[int], list
     return sound, failed
 
 
-def _described(
-    archive: Archive, numbers: Sequence[int], preview: bool
-) -> tuple[list[int], list[str], list[pd.DataFrame], bool]:
-    """Return the records that can be restored, why others cannot, their rows in a table, and whether all are exact."""
+@dataclass
+class _Described:
+    """The records that can be restored, their rows in a table, the suffixes of exact copies, and what is not whole."""
+
+    sound: list[int] = field(default_factory=list)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    suffixes: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+
+def _described(archive: Archive, numbers: Sequence[int], preview: bool) -> _Described:
     whole, failed = _readable(archive, numbers)
-    sound, tables, exact = [], [], not preview
+    found = _Described(failed=failed)
     for number in whole:
         record = archive.record(number)
         try:
-            with archive.content.naming(record.name):
-                tables.append(_rows(record, exactly=record.residual_kind != NOTHING and not preview))
+            if record.residual_kind != NOTHING and not preview:
+                from voxlex.archive.exact import suffix_of_record
+
+                with archive.content.naming(record.name):
+                    found.suffixes[printable(record.name)] = suffix_of_record(record)
         except ArchiveError as cause:
             failed.append(str(cause))
             continue
-        sound.append(number)
-        exact &= record.is_exact
-    return sound, failed, tables, exact
+        found.sound.append(number)
+        found.tables.append(_rows(record))
+    return found
 
 
-def _rows(record: Record, *, exactly: bool) -> pd.DataFrame:
+def _rows(record: Record) -> pd.DataFrame:
     facts = {**ORIGIN_DEFAULTS, **ORIGIN_EXTRAS, **record.facts}
     places = record.slices or [0]
     rows = {
         column: pd.Series([facts[column]] * len(places), dtype=object) for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS)
     }
-    suffix = ""
-    if exactly:
-        from voxlex.archive.exact import suffix_of_record
-
-        suffix = suffix_of_record(record)
-    return pd.DataFrame({"path": record.name, "slice": places, **rows, "suffix": suffix})
+    return pd.DataFrame({"path": record.name, "slice": places, **rows})
 
 
 def _restored(
