@@ -1,6 +1,8 @@
 """Compare archives with codecs for pictures: quality at equal bytes, speed, and the memory that packing takes.
 
     python benchmarks/archive.py RUN SOURCE [--images 110] [--strengths 0.5 1 1.5 2 3] [--no-prior] [--no-speed]
+    python benchmarks/archive.py RUN SOURCE --memory 10000
+    python benchmarks/archive.py RUN SOURCE --parts
 
 RUN is a run with a prior that was trained on SOURCE, and is not changed. The images are held-out ones, evenly spaced.
 Each archive and each file of another codec is written, and all of its bytes count; the model that reads an archive is
@@ -29,9 +31,11 @@ from torch import Tensor
 
 from voxlex import metrics, open_archive
 from voxlex.archive.archive import Archive
+from voxlex.archive.coders import TableCoder
 from voxlex.archive.content import Content
 from voxlex.archive.model import tables_of_run
 from voxlex.archive.writer import new_archive
+from voxlex.codes import levels_of
 from voxlex.data.dataset import PreparedDataset
 from voxlex.models.arrays import ArrayLike
 from voxlex.rows import evenly_spaced
@@ -178,6 +182,46 @@ def speeds(run: Path, vocabulary: Vocabulary, images: PreparedDataset, folder: P
     yield f"its index, opened: {1e3 * (time.perf_counter() - started):.1f} ms"
 
 
+def memory(run: Path, vocabulary: Vocabulary, images: PreparedDataset, folder: Path, count: int) -> Iterable[str]:
+    """Yield a line about the memory that packing many scans takes, beyond what packing a hundred does."""
+    few, many = (of_many(images, number) for number in (100, count))
+    pack(run, vocabulary, few, out=folder / "few.vxl")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pack(run, vocabulary, many, out=folder / "many.vxl")
+    yield f"packing {count:,} scans: +{growth(before):.0f} MB, {(folder / 'many.vxl').stat().st_size:,} bytes"
+
+
+def of_many(images: PreparedDataset, count: int) -> PreparedDataset:
+    """Return a data set of many scans that all show the first picture, in the memory of one."""
+    pixels = np.broadcast_to(images.images[0], (count, *images.images.shape[1:]))
+    manifest = images.manifest.iloc[[0] * count].assign(path=[f"{number:06d}.png" for number in range(count)])
+    return replace(images, images=pixels, manifest=manifest.reset_index(drop=True))
+
+
+def parts(run: Path, vocabulary: Vocabulary, images: PreparedDataset) -> Iterable[str]:
+    """Yield lines about the time on the processor that each part of packing and unpacking takes."""
+    tables = tables_of_run(run, vocabulary)
+    assert tables is not None
+    coder, x = TableCoder(tables), images.tensor(slice(0, 32))
+    codes = vocabulary.encode(x)
+    levels = [level.cpu().numpy() for level in levels_of(codes)]
+    scans = [[level[row : row + 1] for level in levels] for row in range(len(x))]
+    coded, grids = coder.encode(scans), [[level.shape[2:] for level in scan] for scan in scans]
+    steps: dict[str, Callable[[], object]] = {
+        "network, encoding": lambda: vocabulary.encode(x),
+        "bytes of codes": lambda: coder.encode(scans),
+        "codes of bytes": lambda: coder.decode(coded, grids),
+        "network, decoding": lambda: vocabulary.decode(codes),
+    }
+    for name, step in steps.items():
+        step()
+        started = time.process_time()
+        for _ in range(3):
+            step()
+        took = (time.process_time() - started) / 3
+        yield f"{name}: {1e3 * took / len(x):.2f} ms of a core for an image, {x.numel() / 1e6 / took:.2f} megapixels/s"
+
+
 def growth(before: int) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
@@ -198,6 +242,8 @@ def main() -> None:
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.25, 0.5, 1, 1.5, 2, 3])
     parser.add_argument("--prior", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--speed", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--memory", type=int, default=0, metavar="SCANS")
+    parser.add_argument("--parts", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -206,6 +252,11 @@ def main() -> None:
         vocabulary = load(run)
         dataset = open_for(vocabulary.config, arguments.source)
         fit_run_tables(run, vocabulary, dataset)
+        if arguments.memory or arguments.parts:
+            own = parts(run, vocabulary, dataset) if arguments.parts else ()
+            more = memory(run, vocabulary, dataset, folder, arguments.memory) if arguments.memory else ()
+            print(*own, *more, sep="\n")
+            return
         test = dataset.subset("test")
         images = rows_of(test, evenly_spaced(len(test), arguments.images))
         for line in speeds(run, vocabulary, test, folder) if arguments.speed else ():

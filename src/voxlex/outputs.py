@@ -17,7 +17,7 @@ from voxlex.files import is_there
 from voxlex.names import resolved
 
 MARK = "made by voxlex"
-"""Stands in the header of every PNG and NIfTI file that the program writes."""
+"""Stands in the header of every PNG and NIfTI file that the program writes, and of the exact copies in TIFF."""
 
 RUN_METADATA, PREPARED_DESCRIPTION = "metadata.json", "prepared.json"
 
@@ -26,6 +26,9 @@ SUFFIXES = {2: ".png", 3: ".nii.gz"}
 
 SHEETS = ("reconstructions.png", "samples.png", "inpainted.png", "anomalies.png", "similar.png")
 """Pictures that lie in runs and among results."""
+
+EXACT_SUFFIXES = (".nii", ".tif", ".tiff")
+"""Further suffixes, of exact copies of scans."""
 
 RESULTS_MARK = ".voxlex"
 """A hidden file in each folder of results."""
@@ -92,7 +95,7 @@ def own_results(folder: Path, names: Collection[str], *, among_results: bool) ->
     sheets = (name for name in SHEETS if name in names and not in_run)
     results = among_results or is_there(folder / RESULTS_MARK) or any(is_own_file(folder / name) for name in sheets)
     if results or in_run:
-        written = (name for name in names if name.lower().endswith(tuple(SUFFIXES.values())))
+        written = (name for name in names if name.lower().endswith((*SUFFIXES.values(), *EXACT_SUFFIXES)))
         own |= {name for name in written if name not in own and is_own_file(folder / name)}
     return own, results
 
@@ -155,7 +158,11 @@ def check_folder(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> N
         raise DataError(f"{out}: is a run or a prepared data set; choose another folder for results")
     check_apart(out, reads)
     for path in _below(out):
-        if path.name.lower().endswith(tuple(SUFFIXES.values())) and path.is_file() and not is_own_file(path):
+        if (
+            path.name.lower().endswith((*SUFFIXES.values(), *EXACT_SUFFIXES))
+            and path.is_file()
+            and not is_own_file(path)
+        ):
             raise DataError(
                 f"{path}: is not marked as made by voxlex, and results could replace it; choose another folder"
             )

@@ -1,6 +1,12 @@
-"""Choose rows: a few that are evenly spaced, or batches of limited size."""
+"""Go through rows: a few that are evenly spaced, batches of limited size, or one after the other in threads."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def evenly_spaced(rows: int, at_most: int) -> list[int]:
@@ -14,3 +20,25 @@ def batches(rows: int, *, pixels_per_image: int, at_most: int) -> Iterator[slice
     at_once = max(1, min(at_most, 2**21 // pixels_per_image))
     for start in range(0, rows, at_once):
         yield slice(start, min(start + at_once, rows))
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], *, threads: int, ahead: int) -> Generator[R]:
+    """Yield the result for each item, computed in threads.
+
+    Args:
+        function: The function.
+        items: What it is called with.
+        threads: Number of threads.
+        ahead: Most results that are computed in advance, because they take memory.
+    """
+    pool = ThreadPoolExecutor(max_workers=threads)
+    pending: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the remaining ones

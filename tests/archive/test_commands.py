@@ -202,12 +202,16 @@ def test_what_the_page_on_archives_shows(tmp_path: Path, monkeypatch: pytest.Mon
         path.parent.mkdir(parents=True)
         Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(path)
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)).replace("patient-1/*", "patient-4/*")
-    commands = [shlex.split(line, comments=True)[1:] for line in lines.splitlines()]
-    assert len(commands) == 5
+    commands = [shlex.split(line, comments=True)[1:] for line in lines.splitlines() if line]
+    assert len(commands) == 7
     for command in commands:
         assert main(command) == 0, command
-    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    exec(block, {})
+    exec("\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)), {})
+    exact = [path.relative_to("originals") for path in Path("originals").rglob("*.png")]
+    assert len(exact) == 9
+    for path in exact:
+        one, other = (np.asarray(Image.open(Path(folder, path))) for folder in ("scans", "originals"))
+        np.testing.assert_array_equal(one, other)
     assert [path.name for path in Path("restored").rglob("*.png")] == ["slice.png"]
 
 
@@ -215,3 +219,20 @@ def test_no_name_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     archive = GOLDEN / "archives" / "table.vxl"
     words = ["unpack", archive, "--out", tmp_path / "out", "--only", "nobody/*"]
     assert "--only: expected a pattern that fits a name" in said(capsys, *words, status=1)
+
+
+def test_a_volume_larger_than_the_model_goes_through_it_in_tiles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxlex.models.tiling.LARGEST_TILE", 36**3)
+    rng, archive = np.random.default_rng(4), tmp_path / "large.vxl"
+    voxels = rng.integers(0, 900, (12, 10, 9)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([30.0, 30.0, 30.0, 1.0])), tmp_path / "large.nii.gz")
+    said(capsys, "pack", GOLDEN / "volumes", tmp_path / "large.nii.gz", "--out", archive, "--lossless")
+    opened = voxlex.open_archive(archive, run=GOLDEN / "volumes")
+    assert opened[0].shape == (1, 40, 40, 40)
+    assert min(opened.codes(0).shape[2:]) > max(opened.header.layouts[0].grid)
+    np.testing.assert_array_equal(opened.scan(0).for_file()[0], voxels)
+    said(capsys, "unpack", archive, "--out", tmp_path / "out")
+    after = nibabel.load(tmp_path / "out" / "large.nii.gz")
+    np.testing.assert_array_equal(np.asarray(after.dataobj), voxels)

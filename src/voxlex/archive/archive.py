@@ -15,7 +15,7 @@ from voxlex.archive.coders import Scan as Codings
 from voxlex.archive.content import Content
 from voxlex.archive.format import Entry, Header
 from voxlex.archive.model import model_from_files, prior_fingerprint, tables_of_run
-from voxlex.archive.record import Record
+from voxlex.archive.record import NOTHING, Record
 from voxlex.archive.tables import Tables
 from voxlex.code_table import decoder_fingerprint
 from voxlex.codes import from_levels
@@ -24,11 +24,13 @@ from voxlex.images.origin import Origin
 from voxlex.images.restore import restore_scan
 from voxlex.models import MultiScaleVQVAE
 from voxlex.rows import batches
+from voxlex.scans.samples import Samples
 from voxlex.scans.scan import Scan
 from voxlex.types import Codes, Image, Levels
 from voxlex.vocabulary import Vocabulary, load
 
-_BATCH = 32
+_BATCH = 8
+"""Images that are decoded at a time: what the network computes with then stays in the cache of a processor."""
 
 
 class Archive(Dataset[Tensor]):
@@ -156,13 +158,33 @@ class Archive(Dataset[Tensor]):
             return int(self.vocabulary.autoencoder.quantizers[level].codeword_norms()[codebook].argmin())
         return self.tables.levels[level][codebook].commonest
 
+    def samples(self, which: int | str) -> Samples:
+        """Return the numbers of a scan that was packed with `--lossless`, exactly as its file stores them.
+
+        Raises:
+            ArchiveError: If the record is damaged, or holds codes alone.
+        """
+        from voxlex.archive.exact import samples_of  # compilers take a second to import
+
+        record = self.record(which)
+        with self.content.naming(record.name):
+            return samples_of(record)
+
     def scan(self, which: int | str) -> Scan:
         """Return a scan on its own grid, in its own grey values.
+
+        Of a scan that was packed with `--lossless`, these are the very values that reading its file gives. Otherwise,
+        they are what the model decodes.
 
         Raises:
             ArchiveError: If the record is damaged, or slices of the volume are missing.
         """
         record = self.record(which)
+        if record.residual_kind != NOTHING:
+            from voxlex.archive.exact import scan_of
+
+            with self.content.naming(record.name):
+                return scan_of(record)
         images = self.images(which)[:, 0].numpy()
         with self.content.naming(record.name):
             try:
@@ -215,6 +237,8 @@ class Archive(Dataset[Tensor]):
             ArchiveError: If one is damaged, or what decodes it is missing.
         """
         found: dict[int, Codings] = {}
+        if not all(record.has_codes for record in records):
+            raise ArchiveError("expected codes, got a scan that was packed without them; pack it without --no-codes")
         for coder in {record.coder for record in records}:
             own = [number for number, record in enumerate(records) if record.coder == coder]
             some = [records[number] for number in own]
@@ -290,7 +314,7 @@ def open_archive(path: str | Path, *, run: str | Path | None = None, device: str
         vocabulary = load(run, device=device)
         if decoder_fingerprint(vocabulary.autoencoder) != header.model:
             raise ArchiveError(f"{path}: expected the run that packed it, got another run: {run}")
-        if tables is None:
+        if tables is None and header.tables:  # without codes, there are none
             tables = tables_of_run(Path(run), vocabulary)
             if tables is not None and tables.fingerprint != header.tables:
                 raise ArchiveError(

@@ -15,6 +15,7 @@ from voxlex.archive.tables import Tables
 from voxlex.errors import ArchiveError, CodesError
 from voxlex.priors import MaskedPrior, Prior
 from voxlex.priors.draw import Cells, Draw
+from voxlex.rows import in_order
 
 STEPS = 8
 """Logits are rounded to so many steps in a unit."""
@@ -25,6 +26,7 @@ SEGMENT = 256
 BATCH = 32
 """Images that the prior goes through at a time."""
 
+_THREADS = 2
 _OFFSETS = 256
 _CHECK = 4  # bytes of the checksum of the codes of an image
 _LARGEST = 64  # logits are clipped to eight units
@@ -77,11 +79,17 @@ class TableCoder:
         ]
 
     def decode(self, coded: Sequence[Coded], grids: Sequence[Grids], *, levels: int | None = None) -> list[Scan]:
-        """Decode the codes of scans."""
-        return [
-            self.tables.decode(own.streams[:levels], there[:levels], images=own.images)
-            for own, there in zip(coded, grids, strict=True)
-        ]
+        """Decode the codes of scans, in threads."""
+
+        def decoded(one: tuple[Coded, Grids]) -> Scan:
+            own, there = one
+            return self.tables.decode(own.streams[:levels], there[:levels], images=own.images)
+
+        pairs = list(zip(coded, grids, strict=True))
+        if len(pairs) == 1:
+            return [decoded(pairs[0])]
+        functions()  # compiled once, before threads need it
+        return list(in_order(decoded, pairs, threads=_THREADS, ahead=len(pairs)))
 
 
 class PriorCoder:

@@ -13,7 +13,7 @@ from voxlex.archive.format import (
     MAGIC,
     MARKER,
     MODEL,
-    PRELUDE,
+    PRELUDE_SIZE,
     RECORD,
     TABLES,
     TAIL,
@@ -25,6 +25,7 @@ from voxlex.archive.format import (
     block_head,
     index_from_bytes,
     index_start,
+    prelude,
     read_block,
     size_of_block,
     unpacked,
@@ -84,6 +85,7 @@ class Content:
 
     Attributes:
         file: The file.
+        version: Version of the format.
         header: What all records share.
         salt: The checksum of the header, which is part of those of all other blocks.
         first_record: Where the first record begins, or would.
@@ -94,6 +96,7 @@ class Content:
     """
 
     file: File
+    version: int
     header: Header
     salt: bytes
     first_record: int
@@ -112,11 +115,11 @@ class Content:
         if not path.is_file():
             raise ArchiveError(f"{path}: " + ("expected a file, got a folder" if path.is_dir() else "no such file"))
         file = File(path)
-        start = file.read(0, len(PRELUDE))
+        start = file.read(0, PRELUDE_SIZE)
         if not start.startswith(MAGIC) and MARKER not in file.read(0, _PIECE):
             raise ArchiveError(f"{path}: expected an archive of voxlex, got another file")
         version = int.from_bytes(start[len(MAGIC) :], "little")
-        if start.startswith(MAGIC) and version > VERSION and len(start) == len(PRELUDE):
+        if start.startswith(MAGIC) and version > VERSION and len(start) == PRELUDE_SIZE:
             raise ArchiveError(
                 f"{path}: expected an archive of version {VERSION} or older, got version {version}; "
                 "install a newer voxlex"
@@ -128,15 +131,16 @@ class Content:
 
     @classmethod
     def _opened(cls, file: File) -> "Content":
-        header, salt = _header(file, len(PRELUDE))
+        header, salt = _header(file, PRELUDE_SIZE)
         end = len(file)
         begin = index_start(file.read(max(0, end - TAIL.size), TAIL.size))
-        if begin is None or file.read(0, len(PRELUDE)) != PRELUDE:
+        version = _version(file)
+        if begin is None or version is None:
             raise ArchiveError("expected an archive that ends with its index, got one that is cut or damaged")
         index = _block(file, begin, salt)
         if index.kind != INDEX or begin + index.size + TAIL.size != end:
             raise ArchiveError("expected an index, got something else")
-        place, tables, model = len(PRELUDE) + _size(file, len(PRELUDE))[1], None, []
+        place, tables, model = PRELUDE_SIZE + _size(file, PRELUDE_SIZE)[1], None, []
         while place < begin and (found := _size(file, place))[0] in (TABLES, MODEL):
             if found[0] == TABLES:
                 tables = place
@@ -146,7 +150,16 @@ class Content:
         entries = index_from_bytes(index.payload)
         if any(entry.start < place or entry.start + entry.size > begin for entry in entries):
             raise ArchiveError("expected records inside the archive, got others")
-        return cls(file=file, header=header, salt=salt, first_record=place, tables=tables, model=model, entries=entries)
+        return cls(
+            file=file,
+            version=version,
+            header=header,
+            salt=salt,
+            first_record=place,
+            tables=tables,
+            model=model,
+            entries=entries,
+        )
 
     def record(self, number: int) -> Record:
         """Read a record.
@@ -209,6 +222,12 @@ class _Naming:
             raise ArchiveError(f"{self.start}{error}") from error
 
 
+def _version(file: File) -> int | None:
+    """Return the version of an archive; None if its first bytes are damaged."""
+    start = file.read(0, PRELUDE_SIZE)
+    return next((version for version in range(1, VERSION + 1) if start == prelude(version)), None)
+
+
 def salt_of(first: bytes) -> bytes:
     """Return the salt of the checksums of an archive, from the block of its header."""
     return first[-8:]
@@ -243,7 +262,7 @@ def _searched(file: File) -> Content:
         raise ArchiveError(f"{file.path}: expected an archive of voxlex, got one without a header that is whole")
     header, salt = headers[0]
     entries: dict[str, Entry] = {}
-    tables, model, last, damage = None, [], len(PRELUDE), []
+    tables, model, last, damage = None, [], PRELUDE_SIZE, []
     for start in _markers(file):
         if start < last:  # inside a block that is whole
             continue
@@ -263,6 +282,7 @@ def _searched(file: File) -> Content:
             entries.setdefault(record.name, Entry(record.name, start, found.size))
     return Content(
         file=file,
+        version=_version(file) or VERSION,
         header=header,
         salt=salt,
         first_record=min((entry.start for entry in entries.values()), default=last),

@@ -15,8 +15,11 @@ from voxlex.codes import CodeLayout
 from voxlex.errors import ArchiveError
 
 MAGIC = b"\x89VXL\r\n\x1a\n"
-VERSION = 1
-PRELUDE = MAGIC + struct.pack("<H", VERSION)
+VERSION = 2
+"""The newest version. Archives whose scans all are codes alone are of version 1, which older programs read."""
+
+VERSION_PLACE = len(MAGIC)
+PRELUDE_SIZE = len(MAGIC) + 2
 MARKER = b"\xf5VX\x1e"
 """The first bytes of each block, by which blocks are found in a damaged archive."""
 
@@ -29,6 +32,11 @@ TAIL_MARK = b"VXL\x04"
 _DIGEST = 8
 _LONGEST_NUMBER = 10  # bytes of a varint
 _LARGEST_INDEX = 2**31
+
+
+def prelude(version: int) -> bytes:
+    """Return the first bytes of an archive."""
+    return MAGIC + struct.pack("<H", version)
 
 
 class Cursor:

@@ -17,6 +17,9 @@ VIEWS = ("picture", "cube", *get_args(Axis))
 DEPTHS = (8, 16, 32)
 CODERS = ("table", "prior")
 
+NOTHING, SAMPLES = 0, 1
+"""Kinds of residuals: none, and the samples of the scan themselves; see `exact`."""
+
 _MOST_AXES = 7
 _MOST_IMAGES = 2**20
 _MOST_CELLS = 2**28
@@ -32,10 +35,11 @@ class Record:
         slices: Index of each slice of a volume; empty for other scans.
         grids: The grid of each level.
         coder: "table" or "prior".
-        streams: For each level the bytes of each codebook; with the coder "prior", of all codebooks together.
+        streams: For each level the bytes of each codebook; with the coder "prior", of each image. Levels
+            without streams if the scan was packed without codes.
         side: What the coder needs beside them.
-        residual_kind: What the residual is: 0 for none.
-        residual: What is added to the decoded images to restore the scan exactly.
+        residual_kind: What the residual is, `NOTHING` or `SAMPLES`. Later versions may have others.
+        residual: What restores the scan exactly.
     """
 
     name: str
@@ -54,13 +58,23 @@ class Record:
         return len(self.slices) or 1
 
     @property
+    def is_exact(self) -> bool:
+        """Whether the record restores the scan bit for bit."""
+        return self.residual_kind == SAMPLES
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether the record holds codes."""
+        return all(self.streams)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of what is restored: a picture, a volume in its file, or the slices that there are."""
         own = (int(self.facts["height"]), int(self.facts["width"]))
         if self.facts["view"] == "picture":
             return own
         stored = tuple(int(side) for side in self.facts["stored_shape"])
-        whole = not self.slices or self.slices == list(range(len(Origin.from_facts(self.facts).stack)))
+        whole = self.is_exact or not self.slices or self.slices == list(range(len(Origin.from_facts(self.facts).stack)))
         return stored if whole else (len(self.slices), *own)
 
     @property

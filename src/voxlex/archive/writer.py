@@ -12,7 +12,6 @@ from voxlex.archive.format import (
     HEADER,
     INDEX,
     MODEL,
-    PRELUDE,
     RECORD,
     TABLES,
     Entry,
@@ -20,6 +19,7 @@ from voxlex.archive.format import (
     block,
     data,
     index_to_bytes,
+    prelude,
     tail,
     text,
 )
@@ -68,7 +68,12 @@ class ArchiveWriter:
 
 @contextmanager
 def new_archive(
-    path: Path, header: Header, *, tables: bytes | None = None, model: Mapping[str, bytes] | None = None
+    path: Path,
+    header: Header,
+    *,
+    tables: bytes | None = None,
+    model: Mapping[str, bytes] | None = None,
+    version: int = 1,
 ) -> Iterator[ArchiveWriter]:
     """Write an archive, which appears when it is whole; a file that is there is replaced then.
 
@@ -77,6 +82,7 @@ def new_archive(
         header: What all records share.
         tables: The tables, if the archive is to hold them.
         model: The files of the model, by name, if the archive is to hold it.
+        version: 1, or 2 if it is to hold exact scans.
 
     Raises:
         DataError: If it cannot be written.
@@ -84,7 +90,7 @@ def new_archive(
     with atomic_file(path) as building, building.open("wb") as stream:
         first = block(HEADER, header.to_bytes())
         salt = salt_of(first)
-        stream.write(PRELUDE + first)
+        stream.write(prelude(version) + first)
         if tables is not None:
             stream.write(block(TABLES, zlib.compress(tables, 9), salt=salt))
         for name, content in (model or {}).items():
@@ -95,8 +101,12 @@ def new_archive(
 
 
 @contextmanager
-def longer_archive(path: Path) -> Iterator[ArchiveWriter]:
+def longer_archive(path: Path, *, version: int = 1) -> Iterator[ArchiveWriter]:
     """Add records to an archive. They go into a copy, which takes its place when it is whole.
+
+    Args:
+        path: The archive.
+        version: 1, or 2 if exact scans are added; see `new_archive`.
 
     Raises:
         ArchiveError: If the archive cannot be read, or is damaged.
@@ -109,6 +119,7 @@ def longer_archive(path: Path) -> Iterator[ArchiveWriter]:
     with atomic_file(path) as building:
         shutil.copyfile(path, building)
         with building.open("rb+") as stream:
+            stream.write(prelude(max(version, content.version)))
             end = max((entry.start + entry.size for entry in content.entries), default=content.first_record)
             stream.seek(end)
             stream.truncate()

@@ -23,6 +23,9 @@ class Pack:
             takes fewer bits and far more time, and needs a machine that computes alike.
         fit_on: Source to whose training images tables are fitted first, if the run has none. They become part of the
             run, and later archives share them. Without such tables, the archive holds its own, which take more bits.
+        lossless: Store the samples of each scan exactly, too, in its own size, so that it comes back bit for bit, also
+            without the run. Takes about 13 microseconds a sample.
+        no_codes: With --lossless, leave out the codes, which saves their bytes and the time of the network.
         codebooks: Keep this many codebooks of a residual quantizer: fewer bits, less detail. By default, all are kept.
         with_model: Put the decoder into the archive, so that nothing else is needed to open it.
         append: Add the scans to an archive that is there, with the coder that it has.
@@ -35,6 +38,8 @@ class Pack:
     out: Annotated[Path | None, place("SOURCE.vxl")] = None
     coder: Literal["table", "prior"] = "table"
     fit_on: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
+    lossless: bool = False
+    no_codes: bool = False
     codebooks: int | None = None
     with_model: bool = False
     append: bool = False
@@ -47,7 +52,8 @@ class Pack:
         from voxlex.outputs import check_file
         from voxlex.run_folder import RunFolder
         from voxlex.vocabulary import load
-        from voxlex.workflows.opening import files_of, open_for
+        from voxlex.workflows.opening import files_of, open_for, source_of
+        from voxlex.workflows.originals import Originals
         from voxlex.workflows.pack import fit_run_tables, pack
 
         out = self.out or Path(f"{name_of(self.source)}.vxl")
@@ -55,6 +61,10 @@ class Pack:
         if not self.append:
             check_file(out, overwrite=self.overwrite, reads=reads)
         vocabulary = load(self.run_folder)
+        originals = None
+        if self.lossless:
+            source = source_of(vocabulary.config, self.source, self.reading)
+            originals = Originals.of(source, self.reading.over(vocabulary.config.data.reading))
         dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
         show_skipped(dataset)
         if self.fit_on is not None:
@@ -66,6 +76,8 @@ class Pack:
             dataset,
             out=out,
             coder=self.coder,
+            originals=originals,
+            with_codes=not self.no_codes,
             codebooks=self.codebooks,
             with_model=self.with_model,
             append=self.append,

@@ -13,6 +13,9 @@ from voxlex.commands.common import name_of, place, say
 class Unpack:
     """Write the scans of an archive: pictures as PNG in their own size, volumes as NIfTI on their own grid.
 
+    Scans that were packed with --lossless come back bit for bit, and need no run. PNG, TIFF and NIfTI files stay what
+    they are.
+
     Attributes:
         archive: The archive.
         out: Folder for the scans.

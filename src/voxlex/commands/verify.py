@@ -11,7 +11,7 @@ from voxlex.commands.common import say
 
 @dataclass(kw_only=True)
 class Verify:
-    """Check every checksum of an archive. With the model, in the archive or of a run, also decode every record.
+    """Check every checksum of an archive, and decode every exact scan. With the model, also decode all codes.
 
     Attributes:
         archive: The archive.
@@ -34,7 +34,7 @@ class Verify:
         if result.failed or archive.damage:
             raise ArchiveError(f"{self.archive}: is damaged: {len(result.failed)} of {result.scans} records")
         what = "codes and images" if archive.has_model else "codes"
-        decoded = (
-            f"the {what} of {result.decoded} were decoded" if result.decoded else "none was decoded without the run"
-        )
-        say(f"{result.scans} records are whole; {decoded}")
+        lossy = result.decoded - result.exact
+        decoded = [f"the {what} of {lossy} were decoded"] if lossy else []
+        decoded += [f"the samples of {result.exact} are as they were"] if result.exact else []
+        say(f"{result.scans} records are whole; {', and '.join(decoded) or 'none was decoded without the run'}")

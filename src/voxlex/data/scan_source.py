@@ -1,9 +1,7 @@
 """The source for scans: decode them in parallel, make images of them, and list unusable scans."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import ceil
@@ -25,7 +23,7 @@ from voxlex.images.origin import ORIGIN_EXTRAS
 from voxlex.machine import trouble
 from voxlex.names import printable
 from voxlex.progress import Progress
-from voxlex.rows import evenly_spaced
+from voxlex.rows import evenly_spaced, in_order
 from voxlex.scans.listing import files_of_scan
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
@@ -252,24 +250,8 @@ def _fit_in_parallel(index: Index, paths: list[str], frame: Frame, reading: Read
             reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
             return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError | LeftOutError))
 
-    return _in_order(attempt, paths, threads=min(16, os.cpu_count() or 1))
-
-
-def _in_order(
-    attempt: Callable[[str], Fitted | Skip], paths: Sequence[str], *, threads: int
-) -> Iterator[Fitted | Skip]:
-    """Yield the result for each path. Only a few results are computed in advance, because they take memory."""
-    pool = ThreadPoolExecutor(max_workers=threads)
-    pending: deque[Future[Fitted | Skip]] = deque()
-    try:
-        for path in paths:
-            pending.append(pool.submit(attempt, path))
-            if len(pending) > 4 * threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the remaining scans
+    threads = min(16, os.cpu_count() or 1)
+    return in_order(attempt, paths, threads=threads, ahead=4 * threads)
 
 
 def _judge(root: Path, skips: list[Skip], *, total: int) -> None:

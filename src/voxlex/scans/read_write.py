@@ -5,12 +5,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from voxlex.config.options import Axis, Nan, ReadingOptions
-from voxlex.errors import DataError, LeftOutError, VoxlexError
+from voxlex.errors import DataError, LeftOutError, VoxlexError, naming
 from voxlex.scans.formats.content import check_regular
+from voxlex.scans.formats.picture_samples import (
+    read_picture_samples,
+    samples_of_grey,
+    suffix_for,
+    write_picture_samples,
+)
 from voxlex.scans.formats.pictures import read_picture, write_picture
-from voxlex.scans.grid import acquired_plane, check_spacing
+from voxlex.scans.grid import StoredGrid, acquired_plane, check_spacing
 from voxlex.scans.listing import dicom_files
+from voxlex.scans.samples import Samples
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import (
     IMAGE_SUFFIXES,
@@ -102,6 +111,88 @@ def write_scan(path: str | Path, scan: Scan) -> None:
         write_picture(path, scan.as_stored if suffix in (".tif", ".tiff") else scan.voxels)
     else:
         raise DataError(f"{path}: expected one of the suffixes {', '.join(WRITTEN_SUFFIXES)}, got {suffix!r}")
+
+
+def read_samples(path: str | Path, reading: ReadingOptions) -> Samples:
+    """Read the numbers of a scan as its file stores them, with what places them in space.
+
+    Pictures and NIfTI files give exactly the numbers of the file. Of DICOM and of other formats, these are the grey
+    values that `read_scan` gives, in the order of the file and with a NIfTI header that says where they are.
+
+    Args:
+        path: See `read_scan`.
+        reading: What to read of files that leave a choice.
+
+    Raises:
+        DataError: If the scan cannot be used, or its numbers cannot be had exactly. The message names it.
+    """
+    path, suffix = Path(path), suffix_of(path)
+    options: dict[str, Any] = {name: getattr(reading, name) for name in ("volume", "spacing_mm", "max_gigabytes")}
+    try:
+        dicom = path.is_dir() or folder_of_series(path) is not None or (suffix not in IMAGE_SUFFIXES and is_dicom(path))
+        if not dicom and suffix in (*NIBABEL_SUFFIXES, *PAIRED_SUFFIXES):
+            from voxlex.scans.formats.nifti import read_nifti_samples
+
+            return read_nifti_samples(path, **options)
+        if not dicom and suffix in IMAGE_SUFFIXES:
+            return read_picture_samples(path)
+        scan = read_scan(path, **asdict(reading))
+        with naming(path):
+            return _samples_as_read(scan, as_they_come=dicom)
+    except (VoxlexError, MemoryError):
+        raise
+    except Exception as cause:  # a damaged file makes libraries raise nearly anything
+        raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
+
+
+def _samples_as_read(scan: Scan, *, as_they_come: bool) -> Samples:
+    """Return the grey values of a scan as samples, unless the file may have held them with more digits.
+
+    Args:
+        scan: The scan.
+        as_they_come: Whether the file has no type of grey values of its own, as in DICOM.
+    """
+    if not scan.is_volume:
+        if scan.voxels.dtype.kind == "f" and not as_they_come:
+            raise DataError(
+                "expected integers in a picture of this format, got others; save it as TIFF of 32-bit floats"
+            )
+        return samples_of_grey(scan.as_stored)
+    from voxlex.scans.formats.nifti import samples_on
+
+    values, affine = scan.for_file()
+    stored = scan.stored or StoredGrid(shape=values.shape, affine=affine, dtype=values.dtype)
+    exact = stored.dtype.kind in "bui" if values.dtype.kind in "ui" else stored.dtype.name in ("float16", "float32")
+    if not exact:
+        raise DataError(f"expected numbers that 32 bits hold, got {stored.dtype}; save it as NIfTI")
+    kept = stored.dtype if stored.dtype.name != "float16" else np.dtype(np.float32)
+    return samples_on(values.astype(kept), stored)
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """Write samples into a file that holds them as they are: NIfTI, PNG or TIFF; see `suffix_of_samples`.
+
+    Raises:
+        DataError: If the format cannot hold them, or the file cannot be written.
+    """
+    if not samples.is_volume:
+        write_picture_samples(path, samples)
+        return
+    from voxlex.scans.formats.nifti import write_nifti_samples
+
+    write_nifti_samples(path, samples)
+
+
+def suffix_of_samples(name: str, mode: str) -> str:
+    """Return the suffix of a file that holds samples of a mode as they are, from the name of the file they are from.
+
+    NIfTI files stay what they are, packed or not; other volumes become `.nii.gz`. PNG and TIFF stay what they are, and
+    other pictures become PNG, or TIFF if PNG cannot hold them.
+    """
+    suffix = suffix_of(name)
+    if not mode:
+        return suffix if suffix == ".nii" else ".nii.gz"
+    return suffix_for(mode, suffix)
 
 
 def _read(path: Path, reading: ReadingOptions) -> Scan:

@@ -1,36 +1,34 @@
 """Pack scans into an archive."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import metadata
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 
-from voxlex.archive.coders import BATCH, Coded, PriorCoder, Scan, TableCoder
+from voxlex.archive.coders import BATCH, PriorCoder
 from voxlex.archive.content import Content
 from voxlex.archive.fitting import LARGE, SMALL, fit_tables
 from voxlex.archive.format import Header
 from voxlex.archive.model import keep_tables, model_files, prior_fingerprint, tables_of_run
-from voxlex.archive.record import Record
 from voxlex.archive.tables import Tables
 from voxlex.archive.writer import ArchiveWriter, longer_archive, new_archive
 from voxlex.code_table import decoder_fingerprint
-from voxlex.codes import for_each_level, from_levels, levels_of
+from voxlex.codes import from_levels, levels_of
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import ArchiveError, CodesError, RunError
-from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_EXTRAS
-from voxlex.models.batches import encode_dataset, image_batches
+from voxlex.models.batches import encode_dataset
 from voxlex.names import printable
 from voxlex.outputs import check_file
-from voxlex.progress import Phases, Progress, silent
+from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.originals import Originals
+from voxlex.workflows.packing import Packer
 
 CoderName = Literal["table", "prior"]
 
@@ -77,6 +75,8 @@ def pack(
     out: Path,
     coder: CoderName = "table",
     codebooks: int | None = None,
+    originals: Originals | None = None,
+    with_codes: bool = True,
     with_model: bool = False,
     append: bool = False,
     overwrite: bool = False,
@@ -95,6 +95,8 @@ def pack(
         out: The archive.
         coder: "table", or "prior" for the prior of the run.
         codebooks: Number of codebooks of each level to keep; all by default.
+        originals: The scan files, to store their samples exactly, too.
+        with_codes: Store codes. Only exact scans can do without.
         with_model: Put the decoder into the archive, and all that is needed to read it.
         append: Add the scans to an archive of this run that is there.
         overwrite: Replace a file that is there.
@@ -102,26 +104,32 @@ def pack(
         phases: Receives the progress of the work.
 
     Raises:
-        ArchiveError: If the prior cannot code, a scan is there already, or the archive is of another run.
+        ArchiveError: If the prior cannot code, a scan is there already, the archive is of another run, or nothing would
+            be stored.
         CodesError: If not as many codebooks can be kept.
         RunError: If the coder is the prior, and the run has none.
-        DataError: If the file exists and is not to be overwritten, or cannot be written.
+        DataError: If the file exists and is not to be overwritten, or cannot be written, or the samples of a scan
+            cannot be stored exactly.
     """
+    if not with_codes and (originals is None or coder != "table"):
+        raise ArchiveError("--no-codes: expected exact scans (--lossless) and the coder table beside it, got others")
     if append:
-        return _extend(run, vocabulary, dataset, out, phases)
+        return _extend(run, vocabulary, dataset, out, originals, with_codes, phases)
     check_file(out, overwrite=overwrite, reads=reads)
     kept = _kept(vocabulary, codebooks)
     if coder == "prior":
         _check_prior(vocabulary, codebooks)
-    tables = tables_of_run(run, vocabulary)
+    tables = tables_of_run(run, vocabulary) if with_codes else None
     held = tables is None
-    if tables is None:
+    if tables is None and with_codes:
         tables = _fitted_on_first(vocabulary, dataset, phases)
-    prior = vocabulary.prior if coder == "prior" else None
-    packer = _Packer(vocabulary, tables, kept, prior=None if prior is None else PriorCoder(prior, tables))
+    prior = vocabulary.prior if coder == "prior" and tables is not None else None
+    packer = Packer(
+        vocabulary, tables, kept, prior=PriorCoder(prior, tables) if prior and tables else None, originals=originals
+    )
     header = Header(
         model=decoder_fingerprint(vocabulary.autoencoder),
-        tables=tables.fingerprint,
+        tables="" if tables is None else tables.fingerprint,
         coder=coder,
         channels=vocabulary.autoencoder.in_channels,
         space=vocabulary.space,
@@ -134,8 +142,13 @@ def pack(
         made_by=f"voxlex {metadata.version('voxlex')}",
     )
     model = model_files(vocabulary, with_prior=prior is not None) if with_model else {}
-    writing = new_archive(out, header, tables=tables.content if held or with_model else None, model=model)
+    content = tables.content if tables is not None and (held or with_model) else None
+    writing = new_archive(out, header, tables=content, model=model, version=_version(originals))
     return _write(packer, writing, dataset, out, phases)
+
+
+def _version(originals: Originals | None) -> int:
+    return 1 if originals is None else 2
 
 
 def _folders(dataset: PreparedDataset) -> tuple[str, ...]:
@@ -145,18 +158,23 @@ def _folders(dataset: PreparedDataset) -> tuple[str, ...]:
     return tuple(sorted(folder for folder, count in counts.most_common(_MOST_FOLDERS) if count > 1))
 
 
-def _extend(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, out: Path, phases: Phases) -> Packed:
+def _extend(
+    run: Path,
+    vocabulary: Vocabulary,
+    dataset: PreparedDataset,
+    out: Path,
+    originals: Originals | None,
+    with_codes: bool,
+    phases: Phases,
+) -> Packed:
     """Add scans to an archive, with the coder that it has."""
     content = Content.open(out)
     header = content.header
     if decoder_fingerprint(vocabulary.autoencoder) != header.model:
         raise ArchiveError(f"{out}: expected an archive of this run to add to, got one of another run")
-    held = content.read_tables()
-    tables = tables_of_run(run, vocabulary) if held is None else Tables.from_bytes(held)
-    if tables is None or tables.fingerprint != header.tables:
-        raise ArchiveError(f"{out}: expected the tables that it was packed with, got others; pack into a new archive")
+    tables = _tables_of(content, run, vocabulary) if with_codes else None
     prior = None
-    if header.coder == "prior":
+    if header.coder == "prior" and tables is not None:
         _check_prior(vocabulary, None)
         if vocabulary.prior is None or prior_fingerprint(vocabulary.prior) != header.prior.get("fingerprint"):
             raise ArchiveError(
@@ -167,12 +185,24 @@ def _extend(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, out: Pa
     there = {path for path in dataset.manifest["path"].unique() if printable(path) in content.numbers}
     if there:
         raise ArchiveError(f"{out}: {printable(min(there))}: is in the archive already")
-    packer = _Packer(vocabulary, tables, kept, prior=prior)
-    return _write(packer, longer_archive(out), dataset, out, phases)
+    packer = Packer(vocabulary, tables, kept, prior=prior, originals=originals)
+    return _write(packer, longer_archive(out, version=_version(originals)), dataset, out, phases)
+
+
+def _tables_of(content: Content, run: Path, vocabulary: Vocabulary) -> Tables:
+    """Return the tables of an archive."""
+    out, header = content.file.path, content.header
+    if not header.tables:
+        raise ArchiveError(f"{out}: expected an archive that codes can be added to, got one without; use --no-codes")
+    held = content.read_tables()
+    tables = tables_of_run(run, vocabulary) if held is None else Tables.from_bytes(held)
+    if tables is None or tables.fingerprint != header.tables:
+        raise ArchiveError(f"{out}: expected the tables that it was packed with, got others; pack into a new archive")
+    return tables
 
 
 def _write(
-    packer: "_Packer",
+    packer: Packer,
     writing: AbstractContextManager[ArchiveWriter],
     dataset: PreparedDataset,
     out: Path,
@@ -237,94 +267,3 @@ def _fitted(vocabulary: Vocabulary, codes: Sequence[np.ndarray], size: int, phas
     words = [quantizer.codewords().cpu().numpy() for quantizer in vocabulary.autoencoder.quantizers]
     with phases("fitting tables") as progress:
         return fit_tables(codes, words, model=decoder_fingerprint(vocabulary.autoencoder), size=size, report=progress)
-
-
-@dataclass(frozen=True, eq=False)
-class _Packer:
-    """Encodes images, and makes records of scans."""
-
-    vocabulary: Vocabulary
-    tables: Tables
-    kept: Sequence[int]
-    prior: PriorCoder | None
-
-    def records(self, dataset: PreparedDataset, progress: Progress) -> Iterator[Record]:
-        """Yield a record for each scan, in the order of the data set."""
-        pending: list[tuple[pd.DataFrame, Scan]] = []
-        for done, rows, scan in self._scans(dataset):
-            pending.append((rows, scan))
-            if sum(len(own) for own, _ in pending) >= BATCH:
-                yield from self._coded(pending)
-                pending = []
-            progress(done, len(dataset))
-        yield from self._coded(pending)
-
-    def _scans(self, dataset: PreparedDataset) -> Iterator[tuple[int, pd.DataFrame, Scan]]:
-        """Yield the number of images so far, the rows of a scan in the manifest, and its codes."""
-        ends = np.cumsum([len(list(rows)) for _, rows in groupby(dataset.manifest["path"])]).tolist()
-        waiting: list[tuple[np.ndarray, ...]] = []
-        start = done = 0
-        for x in image_batches(dataset):
-            codes = levels_of(for_each_level(torch.Tensor.cpu, self.vocabulary.encode(x)))
-            kept = [level[:, :count].numpy() for level, count in zip(codes, self.kept, strict=True)]
-            waiting += [tuple(level[row : row + 1] for level in kept) for row in range(len(x))]
-            done += len(x)
-            while ends and ends[0] <= done:
-                end = ends.pop(0)
-                own, waiting = waiting[: end - start], waiting[end - start :]
-                yield end, dataset.manifest.iloc[start:end], [np.concatenate(level) for level in zip(*own, strict=True)]
-                start = end
-
-    def _coded(self, scans: Sequence[tuple[pd.DataFrame, Scan]]) -> Iterator[Record]:
-        coded: list[Coded | None] = [None] * len(scans)
-        if self.prior is not None:
-            coded = self._by_prior([scan for _, scan in scans])
-        for (rows, scan), own in zip(scans, coded, strict=True):
-            own = TableCoder(self.tables).encode([scan])[0] if own is None else own
-            yield _record(rows, scan, own)
-
-    def _by_prior(self, scans: Sequence[Scan]) -> list[Coded | None]:
-        """Encode scans by the prior, and decode them in a batch of another size; None where other codes come out."""
-        assert self.prior is not None
-        grids = [layout.grid for layout in self.prior.prior.layouts]
-        fits = [[level.shape[2:] for level in scan] == grids for scan in scans]
-        own = [scan for scan, fit in zip(scans, fits, strict=True) if fit]
-        if not own:
-            return [None] * len(scans)
-        coded = self.prior.encode(own)
-        other = PriorCoder(self.prior.prior, self.tables, batch=BATCH + 1)
-        repeated = [*coded[:1], *coded]
-        try:
-            decoded = other.decode(repeated, [grids] * len(repeated))[1:]
-            sound = [_equal(one, other) for one, other in zip(own, decoded, strict=True)]
-        except CodesError:  # find out which
-            sound = [self._is_sound(scan, part, grids) for scan, part in zip(own, coded, strict=True)]
-        found = iter([part if good else None for part, good in zip(coded, sound, strict=True)])
-        return [next(found) if fit else None for fit in fits]
-
-    def _is_sound(self, scan: Scan, coded: Coded, grids: Sequence[tuple[int, ...]]) -> bool:
-        assert self.prior is not None
-        try:
-            return _equal(scan, self.prior.decode([coded], [grids])[0])
-        except CodesError:
-            return False
-
-
-def _equal(one: Scan, other: Scan) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _record(rows: pd.DataFrame, scan: Scan, coded: Coded) -> Record:
-    first = rows.iloc[0]
-    columns = [column for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS) if column in rows.columns]
-    facts: dict[str, Any] = {column: first[column] for column in columns}
-    sliced = facts["view"] not in ("picture", "cube")
-    return Record(
-        name=printable(first["path"]),
-        facts=facts,
-        slices=[int(index) for index in rows["slice"]] if sliced else [],
-        grids=tuple(tuple(level.shape[2:]) for level in scan),
-        coder=coded.coder,
-        streams=coded.streams,
-        side=coded.side,
-    )

@@ -13,7 +13,8 @@ from voxlex.files import remove
 from voxlex.images.cube import cube_as_scan
 from voxlex.images.intensity import IntensityMap
 from voxlex.outputs import SUFFIXES, check_folder, is_own_file, mark_results
-from voxlex.scans.read_write import write_scan
+from voxlex.scans.read_write import write_samples, write_scan
+from voxlex.scans.samples import Samples
 from voxlex.scans.scan import Scan
 
 
@@ -46,9 +47,16 @@ class ResultWriter:
             DataError: If the file cannot be written, or PNG cannot hold the numbers of a picture; see `write_unit`.
         """
         write_scan(self.folder / f"{name}{self.ending}{SUFFIXES[scan.voxels.ndim]}", scan)
-        if not self.written:
-            mark_results(self.folder)
-        self.written += 1
+        self._count()
+
+    def write_samples(self, name: str, samples: Samples) -> None:
+        """Write samples as they are into a file of this name, with its suffix.
+
+        Raises:
+            DataError: If the file cannot be written.
+        """
+        write_samples(self.folder / name, samples)
+        self._count()
 
     def write_unit(
         self, name: str, image: Float[ndarray, "*space"], intensity: IntensityMap, *, spacing_mm: float | None = None
@@ -71,6 +79,11 @@ class ResultWriter:
         held = intensity.dtype.name in ("uint8", "uint16")
         printed = intensity if held else IntensityMap(low=0, high=65535, bit_depth=16)
         self.write(name, Scan(voxels=printed.from_unit(image)))
+
+    def _count(self) -> None:
+        if not self.written:
+            mark_results(self.folder)
+        self.written += 1
 
 
 def output_folder(path: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> Path:

@@ -1,7 +1,7 @@
 """Turn images back into scans. Each scan is written as soon as all of its images are there."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count, groupby
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,7 @@ from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS,
 from voxlex.images.restore import restore_scan, restore_slice
 from voxlex.names import folded, length_limit, printable, shortened
 from voxlex.outputs import RESULTS_MARK, SHEETS, SUFFIXES
+from voxlex.scans.samples import Samples
 from voxlex.scans.suffixes import without_suffix
 from voxlex.workflows.results import ResultWriter, Written
 
@@ -29,12 +30,14 @@ class ScanRows:
         origin: The origin of the images.
         slices: Index of each slice of a volume; empty for other images.
         count: Number of images.
+        suffix: Suffix of the only file, for an exact copy of the scan; "" if its images are written.
     """
 
     name: str
     origin: Origin
     slices: list[int]
     count: int
+    suffix: str = ""
 
     @property
     def is_volume(self) -> bool:
@@ -49,6 +52,8 @@ class ScanRows:
 
     def files(self, endings: Sequence[str]) -> list[str]:
         """Return the names of all files of the scan, with each ending."""
+        if self.suffix:
+            return [f"{self.name}{ending}{self.suffix}" for ending in endings]
         names = [self.name] if self.is_volume else self.image_names()
         return [f"{name}{ending}{SUFFIXES[3 if self.is_volume else 2]}" for name in names for ending in endings]
 
@@ -61,7 +66,13 @@ class ScanRows:
         return replace(self, name="/".join(parts))
 
 
-def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int = 255) -> list[ScanRows]:
+def scans_of(
+    table: pd.DataFrame,
+    *,
+    endings: Sequence[str] = ("",),
+    limit: int = 255,
+    suffixes: Mapping[str, str] | None = None,
+) -> list[ScanRows]:
     """Find the scans in a table of images, in which the rows of each scan follow one another, and name their files.
 
     Files are called like the scan, without its suffix. No two scans have a file of the same name, also not on file
@@ -71,6 +82,7 @@ def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int 
         table: Table with a row for each image.
         endings: What comes between the name and the suffix of each file of a scan.
         limit: Largest number of bytes of a name in the folder of results.
+        suffixes: For each scan of which an exact copy is written, by its path, the suffix of the copy.
 
     Raises:
         DataError: If a scan cannot be restored from what the table says of it.
@@ -88,19 +100,21 @@ def scans_of(table: pd.DataFrame, *, endings: Sequence[str] = ("",), limit: int 
                 check_slices(rows)
                 _ = origin.stack  # raises an error if the affine does not span a space
         slices = [int(index) for index in rows] if origin.is_sliced else []
-        scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length))
+        suffix = (suffixes or {}).get(path, "")
+        scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length, suffix=suffix))
         start += length
     return _named(scans, endings=endings, limit=limit)
 
 
 def _named(scans: Sequence[ScanRows], *, endings: Sequence[str], limit: int) -> list[ScanRows]:
-    times = Counter(without_suffix(scan.name) for scan in scans)
+    times = Counter(without_suffix(scan.name) + scan.suffix for scan in scans)
     taken = {folded(name) for name in (*SHEETS, RESULTS_MARK)}
     taken |= {folded(parent.as_posix()) for scan in scans for parent in PurePosixPath(scan.name).parents}
     named = []
     for scan in scans:
         stem = without_suffix(scan.name)
-        first = [stem] if times[stem] == 1 else []  # where two differ only in the suffix, it is part of both names
+        # Where two differ only in the suffix, it is part of both names.
+        first = [stem] if times[stem + scan.suffix] == 1 else []
         for name in chain(first, [scan.name], (f"{scan.name}-{number}" for number in count(2))):
             own = scan.called(name, endings=endings, limit=limit)
             files = {folded(file) for file in own.files(endings)}
@@ -122,6 +136,7 @@ class ScanWriter:
         table: Table with a row for each image, and with the columns `path`, `slice` and `ORIGIN_COLUMNS`.
         original_size: Resize pictures to their original size. Otherwise they have the size of the model.
         endings: For each version of a scan, the text between the name and the suffix of its file.
+        suffixes: See `scans_of`.
 
     Attributes:
         written: Number of files of the first version.
@@ -133,14 +148,20 @@ class ScanWriter:
     """
 
     def __init__(
-        self, folder: Path, table: pd.DataFrame, *, original_size: bool = False, endings: Sequence[str] = ("",)
+        self,
+        folder: Path,
+        table: pd.DataFrame,
+        *,
+        original_size: bool = False,
+        endings: Sequence[str] = ("",),
+        suffixes: Mapping[str, str] | None = None,
     ) -> None:
         for path in table["path"]:
             if not isinstance(path, str) or path.strip("./\\ ") == "" or "\0" in path:
                 raise DataError(f"path: expected the name of a scan, got {brief(path)}")
             if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{path}: expected a path inside the folder of results, got one that leads out of it")
-        scans = scans_of(table, endings=endings, limit=length_limit(folder))
+        scans = scans_of(table, endings=endings, limit=length_limit(folder), suffixes=suffixes)
         self._cut = _cut(list(table["path"]), scans)
         self.image_names = [name for scan in scans for name in scan.image_names()]
         self._scans: Iterator[ScanRows] = iter(scans)
@@ -172,6 +193,15 @@ class ScanWriter:
             for results, images in zip(self._results, zip(*self._images, strict=True), strict=True):
                 self._write(results, self._scan, images)
             self._scan, self._images = None, []
+
+    def add_samples(self, samples: Samples) -> None:
+        """Write an exact copy of the next scan.
+
+        Raises:
+            DataError: If the file cannot be written.
+        """
+        (name,) = next(self._scans).files([""])
+        self._results[0].write_samples(name, samples)
 
     def skip(self) -> None:
         """Pass over the next scan, which keeps its names and is not written."""

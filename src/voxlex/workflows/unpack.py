@@ -1,8 +1,10 @@
 """Unpack scans from an archive, list them, and verify that they can be unpacked."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
@@ -10,14 +12,23 @@ import torch
 
 from voxlex.archive.archive import Archive
 from voxlex.archive.coders import BATCH, Scan
-from voxlex.archive.record import Record
+from voxlex.archive.record import NOTHING, Record
 from voxlex.codes import from_levels
 from voxlex.errors import ArchiveError
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
+from voxlex.names import printable
 from voxlex.outputs import check_folder
 from voxlex.progress import Phases, silent
+from voxlex.rows import in_order
+from voxlex.scans.samples import Samples
 from voxlex.workflows.results import output_folder
 from voxlex.workflows.scan_writer import ScanWriter
+
+_MOST_BYTES = 2**26
+"""Bytes of the records that are in memory at once, if one has not more."""
+
+_THREADS = 4
+"""Most scans that are decoded at once, since each of them is in memory."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +63,14 @@ class Verified:
 
     Attributes:
         scans: Number of records.
-        decoded: Number of records whose codes and images were decoded.
+        decoded: Number of records that were decoded, with all that can be read of them.
+        exact: Number of those whose samples are as they were, too.
         failed: For each record that is damaged or cannot be decoded, why.
     """
 
     scans: int
     decoded: int = 0
+    exact: int = 0
     failed: list[str] = field(default_factory=list)
 
 
@@ -71,6 +84,8 @@ def unpack(
     phases: Phases = silent,
 ) -> Unpacked:
     """Write the scans of an archive: pictures as PNG in their original size, volumes as NIfTI on their own grid.
+
+    Exact scans need no model, and keep their format where it can hold them; see `suffix_of_samples`.
 
     Args:
         archive: The archive, with its model.
@@ -87,20 +102,24 @@ def unpack(
     numbers = [number for number, name in enumerate(archive.names) if only is None or fnmatch(name, only)]
     if not numbers and only is not None:
         raise ArchiveError(f"--only: expected a pattern that fits a name in the archive, got {only!r}")
-    _ = archive.vocabulary  # refuse before anything is written
+    found = _described(archive, numbers, preview)
+    sound, failed = found.sound, found.failed
+    if len(found.suffixes) < len(sound):
+        _ = archive.vocabulary  # refuse before anything is written
     check_folder(out, overwrite=overwrite, reads=[archive.content.file.path])
-    sound, failed = _readable(archive, numbers)
-    tables = [_rows(archive.record(number)) for number in sound]
-    if not tables:
+    if not sound:
         raise ArchiveError(failed[0] if failed else f"{archive.content.file.path}: expected scans, got none")
     output_folder(out, overwrite=overwrite)
-    writer = ScanWriter(out, pd.concat(tables, ignore_index=True), original_size=True)
+    table = pd.concat(found.tables, ignore_index=True)
+    writer = ScanWriter(out, table, original_size=True, suffixes=found.suffixes)
     with phases("unpacking") as progress:
-        for done, (_, images) in enumerate(_images(archive, sound, failed, preview), start=1):
-            if images is None:
+        for done, restored in enumerate(_restored(archive, sound, failed, preview), start=1):
+            if restored is None:
                 writer.skip()
+            elif isinstance(restored, Samples):
+                writer.add_samples(restored)
             else:
-                for image in images:
+                for image in restored:
                     writer.add(image)
             progress(done, len(sound))
     written = writer.report()
@@ -116,12 +135,17 @@ def list_scans(archive: Archive) -> tuple[list[Listed], list[str]]:
         except ArchiveError as cause:
             failed.append(str(cause))
             continue
-        lines.append(Listed(record.name, record.shape, entry.size, 8 * entry.size / record.pixels, record.coder))
+        coder = "lossless" if record.is_exact else record.coder
+        lines.append(Listed(record.name, record.shape, entry.size, 8 * entry.size / record.pixels, coder))
     return lines, failed
 
 
 def verify(archive: Archive, *, phases: Phases = silent) -> Verified:
-    """Check every checksum, and decode what can be decoded: codes if there are tables, images if there is a model."""
+    """Check every checksum, and decode what can be decoded.
+
+    Samples of exact scans are decoded and compared with their checksum, codes are if there are tables, and images if
+    there is a model.
+    """
     result = Verified(len(archive))
     sound, result.failed = _readable(archive, range(len(archive)))
     for part in ("tables", "model"):
@@ -130,17 +154,45 @@ def verify(archive: Archive, *, phases: Phases = silent) -> Verified:
         except ArchiveError as cause:
             result.failed.append(str(cause))
     with phases("verifying") as progress:
-        if archive.has_model:
-            for done, (_, images) in enumerate(_images(archive, sound, result.failed, False), start=1):
-                result.decoded += images is not None and bool(torch.isfinite(images).all())
-                progress(done, len(sound))
-        elif archive.has_tables:
-            for done, number in enumerate(sound, start=1):
-                record = archive.record(number)
-                if record.coder == "table":
-                    result.decoded += _codes_of(archive, [record], result.failed)[0] is not None
-                progress(done, len(sound))
+        for done, (number, restored) in enumerate(zip(sound, _checked(archive, sound, result.failed), strict=True), 1):
+            result.decoded += restored
+            result.exact += restored and archive.record(number).is_exact
+            progress(done, len(sound))
     return result
+
+
+def _checked(archive: Archive, numbers: Sequence[int], failed: list[str]) -> Iterator[bool]:
+    """Yield whether each record could be decoded, all that can be read of it."""
+    for records in _batches(archive, numbers):
+        coded = [record for record in records if _can_be_read(archive, record)]
+        scans = _codes_of(archive, coded, failed)
+        images = _decoded(archive, scans) if archive.has_model else repeat(None)
+        sound = {
+            record.name: scan is not None and (image is None or bool(torch.isfinite(image).all()))
+            for record, scan, image in zip(coded, scans, images, strict=False)
+        }
+        exact = _exact(archive, records, failed)
+        for record in records:
+            restored = not record.is_exact or next(exact) is not None
+            yield restored and sound.get(record.name, record.is_exact)
+
+
+def _can_be_read(archive: Archive, record: Record) -> bool:
+    """Return whether there is what reads the codes of a record, if it holds any."""
+    return record.has_codes and (archive.has_model or (archive.has_tables and record.coder == "table"))
+
+
+def _batches(archive: Archive, numbers: Sequence[int]) -> Iterator[list[Record]]:
+    """Yield records, a few at a time, as they fit into memory."""
+    batch: list[Record] = []
+    size = 0
+    for number in numbers:
+        batch.append(archive.record(number))
+        size += archive.entries[number].size
+        if len(batch) == BATCH or size > _MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
 def _readable(archive: Archive, numbers: Sequence[int]) -> tuple[list[int], list[str]]:
@@ -154,6 +206,35 @@ def _readable(archive: Archive, numbers: Sequence[int]) -> tuple[list[int], list
     return sound, failed
 
 
+@dataclass
+class _Described:
+    """The records that can be restored, their rows in a table, the suffixes of exact copies, and what is not whole."""
+
+    sound: list[int] = field(default_factory=list)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    suffixes: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+
+def _described(archive: Archive, numbers: Sequence[int], preview: bool) -> _Described:
+    whole, failed = _readable(archive, numbers)
+    found = _Described(failed=failed)
+    for number in whole:
+        record = archive.record(number)
+        try:
+            if record.residual_kind != NOTHING and not preview:
+                from voxlex.archive.exact import suffix_of_record
+
+                with archive.content.naming(record.name):
+                    found.suffixes[printable(record.name)] = suffix_of_record(record)
+        except ArchiveError as cause:
+            failed.append(str(cause))
+            continue
+        found.sound.append(number)
+        found.tables.append(_rows(record))
+    return found
+
+
 def _rows(record: Record) -> pd.DataFrame:
     facts = {**ORIGIN_DEFAULTS, **ORIGIN_EXTRAS, **record.facts}
     places = record.slices or [0]
@@ -163,22 +244,46 @@ def _rows(record: Record) -> pd.DataFrame:
     return pd.DataFrame({"path": record.name, "slice": places, **rows})
 
 
-def _images(
+def _restored(
     archive: Archive, numbers: Sequence[int], failed: list[str], preview: bool
-) -> Iterator[tuple[int, torch.Tensor | None]]:
-    """Yield the images of each record, a few records decoded at a time; None for what cannot be decoded."""
-    for start in range(0, len(numbers), BATCH):
-        some = numbers[start : start + BATCH]
-        records = [archive.record(number) for number in some]
-        if preview:
-            yield from ((number, archive.preview(number)) for number in some)
-            continue
-        scans = _codes_of(archive, records, failed)
-        yield from zip(some, _decoded(archive, scans), strict=True)
+) -> Iterator[torch.Tensor | Samples | None]:
+    """Yield the samples or the images of each record, a few records decoded at a time; None for what cannot be."""
+    if preview:
+        yield from (archive.preview(number) for number in numbers)
+        return
+
+    def read(records: list[Record]) -> tuple[list[Record], list[Scan | None]]:
+        return records, _codes_of(archive, [record for record in records if not record.is_exact], failed)
+
+    # Codes are read while the network decodes those before.
+    for records, scans in in_order(read, _batches(archive, numbers), threads=1, ahead=1):
+        exact, images = _exact(archive, records, failed), _decoded(archive, scans)
+        for record in records:
+            yield next(exact) if record.is_exact else next(images)
+
+
+def _exact(archive: Archive, records: Sequence[Record], failed: list[str]) -> Iterator[Samples | None]:
+    """Yield the samples of those records that have some, decoded in threads; if some cannot be decoded, note why."""
+    from voxlex.archive.exact import samples_of  # compilers take a second to import, which a list does not need
+
+    def attempt(record: Record) -> Samples | ArchiveError:
+        try:
+            return samples_of(record)
+        except ArchiveError as cause:
+            return cause
+
+    threads = min(_THREADS, os.cpu_count() or 1)
+    exact = [record for record in records if record.is_exact]
+    for record, found in zip(exact, in_order(attempt, exact, threads=threads, ahead=2 * threads), strict=True):
+        if isinstance(found, ArchiveError):
+            failed.append(f"{archive.content.file.path}: {record.name}: {found}")
+        yield None if isinstance(found, ArchiveError) else found
 
 
 def _codes_of(archive: Archive, records: Sequence[Record], failed: list[str]) -> list[Scan | None]:
     """Return the codes of records; if some cannot be decoded, note why."""
+    if not records:
+        return []
     try:
         return list(archive.codes_of(records))
     except ArchiveError as cause:

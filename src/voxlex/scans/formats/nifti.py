@@ -2,8 +2,10 @@
 
 import gzip
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,16 @@ from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
 from voxlex.outputs import MARK
 from voxlex.scans.formats.content import Unpacked, check_beside, check_memory, check_regular, unpacked
-from voxlex.scans.formats.nifti_header import Layout, mgh_layout, nifti_layout
+from voxlex.scans.formats.nifti_header import (
+    Layout,
+    described_by,
+    mgh_layout,
+    nifti_layout,
+    numbers_of_header,
+    with_mark,
+)
 from voxlex.scans.grid import StoredGrid
+from voxlex.scans.samples import Samples
 from voxlex.scans.scan import SMALLEST, Scan, choose_volume
 from voxlex.scans.suffixes import PAIRED_SUFFIXES, suffix_of
 
@@ -45,19 +55,71 @@ def read_nifti(
         DataError: If the file is damaged, of another kind, too large, has a fourth axis and no `volume` is chosen, or
             does not say the distance between voxels.
     """
+    with naming(path), _opened(path, spacing_mm) as (source, layout):
+        numbers = _numbers_in(source, layout, volume=volume, max_gigabytes=max_gigabytes)
+        stored = _stored(layout, numbers.shape)
+        return Scan.from_file(_grey(numbers, stored), stored, nan=nan, unknown=layout.unknown)
+
+
+def read_nifti_samples(
+    path: Path,
+    *,
+    volume: int | str | None = None,
+    spacing_mm: Sequence[float] | None = None,
+    max_gigabytes: float = 8.0,
+) -> Samples:
+    """Read the numbers of a volume as they are stored, with a NIfTI header for them; see `read_nifti`.
+
+    The header of a NIfTI file is kept, but for its text. Other files get one that says what theirs says.
+    """
+    with naming(path), _opened(path, spacing_mm) as (source, layout):
+        numbers = _numbers_in(source, layout, volume=volume, max_gigabytes=max_gigabytes)
+        if layout.header is None:
+            return samples_on(numbers, _stored(layout, numbers.shape))
+        return Samples(values=numbers, extra=numbers_of_header(layout.header, shape=numbers.shape))
+
+
+def samples_on(numbers: np.ndarray, stored: StoredGrid) -> Samples:
+    """Return numbers in the order of a grid's file as samples, with a NIfTI header that describes the grid.
+
+    Raises:
+        DataError: If NIfTI has no such numbers.
+    """
+    if numbers.dtype.kind == "b":
+        numbers = numbers.astype(np.uint8)
+    numbers = numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
+    image = _image(numbers, stored.affine, stored.space, (stored.slope, stored.intercept))
+    return Samples(values=numbers, extra=numbers_of_header(image.header.binaryblock, shape=numbers.shape))
+
+
+def grey_of_samples(samples: Samples, stored: StoredGrid, *, unknown: tuple[str, ...] = ()) -> Scan:
+    """Return the scan that reading the file of these samples gives.
+
+    Args:
+        samples: The samples of a volume.
+        stored: The grid of the volume.
+        unknown: See `Scan.unknown`.
+
+    Raises:
+        DataError: If the samples are not of this grid.
+    """
+    if samples.values.shape != stored.shape:
+        raise DataError(f"expected a volume of shape {stored.shape}, got {samples.values.shape}")
+    return Scan.from_file(_grey(samples.values, stored), stored, nan="background", unknown=unknown)
+
+
+def write_nifti_samples(path: Path, samples: Samples) -> None:
+    """Write the numbers of a volume as they are, with their header. Its only text is the mark of the program.
+
+    Raises:
+        DataError: If the header does not describe the numbers, or the file cannot be written.
+    """
     with naming(path):
-        header = _partner(path) if suffix_of(path) in PAIRED_SUFFIXES else path
-        voxels = _partner(path) if suffix_of(path) in (".hdr", ".hdr.gz") else path
-        with unpacked(header) as source:
-            if suffix_of(path) in (".mgh", ".mgz"):
-                layout = mgh_layout(source.start, spacing_mm=spacing_mm)
-            else:
-                layout = nifti_layout(header, source.start, spacing_mm=spacing_mm)
-            if voxels == header:
-                return _scan(source, layout, volume=volume, nan=nan, max_gigabytes=max_gigabytes)
-        check_beside(voxels, header)
-        with unpacked(voxels) as source:
-            return _scan(source, layout, volume=volume, nan=nan, max_gigabytes=max_gigabytes)
+        shape, dtype = described_by(samples.extra)
+        if (shape, dtype.newbyteorder("=")) != (samples.values.shape, samples.values.dtype.newbyteorder("=")):
+            raise DataError("expected a header that describes the numbers, got another")
+    numbers = samples.values.astype(dtype, copy=False).tobytes(order="F")
+    _write(path, with_mark(samples.extra) + numbers)
 
 
 def write_nifti(path: Path, scan: Scan) -> None:
@@ -69,21 +131,46 @@ def write_nifti(path: Path, scan: Scan) -> None:
     Raises:
         DataError: If the scan is a picture, or the file cannot be written.
     """
-    import nibabel
-
     with naming(path):
         values, affine = scan.for_file()
     numbers, slope, intercept = _numbers(values, scan.stored)
+    image = _image(numbers, affine, 1 if scan.stored is None else scan.stored.space, (slope, intercept))
+    image.header["descrip"] = MARK.encode()
+    _write(path, image.to_bytes())
+
+
+def _image(numbers: np.ndarray, affine: np.ndarray, space: int, scaling: tuple[float, float]) -> Any:
+    import nibabel
+
     image = nibabel.Nifti1Image(numbers, affine, dtype=numbers.dtype)
-    space = 1 if scan.stored is None else scan.stored.space
     image.header.set_xyzt_units(xyz="mm")
     image.set_sform(affine, code=space)
     image.set_qform(affine, code=space, strip_shears=True)
-    image.header.set_slope_inter(slope, intercept)
-    image.header["descrip"] = MARK.encode()
+    image.header.set_slope_inter(*scaling)
+    return image
+
+
+def _write(path: Path, data: bytes) -> None:
     with atomic_file(path, durable=False) as building:
-        data = image.to_bytes()
         building.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.lower().endswith(".gz") else data)
+
+
+@contextmanager
+def _opened(path: Path, spacing_mm: Sequence[float] | None) -> Iterator[tuple[Unpacked, Layout]]:
+    """Open the file of the voxels, and read the header."""
+    header = _partner(path) if suffix_of(path) in PAIRED_SUFFIXES else path
+    voxels = _partner(path) if suffix_of(path) in (".hdr", ".hdr.gz") else path
+    with unpacked(header) as source:
+        if suffix_of(path) in (".mgh", ".mgz"):
+            layout = mgh_layout(source.start, spacing_mm=spacing_mm)
+        else:
+            layout = nifti_layout(header, source.start, spacing_mm=spacing_mm)
+        if voxels == header:
+            yield source, layout
+            return
+    check_beside(voxels, header)
+    with unpacked(voxels) as source:
+        yield source, layout
 
 
 def _partner(path: Path) -> Path:
@@ -103,10 +190,9 @@ def _partner(path: Path) -> Path:
     raise DataError(f"its {other} file is missing")
 
 
-def _scan(source: Unpacked, layout: Layout, *, volume: int | str | None, nan: Nan, max_gigabytes: float) -> Scan:
+def _numbers_in(source: Unpacked, layout: Layout, *, volume: int | str | None, max_gigabytes: float) -> np.ndarray:
     shape, itemsize = layout.shape, layout.dtype.itemsize
-    further = shape[3:]
-    count = math.prod(further)
+    count = math.prod(shape[3:])
     chosen = choose_volume(volume, count=count, shape=shape)
     voxels = math.prod(shape[:3])
     total = layout.offset + voxels * count * itemsize
@@ -115,9 +201,11 @@ def _scan(source: Unpacked, layout: Layout, *, volume: int | str | None, nan: Na
     content = source.take(
         layout.offset + chosen * voxels * itemsize, voxels * itemsize, total=total, max_gigabytes=max_gigabytes
     )
-    shape = shape if count == 1 else shape[:3]
-    values = _grey(content.view(layout.dtype).reshape(shape, order="F"), layout)
-    stored = StoredGrid(
+    return content.view(layout.dtype).reshape(shape if count == 1 else shape[:3], order="F")
+
+
+def _stored(layout: Layout, shape: tuple[int, ...]) -> StoredGrid:
+    return StoredGrid(
         shape=shape,
         affine=layout.affine,
         dtype=layout.dtype.newbyteorder("="),
@@ -125,22 +213,21 @@ def _scan(source: Unpacked, layout: Layout, *, volume: int | str | None, nan: Na
         intercept=layout.intercept,
         space=layout.space,
     )
-    return Scan.from_file(values, stored, nan=nan, unknown=layout.unknown)
 
 
-def _grey(numbers: np.ndarray, layout: Layout) -> np.ndarray:
+def _grey(numbers: np.ndarray, stored: StoredGrid) -> np.ndarray:
     """Apply slope and intercept with the precision of float64, in the memory of float32."""
-    if (layout.slope, layout.intercept) == (1, 0):
+    if (stored.slope, stored.intercept) == (1, 0):
         return numbers
     grey = np.empty(numbers.shape, np.float32, order="F")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for index in range(numbers.shape[-1]):
-            exact = numbers[..., index].astype(np.float64) * layout.slope + layout.intercept
+            exact = numbers[..., index].astype(np.float64) * stored.slope + stored.intercept
             grey[..., index] = exact
     largest = np.abs(grey).max()
-    vanishing = largest < SMALLEST and numbers.any() and not layout.intercept
+    vanishing = largest < SMALLEST and numbers.any() and not stored.intercept
     if vanishing or (np.isinf(largest) and np.isfinite(numbers[np.isinf(grey)]).any()):
-        raise DataError(f"expected grey values that float32 can hold, got a slope of {layout.slope:g}")
+        raise DataError(f"expected grey values that float32 can hold, got a slope of {stored.slope:g}")
     return grey
 
 

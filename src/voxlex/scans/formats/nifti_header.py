@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from voxlex.errors import DataError
+from voxlex.outputs import MARK
 from voxlex.scans.formats.content import check_beside, kind_of
 from voxlex.scans.grid import with_spacing
 
@@ -24,6 +25,14 @@ _OTHERS = {1: "single bits", 1536: "128-bit floats", 2048: "256-bit complex numb
 _SIZES = {348: 1, 540: 2}
 _CIFTI = range(3000, 3100)  # codes of intent of surfaces and parcels
 _SPACES = range(6)
+_NUMBERS = (
+    *("dim_info", "intent_p1", "intent_p2", "intent_p3", "intent_code", "datatype", "bitpix", "pixdim", "xyzt_units"),
+    *("slice_start", "slice_end", "slice_code", "slice_duration", "toffset", "scl_slope", "scl_inter", "cal_max"),
+    *("cal_min", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y"),
+    *("qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
+"""Fields of a NIfTI header that describe voxels. The others hold text, or are not used any more."""
+
 _MGH_HEADER = 284
 _LARGEST_MAT = 1_000_000
 _ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of orientation
@@ -46,6 +55,7 @@ class Layout:
         affine: Map from voxel indices to scanner coordinates (RAS+) in mm.
         space: NIfTI code of the coordinate space.
         unknown: What the file does not say; see `Scan.unknown`.
+        header: The NIfTI header of the file; None if it has another one.
     """
 
     shape: tuple[int, ...]
@@ -56,6 +66,7 @@ class Layout:
     affine: np.ndarray
     space: int
     unknown: tuple[str, ...] = ()
+    header: bytes | None = None
 
 
 def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None) -> Layout:
@@ -112,6 +123,7 @@ def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None
         affine=affine,
         space=(sform or qform) if (sform or qform) in _SPACES else 2,
         unknown=unknown,
+        header=start[: 348 if version == 1 else 540],
     )
 
 
@@ -155,6 +167,48 @@ def mgh_layout(start: bytes, *, spacing_mm: Sequence[float] | None) -> Layout:
         space=1 if good else 2,
         unknown=unknown,
     )
+
+
+def numbers_of_header(header: bytes, *, shape: tuple[int, ...]) -> bytes:
+    """Return a NIfTI header with the numbers of another, but without its text, for a single file.
+
+    Args:
+        header: The header, of 348 or 540 bytes.
+        shape: The shape that it is to have; axes of length 1 may stand behind it.
+    """
+    given = _parsed(header)
+    own = type(given)(endianness=given.endianness)
+    for name in _NUMBERS:
+        own[name] = given[name]
+    own["dim"][:] = [len(shape), *shape, *[1] * (7 - len(shape))]
+    own["magic"], own["vox_offset"] = own.single_magic, own.single_vox_offset
+    return bytes(own.binaryblock)
+
+
+def described_by(header: bytes) -> tuple[tuple[int, ...], np.dtype]:
+    """Return the shape and the type of the numbers, with their byte order, that a NIfTI header describes.
+
+    Raises:
+        DataError: If it is damaged.
+    """
+    given = _parsed(header)
+    return _shape(given), _dtype(given)
+
+
+def with_mark(header: bytes) -> bytes:
+    """Return what stands before the numbers in a file: the header with the mark of the program, and no extension."""
+    own = _parsed(header)
+    own["descrip"] = MARK.encode()
+    return bytes(own.binaryblock) + bytes(4)
+
+
+def _parsed(header: bytes) -> Any:
+    import nibabel
+
+    kinds = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+    if len(header) not in kinds:
+        raise DataError(f"expected a NIfTI header of 348 or 540 bytes, got {len(header)} bytes")
+    return kinds[len(header)](header, check=False)
 
 
 def _version(path: Path, start: bytes) -> int:

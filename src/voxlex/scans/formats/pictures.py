@@ -1,7 +1,8 @@
 """PNG, JPEG and TIFF pictures to grey pixels and back, by Pillow."""
 
 import io
-from enum import IntEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -27,8 +28,8 @@ MIN_SIDE = 8
 """Pictures with a side shorter than this many pixels hold nothing to learn from."""
 
 
-class _Tag(IntEnum):
-    BITS, SAMPLE_FORMAT = 258, 339
+SAMPLE_BITS, SAMPLE_FORMAT = 258, 339
+"""Tags of a TIFF file."""
 
 
 _READERS: dict[bytes, type[ImageFile]] = {
@@ -74,11 +75,25 @@ def read_picture(path: Path, *, reduce_to: int | None = None, nan: Nan = "error"
         DataError: If the file is missing, not regular, empty, damaged, not a picture, a decompression bomb, of several
             pages, too small, of a type of pixels that is not read, or holds pixels that are not finite.
     """
+    with opened_picture(path) as (_, image):
+        return _decode(image, reduce_to=reduce_to, nan=nan)
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[tuple[BinaryIO, ImageFile]]:
+    """Open a picture, and turn what is raised while it is decoded into errors that name it.
+
+    Yields:
+        The file, at its beginning, and the picture.
+
+    Raises:
+        DataError: See `read_picture`.
+    """
     with naming(path):
         check_regular(path)
         try:
             with path.open("rb") as file, _open(file) as image:
-                return _decode(image, reduce_to=reduce_to, nan=nan)
+                yield file, image
         except (DataError, MemoryError):
             raise
         except OSError as cause:
@@ -140,7 +155,7 @@ def _check_numbers(file: BinaryIO, start: bytes) -> None:
         tags = ImageFileDirectory_v2(start)
         file.seek(tags.next)
         tags.load(file)
-        bits, sorts = tags.get(_Tag.BITS, (1,)), tags.get(_Tag.SAMPLE_FORMAT, (1,))
+        bits, sorts = tags.get(SAMPLE_BITS, (1,)), tags.get(SAMPLE_FORMAT, (1,))
         white_is_low = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
     except Exception:  # reading the picture reports the damage
         return
@@ -155,7 +170,7 @@ def _check_numbers(file: BinaryIO, start: bytes) -> None:
 
 def _decode(image: ImageFile, *, reduce_to: int | None, nan: Nan) -> Picture:
     width, height = image.size
-    _check_size(height, width, pages=getattr(image, "n_frames", 1))
+    check_size(height, width, pages=getattr(image, "n_frames", 1))
     if isinstance(image, JpegImageFile):
         # Asking for "L" makes the decoder hand out its luminance channel and skip the colour.
         image.draft("L", image.size if reduce_to is None else (2 * reduce_to, 2 * reduce_to))
@@ -164,11 +179,12 @@ def _decode(image: ImageFile, *, reduce_to: int | None, nan: Nan) -> Picture:
     if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # 5 to 8: lying on its side
         height, width = width, height
     ImageOps.exif_transpose(image, in_place=True)
-    pixels, missing = voxels_of(_grey(image, signed=signed, deep=deep), nan=nan)
+    pixels, missing = voxels_of(grey_of(image, signed=signed, deep=deep), nan=nan)
     return Picture(pixels, height, width, missing)
 
 
-def _check_size(height: int, width: int, *, pages: int) -> None:
+def check_size(height: int, width: int, *, pages: int) -> None:
+    """Refuse pictures that are too large, too small, or of several pages."""
     if height * width > MAX_PIXELS:
         raise DataError(f"expected at most {MAX_PIXELS:,} pixels, got {height}×{width}: taken for a decompression bomb")
     if min(height, width) < MIN_SIDE:
@@ -181,11 +197,12 @@ def _numbers_of(image: ImageFile) -> tuple[bool, bool]:
     """Tell whether a TIFF file holds signed integers, and whether it holds unsigned ones of 32 bits."""
     if not isinstance(image, TiffImageFile):
         return False, False
-    signed = max(image.tag_v2.get(_Tag.SAMPLE_FORMAT, (1,))) == 2
-    return signed, not signed and max(image.tag_v2.get(_Tag.BITS, (1,))) == 32
+    signed = max(image.tag_v2.get(SAMPLE_FORMAT, (1,))) == 2
+    return signed, not signed and max(image.tag_v2.get(SAMPLE_BITS, (1,))) == 32
 
 
-def _grey(image: Image.Image, *, signed: bool, deep: bool) -> np.ndarray:
+def grey_of(image: Image.Image, *, signed: bool = False, deep: bool = False) -> np.ndarray:
+    """Return grey pixels `(h, w)` of an open picture, whose numbers may be signed, or unsigned ones of 32 bits."""
     if image.mode.startswith("I;16"):
         pixels = np.asarray(image).astype(np.uint16)
         return pixels if _white_is_high(image) else np.uint16(65535) - pixels

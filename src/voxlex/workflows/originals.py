@@ -1,0 +1,59 @@
+"""The scan files that a data set was prepared from, coded without loss beside their codes."""
+
+import os
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxlex.config.options import ReadingOptions
+from voxlex.data.sources import Source
+from voxlex.errors import DataError
+from voxlex.rows import in_order
+from voxlex.scans.read_write import read_samples
+from voxlex.tables.layouts import undated_paths
+
+_THREADS = 4
+"""Most scans that are coded at once, since each of them is in memory."""
+
+
+@dataclass(frozen=True)
+class Originals:
+    """Where the scans of a source are, and how they are read.
+
+    Attributes:
+        places: The file or folder of each scan, by its path in the manifest of the data set.
+        reading: What is read of files that leave a choice.
+    """
+
+    places: Mapping[str, Path]
+    reading: ReadingOptions
+
+    @classmethod
+    def of(cls, source: Source, reading: ReadingOptions) -> "Originals":
+        """Find the scans of a source.
+
+        Raises:
+            DataError: If it does not consist of scan files.
+        """
+        index = source.index
+        if index is None:
+            raise DataError(
+                f"{source.name}: expected scan files for --lossless, got images that are prepared already; name the "
+                "folder or the table that they were prepared from"
+            )
+        names = undated_paths(index.table)
+        return cls({name: index.place(path) for name, path in zip(names, index.table["path"], strict=True)}, reading)
+
+    def coded(self, names: Iterable[str]) -> Generator[bytes]:
+        """Yield the samples of scans as residuals; see `archive.exact`. Threads code some of them in advance.
+
+        Raises:
+            DataError: If the samples of a scan cannot be had exactly.
+        """
+        threads = min(_THREADS, os.cpu_count() or 1)
+        return in_order(self._coded, names, threads=threads, ahead=2 * threads)
+
+    def _coded(self, name: str) -> bytes:
+        from voxlex.archive.exact import samples_to_bytes  # compilers take a second to import
+
+        return samples_to_bytes(read_samples(self.places[name], self.reading))

@@ -1,0 +1,166 @@
+"""Make the records of an archive: encode the images of scans, and code what comes of it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby, repeat
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from voxlex.archive.coders import BATCH, Coded, PriorCoder, Scan, TableCoder
+from voxlex.archive.record import NOTHING, SAMPLES, Record
+from voxlex.archive.tables import Tables
+from voxlex.codes import for_each_level, levels_of
+from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import CodesError
+from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_EXTRAS
+from voxlex.models.batches import image_batches
+from voxlex.names import printable
+from voxlex.progress import Progress
+from voxlex.rows import in_order
+from voxlex.types import Image
+from voxlex.vocabulary import Vocabulary
+from voxlex.workflows.originals import Originals
+
+_IMAGES = 8
+"""Images that the network encodes at a time: what it computes with then stays in the cache of a processor."""
+
+_AHEAD = 4
+"""Groups of scans that wait to be coded, or for the file."""
+
+_Encoded = tuple[pd.DataFrame, Scan]
+"""The rows of a scan in the manifest, and its codes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Packer:
+    """Encodes images, and makes records of scans.
+
+    Attributes:
+        vocabulary: The vocabulary.
+        tables: The tables of the coder; None to leave out the codes.
+        kept: Number of codebooks of each level that are kept.
+        prior: The coder of the prior, if that is to code.
+        originals: The scan files, if records are to hold their samples.
+    """
+
+    vocabulary: Vocabulary
+    tables: Tables | None
+    kept: Sequence[int]
+    prior: PriorCoder | None
+    originals: Originals | None
+
+    def records(self, dataset: PreparedDataset, progress: Progress) -> Iterator[Record]:
+        """Yield a record for each scan, in the order of the data set."""
+        if self.originals is None:
+            yield from self._records(dataset, repeat(b""), progress)
+            return
+        names = [path for path, _ in groupby(dataset.manifest["path"])]
+        with closing(self.originals.coded(names)) as residuals:  # so that no thread goes on after an error
+            yield from self._records(dataset, residuals, progress)
+
+    def _records(self, dataset: PreparedDataset, residuals: Iterator[bytes], progress: Progress) -> Iterator[Record]:
+        groups = self._groups(dataset, progress)
+        # A thread codes by tables, while the network encodes the next groups.
+        coded = map(self._coded, groups) if self.prior else in_order(self._coded, groups, threads=1, ahead=_AHEAD)
+        for group in coded:
+            for (rows, scan), own in group:
+                yield _record(rows, scan, own, next(residuals))
+
+    def _groups(self, dataset: PreparedDataset, progress: Progress) -> Iterator[list[_Encoded]]:
+        """Yield scans with their codes, as many as make up a batch of images."""
+        group: list[_Encoded] = []
+        for done, rows, scan in self._scans(dataset):
+            group.append((rows, scan))
+            if sum(len(own) for own, _ in group) >= BATCH:
+                yield group
+                group = []
+            progress(done, len(dataset))
+        yield group
+
+    def _scans(self, dataset: PreparedDataset) -> Iterator[tuple[int, pd.DataFrame, Scan]]:
+        """Yield the number of images so far, the rows of a scan in the manifest, and its codes."""
+        ends = np.cumsum([len(list(rows)) for _, rows in groupby(dataset.manifest["path"])]).tolist()
+        waiting: list[tuple[np.ndarray, ...]] = []
+        start = done = 0
+        for x in image_batches(dataset, at_most=_IMAGES):
+            waiting += self._codes(x)
+            done += len(x)
+            while ends and ends[0] <= done:
+                end = ends.pop(0)
+                own, waiting = waiting[: end - start], waiting[end - start :]
+                yield end, dataset.manifest.iloc[start:end], [np.concatenate(level) for level in zip(*own, strict=True)]
+                start = end
+
+    def _codes(self, x: Image) -> list[tuple[np.ndarray, ...]]:
+        """Return the codes of each image, at each level."""
+        if self.tables is None:
+            grids = [layout.grid for layout in self.vocabulary.autoencoder.layouts(tuple(x.shape[2:]))]
+            return [tuple(np.zeros((1, 0, *grid), np.int64) for grid in grids) for _ in x]
+        codes = levels_of(for_each_level(torch.Tensor.cpu, self.vocabulary.encode(x)))
+        kept = [level[:, :count].numpy() for level, count in zip(codes, self.kept, strict=True)]
+        return [tuple(level[row : row + 1] for level in kept) for row in range(len(x))]
+
+    def _coded(self, scans: Sequence[_Encoded]) -> list[tuple[_Encoded, Coded]]:
+        coded: list[Coded | None] = [None] * len(scans)
+        if self.prior is not None:
+            coded = self._by_prior([scan for _, scan in scans])
+        return [
+            (own, self._by_tables(own[1]) if found is None else found) for own, found in zip(scans, coded, strict=True)
+        ]
+
+    def _by_tables(self, scan: Scan) -> Coded:
+        if self.tables is None:
+            return Coded("table", len(scan[0]), tuple(() for _ in scan))
+        return TableCoder(self.tables).encode([scan])[0]
+
+    def _by_prior(self, scans: Sequence[Scan]) -> list[Coded | None]:
+        """Encode scans by the prior, and decode them in a batch of another size; None where other codes come out."""
+        assert self.prior is not None
+        grids = [layout.grid for layout in self.prior.prior.layouts]
+        fits = [[level.shape[2:] for level in scan] == grids for scan in scans]
+        own = [scan for scan, fit in zip(scans, fits, strict=True) if fit]
+        if not own:
+            return [None] * len(scans)
+        coded = self.prior.encode(own)
+        other = PriorCoder(self.prior.prior, self.prior.tables, batch=BATCH + 1)
+        repeated = [*coded[:1], *coded]
+        try:
+            decoded = other.decode(repeated, [grids] * len(repeated))[1:]
+            sound = [_equal(one, other) for one, other in zip(own, decoded, strict=True)]
+        except CodesError:  # find out which
+            sound = [self._is_sound(scan, part, grids) for scan, part in zip(own, coded, strict=True)]
+        found = iter([part if good else None for part, good in zip(coded, sound, strict=True)])
+        return [next(found) if fit else None for fit in fits]
+
+    def _is_sound(self, scan: Scan, coded: Coded, grids: Sequence[tuple[int, ...]]) -> bool:
+        assert self.prior is not None
+        try:
+            return _equal(scan, self.prior.decode([coded], [grids])[0])
+        except CodesError:
+            return False
+
+
+def _equal(one: Scan, other: Scan) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _record(rows: pd.DataFrame, scan: Scan, coded: Coded, residual: bytes) -> Record:
+    first = rows.iloc[0]
+    columns = [column for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS) if column in rows.columns]
+    facts: dict[str, Any] = {column: first[column] for column in columns}
+    sliced = facts["view"] not in ("picture", "cube")
+    return Record(
+        name=printable(first["path"]),
+        facts=facts,
+        slices=[int(index) for index in rows["slice"]] if sliced else [],
+        grids=tuple(tuple(level.shape[2:]) for level in scan),
+        coder=coded.coder,
+        streams=coded.streams,
+        side=coded.side,
+        residual_kind=SAMPLES if residual else NOTHING,
+        residual=residual,
+    )
