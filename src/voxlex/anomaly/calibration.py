@@ -39,6 +39,7 @@ class Calibration:
         scores: Raw scores of healthy scans.
         images: The scans, in [0, 1].
         groups: For each scan, what it shares with other scans, such as its subject.
+        signed: Whether low scores are as strange as high ones.
 
     Attributes:
         healthy: The rarities of the healthy scans.
@@ -47,12 +48,13 @@ class Calibration:
         DataError: If there are too few healthy scans, or all belong to one group.
     """
 
-    def __init__(self, scores: Maps, images: Image, groups: Sequence[Hashable]) -> None:
+    def __init__(self, scores: Maps, images: Image, groups: Sequence[Hashable], *, signed: bool = False) -> None:
         if len(scores) < FEWEST or len(set(groups)) < 2:
             raise DataError(
                 f"calibration: expected at least {FEWEST} healthy scans of two subjects or more, got {len(scores)} of "
                 f"{len(set(groups))}; give more with --healthy"
             )
+        self._signed = signed
         self._scores, self._groups = scores.float(), list(groups)
         signatures = _signatures(images)
         self._centre, self._scale = signatures.mean(dim=0), signatures.std(dim=0).clamp(min=1e-6)
@@ -82,7 +84,8 @@ class Calibration:
         deviation = _PLACE * images.shape[-1]
         smooth_mean = blurred(mean.view_as(scores), deviation)
         smooth_square = blurred((variance + mean.square()).view_as(scores), deviation)
-        return (scores - smooth_mean) / ((smooth_square - smooth_mean.square()).clamp(min=0).sqrt() + self._floor)
+        standard = (scores - smooth_mean) / ((smooth_square - smooth_mean.square()).clamp(min=0).sqrt() + self._floor)
+        return standard.abs() if self._signed else standard
 
     def _compared(self, signatures: Float[Tensor, "b f"], groups: Sequence[Hashable] | None) -> Float[Tensor, "b n"]:
         """Return 1 for the healthy scans that each scan is compared with, and 0 for the others."""
