@@ -70,7 +70,12 @@ ANOMALY = [
     ("masks that are not there", "run scans --masks lost", "lost", "expected a folder of masks, got nothing there"),
     ("masks in a file", "run scans --masks table.csv", "table.csv", "expected a folder of masks, got a file"),
     ("no masks", "run scans --masks empty", "empty", "expected masks, found none"),
-    ("masks of another size", "run scans --masks masks", "slice-01.png", r"size of the scan, \(48, 48\), got \(9, 10\)"),
+    (
+        "masks of another size",
+        "run scans --masks masks",
+        "slice-01.png",
+        r"of the scan, \(48, 48\), got \(9, 10\)",
+    ),
     ("boxes that are none", "run scans --boxes boxes", "slice-01.txt", "line 1: expected a class and four shares"),
     ("boxes in a folder of scans", "run scans --boxes scans", "scans", "expected boxes, such as scan.txt, found none"),
     ("masks and boxes", "run scans --masks masks --boxes boxes", "--masks", "expected --masks or --boxes, got both"),

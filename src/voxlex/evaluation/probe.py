@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy.stats import rankdata
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import GroupKFold
@@ -157,6 +158,8 @@ def _numbered(groups: Sequence[str]) -> Int64[np.ndarray, " n"]:
 
 
 def _fitted(reader: Reader, target: Target, features: Features, values: np.ndarray) -> Pipeline:
+    if target.classes and len(np.unique(values)) < 2:  # the only class, whatever the image
+        return make_pipeline(DummyClassifier()).fit(features, values)
     with np.errstate(invalid="ignore", divide="ignore"):  # shares of a variance that is zero, of equal images
         return _model(reader, target, features).fit(features, values)
 
