@@ -1,6 +1,7 @@
 """Maps of volumes are judged by masks on the scans' own grids; masks that do not fit are refused before any work."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import nibabel
@@ -30,12 +31,13 @@ def save(path: Path, values: np.ndarray, affine: np.ndarray = OBLIQUE) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight heads, and two more of other subjects with a bright ball each and masks of it."""
+    """Nine healthy heads of three subjects, and two of others with a bright ball each and masks of it."""
     root = tmp_path_factory.mktemp("lesions")
-    heads = torch.stack([generate_volume(number, size=SIDE, spacing_mm=6.5) for number in range(10)])
-    planted = plant(heads[8:], kind="bright", size_mm=10, contrast=0.6, generator=torch.Generator().manual_seed(0))
-    for number in range(8):
-        save(root / "healthy" / f"{number}.nii.gz", (heads[number, 0].numpy() * 1000).astype(np.int16))
+    heads = torch.stack([generate_volume(number, size=SIDE, spacing_mm=6.5) for number in range(5)])
+    planted = plant(heads[3:], kind="bright", size_mm=10, contrast=0.6, generator=torch.Generator().manual_seed(0))
+    for number, gamma in product(range(3), (0.8, 1.0, 1.25)):
+        own = (heads[number, 0].numpy() ** gamma * 1000).astype(np.int16)
+        save(root / "healthy" / f"sub-{number}" / f"{gamma}.nii.gz", own)
     for number, (image, mask) in enumerate(zip(planted.images[:, 0], planted.masks[:, 0], strict=True)):
         save(root / "scans" / f"{number}.nii.gz", (image.numpy() * 1000).astype(np.int16))
         save(root / "masks" / f"{number}.nii.gz", mask.numpy().astype(np.uint8))
