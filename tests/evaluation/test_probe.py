@@ -57,6 +57,13 @@ def test_weights_name_the_feature_that_matters() -> None:
     assert weights.argmax(axis=1)[1] == weights.argmin(axis=1)[0] == 3
 
 
+def test_a_reader_that_knows_one_class_tells_nothing() -> None:
+    rare = np.isin(SUBJECT, [0, 39])
+    target = Target.of("rare", ["yes" if one else "no" for one in rare])
+    read = probe(features(rare, strength=8.0), target, GROUPS, reader="linear", at_most=4)
+    assert read.figures["balanced_accuracy"] == pytest.approx(0.5, abs=0.2)
+
+
 def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two different values, got 1"):
         Target.of("same", ["a"] * 160)

@@ -240,3 +240,21 @@ def test_an_unwritable_place_is_one_clear_error(tmp_path: Path, without_prior: R
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(DataError, match=r"report\.html: cannot be written"):
         write_report(tmp_path / "taken" / "report.html", without_prior)
+
+
+def test_what_is_read_of_labels_stands_in_a_table_of_its_own(full: ReportContent):
+    assert "What can be read of the label" not in render_report(full)
+    figures = {"label.n_images": 638, "label.n_groups": 512, "label.n_classes": 4}
+    for number, what in enumerate(("codes", "images", "reconstructions", "shuffled")):
+        figures |= {f"label.{what}.auroc": 0.9 - number / 10, f"label.{what}.balanced_accuracy": 0.8 - number / 10}
+    figures |= {"label.images.auroc_low": 0.731, "label.images.auroc_high": 0.842}
+    page = Page(render_report(replace(full, figures=full.figures | figures)))
+    for words in (
+        "What can be read of the label",
+        "4 classes of 638 held-out images",
+        "512 subjects or groups",
+        "0.731 to 0.842",
+    ):
+        assert words in page.words
+    assert "Fewer real images" not in page.words
+    assert "label." not in page.words

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -39,6 +39,7 @@ class Calibration:
         scores: Raw scores of healthy scans.
         images: The scans, in [0, 1].
         groups: For each scan, what it shares with other scans, such as its subject.
+        signed: Whether low scores are as strange as high ones.
 
     Attributes:
         healthy: The rarities of the healthy scans.
@@ -47,13 +48,14 @@ class Calibration:
         DataError: If there are too few healthy scans, or all belong to one group.
     """
 
-    def __init__(self, scores: Maps, images: Image, groups: Sequence[Hashable]) -> None:
+    def __init__(self, scores: Maps, images: Image, groups: Sequence[Hashable], *, signed: bool = False) -> None:
         if len(scores) < FEWEST or len(set(groups)) < 2:
             raise DataError(
                 f"calibration: expected at least {FEWEST} healthy scans of two subjects or more, got {len(scores)} of "
                 f"{len(set(groups))}; give more with --healthy"
             )
-        self._scores, self._groups = scores.half(), list(groups)
+        self._signed = signed
+        self._scores, self._groups = scores.float(), list(groups)
         signatures = _signatures(images)
         self._centre, self._scale = signatures.mean(dim=0), signatures.std(dim=0).clamp(min=1e-6)
         self._signatures = (signatures - self._centre) / self._scale
@@ -73,23 +75,26 @@ class Calibration:
         return self._rarity(self._standardised(scores, images, groups))
 
     def _standardised(self, scores: Maps, images: Image, groups: Sequence[Hashable] | None) -> Maps:
-        signatures = (_signatures(images) - self._centre) / self._scale
+        compared = self._compared((_signatures(images) - self._centre) / self._scale, groups)
+        count = compared.sum(dim=1, keepdim=True)
+        shares, known = compared / count, self._scores.flatten(1)
+        mean, square = shares @ known, shares @ known.square()
+        # The deviation of a sample; one scan alone has none.
+        variance = (square - mean.square()).clamp(min=0) * (count / (count - 1).clamp(min=1))
         deviation = _PLACE * images.shape[-1]
-        standard = []
-        for row, signature in enumerate(signatures):
-            own = self._scores[self._nearest(signature, None if groups is None else groups[row])].float()
-            correction = min(1, len(own) - 1)  # one scan alone has no deviation
-            mean, variance = own.mean(dim=0), own.var(dim=0, correction=correction)
-            smooth_mean, smooth_square = blurred(torch.stack([mean, variance + mean**2]), deviation)
-            scale = (smooth_square - smooth_mean**2).clamp(min=0).sqrt() + self._floor
-            standard.append((scores[row] - smooth_mean) / scale)
-        return torch.stack(standard)
+        smooth_mean = blurred(mean.view_as(scores), deviation)
+        smooth_square = blurred((variance + mean.square()).view_as(scores), deviation)
+        standard = (scores - smooth_mean) / ((smooth_square - smooth_mean.square()).clamp(min=0).sqrt() + self._floor)
+        return standard.abs() if self._signed else standard
 
-    def _nearest(self, signature: Float[Tensor, " f"], group: Hashable | None) -> Int64[Tensor, " k"]:
-        distances = (self._signatures - signature).square().sum(dim=1)
-        others = torch.tensor([group is None or own != group for own in self._groups])
-        count = min(_NEIGHBOURS, int(others.sum()))
-        return distances.masked_fill(~others, torch.inf).topk(count, largest=False).indices
+    def _compared(self, signatures: Float[Tensor, "b f"], groups: Sequence[Hashable] | None) -> Float[Tensor, "b n"]:
+        """Return 1 for the healthy scans that each scan is compared with, and 0 for the others."""
+        distances = torch.cdist(signatures, self._signatures)
+        if groups is not None:
+            same = [[own == known for known in self._groups] for own in groups]
+            distances = distances.masked_fill(torch.tensor(same), torch.inf)
+        nearest = distances.topk(min(_NEIGHBOURS, distances.shape[1]), dim=1, largest=False)
+        return torch.zeros_like(distances).scatter_(1, nearest.indices, nearest.values.isfinite().float())
 
 
 class Rarity:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from voxlex.anomaly.calibration import Calibration, Rarity, scan_scores
-from voxlex.anomaly.evidence import Evidence, Examination
+from voxlex.anomaly.evidence import SIGNED, Evidence, Examination
 from voxlex.anomaly.fields import Maps, blurred, heads_in
 from voxlex.models import Autoencoder
 from voxlex.priors import Prior
@@ -21,11 +21,15 @@ Method = Literal["combined", "surprise", "restoration", "reconstruction"]
 
 _EVIDENCE: dict[Method, tuple[Evidence, ...]] = {
     "surprise": ("surprise",),
-    "restoration": ("distance", "difference"),
-    "reconstruction": ("reconstruction",),
-    "combined": ("reconstruction", "distance", "difference"),
+    "restoration": ("distance", "difference", "shift"),
+    "reconstruction": ("reconstruction", "wide reconstruction"),
+    "combined": ("reconstruction", "wide reconstruction", "distance", "difference", "shift"),
 }
-_SMOOTH = 1 / 85
+_POWER = 3
+"""Power of the rarities that are added. At 1, weak evidence of all kinds would count as much as strong evidence of one;
+in the limit, only the strongest kind counts."""
+
+_SMOOTH = 1 / 128
 """Standard deviation by which the sum of the evidence is smoothed, as a share of the side."""
 
 _BATCH_SIZE = 16
@@ -36,9 +40,9 @@ class Detector:
 
     The methods differ in the evidence that they look at (see `Examination`): "surprise"; "restoration", the distance
     and the difference from what the prior expects; "reconstruction"; and "combined", the last two together. Each kind
-    of evidence is calibrated by healthy scans at its place and in its contrast, so that kinds can be added (see
-    `Calibration`). The sum is smoothed. The maps of all methods mean the same: the rarity −log₁₀ of the share of
-    healthy pixels whose sum is as high. 2 is one in a hundred, the quantile 0.99, and 3 one in a thousand.
+    of evidence is calibrated by healthy scans at its place and in its contrast (see `Calibration`). The cubes of the
+    rarities are added, and the sum is smoothed. The maps of all methods mean the same: the rarity −log₁₀ of the share
+    of healthy pixels whose sum is as high. 2 is one in a hundred, the quantile 0.99, and 3 one in a thousand.
 
     Args:
         autoencoder: The autoencoder, in eval mode.
@@ -78,9 +82,9 @@ class Detector:
         self._seed = seed
         self._examine = Examination(autoencoder=autoencoder, prior=prior, draws=draws)
         raw = self._raw(healthy, progress)
-        self._parts = {kind: Calibration(raw[kind], healthy, groups) for kind in self._wanted}
+        self._parts = {kind: Calibration(raw[kind], healthy, groups, signed=kind in SIGNED) for kind in self._wanted}
         heads = torch.from_numpy(heads_in(healthy))
-        total = self._smoothed(torch.stack([part.healthy for part in self._parts.values()]).sum(dim=0))
+        total = _together([part.healthy for part in self._parts.values()])
         self._rarity = Rarity(total, heads)
         self.highest = np.sort(scan_scores(self._rarity(total), heads))
 
@@ -96,15 +100,11 @@ class Detector:
         """
         raw = self._raw(images, progress)
         rarities = [self._parts[kind](raw[kind], images, groups) for kind in self._wanted]
-        return self._rarity(self._smoothed(torch.stack(rarities).sum(dim=0)))
+        return self._rarity(_together(rarities))
 
     def quantiles(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Return the share of healthy scans that score lower as a whole than each scan."""
         return np.searchsorted(self.highest, scores) / (len(self.highest) + 1)
-
-    @staticmethod
-    def _smoothed(maps: Maps) -> Maps:
-        return blurred(maps, _SMOOTH * maps.shape[-1])
 
     def _raw(self, images: Image, progress: Progress | None) -> dict[Evidence, Maps]:
         found: dict[Evidence, list[Maps]] = {kind: [] for kind in self._wanted}
@@ -114,3 +114,9 @@ class Detector:
             if progress is not None:
                 progress(rows.stop, len(images))
         return {kind: torch.cat(maps) for kind, maps in found.items()}
+
+
+def _together(rarities: Sequence[Maps]) -> Maps:
+    """Return one score of all kinds of evidence."""
+    total = torch.stack([own.pow(_POWER) for own in rarities]).sum(dim=0)
+    return blurred(total, _SMOOTH * total.shape[-1])

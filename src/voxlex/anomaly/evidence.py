@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from voxlex.anomaly.fields import Maps, blurred, enlarged
@@ -16,11 +15,20 @@ from voxlex.priors import MaskedPrior, Prior
 from voxlex.streams import Streams
 from voxlex.types import Image, Latents, Levels
 
-Evidence = Literal["reconstruction", "surprise", "difference", "distance"]
+Evidence = Literal["reconstruction", "wide reconstruction", "surprise", "difference", "shift", "distance"]
 """A kind of raw score; see `Examination`."""
 
-_SMOOTH = 1 / 128
-"""Standard deviation by which maps of pixels are smoothed, as a share of the side: single pixels are noise."""
+SIGNED: frozenset[Evidence] = frozenset({"shift"})
+"""Kinds of which low scores are as strange as high ones."""
+
+_SMOOTH: dict[Evidence, float] = {
+    "reconstruction": 1 / 128,
+    "wide reconstruction": 1 / 51,
+    "difference": 1 / 128,
+    "shift": 1 / 43,
+    "distance": 1 / 43,
+}
+"""Standard deviation by which maps are smoothed, as a share of the side: single pixels are noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +36,14 @@ class Examination:
     """Computes raw scores of images, the higher the stranger.
 
     - "reconstruction": the absolute difference from the decoded codes of the image. An autoencoder of healthy scans
-      decodes what it has not seen less well, but often well enough.
+      decodes what it has not seen less well, but often well enough. "wide reconstruction" is its mean over a wider
+      neighbourhood.
     - "surprise": −log p of each code, in nats, given all cells around it as far as the prior sees them.
     - "distance": the squared distance of the latents of each cell from those that the prior expects there. Codes that
       are unlikely and mean nearly the same as likely ones do not count here.
     - "difference": the absolute difference of the image from what the decoder makes of the expected latents.
+    - "shift": the same difference with its sign, as a mean over a neighbourhood. Where tissue is brighter or darker as
+      a whole, it stays; where edges are a little elsewhere, it is zero.
 
     What is expected depends on the prior. A masked prior hides each cell and looks at it from all sides: with one code
     in each cell, the expected latents are the mean of all codewords, weighted by their probability; otherwise the mean
@@ -66,14 +77,19 @@ class Examination:
         """
         x = images.to(self.autoencoder.device)
         levels = levels_of(self.autoencoder.encode(x))
+        own = self.autoencoder.latents(levels)
         found: dict[Evidence, Maps] = {}
-        if "reconstruction" in wanted:
-            found["reconstruction"] = self._pixels(x, self.autoencoder.latents(levels))
+        if {"reconstruction", "wide reconstruction"} & set(wanted):
+            error = self._difference(x, own).abs()
+            found |= {"reconstruction": error, "wide reconstruction": error}
         if "surprise" in wanted:
             found["surprise"] = self._surprise(levels, tuple(x.shape[2:]))
-        if {"difference", "distance"} & set(wanted):
-            found |= self._restored(x, levels, seed)
-        return {kind: found[kind].float().cpu() for kind in wanted}
+        if {"difference", "shift", "distance"} & set(wanted):
+            expected = self._expected(levels, seed)
+            shift = self._difference(x, expected)
+            distance = (own - expected).float().square().sum(dim=1)
+            found |= {"difference": shift.abs(), "shift": shift, "distance": enlarged(distance, tuple(x.shape[2:]))}
+        return {kind: blurred(found[kind], _SMOOTH.get(kind, 0) * x.shape[-1]).float().cpu() for kind in wanted}
 
     def _surprise(self, levels: Levels, space: tuple[int, ...]) -> Maps:
         """Return the surprise, summed over the codebooks and the levels of each place."""
@@ -81,12 +97,6 @@ class Examination:
         for level in levels_of(self._known_prior.surprise(levels)):
             total = total + enlarged(level.sum(dim=1).float(), space)
         return total
-
-    def _restored(self, x: Image, levels: Levels, seed: int) -> dict[Evidence, Maps]:
-        space = tuple(x.shape[2:])
-        own, expected = self.autoencoder.latents(levels), self._expected(levels, seed)
-        distance = enlarged((own - expected).float().square().sum(dim=1), space)
-        return {"distance": blurred(distance, _SMOOTH * space[-1]), "difference": self._pixels(x, expected)}
 
     def _expected(self, levels: Levels, seed: int) -> Latents:
         """Return the latents that the prior expects in each cell."""
@@ -100,10 +110,11 @@ class Examination:
         codes = prior.restore(levels, n=self.draws, threshold=threshold, generator=streams)
         return self.autoencoder.latents(levels_of(codes)).unflatten(0, (self.draws, -1)).mean(dim=0)
 
-    def _pixels(self, x: Image, latents: Latents) -> Float[Tensor, "b *space"]:
+    def _difference(self, x: Image, latents: Latents) -> Maps:
+        """Return the difference of images from what the decoder makes of latents, the mean over channels."""
         decoder: Callable[[Tensor], Tensor] = self.autoencoder.decoder
         decoded = decoder(as_weights_of(self.autoencoder.decoder, latents)).float().clamp(0, 1)
-        return blurred((x - decoded).abs().mean(dim=1), _SMOOTH * x.shape[-1])
+        return (x - decoded).mean(dim=1)
 
     @property
     def _known_prior(self) -> Prior:

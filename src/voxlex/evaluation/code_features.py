@@ -48,6 +48,21 @@ def codeword_shares(codes: Codes | Levels, layouts: Sequence[CodeLayout]) -> Flo
     return torch.cat(columns, dim=1).numpy()
 
 
+def described_codes(
+    autoencoder: Autoencoder, codes: Codes | Levels, layouts: Sequence[CodeLayout]
+) -> Float[np.ndarray, "n f"]:
+    """Return the mean latents of each image beside the shares of the codewords that several images have.
+
+    Args:
+        autoencoder: The autoencoder whose codes these are.
+        codes: Codes of `n` images.
+        layouts: Layout of the codes of each level.
+    """
+    shares = codeword_shares(codes, layouts)
+    used = (shares > 0).sum(axis=0) >= max(2, len(shares) // 200)  # a codeword of one image says nothing of others
+    return np.concatenate([pooled_latents(autoencoder, codes), shares[:, used]], axis=1)
+
+
 class ScanIndex:
     """Finds the scans most like a given one, by the cosine of the angle between standardised descriptions.
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy.stats import rankdata
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import GroupKFold
@@ -57,7 +58,13 @@ class Target:
             numbers = np.array([])
         if len(numbers) and np.isfinite(numbers).all() and len(distinct) > 10:
             return cls(name, numbers)
-        return cls(name, np.array([distinct.index(text) for text in texts]), tuple(distinct))
+        return cls.of_names(name, texts)
+
+    @classmethod
+    def of_names(cls, name: str, values: Sequence[str]) -> "Target":
+        """Take a column for names, even if they look like numbers."""
+        classes, numbers = np.unique(np.asarray(values, dtype=str), return_inverse=True)
+        return cls(name, numbers, tuple(str(one) for one in classes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +82,16 @@ class Reading:
     predictions: np.ndarray
 
 
-def probe(features: Features, target: Target, groups: Sequence[str], *, reader: Reader, seed: int = 0) -> Reading:
+def probe(
+    features: Features,
+    target: Target,
+    groups: Sequence[str],
+    *,
+    reader: Reader,
+    tested: Features | None = None,
+    at_most: int | None = None,
+    seed: int = 0,
+) -> Reading:
     """Read a target from a description in each fold, with a reader that was fitted to the other folds.
 
     Descriptions are standardised, and reduced to their principal components, within the folds that are fitted to. The
@@ -87,25 +103,77 @@ def probe(features: Features, target: Target, groups: Sequence[str], *, reader: 
         target: What to read.
         groups: The group of each image: its subject, and the cluster of its near-duplicates.
         reader: The kind of reader.
-        seed: Seed of the resamples of the confidence intervals, which are drawn by groups.
+        tested: What is read in the held-out fold, by default `features`: another description of the same images, such
+            as that of their reconstructions.
+        at_most: Images that a reader is fitted to at most; random ones of more.
+        seed: Seed of the choice of images, and of the resamples of the confidence intervals, which are drawn by groups.
 
     Raises:
         ValueError: If there are fewer groups than folds, or a class has fewer than two groups.
     """
-    members = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    members = _numbered(groups)
     _check_groups(target, members)
-    scores: np.ndarray | None = None
+    tested, random = features if tested is None else tested, np.random.default_rng(seed)
+    scores = np.zeros((len(features), max(len(target.classes), 1)))
     for fitted, held_out in GroupKFold(FOLDS).split(features, groups=members):
-        with np.errstate(invalid="ignore", divide="ignore"):  # shares of a variance that is zero, of equal images
-            model = _model(reader, target, features[fitted]).fit(features[fitted], target.values[fitted])
-        if target.classes:
-            found = np.zeros((len(held_out), len(target.classes)))
-            found[:, model.classes_] = model.predict_proba(features[held_out])
-        else:
-            found = model.predict(features[held_out])[:, None]
-        scores = np.zeros((len(features), found.shape[1])) if scores is None else scores
-        scores[held_out] = found
-    assert scores is not None
+        if at_most is not None:
+            fitted = random.permutation(fitted)[:at_most]
+        model = _fitted(reader, target, features[fitted], target.values[fitted])
+        scores[held_out] = _read(model, target, tested[held_out])
+    return _reading(target, scores, members, seed=seed)
+
+
+def probe_by(
+    features: Float[np.ndarray, "m f"],
+    values: np.ndarray,
+    tested: Features,
+    target: Target,
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
+) -> Reading:
+    """Read a target with a linear reader that was fitted to other images, such as new ones.
+
+    Args:
+        features: The description of each image to fit to.
+        values: The value of each, as in `Target.values`.
+        tested: The description of each image to read.
+        target: What to read.
+        groups: The group of each image to read.
+        seed: Seed of the resamples of the confidence intervals, which are drawn by groups.
+
+    Raises:
+        ValueError: If all values to fit to are the same.
+    """
+    if len(np.unique(values)) < 2:
+        raise ValueError(
+            f"{target.name}: expected at least two different values to fit to, got {len(np.unique(values))}"
+        )
+    model = _fitted("linear", target, features, values)
+    return _reading(target, _read(model, target, tested), _numbered(groups), seed=seed)
+
+
+def _numbered(groups: Sequence[str]) -> Int64[np.ndarray, " n"]:
+    return np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+
+
+def _fitted(reader: Reader, target: Target, features: Features, values: np.ndarray) -> Pipeline:
+    if target.classes and len(np.unique(values)) < 2:  # the only class, whatever the image
+        return make_pipeline(DummyClassifier()).fit(features, values)
+    with np.errstate(invalid="ignore", divide="ignore"):  # shares of a variance that is zero, of equal images
+        return _model(reader, target, features).fit(features, values)
+
+
+def _read(model: Pipeline, target: Target, features: Features) -> Float[np.ndarray, "n k"]:
+    """Return the probability of each class, 0 for those that the model does not know, or the number."""
+    if not target.classes:
+        return model.predict(features)[:, None]
+    found = np.zeros((len(features), len(target.classes)))
+    found[:, model.classes_] = model.predict_proba(features)
+    return found
+
+
+def _reading(target: Target, scores: Float[np.ndarray, "n k"], members: np.ndarray, *, seed: int) -> Reading:
     predictions = scores.argmax(axis=1) if target.classes else scores[:, 0]
     measures = _MEASURES_OF_CLASSES if target.classes else _MEASURES_OF_NUMBERS
     figures: dict[str, float] = {}

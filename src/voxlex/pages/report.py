@@ -10,7 +10,7 @@ from torch import Tensor
 
 from voxlex.codes import CodeLayout
 from voxlex.evaluation.generation.memorisation import Pair
-from voxlex.pages import generation_measures, measures
+from voxlex.pages import generation_measures, label_measures, measures
 from voxlex.pages.curves import Journal, spectra_plot, training_curves, usage_plots
 from voxlex.pages.page import render_page, write_page
 from voxlex.pages.pictures import (
@@ -114,6 +114,15 @@ class ComparedRow(NamedTuple):
     cells: list[Cell]
 
 
+class LabelRow(NamedTuple):
+    """A row of the table of labels, with a value for each measure."""
+
+    fitted: str
+    tested: str
+    meaning: str
+    cells: list[Cell]
+
+
 def pair_captions(pairs: Sequence[Pair], *, training: Sequence[str]) -> list[str]:
     """Return "sub-01.png · sample 3 · distance 0.012" for each pair.
 
@@ -156,6 +165,9 @@ def render_report(content: ReportContent) -> str:
         compared=list(_columns(content.figures).values()),
         textured="generation.c2st_textured" in content.figures,
         features=measures.FEATURES.get(content.features, content.features),
+        label_rows=_label_rows(content.figures),
+        label_heads=[measure.name for measure in label_measures.MEASURES],
+        label_sentence=label_measures.sentence(content.figures) if "label.n_images" in content.figures else "",
         pairs=_pairs(content),
         tile_width=-(-_TILE_WIDTH // tile) * tile,
         curves=_curves(content),
@@ -188,7 +200,8 @@ def _rows(figures: measures.Figures, *, pixel: str) -> list[Row]:
         )
         for key, measure, level in measured
     ]
-    known = {f"{key}{end}" for key, _, _ in measured for end in ("", "_low", "_high")} | generation_measures.KEYS
+    known = {f"{key}{end}" for key, _, _ in measured for end in ("", "_low", "_high")}
+    known |= generation_measures.KEYS | label_measures.KEYS
     return rows + [Row(key, Cell(f"{value:.4g}"), "", None, "") for key, value in figures.items() if key not in known]
 
 
@@ -208,6 +221,18 @@ def _generation_rows(figures: measures.Figures) -> list[ComparedRow]:
         )
         for measure in generation_measures.MEASURES
         if measure.key in figures
+    ]
+
+
+def _label_rows(figures: measures.Figures) -> list[LabelRow]:
+    return [
+        LabelRow(
+            fitted=reader.fitted,
+            tested=reader.tested,
+            meaning=reader.meaning,
+            cells=[_cell(measure, figures, f"label.{reader.key}.{measure.key}") for measure in label_measures.MEASURES],
+        )
+        for reader in label_measures.readers(figures)
     ]
 
 

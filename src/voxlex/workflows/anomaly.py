@@ -16,10 +16,11 @@ from voxlex.anomaly.baselines import NearestHealthy, equalised_intensity
 from voxlex.anomaly.calibration import FEWEST, scan_scores
 from voxlex.anomaly.fields import Maps, heads_in
 from voxlex.data.dataset import PreparedDataset
-from voxlex.errors import DataError, RunError
+from voxlex.errors import RunError
 from voxlex.evaluation.detection import JudgedMap, judge_maps
 from voxlex.files import atomic_file, write_json
 from voxlex.images.intensity import IntensityMap
+from voxlex.images.origin import Origin
 from voxlex.images.restore import restore_grid, restore_slice
 from voxlex.names import length_limit
 from voxlex.outputs import check_folder
@@ -153,6 +154,8 @@ def find_anomalies(
             "--method reconstruction"
         )
     check_folder(out, overwrite=overwrite)
+    if lesions is not None:
+        lesions.check(_grids(dataset.subset(split)))
     known, notes = healthy_images(vocabulary, dataset, healthy)
     reference = _spread(known, MOST_HEALTHY)
     with phases("looking at healthy scans") as progress:
@@ -275,9 +278,18 @@ def _judge(one: _Scan, lesions: LesionFiles, nearest: NearestHealthy, judged: di
         judged[name].append(JudgedMap.within(own, lesion, head, group=one.row["group"]))
 
 
+def _grids(dataset: PreparedDataset) -> Iterator[tuple[str, Origin, tuple[int, ...]]]:
+    """Yield the path, the origin and the shape of each map."""
+    done = 0
+    for scan in scans_of(dataset.manifest):
+        path = dataset.manifest["path"].iloc[done]
+        for part, own in _parts(scan):
+            origin = part.origin
+            yield path, origin, origin.grid.shape if part.is_volume else (origin.height, origin.width)
+            done += own.stop - own.start
+
+
 def _figures(judged: dict[str, list[JudgedMap]], notes: list[str]) -> dict[str, dict[str, float]]:
-    if not any(one.inside.any() for one in judged[MAPS[0]]):
-        raise DataError("lesions: expected one in at least one scan, got none; files must be called like the scans")
     figures = {name: judge_maps(maps, threshold=START if name == MAPS[0] else None) for name, maps in judged.items()}
     if "scan_auroc" in figures[MAPS[0]]:
         notes.append(

@@ -7,16 +7,30 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import torch
+
+from voxlex.codes import take
 from voxlex.data.dataset import PreparedDataset
+from voxlex.evaluation.code_features import described_codes
 from voxlex.evaluation.generation import chosen_features, load_features
+from voxlex.evaluation.generation.features import Features, describe
 from voxlex.evaluation.generation.judge import FEWEST
+from voxlex.evaluation.generation.scattering import SMALLEST
+from voxlex.evaluation.labels import Described, label_figures, labelled
 from voxlex.evaluation.likelihood import evaluate_prior
+from voxlex.evaluation.probe import Target
 from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction, evaluate_texture
+from voxlex.evaluation.simple_features import grey_shares
 from voxlex.files import write_json
 from voxlex.pages import generation_measures
 from voxlex.progress import Phases, silent
+from voxlex.rows import batches
+from voxlex.types import Codes, Levels
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
+
+_MOST_LABELLED = 384  # images whose labels are read
+_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure reconstructions, codes, and, if there is a prior, its likelihood and its samples.
 
+    If labels are known, also measure how well they are read from codes, from reconstructions, and by a reader of new
+    images; see `evaluation.labels.label_figures`.
+
     Args:
         vocabulary: The vocabulary to measure.
         dataset: The images. If `split` is "test", this should be the data set that the vocabulary was trained on.
@@ -65,7 +82,7 @@ def evaluate(
     """
     if samples < 0:
         raise ValueError(f"samples: expected at least 0, got {samples}")
-    describe = load_features(features)
+    measured = load_features(features)
     images = dataset.subset(split)
     with phases("reconstructing") as progress:
         reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images, progress=progress)
@@ -85,10 +102,11 @@ def evaluate(
     if vocabulary.prior is not None and samples and split == "test":
         if shown or can_judge(samples=samples, held_out=len(images)):
             generation = generate_and_judge(
-                vocabulary, dataset, codes=reconstruction.codes, count=samples, features=describe, phases=phases
+                vocabulary, dataset, codes=reconstruction.codes, count=samples, features=measured, phases=phases
             )
             figures |= generation.report.figures if generation.report else {}
         warnings += _warnings_of_new_images(figures, samples=samples, held_out=len(images))
+    figures |= _label_figures(vocabulary, images, reconstruction.codes, generation, features=measured, phases=phases)
     if split == "test":
         warnings += _warnings_of_split(vocabulary, dataset)
     return Evaluation(
@@ -98,6 +116,42 @@ def evaluate(
         features=str(chosen_features(features)),
         warnings=warnings,
     )
+
+
+def _label_figures(
+    vocabulary: Vocabulary,
+    images: PreparedDataset,
+    codes: Codes | Levels,
+    generation: Generation | None,
+    *,
+    features: Features,
+    phases: Phases,
+) -> dict[str, float]:
+    """Return how well labels are read; nothing where there are none, or too few."""
+    rows = labelled(list(images.manifest["label"]), list(images.manifest["group"]), at_most=_MOST_LABELLED)
+    if not len(rows) or images.size < SMALLEST:
+        return {}
+    labels, groups = ([str(name) for name in images.manifest[column].iloc[rows]] for column in ("label", "group"))
+    chosen = take(codes, rows.tolist())
+    greys, real, again = [], [], []
+    with phases("reading labels") as progress:
+        for some in batches(len(rows), pixels_per_image=images.images[0].size, at_most=_BATCH_SIZE):
+            x = images.tensor(rows[some])
+            greys.append(grey_shares(x))
+            real.append(describe(x, features))
+            again.append(describe(vocabulary.decode(take(chosen, some)).cpu(), features))
+            progress(some.stop, len(rows))
+        described = Described(
+            codes=described_codes(vocabulary.autoencoder, chosen, vocabulary.layouts),
+            greys=torch.cat(greys).numpy(),
+            images=torch.cat(real).numpy(),
+            reconstructed=torch.cat(again).numpy(),
+        )
+        asked = None if generation is None else generation.labels
+        samples = describe(generation.samples, features).numpy() if generation is not None and asked else None
+        return label_figures(
+            Target.of_names("label", labels), groups, described, samples=samples, sample_labels=asked or ()
+        )
 
 
 def _warnings_of_new_images(figures: Mapping[str, float], *, samples: int, held_out: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Known lesions of scans: masks in the scan's format, or boxes in a text file."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ class LesionFiles:
 
     def __init__(self, folder: Path, *, boxes: bool = False) -> None:
         if not folder.is_dir():
-            raise DataError(f"{folder}: expected a folder of {'boxes' if boxes else 'masks'}, got something else")
+            found = "a file" if folder.exists() else "nothing there"
+            raise DataError(f"{folder}: expected a folder of {'boxes' if boxes else 'masks'}, got {found}")
         self._boxes = boxes
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
         kept = [path for path in files if (path.suffix.lower() == ".txt") == boxes]
@@ -57,6 +59,18 @@ class LesionFiles:
         if path is None:
             return np.zeros(shape, bool)
         return self._in_boxes(path, shape) if self._boxes else self._in_mask(path, origin, shape)
+
+    def check(self, scans: Iterable[tuple[str, Origin, tuple[int, ...]]]) -> None:
+        """Read the file of each scan, so that one that does not fit is known before any work is done.
+
+        Args:
+            scans: Name, origin and shape of each scan, as in `of`.
+
+        Raises:
+            DataError: If a file cannot be read or does not fit, or no scan has a lesion.
+        """
+        if not sum(bool(self.of(*scan).any()) for scan in scans if _stem(scan[0]) in self._files):
+            raise DataError("lesions: expected one in at least one scan, got none; files must be called like the scans")
 
     def _in_mask(self, path: Path, origin: Origin, shape: tuple[int, ...]) -> Lesions:
         mask = read_scan(path)

@@ -6,27 +6,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch.nn import functional
 
 from voxlex.codes import Codes, levels_of
 from voxlex.data.dataset import COLUMNS, PreparedDataset
 from voxlex.errors import DataError
-from voxlex.evaluation.code_features import codeword_shares, pooled_latents
+from voxlex.evaluation.code_features import codeword_shares, described_codes
 from voxlex.evaluation.probe import READERS, Target, confusions, probe, shuffled, weights_of
+from voxlex.evaluation.simple_features import grey_shares, small_pixels
 from voxlex.files import write_json
 from voxlex.images.origin import ORIGIN_EXTRAS
 from voxlex.models.batches import encode_dataset
+from voxlex.outputs import check_folder
 from voxlex.pages.probe_pictures import codeword_sheet, confusion_picture
 from voxlex.progress import Phases, silent
 from voxlex.rows import batches
-from voxlex.types import Image, Levels
+from voxlex.types import Levels
 from voxlex.vocabulary import Vocabulary
 from voxlex.workflows.results import output_folder
 
 CONFUSIONS, CODEWORDS = "confusions.png", "codewords.png"
 
-_SMALL = 24  # side of the small images whose pixels are a baseline
-_BINS = 32
 _CODEWORDS = 12  # shown for each class
 
 
@@ -75,11 +74,12 @@ def probe_column(
         phases: Receives the progress of the work.
 
     Raises:
-        DataError: If there is no such column, or it has too few values or groups.
+        DataError: If there is no such column, it has too few values or groups, or the folder cannot be used.
     """
     rows, target = _target(dataset, column)
     groups = [str(dataset.manifest["group"].iloc[row]) for row in rows]
-    folder = None if out is None else output_folder(out, overwrite=overwrite)
+    if out is not None:
+        check_folder(out, overwrite=overwrite)
     with phases("encoding") as progress:
         codes = levels_of(encode_dataset(vocabulary, dataset, progress=progress))
     codes = tuple(level[torch.from_numpy(rows)] for level in codes)
@@ -100,7 +100,8 @@ def probe_column(
                 progress(number + 1, len(descriptions))
     except ValueError as cause:
         raise DataError(str(cause)) from cause
-    if folder is not None:
+    if out is not None:
+        folder = output_folder(out, overwrite=overwrite)
         if target.classes:
             confusion_picture(folder / CONFUSIONS, confusions(target, predictions), target.classes)
         _show_codewords(folder / CODEWORDS, vocabulary, codes, target)
@@ -133,10 +134,7 @@ def _target(dataset: PreparedDataset, column: str) -> tuple[np.ndarray, Target]:
 
 def _described(vocabulary: Vocabulary, codes: Levels, phases: Phases) -> Float[np.ndarray, "n f"]:
     """Return the description of images by their codes."""
-    parts = [pooled_latents(vocabulary.autoencoder, codes), codeword_shares(codes, vocabulary.layouts)]
-    # A codeword of one image says nothing of others.
-    used = (parts[1] > 0).sum(axis=0) >= max(2, len(parts[1]) // 200)
-    parts[1] = parts[1][:, used]
+    parts = [described_codes(vocabulary.autoencoder, codes, vocabulary.layouts)]
     if vocabulary.prior is not None:
         surprise = []
         with phases("scoring codes") as progress:
@@ -150,16 +148,12 @@ def _described(vocabulary: Vocabulary, codes: Levels, phases: Phases) -> Float[n
 
 
 def _pixels_and_greys(dataset: PreparedDataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels of small images, and the histograms of their grey values."""
-    pool = functional.adaptive_avg_pool2d if dataset.spatial_dims == 2 else functional.adaptive_avg_pool3d
-    side = _SMALL if dataset.spatial_dims == 2 else _SMALL // 2
+    """Return the pixels of small images, and the shares of their grey values."""
     pixels, greys = [], []
     for some in batches(len(rows), pixels_per_image=dataset.images[0].size, at_most=256):
-        x: Image = dataset.tensor(rows[some])
-        pixels.append(pool(x, min(side, x.shape[-1])).flatten(1).numpy())
-        bins = (x.flatten(1) * (_BINS - 1)).round().long()
-        counts = torch.zeros(len(x), _BINS).scatter_add_(1, bins, torch.ones(bins.shape))
-        greys.append((counts / bins.shape[1]).sqrt().numpy())
+        x = dataset.tensor(rows[some])
+        pixels.append(small_pixels(x).numpy())
+        greys.append(grey_shares(x).numpy())
     return np.concatenate(pixels), np.concatenate(greys)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from voxlex.code_table import read_code_table
 from voxlex.codes import take
 from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import DataError
 from voxlex.evaluation.code_features import ScanIndex, pooled_latents
 from voxlex.files import atomic_file
 from voxlex.models.batches import encode_dataset
@@ -53,11 +54,13 @@ def find_similar(
 
     Raises:
         CodesError: If the file cannot be read, or holds the codes of another run.
-        DataError: If the folder cannot be used.
+        DataError: If the folder cannot be used, or there are several scans.
         ValueError: If the count is below 1.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
+    if (scans := scan.manifest["path"].nunique()) > 1:
+        raise DataError(f"scan: expected one scan to compare others with, got {scans}; give the path of one of them")
     check_folder(out, overwrite=overwrite, reads=[codes])
     with phases("reading codes"):
         table = read_code_table(codes, autoencoder=vocabulary.autoencoder, space=vocabulary.space)
