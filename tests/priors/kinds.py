@@ -90,15 +90,14 @@ class Case:
         return f"{self.kind}-{self.dims}D-{codebooks}-{levels}" + ("-conditional" if self.conditional else "")
 
 
-CASES = [
-    Case(kind, dims, num_codebooks, levels, conditional)
-    for kind, dims, num_codebooks, levels, conditional in itertools.product(
-        KINDS, (2, 3), (1, 2), (1, 2), (False, True)
-    )
-]
+_EVERY = [Case(*settings) for settings in itertools.product(KINDS, (2, 3), (1, 2), (1, 2), (False, True))]
+
+CASES = [case for case in _EVERY if (case.dims + case.num_codebooks + case.levels + case.conditional) % 2]
+"""Half of all cases, chosen so that any three settings of a kind meet in every combination."""
+
 EXACT = [case for case in CASES if case.kind != "masked"]
 CONDITIONAL = [case for case in CASES if case.conditional]
-FEW = [case for case in CONDITIONAL if case.num_codebooks == case.dims - 1]
+FEW = [case for case in _EVERY if case.conditional and case.num_codebooks == case.dims - 1]
 """Of each kind, over one level and two: images with one codebook, volumes with two."""
 
 
