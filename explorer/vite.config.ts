@@ -1,0 +1,45 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { defineConfig, type Plugin } from "vite";
+
+const here = import.meta.dirname;
+const page = join(here, "../src/voxlex/explorer/page");
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (entry.name === "node_modules" || entry.name.startsWith(".")) return [];
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? sources(path) : [path];
+  });
+}
+
+/** Writes what the page was built from, so that a test can tell whether it is built from the sources as they are. */
+function record(): Plugin {
+  return {
+    name: "record",
+    generateBundle(_options, bundle) {
+      const digest = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
+      const named = sources(here).map((path) => [relative(here, path), digest(readFileSync(path))]);
+      const built = Object.entries(bundle).map(([name, file]) => [
+        name,
+        digest(file.type === "chunk" ? file.code : file.source),
+      ]);
+      const text = JSON.stringify({ sources: Object.fromEntries(named.sort()), built: Object.fromEntries(built.sort()) }, null, 1);
+      this.emitFile({ type: "asset", fileName: "built-from.json", source: `${text}\n` });
+    },
+  };
+}
+
+export default defineConfig({
+  root: here,
+  plugins: [record()],
+  build: {
+    outDir: page,
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 4000,
+    assetsInlineLimit: 0,
+  },
+});

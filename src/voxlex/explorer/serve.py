@@ -1,0 +1,71 @@
+"""Serve an exhibit until it is interrupted."""
+
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import closing
+
+import uvicorn
+
+from voxlex.errors import DataError
+from voxlex.explorer.app import make_app
+from voxlex.explorer.exhibit import Exhibit
+from voxlex.explorer.guard import is_loopback, new_token
+
+USUAL_PORT = 8421
+
+
+def serve(
+    exhibit: Exhibit, *, host: str = "127.0.0.1", port: int | None = None, browse: bool = True, say: Callable[[str], None]
+) -> None:
+    """Serve an exhibit until Ctrl-C.
+
+    Args:
+        exhibit: What is shown.
+        host: Where to listen. Any other place than the loopback interface needs a token, which is part of the address.
+        port: The port; 0 for any free one. By default `USUAL_PORT`, or any free one if that is taken.
+        browse: Whether to open the page in a browser.
+        say: Function that shows the address.
+
+    Raises:
+        DataError: If it cannot listen there.
+    """
+    with closing(_listening(host, port)) as listening:
+        found = listening.getsockname()[1]
+        token = None if is_loopback(host) else new_token()
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{found}/" + ("" if token is None else f"?token={token}")
+        say(address)
+        app = make_app(exhibit, host=host, port=found, token=token)
+        config = uvicorn.Config(
+            app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=2, lifespan="on"
+        )
+        if browse:
+            threading.Timer(0.5, webbrowser.open, [address]).start()
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int | None) -> socket.socket:
+    """Return a socket that listens."""
+    try:
+        return _bound(host, USUAL_PORT if port is None else port)
+    except OSError as cause:
+        if port is None:
+            return _bound(host, 0)
+        raise DataError(f"--port: {port} of {host} cannot be used: {cause.strerror or cause}") from cause
+    except OverflowError as cause:
+        raise DataError(f"--port: expected a port from 0 to 65535, got {port}") from cause
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(2048)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
