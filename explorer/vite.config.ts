@@ -34,6 +34,8 @@ function record(): Plugin {
 export default defineConfig({
   root: here,
   plugins: [record()],
+  // Codecs of zarr, which the viewer of volumes would take along and never use here.
+  resolve: { alias: [{ find: /^numcodecs\/(blosc|lz4|zstd)$/, replacement: join(here, "src/no-codec.ts") }] },
   build: {
     outDir: page,
     emptyOutDir: true,

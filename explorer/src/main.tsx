@@ -2,6 +2,7 @@
 
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { ComponentType } from "preact";
 import { getJson, wordsOf, type Run } from "./api";
 import { Grid } from "./grid";
 import { href, useRoute } from "./route";
@@ -9,6 +10,7 @@ import { ScanView } from "./scan";
 import { openScans, type Scans } from "./scans";
 import { Region } from "./region";
 import { Samples } from "./samples";
+import { TrainingView } from "./training";
 import { Words } from "./words";
 import { Bar, Empty, Problem } from "./ui";
 import "./style.css";
@@ -17,6 +19,7 @@ const VIEWS: { view: string; text: string; needs: "scans" | "words" | "prior" | 
   { view: "scans", text: "Scans", needs: "scans" },
   { view: "words", text: "Vocabulary", needs: "words" },
   { view: "new", text: "New images", needs: "prior" },
+  { view: "training", text: "Training", needs: "nothing" },
 ];
 
 function useRun(): { run: Run | null; lost: string } {
@@ -122,6 +125,8 @@ function Page() {
 }
 
 function Shown({ run, scans, ticks, route }: { run: Run; scans: Scans | null; ticks: number; route: ReturnType<typeof useRoute> }) {
+  if (route.view === "training") return <TrainingView {...{ run, route }} />;
+  if (route.view === "volume" && run.space?.length === 3) return <Lazy {...{ run, scans, route }} />;
   if (route.view === "new" && run.loaded) return <Samples {...{ run, scans, route }} />;
   if (!scans && (run.opening.phase || (run.scans !== null && run.loaded)))
     return (
@@ -135,27 +140,49 @@ function Shown({ run, scans, ticks, route }: { run: Run; scans: Scans | null; ti
       <Empty title="There are no scans to show">
         {run.problems.source && <Problem>{run.problems.source}</Problem>}
         {run.problems.run && <Problem>{run.problems.run}</Problem>}
+        <a class="button" href="#/training">
+          The training
+        </a>
       </Empty>
     );
   switch (route.view) {
     case "scans":
       return <Grid {...{ scans, route, ticks }} />;
     case "scan":
-      return <ScanView {...{ run, scans, route, ticks }} />;
+      return run.space?.length === 3 ? <Lazy {...{ run, scans, route }} /> : <ScanView {...{ run, scans, route, ticks }} />;
     case "words":
       return <Words {...{ run, route }} encoded={scans.encoded} total={scans.total} />;
     case "region":
-      if (run.prior && run.space?.length === 2) return <Region key={route.part} {...{ run, scans, route }} />;
-    // falls through
+      return run.prior && run.space?.length === 2 ? <Region key={route.part} {...{ run, scans, route }} /> : <Nowhere />;
     default:
-      return (
-        <Empty title="There is no such view">
-          <a class="button" href="#/scans">
-            All scans
-          </a>
-        </Empty>
-      );
+      return <Nowhere />;
   }
+}
+
+type VolumeProps = { run: Run; scans: Scans | null; route: ReturnType<typeof useRoute> };
+
+/** The viewer of volumes, which is loaded only when one is opened. */
+function Lazy(props: VolumeProps) {
+  const [found, setFound] = useState<{ View: ComponentType<VolumeProps> } | null>(null);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    import("./volume").then(
+      (module) => setFound({ View: module.default }),
+      (error) => setProblem(wordsOf(error)),
+    );
+  }, []);
+  if (problem) return <Problem>{problem}</Problem>;
+  return found ? <found.View key={props.route.part} {...props} /> : <div class="waiting">Opening the viewer …</div>;
+}
+
+function Nowhere() {
+  return (
+    <Empty title="There is no such view">
+      <a class="button" href="#/scans">
+        All scans
+      </a>
+    </Empty>
+  );
 }
 
 render(<Page />, document.getElementById("page")!);

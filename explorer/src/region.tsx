@@ -16,7 +16,7 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
   const params = route.params;
   const side = run.space![1];
   const mask = useRef(new Uint8Array(side * side));
-  const undone = useRef<Uint8Array[]>([]);
+  const undone = useRef<Uint8Array<ArrayBuffer>[]>([]);
   const [painted, setPainted] = useState(0);
   const [brush, setBrush] = useState(10);
   const [erasing, setErasing] = useState(false);
@@ -62,7 +62,7 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
     last.current = { x, y };
     setPainted((before) => before + 1);
   }
-  const set = (next: Uint8Array) => {
+  const set = (next: Uint8Array<ArrayBuffer>) => {
     mask.current = next;
     setPainted((before) => before + 1);
     change({ show: "" });

@@ -1,11 +1,13 @@
 """Serve an exhibit until it is interrupted."""
 
+import os
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing
 
+import torch
 import uvicorn
 
 from voxlex.errors import DataError
@@ -31,6 +33,8 @@ def serve(
     Raises:
         DataError: If it cannot listen there.
     """
+    # Quick work, a long job and the survey go on at once; more threads than cores would wait for each other.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
     with closing(_listening(host, port)) as listening:
         found = listening.getsockname()[1]
         token = None if is_loopback(host) else new_token()
