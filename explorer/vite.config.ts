@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
@@ -18,15 +18,15 @@ function sources(folder: string): string[] {
 function record(): Plugin {
   return {
     name: "record",
-    generateBundle(_options, bundle) {
-      const digest = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
-      const named = sources(here).map((path) => [relative(here, path), digest(readFileSync(path))]);
-      const built = Object.entries(bundle).map(([name, file]) => [
-        name,
-        digest(file.type === "chunk" ? file.code : file.source),
-      ]);
-      const text = JSON.stringify({ sources: Object.fromEntries(named.sort()), built: Object.fromEntries(built.sort()) }, null, 1);
-      this.emitFile({ type: "asset", fileName: "built-from.json", source: `${text}\n` });
+    closeBundle() {
+      const digests = (folder: string) =>
+        Object.fromEntries(
+          sources(folder)
+            .map((path) => [relative(folder, path), createHash("sha256").update(readFileSync(path)).digest("hex")])
+            .sort(),
+        );
+      const text = JSON.stringify({ sources: digests(here), built: digests(page) }, null, 1);
+      writeFileSync(join(page, "built-from.json"), `${text}\n`);
     },
   };
 }

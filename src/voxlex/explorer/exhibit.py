@@ -157,7 +157,7 @@ class Exhibit:
             UnknownError: If there is no such scan.
         """
         images = self.images()
-        if not text.isdecimal() or len(text) > 12 or int(text) >= len(images):
+        if not text.isascii() or not text.isdecimal() or len(text) > 12 or int(text) >= len(images):
             raise UnknownError(f"expected a scan from 0 to {len(images) - 1}, got {printable(text)[:40]!r}")
         return int(text)
 

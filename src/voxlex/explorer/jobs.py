@@ -78,7 +78,7 @@ def job_of(exhibit: Exhibit, question: Question) -> Job:
         UnknownError: If there is no such job.
     """
     text = question.path["number"]
-    job = exhibit.jobs.get(int(text)) if text.isdecimal() and len(text) < 10 else None
+    job = exhibit.jobs.get(int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else None
     if job is None:
         raise UnknownError("there is no such job any more")
     return job
@@ -91,7 +91,7 @@ def drawn_by(job: Job, question: Question) -> dict[str, Any]:
         UnknownError: If there is no such result.
     """
     text = question.path["index"]
-    if not text.isdecimal() or len(text) > 4 or int(text) >= len(job.result):
+    if not text.isascii() or not text.isdecimal() or len(text) > 4 or int(text) >= len(job.result):
         raise UnknownError("there is no such image")
     return job.result[int(text)]
 

@@ -325,7 +325,7 @@ def _thinned(points: list[tuple[float, int, float]]) -> list[list[float]]:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal() or len(text) > 9:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
         raise UnknownError(f"expected a number, got {printable(text)[:40]!r}")
     return int(text)
 

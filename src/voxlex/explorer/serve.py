@@ -35,8 +35,8 @@ def serve(
     """
     # Quick work, a long job and the survey go on at once; more threads than cores would wait for each other.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-    with closing(_listening(host, port)) as listening:
-        found = listening.getsockname()[1]
+    with closing(listening(host, USUAL_PORT if port is None else port, otherwise_any=port is None)) as heard:
+        found = heard.getsockname()[1]
         token = None if is_loopback(host) else new_token()
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{found}/" + ("" if token is None else f"?token={token}")
@@ -47,19 +47,28 @@ def serve(
         )
         if browse:
             threading.Timer(0.5, webbrowser.open, [address]).start()
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[heard])
 
 
-def _listening(host: str, port: int | None) -> socket.socket:
-    """Return a socket that listens."""
+def listening(host: str, port: int, *, otherwise_any: bool = False) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: Where.
+        port: The port; 0 for any free one.
+        otherwise_any: Take any free port if this one is taken.
+
+    Raises:
+        DataError: If it cannot listen there.
+    """
     try:
-        return _bound(host, USUAL_PORT if port is None else port)
-    except OSError as cause:
-        if port is None:
-            return _bound(host, 0)
-        raise DataError(f"--port: {port} of {host} cannot be used: {cause.strerror or cause}") from cause
+        return _bound(host, port)
     except OverflowError as cause:
         raise DataError(f"--port: expected a port from 0 to 65535, got {port}") from cause
+    except OSError as cause:
+        if otherwise_any:
+            return listening(host, 0)
+        raise DataError(f"{host}:{port}: cannot listen there: {cause.strerror or cause}") from cause
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -111,7 +111,7 @@ class Survey:
         known = {name: float(values[place]) for name, values in self.figures.items()}
         return {name: value for name, value in known.items() if np.isfinite(value)}
 
-    def bits_of(self, levels: Levels, row: int) -> Levels:
+    def bits_of(self, levels: Levels, row: int) -> tuple[torch.Tensor, ...]:
         """Return the bits of each code of a scan under the prior, with the condition that the table states."""
         prior = self._vocabulary.prior
         assert prior is not None
