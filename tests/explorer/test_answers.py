@@ -129,9 +129,7 @@ def test_an_exchanged_codeword_changes_picture_bits_and_files(
     table = client.post("/api/scan/3/codes.parquet", json=request)
     assert "attachment" in table.headers["content-disposition"]
     (tmp_path / "saved.parquet").write_bytes(table.content)
-    read = read_code_table(
-        tmp_path / "saved.parquet", autoencoder=vocabulary.autoencoder, space=vocabulary.space
-    ).codes
+    read = read_code_table(tmp_path / "saved.parquet", autoencoder=vocabulary.autoencoder, space=vocabulary.space).codes
     assert isinstance(read, torch.Tensor)
     assert read.equal(codes)
     picture = client.post("/api/scan/3/picture.png", json=request)
@@ -196,7 +194,9 @@ def test_a_region_is_drawn_anew_and_the_rest_stays(client: TestClient, dataset: 
     drawn = [pixels_of(client.get(f"/api/jobs/{job['number']}/image/{index}").content, 32) for index in range(2)]
     original = dataset.tensor([2])[0, 0]
     for version in drawn:
-        torch.testing.assert_close(version[~torch.from_numpy(mask)], original[~torch.from_numpy(mask)], rtol=0, atol=1e-4)
+        torch.testing.assert_close(
+            version[~torch.from_numpy(mask)], original[~torch.from_numpy(mask)], rtol=0, atol=1e-4
+        )
     assert not drawn[0].equal(original)
 
 
@@ -210,7 +210,7 @@ def test_a_job_can_be_cancelled(client: TestClient) -> None:
 
 def test_the_figures_of_a_training_are_read(client: TestClient) -> None:
     training = client.get("/api/training").json()
-    assert [stage["name"] for stage in training["stages"]][0] == "autoencoder"
+    assert training["stages"][0]["name"] == "autoencoder"
     assert any(curve["name"] == "train/loss" and curve["points"] for curve in training["curves"])
     assert client.get("/api/training/samples.png").status_code == 404
 

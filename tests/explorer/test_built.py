@@ -9,12 +9,16 @@ from voxlex.explorer.app import page_files
 SOURCES = Path(__file__).parent.parent.parent / "explorer"
 
 
+def is_passed_over(name: str) -> bool:
+    return name == "node_modules" or name.startswith(".")
+
+
 def test_the_page_is_built_from_the_sources_as_they_are() -> None:
     recorded = json.loads(page_files()["built-from.json"])
     found = {
         path.relative_to(SOURCES).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in SOURCES.rglob("*")
-        if path.is_file() and not any(part == "node_modules" or part.startswith(".") for part in path.relative_to(SOURCES).parts)
+        if path.is_file() and not any(map(is_passed_over, path.relative_to(SOURCES).parts))
     }
     assert recorded["sources"] == found, "run `make explorer`"
 

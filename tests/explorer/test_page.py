@@ -114,7 +114,10 @@ def test_a_codeword_is_exchanged_compared_and_taken_back(watched: Watched) -> No
 
 def test_the_view_zooms_and_windows(watched: Watched) -> None:
     page = watched.open("#/scan/4?show=original")
-    page.wait_for_function("() => new Set(document.querySelector('.stage canvas')?.getContext('2d').getImageData(200, 200, 300, 300).data).size > 4")
+    page.wait_for_function(
+        "() => new Set(document.querySelector('.stage canvas')?.getContext('2d')"
+        ".getImageData(200, 200, 300, 300).data).size > 4"
+    )
     box = page.locator(".stage canvas").bounding_box()
     assert box is not None
     first = drawn(page)

@@ -28,7 +28,10 @@ def test_like_lies_by_like() -> None:
     vectors = np.concatenate([rng.normal(loc=4 * group, scale=0.3, size=(50, 5)) for group in range(4)])
     places = mosaic(vectors, np.ones(200))
     middles = places[:, :2] + places[:, 2:] / 2
-    within = [np.linalg.norm(middles[50 * g : 50 * g + 50] - middles[50 * g : 50 * g + 50].mean(axis=0), axis=1).mean() for g in range(4)]
+    within = [
+        np.linalg.norm(middles[50 * g : 50 * g + 50] - middles[50 * g : 50 * g + 50].mean(axis=0), axis=1).mean()
+        for g in range(4)
+    ]
     assert max(within) < 0.75 * np.linalg.norm(middles - middles.mean(axis=0), axis=1).mean()
 
 

@@ -82,9 +82,7 @@ def volume(exhibit: Exhibit, question: Question) -> Binary:
 
 def training_picture(exhibit: Exhibit, question: Question) -> Binary:
     """Return one of the two pictures of a run."""
-    pictures = {
-        file.stem: file for file in (exhibit.folder.reconstructions_file, exhibit.folder.samples_file)
-    }
+    pictures = {file.stem: file for file in (exhibit.folder.reconstructions_file, exhibit.folder.samples_file)}
     file = pictures.get(question.path["name"])
     if file is None or not file.is_file():
         raise UnknownError("the run has no such picture yet")
@@ -104,4 +102,3 @@ def _nifti(cube: np.ndarray, *, spacing_mm: float | None, scale: bool = True) ->
 
 def _stem(exhibit: Exhibit, row: int) -> str:
     return Path(str(exhibit.images().manifest["path"].iloc[row])).stem
-

@@ -115,5 +115,3 @@ def _neighbours(exhibit: Exhibit) -> Neighbours | None:
     if exhibit.neighbours is None and exhibit.dataset is not None:
         exhibit.neighbours = Neighbours(exhibit.dataset)
     return exhibit.neighbours
-
-

@@ -147,7 +147,9 @@ def figures(exhibit: Exhibit, question: Question) -> dict[str, Any]:
         "scores": survey.has_scores,
         "failure": printable(survey.failure),
         "rows": survey.order.tolist() if since["encoded"] == 0 else [],
-        "figures": {name: [_short(value) for value in survey.figures[name][span].tolist()] for name, span in spans.items()},
+        "figures": {
+            name: [_short(value) for value in survey.figures[name][span].tolist()] for name, span in spans.items()
+        },
     }
 
 
@@ -338,7 +340,11 @@ def _plain(value: Any, *, numeric: bool | None = None) -> Any:
     """Return a cell of a table as JSON can hold it."""
     if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    if numeric is not False and isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+    if (
+        numeric is not False
+        and isinstance(value, int | float | np.integer | np.floating)
+        and not isinstance(value, bool)
+    ):
         number = value.item() if isinstance(value, np.generic) else value
         return number if math.isfinite(number) else None
     return printable(str(value))

@@ -19,7 +19,12 @@ USUAL_PORT = 8421
 
 
 def serve(
-    exhibit: Exhibit, *, host: str = "127.0.0.1", port: int | None = None, browse: bool = True, say: Callable[[str], None]
+    exhibit: Exhibit,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    browse: bool = True,
+    say: Callable[[str], None],
 ) -> None:
     """Serve an exhibit until Ctrl-C.
 

@@ -60,9 +60,7 @@ class Survey:
         self._place = np.full(len(dataset), -1)
         self._place[self.order] = np.arange(len(self.order))
         self.layouts = layouts
-        self.codes = [
-            np.zeros((len(self.order), *layout.shape), _dtype(layout.num_embeddings)) for layout in layouts
-        ]
+        self.codes = [np.zeros((len(self.order), *layout.shape), _dtype(layout.num_embeddings)) for layout in layouts]
         self.figures = {name: np.full(len(self.order), np.nan, np.float32) for name in FIGURES}
         self.encoded = 0
         self.scored = 0
