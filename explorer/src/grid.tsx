@@ -94,7 +94,7 @@ class Strip extends Component<StripProps> {
   }
 }
 
-export function Grid({ scans, route, ticks }: { scans: Scans; route: Route; ticks: number }) {
+export function Grid({ scans, route, ticks, notes }: { scans: Scans; route: Route; ticks: number; notes: string[] }) {
   const params = route.params;
   const query = params.toString();
   const sort = params.get("sort") ?? "";
@@ -104,7 +104,7 @@ export function Grid({ scans, route, ticks }: { scans: Scans; route: Route; tick
   const rows = useMemo(() => chosen(scans, filterOf(scans, params), sort, descending), [scans, query, needs ? ticks : 0]);
   return (
     <div class="scans">
-      <Tools scans={scans} params={params} rows={rows.length} ticks={ticks} />
+      <Tools scans={scans} params={params} rows={rows.length} ticks={ticks} notes={notes} />
       {rows.length === 0 ? (
         <Empty title="No scan fits">
           <p>Nothing among {count(scans.table.rows)} scans passes this search and these filters.</p>
@@ -183,7 +183,7 @@ export function filterOf(scans: Scans, params: URLSearchParams): Filter {
   return filter;
 }
 
-function Tools({ scans, params, rows, ticks }: { scans: Scans; params: URLSearchParams; rows: number; ticks: number }) {
+function Tools({ scans, params, rows, ticks, notes }: { scans: Scans; params: URLSearchParams; rows: number; ticks: number; notes: string[] }) {
   const search = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
@@ -274,6 +274,16 @@ function Tools({ scans, params, rows, ticks }: { scans: Scans; params: URLSearch
           {rows === scans.table.rows ? `${count(rows)} scans` : `${count(rows)} of ${count(scans.table.rows)} scans`}
         </output>
       </div>
+      {notes.length > 0 && (
+        <details class="notes">
+          <summary>{notes.length === 1 ? "A note" : `${notes.length} notes`} on these scans</summary>
+          <ul>
+            {notes.map((note) => (
+              <li key={note}>{note}</li>
+            ))}
+          </ul>
+        </details>
+      )}
       {scans.failure && <Problem>The figures are incomplete: {scans.failure}</Problem>}
       {!scans.measured && scans.total > 0 && !scans.failure && <Measuring scans={scans} />}
     </div>

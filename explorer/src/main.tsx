@@ -147,7 +147,7 @@ function Shown({ run, scans, ticks, route }: { run: Run; scans: Scans | null; ti
     );
   switch (route.view) {
     case "scans":
-      return <Grid {...{ scans, route, ticks }} />;
+      return <Grid {...{ scans, route, ticks }} notes={run.notes} />;
     case "scan":
       return run.space?.length === 3 ? <Lazy {...{ run, scans, route }} /> : <ScanView {...{ run, scans, route, ticks }} />;
     case "words":

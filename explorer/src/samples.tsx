@@ -7,7 +7,7 @@ import { drawnBy, isOver, useJobs } from "./jobs";
 import { Picture } from "./picture";
 import { change, href, parsedNumber, type Route } from "./route";
 import type { Scans } from "./scans";
-import { Bar, Grey, Problem, Slider } from "./ui";
+import { Bar, Grey, Problem, Slider, titleOf } from "./ui";
 
 export function Samples({ run, scans, route }: { run: Run; scans: Scans | null; route: Route }) {
   const params = route.params;
@@ -46,7 +46,7 @@ export function Samples({ run, scans, route }: { run: Run; scans: Scans | null; 
         >
           {conditions.map((condition) => (
             <label key={condition.name} class="stacked">
-              <span>{condition.name}</span>
+              <span>{titleOf(condition.name)}</span>
               {condition.values ? (
                 <select value={params.get(`is-${condition.name}`) ?? ""} onChange={(event) => change({ [`is-${condition.name}`]: event.currentTarget.value })}>
                   <option value="">any</option>

@@ -5,7 +5,7 @@ import { getJson, unpacked, type Run, type WordMap } from "./api";
 import { asCanvas, heatImage, ofBytes } from "./colours";
 import { change, href, parsedNumber, type Route } from "./route";
 import { Scale } from "./scan";
-import { Choice, Empty, Problem, count, percent, useAsked, useSize } from "./ui";
+import { Choice, Empty, Problem, Toggle, count, percent, useAsked, useSize } from "./ui";
 import { WordPanel } from "./word";
 
 type Colouring = "patches" | "use";
@@ -22,7 +22,7 @@ export function Words({ run, route, encoded, total }: { run: Run; route: Route; 
   const params = route.params;
   const map = found ?? kept;
   const word = params.has("word") ? parsedNumber(params.get("word"), 0) : null;
-  const least = parsedNumber(params.get("least"), 0);
+  const marking = params.get("mark") === "rare";
   const colouring = (params.get("colour") ?? "patches") as Colouring;
   if (!map)
     return error && encoded > 0 ? (
@@ -66,15 +66,7 @@ export function Words({ run, route, encoded, total }: { run: Run; route: Route; 
             ]}
             onChange={(value) => change({ colour: value === "patches" ? "" : value })}
           />
-          <Choice
-            label="Which codewords"
-            value={least < 0 ? "rare" : "all"}
-            options={[
-              { value: "all", text: "All in use" },
-              { value: "rare", text: "Mark the rare" },
-            ]}
-            onChange={(value) => change({ least: value === "rare" ? -1 : "" })}
-          />
+          <Toggle on={marking} text="Mark the rare" title="Codewords that are used fewer than 10 times" onChange={(on) => change({ mark: on ? "rare" : "" })} />
           <label class="field">
             <span>Codeword</span>
             <input
@@ -87,7 +79,7 @@ export function Words({ run, route, encoded, total }: { run: Run; route: Route; 
             />
           </label>
         </div>
-        <Map map={map} word={word} colouring={colouring} marking={least < 0} />
+        <Map map={map} word={word} colouring={colouring} marking={marking} />
         <div class="status">
           <span>
             {count(map.codes.length)} of {count(map.total)} codewords in use

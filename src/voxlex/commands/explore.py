@@ -1,5 +1,6 @@
 """`voxlex explore`: look at a run and its scans in a browser."""
 
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -41,10 +42,15 @@ class Explore:
                 "pip install 'voxlex[explore]'"
             ) from cause
         exhibit = Exhibit(self.run_folder, self.source)
+
+        def tell(address: str) -> None:
+            say(f"{exhibit.name}: {address}  (Ctrl-C ends it)")
+            sys.stdout.flush()  # the command goes on, and a pipe would keep the line back
+
         serve(
             exhibit,
             host=self.host,
             port=self.port,
             browse=not self.no_browser,
-            say=lambda address: say(f"{exhibit.name}: {address}  (Ctrl-C ends it)"),
+            say=tell,
         )
