@@ -104,6 +104,7 @@ export function Grid({ scans, route, ticks, notes }: { scans: Scans; route: Rout
   const rows = useMemo(() => chosen(scans, filterOf(scans, params), sort, descending), [scans, query, needs ? ticks : 0]);
   return (
     <div class="scans">
+      <h1 class="unseen">Scans</h1>
       <Tools scans={scans} params={params} rows={rows.length} ticks={ticks} notes={notes} />
       {rows.length === 0 ? (
         <Empty title="No scan fits">

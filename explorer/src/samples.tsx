@@ -112,7 +112,7 @@ export function Samples({ run, scans, route }: { run: Run; scans: Scans | null; 
           is 0 for the same picture and 1 for nothing in common. These are images of a model, not of people.
         </p>
       </aside>
-      <div class="work scrolling">
+      <div class="work scrolling" tabIndex={0} role="region" aria-label="New images">
         {jobs?.length === 0 && <div class="waiting">Nothing is drawn yet.</div>}
         {jobs?.map((job) => (
           <section key={job.number} class="batch" aria-label={`Images from seed ${String(job.request.seed)}`}>

@@ -48,6 +48,7 @@ export function TrainingView({ run, route }: { run: Run; route: Route }) {
   const live = found.changed > 0 && age < 30 && !found.stages.every((one) => one.finished);
   return (
     <div class="training">
+      <h1 class="unseen">Training</h1>
       <div class="tools line">
         {stages.length > 0 && (
           <Choice
@@ -62,7 +63,7 @@ export function TrainingView({ run, route }: { run: Run; route: Route }) {
         </span>
         {live && <span class="live">live</span>}
       </div>
-      <div class="scrolling charts">
+      <div class="scrolling charts" tabIndex={0} role="region" aria-label="Figures of the training">
         {problem && <Problem>{problem}</Problem>}
         {!stages.length && (
           <Empty title="No figures yet">

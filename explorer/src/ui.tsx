@@ -122,7 +122,7 @@ export function Grey(props: { pixels: Uint8Array; width: number; height?: number
     }
     context.putImageData(image, 0, 0);
   }, [props.pixels, props.width, height, props.offset]);
-  return <canvas ref={canvas} class={props.class ?? "grey"} width={props.width} height={height} role="img" aria-label={props.title ?? ""} />;
+  return <canvas ref={canvas} class={props.class ?? "grey"} width={props.width} height={height} {...(props.title ? { role: "img", "aria-label": props.title } : { "aria-hidden": "true" })} />;
 }
 
 /** Asks for something whenever `key` changes. What is asked for when the next comes is given up. */

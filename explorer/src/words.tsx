@@ -35,6 +35,7 @@ export function Words({ run, route, encoded, total }: { run: Run; route: Route; 
   const rare = map.uses.filter((uses) => uses < 10).length;
   return (
     <div class="scan">
+      <h1 class="unseen">Vocabulary</h1>
       <div class="work">
         <div class="tools line">
           {levels.length > 1 && (
@@ -102,7 +103,7 @@ export function Words({ run, route, encoded, total }: { run: Run; route: Route; 
           <WordPanel version={`${run.version}-${map.surveyed}`} level={level} codebook={codebook} code={word} />
         ) : (
           <>
-            <h1>Vocabulary</h1>
+            <h2>Vocabulary</h2>
             <p class="hint">
               Each field is a codeword, and shows what the decoder makes of it. Like lies by like: neighbours have similar vectors. The larger a field, the more often the codeword is
               used (its area follows the square root). Click one to see where in the head it is used, and the patches that it stands for. Dead codewords are not used by any scan, and

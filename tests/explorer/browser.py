@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from voxlex.explorer.app import make_app
 from voxlex.explorer.exhibit import Exhibit
@@ -18,6 +18,9 @@ from voxlex.explorer.serve import listening
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+expect.set_options(timeout=30_000)  # a machine may be busy
 
 
 @contextmanager

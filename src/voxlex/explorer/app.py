@@ -38,7 +38,7 @@ _CLIENT = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 def page_files() -> dict[str, bytes]:
     """Return the files of the built page by their names in its address."""
-    found = {}
+    found: dict[str, bytes] = {}
     folder = resources.files("voxlex.explorer") / PAGE
     for place in (folder, folder / "assets"):
         if place.is_dir():

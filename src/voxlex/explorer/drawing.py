@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voxlex.codes import levels_of
 from voxlex.data.dataset import PreparedDataset
 from voxlex.evaluation.generation.memorisation import TrainingImages, copy_distance
 from voxlex.explorer.lanes import Job
@@ -63,7 +62,7 @@ def draw_samples(job: Job, vocabulary: Vocabulary, request: SampleRequest, neigh
             guidance=request.guidance if condition else 1.0,
         )
         image = vocabulary.decode(codes, decoding=request.decoding or vocabulary.best_decoding, seed=seed).cpu()
-        found: dict[str, Any] = {"seed": seed, "image": image[0], "codes": tuple(map(Tensor.cpu, levels_of(codes)))}
+        found: dict[str, Any] = {"seed": seed, "image": image[0]}
         if neighbours is not None:
             row, distance = neighbours.nearest(image)
             limit = neighbours.copy_below

@@ -9,6 +9,8 @@ from voxlex.explorer.lanes import Job
 from voxlex.explorer.replies import Binary, Question
 from voxlex.explorer.requests import RegionRequest, SampleRequest, parsed
 
+_MOST_VOLUMES = 8
+
 
 def sample(exhibit: Exhibit, question: Question) -> dict[str, Any]:
     """Start to draw new images."""
@@ -17,6 +19,8 @@ def sample(exhibit: Exhibit, question: Question) -> dict[str, Any]:
     if vocabulary.prior is None:
         raise RunError("the run has no prior, which draws new images; train it with --stage prior --resume")
     vocabulary.check_decoding(request.decoding or "faithful")
+    if len(vocabulary.space) == 3 and request.count > _MOST_VOLUMES:
+        raise ValueError(f"count: expected at most {_MOST_VOLUMES} volumes at a time, got {request.count}")
     if request.condition:
         vocabulary.conditions.encode({name: [value] for name, value in request.condition.items()})
 
@@ -97,7 +101,6 @@ def drawn_by(job: Job, question: Question) -> dict[str, Any]:
 
 
 def _shown(job: Job) -> dict[str, Any]:
-    hidden = {"image", "codes"}
     return {
         "number": job.number,
         "kind": job.kind,
@@ -106,7 +109,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "done": job.done,
         "total": job.total,
         "error": job.error,
-        "results": [{name: value for name, value in found.items() if name not in hidden} for found in job.result],
+        "results": [{name: value for name, value in found.items() if name != "image"} for found in job.result],
     }
 
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 
 from voxlex.errors import VoxlexError
 from voxlex.names import printable
-from voxlex.progress import Progress
 
 T = TypeVar("T")
 
@@ -209,9 +208,3 @@ def _run(job: Job, work: Callable[[Job], None]) -> None:
         job.state = "failed"
     else:
         job.state = "done"
-
-
-def quiet(progress: Progress | None, done: int, total: int) -> None:
-    """Report progress if somebody listens."""
-    if progress is not None:
-        progress(done, total)

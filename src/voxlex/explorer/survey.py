@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -125,22 +125,24 @@ class Survey:
 
     def _run(self) -> None:
         try:
-            self._each(self._measure, "encoded")
-            if self.has_scores:
-                self._each(self._score, "scored")
+            for span in self._spans():
+                self._measure(span)
+                self.encoded = span.stop
+            for span in self._spans() if self.has_scores else ():
+                self._score(span)
+                self.scored = span.stop
         except Exception as error:
             self.failure = " ".join(str(error).split()) or type(error).__name__
 
-    def _each(self, work: Callable[[slice], None], counter: str) -> None:
+    def _spans(self) -> Iterator[slice]:
+        """Yield the scans of each batch, when nobody asks for anything else, until the survey is to stop."""
         at_once = max(1, min(_BATCH, _VOXELS_AT_ONCE // self._dataset.images[0].size))
         for start in range(0, len(self.order), at_once):
             while self._idle_s() < _REST_S and not self._stopping.is_set():
                 time.sleep(0.02)
             if self._stopping.is_set():
                 return
-            span = slice(start, min(start + at_once, len(self.order)))
-            work(span)
-            setattr(self, counter, span.stop)
+            yield slice(start, min(start + at_once, len(self.order)))
 
     def _measure(self, span: slice) -> None:
         x = self._dataset.tensor(self.order[span])
