@@ -116,7 +116,11 @@ function Chart({ title, curves }: { title: string; curves: Curve[] }) {
       x: (elapsed: number) => LEFT + (elapsed / end) * wide,
       y: (value: number) => TOP + (1 - (Math.min(high * 1.02 + 1e-9, Math.max(low, value)) - low) / (high - low)) * (height - TOP - BOTTOM),
     };
-    const lines = curves.map((curve) => curve.points.map(([elapsed, , value]) => `${scale.x(elapsed).toFixed(1)},${Math.max(2, scale.y(value)).toFixed(1)}`).join(" "));
+    const path = (points: [number, number][]) => points.map(([elapsed, value]) => `${scale.x(elapsed).toFixed(1)},${Math.max(2, scale.y(value)).toFixed(1)}`).join(" ");
+    const lines = curves.map((curve) => {
+      const raw = curve.points.map(([elapsed, , value]) => [elapsed, value] as [number, number]);
+      return { raw: path(raw), smooth: raw.length > 60 ? path(smoothed(raw)) : "" };
+    });
     return { scale, lines, ticks: nice(low, high), end };
   }, [curves, size.width]);
   const unit = end > 120 ? 60 : 1;
@@ -164,14 +168,30 @@ function Chart({ title, curves }: { title: string; curves: Curve[] }) {
               {Number(((share * end) / unit).toPrecision(2))} {share === 1 ? (unit === 60 ? "min" : "s") : ""}
             </text>
           ))}
-          {lines.map((line, index) => (
-            <polyline key={index} points={line} style={{ stroke: COLOURS[curves[index].name.split("/")[0]] ?? "var(--first)" }} />
-          ))}
+          {lines.map(({ raw, smooth }, index) => {
+            const stroke = COLOURS[curves[index].name.split("/")[0]] ?? "var(--first)";
+            return (
+              <g key={index} style={{ stroke }}>
+                <polyline points={raw} class={smooth ? "faint" : ""} />
+                {smooth && <polyline points={smooth} />}
+              </g>
+            );
+          })}
           {at !== null && <line class="cursor" x1={scale.x(at)} x2={scale.x(at)} y1={TOP} y2={height - BOTTOM} />}
         </svg>
       )}
     </figure>
   );
+}
+
+/** A running mean, which weighs the last thirtieth of the points most. */
+function smoothed(points: [number, number][]): [number, number][] {
+  const share = 30 / points.length;
+  let mean = points[0][1];
+  return points.map(([elapsed, value], index) => {
+    mean += Math.max(share, 1 / (index + 1)) * (value - mean);
+    return [elapsed, mean];
+  });
 }
 
 function nice(low: number, high: number): number[] {

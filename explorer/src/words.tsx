@@ -16,7 +16,10 @@ export function Words({ run, route, encoded, total }: { run: Run; route: Route; 
   const whole = total > 0 && encoded >= total;
   // While scans are encoded, the map is drawn anew now and then, not with each batch.
   const step = whole ? "whole" : String(Math.floor(Math.log2(Math.max(1, encoded)) * 2));
-  const { found, error } = useAsked<WordMap>((signal) => getJson(`/api/words/${level}/${codebook}`, signal), `${run.version}/${level}/${codebook}/${encoded > 0}/${step}`);
+  const { found, error } = useAsked<WordMap>(
+    (signal) => getJson(`/api/words/${level}/${codebook}`, signal),
+    encoded > 0 ? `${run.version}/${level}/${codebook}/${step}` : null,
+  );
   const [kept, setKept] = useState<WordMap | null>(null);
   useEffect(() => void (found && setKept(found)), [found]);
   const params = route.params;

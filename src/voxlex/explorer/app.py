@@ -100,7 +100,7 @@ def _routes(exhibit: Exhibit) -> list[Route]:
         ("/api/scan/{row}", model(replies.scan)),
         ("/api/scan/{row}/original", plain(replies.original)),
         ("/api/word/{level}/{codebook}/{code}", model(replies.one_word)),
-        ("/api/words/{level}/{codebook}", model(replies.words)),
+        ("/api/words/{level}/{codebook}", plain(replies.words)),
         ("/api/volume/{row}/{kind}.nii", model(files.volume)),
         ("/api/training", plain(replies.training)),
         ("/api/training/{name}.png", plain(files.training_picture)),

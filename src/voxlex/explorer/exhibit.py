@@ -89,6 +89,7 @@ class Exhibit:
         self.quick = Lane("voxlex-quick", at_most=_QUICK)
         self.jobs = Jobs(Lane("voxlex-long", at_most=_LONG))
         self.codes_kept: Kept[int, Levels] = Kept(_CODES_KEPT)
+        self.mapping = threading.Lock()
         self.maps: Kept[object, WordMap] = Kept(_MAPS_KEPT)
         self.neighbours: Neighbours | None = None
         self.version = 0

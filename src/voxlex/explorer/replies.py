@@ -4,6 +4,7 @@ import base64
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import log2
 from typing import Any
 
 import numpy as np
@@ -262,12 +263,13 @@ def _map(exhibit: Exhibit, question: Question) -> codewords.WordMap:
     codewords.check_codebook(survey, level, codebook)
     if not survey.encoded:
         raise DataError("the scans are still being encoded")
-    key = (exhibit.version, level, codebook, survey.encoded if survey.whole else -1)
-    found = exhibit.maps.get(key)
-    if found is None or not survey.whole:
-        found = codewords.word_map(survey, exhibit.loaded().autoencoder, level=level, codebook=codebook)
-        exhibit.maps.put(key, found)
-    return found
+    with exhibit.mapping:  # a map takes seconds, and everybody who waits gets the same one
+        key = (exhibit.version, level, codebook, survey.whole or int(8 * log2(survey.encoded)))
+        found = exhibit.maps.get(key)
+        if found is None:
+            found = codewords.word_map(survey, exhibit.loaded().autoencoder, level=level, codebook=codebook)
+            exhibit.maps.put(key, found)
+        return found
 
 
 def words(exhibit: Exhibit, question: Question) -> dict[str, Any]:
@@ -281,7 +283,7 @@ def words(exhibit: Exhibit, question: Question) -> dict[str, Any]:
         "patches": base64.b64encode(found.patches.tobytes()).decode("ascii"),
         "dead": found.dead,
         "total": found.total,
-        "surveyed": exhibit.surveyed().encoded,
+        "surveyed": found.surveyed,
         "of": len(exhibit.surveyed()),
     }
 

@@ -211,6 +211,7 @@ class WordMap:
         patches: What each decodes to, `(n, side, side)`, uint8.
         dead: Number of codewords that no scan uses.
         total: Number of codewords.
+        surveyed: Number of scans whose codes are counted.
     """
 
     codes: np.ndarray
@@ -219,6 +220,7 @@ class WordMap:
     patches: np.ndarray
     dead: int
     total: int
+    surveyed: int
 
 
 def word_map(survey: Survey, autoencoder: Autoencoder, *, level: int, codebook: int) -> WordMap:
@@ -228,7 +230,7 @@ def word_map(survey: Survey, autoencoder: Autoencoder, *, level: int, codebook: 
         CodesError: If there is no such level or codebook.
     """
     check_codebook(survey, level, codebook)
-    counts = counts_of(survey, level, codebook)
+    surveyed, counts = survey.encoded, counts_of(survey, level, codebook)
     codes = np.argsort(-counts, kind="stable")[:MOST_WORDS]
     used = codes[counts[codes] > 0]
     vectors = autoencoder.quantizers[level].codewords()[codebook].float().cpu().numpy()
@@ -239,6 +241,7 @@ def word_map(survey: Survey, autoencoder: Autoencoder, *, level: int, codebook: 
         patches=_decoded(survey, autoencoder, level, codebook, used),
         dead=int((counts == 0).sum()),
         total=len(counts),
+        surveyed=surveyed,
     )
 
 
