@@ -51,7 +51,7 @@ export function WordCard(props: { word: Word; onChoose?: (code: number) => void;
       </div>
       {word.patches.length > 0 ? (
         <>
-          <h3>Typical patches</h3>
+          <h2 class="small">Typical patches</h2>
           <ul class="patches">
             {word.patches.map((patch, index) => (
               <li key={index}>
@@ -67,7 +67,7 @@ export function WordCard(props: { word: Word; onChoose?: (code: number) => void;
       )}
       {word.near.length > 0 && (
         <>
-          <h3>{props.onChoose ? "Exchange it for one like it" : "Codewords like it"}</h3>
+          <h2 class="small">{props.onChoose ? "Exchange it for one like it" : "Codewords like it"}</h2>
           <ul class="patches near">
             {word.near.map(({ code }, index) => (
               <li key={code}>
