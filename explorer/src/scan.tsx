@@ -163,6 +163,8 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
   }, []);
 
   const hover = useLazily(setHovered, 25);
+  // What is known of a codeword is asked for anew now and then, while scans are encoded.
+  const surveyed = scans.encoded >= scans.total ? "whole" : Math.floor(2 * Math.log2(1 + scans.encoded));
   const saving = (address: string) => save(address, { edits, decoding }).then(() => setProblem(""), (error) => setProblem(wordsOf(error)));
   const changed = useMemo(() => new Set(edits.filter((edit) => edit.level === level && edit.codebook === codebook).map((edit) => edit.cell)), [edits, level, codebook]);
   void ticks;
@@ -294,7 +296,7 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
               </h2>
               {cell === null ? <span class="dim">click to keep it</span> : <Typed k={layout.k} onChoose={exchange} />}
             </div>
-            <WordPanel version={run.version} {...{ level, codebook }} code={codeAt(shownCell)!} onChoose={cell === null ? undefined : exchange} />
+            <WordPanel version={`${run.version}-${surveyed}`} {...{ level, codebook }} code={codeAt(shownCell)!} onChoose={cell === null ? undefined : exchange} />
           </>
         ) : (
           <p class="hint">Point at the picture to see the codeword of a cell; click to keep the cell and exchange its codeword. Drag the wipe, turn the wheel to zoom, drag with the right button for window and level.</p>

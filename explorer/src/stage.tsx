@@ -82,7 +82,6 @@ function PaneView(props: Props & { pane: Pane; width: number; height: number }) 
       context.fillRect(middle, 0, width, height);
       put(pane.beside.picture);
       context.restore();
-      line(context, middle, height);
     } else put(pane.picture);
     if (overlay.heat) {
       context.save();
@@ -92,6 +91,7 @@ function PaneView(props: Props & { pane: Pane; width: number; height: number }) 
       context.restore();
     }
     if (props.cells) drawCells(context, box, props.cells, props);
+    if (pane.beside) line(context, box.left + props.wipe * box.side, height);
   });
 
   const share = (event: { clientX: number; clientY: number }) => {

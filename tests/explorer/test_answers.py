@@ -20,6 +20,8 @@ from voxlex.code_table import read_code_table
 from voxlex.data.dataset import PreparedDataset
 from voxlex.explorer.app import make_app
 from voxlex.explorer.exhibit import Exhibit
+from voxlex.explorer.survey import Survey
+from voxlex.explorer.words import word
 
 from .conftest import GOLDEN, MARKUP
 
@@ -158,6 +160,12 @@ def test_a_codeword_is_described_by_its_uses(
     unused = int(counts.argmin())
     if counts[unused] == 0:
         assert client.get(f"/api/word/0/0/{unused}").json()["patches"] == []
+
+
+def test_a_codeword_is_described_before_any_scan_is_encoded(run_folder: Path, scans: Path) -> None:
+    vocabulary, dataset = voxlex.load(run_folder), PreparedDataset.open(scans)
+    described = word(Survey(vocabulary, dataset), dataset, vocabulary.autoencoder, level=0, codebook=0, code=3)
+    assert (described["uses"], described["surveyed"], described["patches"], described["near"]) == (0, 0, [], [])
 
 
 def test_the_map_holds_every_codeword_in_use(client: TestClient) -> None:

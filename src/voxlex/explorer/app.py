@@ -144,6 +144,8 @@ def _answering(exhibit: Exhibit, answer: replies.Answer, *, model: bool = False)
                 found = await asyncio.wrap_future(exhibit.quick.submit(work, client=client))
             else:
                 found = await run_in_threadpool(work)
+        except asyncio.CancelledError:  # the explorer ends
+            return Response(status_code=503)
         except BusyError as error:
             return _words(503, error, {"retry-after": "1"})
         except UnknownError as error:

@@ -194,9 +194,9 @@ class _Box:
 
 def _typical(pixels: np.ndarray) -> np.ndarray:
     """Return the numbers of patches, the one that is nearest to the mean first."""
-    flat = pixels.reshape(len(pixels), -1).astype(np.float32)
-    if not len(flat):
+    if not len(pixels):
         return np.zeros(0, np.int64)
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32)
     return np.argsort(np.square(flat - flat.mean(axis=0)).sum(axis=1), kind="stable")
 
 
