@@ -87,7 +87,8 @@ class Exhibit:
         self.dataset: PreparedDataset | None = None
         self.survey: Survey | None = None
         self.quick = Lane("voxlex-quick", at_most=_QUICK)
-        self.jobs = Jobs(Lane("voxlex-long", at_most=_LONG))
+        self.long = Lane("voxlex-long", at_most=_LONG)
+        self.jobs = Jobs(self.long)
         self.codes_kept: Kept[int, Levels] = Kept(_CODES_KEPT)
         self.mapping = threading.Lock()
         self.maps: Kept[object, WordMap] = Kept(_MAPS_KEPT)
@@ -119,6 +120,7 @@ class Exhibit:
         for job in self.jobs.all():
             self.jobs.cancel(job.number)
         self.quick.close()
+        self.long.close()
 
     def loaded(self) -> Vocabulary:
         """Return the vocabulary.
