@@ -18,6 +18,17 @@ function sources(folder: string): string[] {
 function record(): Plugin {
   return {
     name: "record",
+    generateBundle() {
+      // What is built in keeps its licences.
+      const names = [...this.getModuleIds()].map((id) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(id)?.[1]);
+      const texts = [...new Set(names)].filter((name) => name !== undefined).sort().map((name) => {
+        const folder = join(here, "node_modules", name);
+        const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+        const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+        return `${name} ${version}, ${license}\n\n${file ? readFileSync(join(folder, file), "utf8").trim() : ""}\n`;
+      });
+      this.emitFile({ type: "asset", fileName: "licenses.txt", source: texts.join(`\n${"-".repeat(80)}\n\n`) });
+    },
     closeBundle() {
       const digests = (folder: string) =>
         Object.fromEntries(

@@ -6,10 +6,9 @@ import { WHOLE, asCanvas, greyImage, heatImage, type Window } from "./colours";
 import { drawnBy, isOver, useJobs } from "./jobs";
 import { Picture } from "./picture";
 import { change, href, parsedNumber, type Route } from "./route";
-import { Scale } from "./scan";
 import type { Scans } from "./scans";
 import { FITTED, Stage, type Pane, type View } from "./stage";
-import { Bar, Choice, Problem, Slider, useAsked } from "./ui";
+import { Bar, Choice, Problem, Scale, Slider, useAsked } from "./ui";
 
 export function Region({ run, scans, route }: { run: Run; scans: Scans; route: Route }) {
   const row = Number(route.part);

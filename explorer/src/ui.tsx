@@ -107,6 +107,14 @@ export function Slider(props: {
   );
 }
 
+export function Scale({ kind, low, high }: { kind: "difference" | "heat"; low: string; high: string }) {
+  return (
+    <span class="scale">
+      {low} <span class={`ramp ${kind}`} /> {high}
+    </span>
+  );
+}
+
 /** A grey picture of 8-bit pixels at its own size, enlarged by the style sheet. */
 export function Grey(props: { pixels: Uint8Array; width: number; height?: number; offset?: number; title?: string; class?: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);

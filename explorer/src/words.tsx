@@ -4,8 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getJson, unpacked, type Run, type WordMap } from "./api";
 import { asCanvas, heatImage, ofBytes } from "./colours";
 import { change, href, parsedNumber, type Route } from "./route";
-import { Scale } from "./scan";
-import { Choice, Empty, Problem, Toggle, count, percent, useAsked, useSize } from "./ui";
+import { Choice, Empty, Problem, Scale, Toggle, count, percent, useAsked, useSize } from "./ui";
 import { WordPanel } from "./word";
 
 type Colouring = "patches" | "use";

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from voxlex.errors import VoxlexError
-from voxlex.explorer import files, jobs, replies
+from voxlex.explorer import files, jobs, live, replies
 from voxlex.explorer.exhibit import Exhibit, UnknownError
 from voxlex.explorer.guard import Guard, TooLargeError
 from voxlex.explorer.lanes import BusyError
@@ -102,7 +102,7 @@ def _routes(exhibit: Exhibit) -> list[Route]:
         ("/api/word/{level}/{codebook}/{code}", model(replies.one_word)),
         ("/api/words/{level}/{codebook}", plain(replies.words)),
         ("/api/volume/{row}/{kind}.nii", model(files.volume)),
-        ("/api/training", plain(replies.training)),
+        ("/api/training", plain(live.training)),
         ("/api/training/{name}.png", plain(files.training_picture)),
         ("/api/jobs", plain(jobs.every)),
         ("/api/jobs/{number}", plain(jobs.one)),

@@ -23,13 +23,10 @@ from voxlex.explorer.survey import FIGURES
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_EXTRAS
 from voxlex.names import printable
 from voxlex.priors.conditions import Categorical
-from voxlex.run_folder import AUTOENCODER, PRIOR, TEXTURE
-from voxlex.training.journal import read_journal
 from voxlex.types import Levels
 
 THUMB_BLOCK = 64
 _THUMB_SIDE = 96
-_MOST_POINTS = 600
 _HIDDEN = {*ORIGIN_COLUMNS, *ORIGIN_EXTRAS, "group", "nan_voxels"} - {"bit_depth", "height", "width", "view"}
 
 
@@ -286,46 +283,6 @@ def words(exhibit: Exhibit, question: Question) -> dict[str, Any]:
         "surveyed": found.surveyed,
         "of": len(exhibit.surveyed()),
     }
-
-
-def training(exhibit: Exhibit, question: Question) -> dict[str, Any]:
-    """Return the figures of the training, thinned out, and which pictures there are."""
-    rows = read_journal(exhibit.folder.journal_file)
-    curves: dict[tuple[str, str], list[tuple[float, int, float]]] = {}
-    for row in rows:
-        value, elapsed = float(row["value"]), float(row["elapsed_s"])
-        if math.isfinite(value) and math.isfinite(elapsed):
-            curves.setdefault((row["stage"], row["name"]), []).append((elapsed, int(row["step"]), value))
-    folder = exhibit.folder
-    stages = [stage for stage in (AUTOENCODER, TEXTURE, PRIOR) if any(key[0] == stage for key in curves)]
-    finished = folder.metadata().get("stages", {})
-    return {
-        "curves": [
-            {"stage": printable(stage), "name": printable(name), "points": _thinned(points)}
-            for (stage, name), points in curves.items()
-        ],
-        "stages": [{"name": stage, "finished": stage in finished} for stage in stages],
-        "changed": _changed(folder.journal_file),
-        "pictures": {
-            file.stem: _changed(file) for file in (folder.reconstructions_file, folder.samples_file) if file.is_file()
-        },
-        "minutes": folder.config().training.minutes,
-        "steps": folder.config().training.steps,
-    }
-
-
-def _changed(file: Any) -> float:
-    try:
-        return round(file.stat().st_mtime, 3)
-    except OSError:
-        return 0.0
-
-
-def _thinned(points: list[tuple[float, int, float]]) -> list[list[float]]:
-    """Return at most `_MOST_POINTS` points of a curve, always with the last one."""
-    step = max(1, -(-len(points) // _MOST_POINTS))
-    kept = points[::-1][::step][::-1]
-    return [[elapsed, number, float(f"{value:.5g}")] for elapsed, number, value in kept]
 
 
 def _number(text: str) -> int:
