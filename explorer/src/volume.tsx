@@ -31,13 +31,13 @@ export default function Volume({ run, scans, route }: { run: Run; scans: Scans |
         const viewer = new Niivue({
           backColor: [0, 0, 0, 1],
           crosshairColor: [0.37, 0.82, 0.77, 0.9],
-          crosshairWidth: 1,
+          crosshairWidth: 0.2,
           show3Dcrosshair: true,
           multiplanarShowRender: SHOW_RENDER.ALWAYS,
           isRadiologicalConvention: true,
           loadingText: "",
           dragAndDropEnabled: false,
-          textHeight: 0.045,
+          isCornerOrientationText: true,
         });
         viewer.onLocationChange = (location) => setPlace(String((location as { string?: string }).string ?? ""));
         await viewer.attachToCanvas(canvas);
