@@ -1,9 +1,10 @@
 """How fast the explorer is: first paint, scrolling, pointing at cells, exchanging codewords, and many clients at once.
 
     python benchmarks/explorer.py RUN SOURCE
-    python benchmarks/explorer.py RUN SOURCE --pictures docs/images/explorer
+    python benchmarks/explorer.py runs/demo phantom --pictures docs/images/explorer
 
-The second form also makes the screenshots of docs/explorer.md. It needs the test extra and Chromium.
+The second form also makes the screenshots of docs/explorer.md; a run of volumes makes the one of volumes. Both need the
+test extra and Chromium.
 """
 
 import argparse
@@ -165,6 +166,15 @@ def shoot(page: Page, address: str, folder: Path) -> None:
     to("#/region/3", "region", paint)
 
 
+def shoot_volume(page: Page, address: str, folder: Path) -> None:
+    """Make the screenshot of a run of volumes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page.goto(f"{address}#/scan/3")
+    page.wait_for_selector(".planes canvas", timeout=120_000)
+    page.wait_for_timeout(6000)
+    page.screenshot(path=folder / "volumes.png")
+
+
 def wait_for_survey(address: str, *, whole: bool) -> None:
     """Wait until some scans are encoded, or all are encoded and scored."""
     while True:
@@ -215,7 +225,11 @@ def main() -> None:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            look(browser.new_page(viewport={"width": 1280, "height": 800}), address, arguments.pictures)
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            if len(run["space"]) == 2:
+                look(page, address, arguments.pictures)
+            elif arguments.pictures is not None:
+                shoot_volume(page, address, arguments.pictures)
             browser.close()
         print(f"| memory of the server | {memory_mb(server.pid):.0f} MB |")
     finally:

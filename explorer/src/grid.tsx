@@ -67,7 +67,7 @@ class Strip extends Component<StripProps> {
         <div role="listitem" key={row} aria-posinset={place + 1} aria-setsize={rows.length} style={{ width: `${side}px` }}>
           <a class="tile" href={href("scan", row, query ? { from: query } : {})} data-place={place} tabIndex={place === focused ? 0 : -1} title={name} style={{ height: `${side + CAPTION}px` }}>
             <span class="caption">
-              <span class="name">{name.slice(name.lastIndexOf("/") + 1)}</span>
+              <span class="name">{scans.caption(row)}</span>
               {figure !== "" && <span class="figure">{figure}</span>}
             </span>
           </a>

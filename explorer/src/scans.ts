@@ -13,6 +13,7 @@ export class Scans {
   total = 0;
   scores = false;
   failure = "";
+  private readonly unique: boolean;
   private order: number[] = [];
   private thumbs = new Map<number, Uint8Array>();
   private asked = new Set<number>();
@@ -23,6 +24,8 @@ export class Scans {
     readonly version: string,
   ) {
     for (const column of table.columns) this.columns.set(column.name, column);
+    const paths = this.columns.get("path")?.values.map(String) ?? [];
+    this.unique = new Set(paths.map((path) => path.slice(path.lastIndexOf("/") + 1))).size === paths.length;
     for (const name of FIGURES) this.figures.set(name, new Float32Array(table.rows).fill(NaN));
   }
 
@@ -43,6 +46,12 @@ export class Scans {
 
   name(row: number): string {
     return String(this.value("path", row) ?? row);
+  }
+
+  /** The name of the file, with its folder where many files have the same name. */
+  caption(row: number): string {
+    const parts = this.name(row).split("/");
+    return this.unique ? parts[parts.length - 1] : parts.slice(-2).join("/").replace(/\.\w+(\.gz)?$/, "");
   }
 
   async more(): Promise<boolean> {
