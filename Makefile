@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test format explorer clean
 
 demo: .venv/installed
 	$(BIN)/voxlex demo --out runs/demo --overwrite
@@ -17,6 +17,10 @@ format: .venv/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Builds the page of `voxlex explore` from its sources; the built files are kept with the code, so nothing else needs npm.
+explorer:
+	cd explorer && npm ci --ignore-scripts && npm run build
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
@@ -24,6 +28,8 @@ format: .venv/installed-test
 
 .venv/installed-test: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
+		(apt-get update -qq && apt-get install -y -qq chromium)  # the tests of the explorer use it
 	touch $@
 
 clean:

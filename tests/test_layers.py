@@ -12,6 +12,7 @@ PACKAGE = REPOSITORY / "src" / "voxlex"
 FLOORS = [
     ["__main__", "cli"],
     ["commands"],
+    ["explorer"],
     ["workflows"],
     ["archive"],
     ["vocabulary"],

@@ -94,6 +94,7 @@ CALLS = {
     "train": ["scans", "--out", "new", *SMALL],
     "check": ["scans", "--out", "newer", *SMALL],
     "info": ["run"],
+    "explore": ["run", "scans", "--no-browser", "--port", "0"],
     "evaluate": ["run", "worse", "--split", "all"],
     "reconstruct": ["run", "scans", "--inputs"],
     "encode": ["run", "scans"],
@@ -129,6 +130,7 @@ def demo_of_few(name: str) -> Config:
 def test_only_commands_speak(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setattr("voxlex.commands.demo.load_recipe", demo_of_few)
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
     stream = Listener()
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)

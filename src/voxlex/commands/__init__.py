@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "Learn a vocabulary from images, and write a report.",
     "check": "Check whether a training can begin, in seconds.",
     "info": "Show what a run folder holds.",
+    "explore": "Look at a run and its scans in a browser.",
     "evaluate": "Measure a vocabulary on held-out images.",
     "reconstruct": "Encode and decode scans, and write the results.",
     "encode": "Store scans as codes.",

@@ -30,3 +30,4 @@ class Demo:
         config = with_budget(load_recipe("demo"), minutes=self.minutes, steps=None)
         folder = train("phantom", out=self.out, config=config, overwrite=self.overwrite, display=TerminalDisplay())
         say(f"Now open {resolved(folder.report_file)}")
+        say(f"and look around: voxlex explore {self.out}")

@@ -1,0 +1,57 @@
+/** Follows the long jobs of the server, which go on when the page is reloaded. */
+
+import { useEffect, useState } from "preact/hooks";
+import { getBytes, getJson, postJson, type Job } from "./api";
+
+export const isOver = (job: Job) => job.state === "done" || job.state === "failed" || job.state === "cancelled";
+
+export function useJobs(kind: Job["kind"]) {
+  const [jobs, setJobs] = useState<Job[] | null>(null);
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    let timer = 0;
+    let over = false;
+    const look = async () => {
+      try {
+        const found = (await getJson<Job[]>("/api/jobs")).filter((job) => job.kind === kind);
+        if (over) return;
+        setJobs((before) => (JSON.stringify(before) === JSON.stringify(found) ? before : found));
+        if (found.some((job) => !isOver(job))) timer = window.setTimeout(look, 250);
+      } catch {
+        if (!over) timer = window.setTimeout(look, 2000);
+      }
+    };
+    void look();
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
+  }, [kind, turn]);
+  const again = () => setTurn((before) => before + 1);
+  return {
+    jobs,
+    start: async (address: string, request: unknown): Promise<Job> => {
+      const job = await postJson<Job>(address, request);
+      again();
+      return job;
+    },
+    cancel: (job: Job) => postJson(`/api/jobs/${job.number}/cancel`).then(again, again),
+    discard: (job: Job) => postJson(`/api/jobs/${job.number}/discard`).then(again, again),
+  };
+}
+
+const pictures = new Map<string, Promise<Uint16Array>>();
+
+/** The pixels of a picture that a job has drawn. They do not change, so they are kept. */
+export function drawnBy(job: Job, index: number): Promise<Uint16Array> {
+  const key = `${job.number}/${index}/${job.results[index]?.seed}`;
+  let found = pictures.get(key);
+  if (!found) {
+    found = getBytes(`/api/jobs/${job.number}/image/${index}?seed=${job.results[index]?.seed}&t=${started}`).then((bytes) => new Uint16Array(bytes));
+    found.catch(() => pictures.delete(key));
+    pictures.set(key, found);
+    if (pictures.size > 300) pictures.delete(pictures.keys().next().value!);
+  }
+  return found;
+}
+const started = Date.now();

@@ -1,0 +1,58 @@
+"""An explorer of a small run with scans whose names and labels hold markup."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from voxlex.data.dataset import PreparedDataset
+from voxlex.explorer.app import make_app
+from voxlex.explorer.exhibit import Exhibit
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+MARKUP = "<img src=x onerror=\"document.title='broken'\">"
+
+
+def scans_with_markup(folder: Path) -> Path:
+    """Write the golden prepared set with markup in a name, and in a column that the run does not know."""
+    dataset = PreparedDataset.open(GOLDEN / "prepared")
+    manifest = dataset.manifest.copy()
+    manifest.loc[len(manifest) - 1, "path"] = f"{MARKUP}.png"
+    manifest["remark"] = [MARKUP if row % 2 else "plain & simple" for row in range(len(manifest))]
+    replace(dataset, manifest=manifest).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scans_with_markup(tmp_path_factory.mktemp("explorer") / "scans")
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with the journal of another one."""
+    folder = tmp_path_factory.mktemp("explorer") / "little"
+    shutil.copytree(GOLDEN / "transformer", folder)
+    shutil.copy(GOLDEN / "unfinished" / "metrics.csv", folder)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def exhibit(run_folder: Path, scans: Path) -> Iterator[Exhibit]:
+    shown = Exhibit(run_folder, str(scans))
+    shown.refresh()
+    shown.wait()
+    assert shown.opening.problems == {}
+    assert shown.survey is not None
+    shown.survey.wait()
+    yield shown
+    shown.close()
+
+
+@pytest.fixture(scope="package")
+def client(exhibit: Exhibit) -> TestClient:
+    """A client at the address of the explorer. The exhibit is open already and stays open, so there is no lifespan."""
+    return TestClient(make_app(exhibit, host="127.0.0.1", port=8421), base_url="http://127.0.0.1:8421")
