@@ -256,6 +256,16 @@ def test_residuals_of_later_versions_are_refused(tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tiff_file_with_more_numbers_than_colours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "more.tif"
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(16, 16, 4)).save(path)
+    content = path.read_bytes()
+    place = content.index(struct.pack("<HH", 338, 3)) + 8  # what the fourth number is: transparency
+    path.write_bytes(content[:place] + struct.pack("<H", 0) + content[place + 2 :])
+    with pytest.raises(DataError, match=r"more\.tif: .*got 4 numbers for each pixel"):
+        read_samples(path, ReadingOptions())
+
+
 def test_samples_that_no_file_holds_are_refused() -> None:
     content = Content.open(EXACT)
     record = content.record(content.numbers["deep.png"])

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -302,6 +304,30 @@ def test_a_run_that_trains_is_opened_when_it_can_be(tmp_path: Path, run_folder: 
         shown.wait()
         assert client.get("/api/run").json()["loaded"]
         assert client.post("/api/scan/0/decode").status_code == 200
+
+
+def test_codes_of_a_scan_are_those_of_the_newest_weights(
+    tmp_path: Path, run_folder: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Survey, "start", lambda survey: None)
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    shown = Exhibit(run, str(scans))
+    shown.refresh()
+    shown.wait()
+    before = shown.codes_of(0)[0]
+    newer = voxlex.load(run)
+    with torch.no_grad():
+        for weights in newer.autoencoder.encoder.parameters():
+            weights.neg_()
+    expected = newer.encode(shown.images().tensor([0]))
+    assert not torch.equal(before, expected)
+    # Somebody looks at the scan while the newer weights are read.
+    monkeypatch.setattr(shown, "_load", lambda: (shown.codes_of(0), newer)[1])
+    os.utime(run / "autoencoder.safetensors", (1, 1))
+    shown.refresh()
+    shown.wait()
+    assert torch.equal(shown.codes_of(0)[0], expected)
+    shown.close()
 
 
 def test_volumes_are_nifti_on_their_own_grid() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from voxlex.cli import main
+from voxlex.errors import DataError
 from voxlex.explorer.serve import listening
 
 
@@ -30,6 +31,8 @@ def test_a_port_that_cannot_be_used_is_named(run_folder: Path, capsys: pytest.Ca
         assert f"127.0.0.1:{port}: cannot listen there" in capsys.readouterr().err
         with listening("127.0.0.1", port, otherwise_any=True) as another:
             assert another.getsockname()[1] != port
+    with pytest.raises(DataError, match=f"192.0.2.1:{port}: cannot listen there"):  # not an address of this machine
+        listening("192.0.2.1", port, otherwise_any=True)
 
 
 def test_a_missing_extra_is_named(

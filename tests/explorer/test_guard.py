@@ -33,7 +33,7 @@ def test_a_foreign_host_is_refused(client: TestClient, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "http://127.0.0.1:9999", "null", "file://", "https://x:8421"]
+    "origin", ["http://evil.example", "http://127.0.0.1:9999", "null", "file://", "http://[", "https://x:8421"]
 )
 def test_a_foreign_origin_is_refused(client: TestClient, origin: str) -> None:
     assert client.post("/api/sample", json={}, headers={"origin": origin}).status_code == 403

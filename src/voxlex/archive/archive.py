@@ -173,8 +173,8 @@ class Archive(Dataset[Tensor]):
     def scan(self, which: int | str) -> Scan:
         """Return a scan on its own grid, in its own grey values.
 
-        Of a scan that was packed with `--lossless`, these are the very values that reading its file gives. Otherwise,
-        they are what the model decodes.
+        Of a scan that was packed with `--lossless`, these are the very values that reading its file gives, and of a
+        colour JPEG those of the PNG that `unpack` writes. Otherwise, they are what the model decodes.
 
         Raises:
             ArchiveError: If the record is damaged, or slices of the volume are missing.

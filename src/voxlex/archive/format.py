@@ -18,7 +18,6 @@ MAGIC = b"\x89VXL\r\n\x1a\n"
 VERSION = 2
 """The newest version. Archives whose scans all are codes alone are of version 1, which older programs read."""
 
-VERSION_PLACE = len(MAGIC)
 PRELUDE_SIZE = len(MAGIC) + 2
 MARKER = b"\xf5VX\x1e"
 """The first bytes of each block, by which blocks are found in a damaged archive."""

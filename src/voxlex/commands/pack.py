@@ -54,12 +54,13 @@ class Pack:
         from voxlex.vocabulary import load
         from voxlex.workflows.opening import files_of, open_for, source_of
         from voxlex.workflows.originals import Originals
-        from voxlex.workflows.pack import fit_run_tables, pack
+        from voxlex.workflows.pack import check_codes, fit_run_tables, pack
 
         out = self.out or Path(f"{name_of(self.source)}.vxl")
         reads = list(chain(RunFolder(self.run_folder).files(), files_of(self.source)))
         if not self.append:
             check_file(out, overwrite=self.overwrite, reads=reads)
+        check_codes(with_codes=not self.no_codes, exact=self.lossless, coder=self.coder)
         vocabulary = load(self.run_folder)
         originals = None
         if self.lossless:

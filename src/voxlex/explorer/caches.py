@@ -34,8 +34,3 @@ class Kept(Generic[K, V]):
             self._values.move_to_end(key)
             while len(self._values) > self._at_most:
                 self._values.popitem(last=False)
-
-    def clear(self) -> None:
-        """Let go of all."""
-        with self._lock:
-            self._values.clear()

@@ -89,7 +89,7 @@ class Exhibit:
         self.quick = Lane("voxlex-quick", at_most=_QUICK)
         self.long = Lane("voxlex-long", at_most=_LONG)
         self.jobs = Jobs(self.long)
-        self.codes_kept: Kept[int, Levels] = Kept(_CODES_KEPT)
+        self._codes_kept: Kept[int, Levels] = Kept(_CODES_KEPT)
         self.mapping = threading.Lock()
         self.maps: Kept[object, WordMap] = Kept(_MAPS_KEPT)
         self.neighbours: Neighbours | None = None
@@ -169,11 +169,12 @@ class Exhibit:
         known = None if self.survey is None else self.survey.codes_of(row)
         if known is not None:
             return known
-        found = self.codes_kept.get(row)
+        kept = self._codes_kept  # before the vocabulary, so that no codes of an older one are kept for a newer one
+        found = kept.get(row)
         if found is None:
             encoded = self.loaded().encode(self.images().tensor([row]))
             found = levels_of(for_each_level(Tensor.cpu, encoded))
-            self.codes_kept.put(row, found)
+            kept.put(row, found)
         return found
 
     def _weights(self) -> object:
@@ -191,10 +192,12 @@ class Exhibit:
     def _open(self) -> None:
         if self.survey is not None:
             self.survey.stop()
-        self.codes_kept.clear()
         self.opening.problems = {}
         with self.opening("loading the run"):
-            self.vocabulary = self._try("run", self._load)
+            vocabulary = self._try("run", self._load)
+        # Codes of the vocabulary before mean something else to this one.
+        self.survey, self.vocabulary = None, vocabulary
+        self._codes_kept = Kept(_CODES_KEPT)
         if self.dataset is None:
             self.dataset = self._try("source", self._images)
         if self.vocabulary is not None and self.dataset is not None:

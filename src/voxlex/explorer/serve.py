@@ -1,5 +1,6 @@
 """Serve an exhibit until it is interrupted."""
 
+import errno
 import os
 import socket
 import threading
@@ -71,7 +72,7 @@ def listening(host: str, port: int, *, otherwise_any: bool = False) -> socket.so
     except OverflowError as cause:
         raise DataError(f"--port: expected a port from 0 to 65535, got {port}") from cause
     except OSError as cause:
-        if otherwise_any:
+        if otherwise_any and cause.errno == errno.EADDRINUSE:
             return listening(host, 0)
         raise DataError(f"{host}:{port}: cannot listen there: {cause.strerror or cause}") from cause
 

@@ -101,14 +101,6 @@ class Survey:
             return None
         return tuple(torch.from_numpy(level[place : place + 1].astype(np.int64)) for level in self.codes)
 
-    def figures_of(self, row: int) -> dict[str, float]:
-        """Return the figures of a scan that are known."""
-        place = int(self._place[row])
-        if place < 0:
-            return {}
-        known = {name: float(values[place]) for name, values in self.figures.items()}
-        return {name: value for name, value in known.items() if np.isfinite(value)}
-
     def bits_of(self, levels: Levels, row: int) -> tuple[torch.Tensor, ...]:
         """Return the bits of each code of a scan under the prior, with the condition that the table states."""
         prior = self._vocabulary.prior

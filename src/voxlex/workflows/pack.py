@@ -111,8 +111,7 @@ def pack(
         DataError: If the file exists and is not to be overwritten, or cannot be written, or the samples of a scan
             cannot be stored exactly.
     """
-    if not with_codes and (originals is None or coder != "table"):
-        raise ArchiveError("--no-codes: expected exact scans (--lossless) and the coder table beside it, got others")
+    check_codes(with_codes=with_codes, exact=originals is not None, coder=coder)
     if append:
         return _extend(run, vocabulary, dataset, out, originals, with_codes, phases)
     check_file(out, overwrite=overwrite, reads=reads)
@@ -145,6 +144,16 @@ def pack(
     content = tables.content if tables is not None and (held or with_model) else None
     writing = new_archive(out, header, tables=content, model=model, version=_version(originals))
     return _write(packer, writing, dataset, out, phases)
+
+
+def check_codes(*, with_codes: bool, exact: bool, coder: CoderName) -> None:
+    """Refuse to leave out codes if nothing else would be stored, or if they are what a prior is to code.
+
+    Raises:
+        ArchiveError: If so.
+    """
+    if not with_codes and (not exact or coder != "table"):
+        raise ArchiveError("--no-codes: expected exact scans (--lossless) and the coder table beside it, got others")
 
 
 def _version(originals: Originals | None) -> int:

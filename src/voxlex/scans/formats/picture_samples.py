@@ -93,6 +93,9 @@ def _check_tiff(image: ImageFile) -> None:
     sound = (bits, sort) == held if held else sort == 1 and bits <= (16 if image.mode.startswith("I;16") else 8)
     if not sound or inverted:
         raise DataError(f"expected numbers that TIFF files of this program have, got {bits}-bit ones of another kind")
+    planes = image.tag_v2.get(ExifTags.Base.SamplesPerPixel, 1)
+    if image.mode in MODES and planes > MODES[image.mode].planes:  # Pillow leaves out those that it has no name for
+        raise DataError(f"expected grey, RGB or transparency, got {planes} numbers for each pixel; drop the others")
 
 
 def _samples(image: Image.Image) -> Samples:
