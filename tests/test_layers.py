@@ -26,7 +26,7 @@ FLOORS = [
     ["tables"],
     ["duplicates", "lossless", "nn", "priors", "quantizers", "scans"],
     ["codes", "config", "dicom", "files", "locks", "outputs", "rows"],
-    ["errors", "machine", "names", "progress", "streams", "types"],
+    ["errors", "machine", "names", "progress", "shipped", "streams", "types"],
 ]
 """The rooms of the house, the highest floor first; a room imports from its own floor and from those below it."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NotRequired
 from annotated_types import Ge
 from typing_extensions import TypedDict  # pydantic does not take that of `typing` before Python 3.12
 
+from voxlex import shipped
 from voxlex.config import Config, check_shape, dump_config, read_config
 from voxlex.config.settings import NotNegative
 from voxlex.errors import ConfigError, RunError, brief
@@ -211,14 +212,18 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Open an existing run folder.
+        """Open an existing run folder, or a vocabulary that comes with the package by its name.
 
         Raises:
             RunError: If there is no such folder, it is not a run, is damaged, or comes from an incompatible version.
         """
+        path = shipped.located(path)
         run = cls(path)
         if not path.exists():
-            raise RunError(f"{path}: no such folder; expected the folder of a run")
+            known = ", ".join(shipped.names())
+            raise RunError(
+                f"{path}: no such folder; expected the folder of a run, or the name of a vocabulary ({known})"
+            )
         if not path.is_dir():
             raise RunError(f"{path}: expected a run folder, got a file")
         if not run.config_file.is_file():

@@ -181,9 +181,14 @@ def _warnings_of_split(vocabulary: Vocabulary, dataset: PreparedDataset) -> list
 
 
 def write_figures(path: Path, figures: Mapping[str, float]) -> None:
-    """Write figures as a JSON object. Figures that are not finite, such as the PSNR of equal images, become null.
+    """Write figures as a JSON object; see `finite`.
 
     Raises:
         DataError: If the file cannot be written.
     """
-    write_json(path, {name: value if math.isfinite(value) else None for name, value in figures.items()})
+    write_json(path, finite(figures))
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return figures for JSON. Those that are not finite, such as the PSNR of equal images, become null."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
