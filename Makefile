@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format explorer clean
+.PHONY: demo test vocabulary format explorer clean
 
 demo: .venv/installed
 	$(BIN)/voxlex demo --out runs/demo --overwrite
@@ -12,6 +12,11 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+# Trains the vocabulary that comes with the package again, and puts it into its place: make vocabulary SOURCE=FOLDER
+vocabulary: .venv/installed-test
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/brain-mri-128.sh "$(SOURCE)" runs/brain-mri-128
+	$(BIN)/python tools/ship.py runs/brain-mri-128 "$(SOURCE)" --name brain-mri-128 --commands tools/brain-mri-128.sh
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix .

@@ -75,7 +75,8 @@ def main() -> None:
     out = Path(voxlex.__file__).parent / "shipped" / options.name
     out.mkdir(parents=True, exist_ok=True)
     write_halves(options.run, out)
-    write_json(out / "provenance.json", provenance(options.run, options.commands.read_text().splitlines()))
+    commands = [line for line in options.commands.read_text(encoding="utf-8").splitlines() if line[:1] not in ("#", "")]
+    write_json(out / "provenance.json", provenance(options.run, commands))
     assert located(Path(options.name)) == out
     write_json(out / "scores.json", scores(options.name, options.source))
     size = sum(file.stat().st_size for file in out.iterdir())
