@@ -24,6 +24,12 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+_BAD = [(bad, part) for bad in (1e4, 1e10, 1e30, torch.inf, torch.nan) for part in ("one latent", "one image", "all")]
+
+BAD_LATENTS = [(bad, part, 3 * (number % 2)) for number, (bad, part) in enumerate(_BAD)]
+"""What is bad, how much of a batch, and how many good batches come before it."""
+
+
 @pytest.fixture
 def quantizer(kind: str) -> Quantizer:
     return KINDS[kind]()
@@ -222,9 +228,7 @@ def spoilt(z_e: Tensor, bad: float, part: str) -> Tensor:
     return z_e
 
 
-@pytest.mark.parametrize("bad", [1e4, 1e10, 1e30, torch.inf, torch.nan], ids=str)
-@pytest.mark.parametrize("part", ["one latent", "one image", "all"])
-@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.parametrize(("bad", "part", "before"), BAD_LATENTS, ids=str)
 @pytest.mark.filterwarnings("ignore:latents")
 def test_bad_latents_do_not_spoil_what_comes_after(quantizer: Quantizer, bad: float, part: str, before: int) -> None:
     for _ in range(before):
