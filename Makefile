@@ -14,7 +14,8 @@ test: .venv/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # Trains the vocabulary that comes with the package again, and puts it into its place: make vocabulary SOURCE=FOLDER
-vocabulary: .venv/installed-test
+vocabulary: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[deep]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/brain-mri-128.sh "$(SOURCE)" runs/brain-mri-128
 	$(BIN)/python tools/ship.py runs/brain-mri-128 "$(SOURCE)" --name brain-mri-128 --commands tools/brain-mri-128.sh
 
