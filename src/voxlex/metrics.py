@@ -44,15 +44,15 @@ def ssim(x_hat: Image, x: Image) -> PerImage:
 
 def _windowed(images: Image) -> Image:
     """Return the mean under a Gaussian window around each pixel, computed one axis at a time."""
-    *outer, height, width = (_window_matrix(side).to(images) for side in images.shape[2:])
+    *outer, height, width = (_window_matrix(side, images.device, images.dtype) for side in images.shape[2:])
     images = height.mT @ (images @ width)
     for axis, window in enumerate(outer, start=2):
         images = (images.movedim(axis, -1) @ window).movedim(-1, axis)
     return images
 
 
-@lru_cache(maxsize=4)
-def _window_matrix(length: int) -> Float[Tensor, "n n"]:
+@lru_cache(maxsize=16)
+def _window_matrix(length: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "n n"]:
     """Return the window along one axis as a matrix, which is faster than a convolution. Column i belongs to voxel i."""
     reach = _SSIM_WINDOW // 2
     if length <= reach:
@@ -65,7 +65,7 @@ def _window_matrix(length: int) -> Float[Tensor, "n n"]:
         rows = (columns + offset).abs()
         rows = torch.where(rows >= length, 2 * (length - 1) - rows, rows)
         matrix.index_put_((rows, columns), weight, accumulate=True)
-    return matrix
+    return matrix.to(device, dtype)
 
 
 def high_pass(x: Image, *, cutoff: float = 0.125) -> Image:

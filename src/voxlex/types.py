@@ -58,8 +58,8 @@ def checked_codes(codes: Tensor, *, num_embeddings: int, shape: Sequence[int], n
     if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
         raise CodesError(f"{name}: expected whole numbers such as int64, got {codes.dtype}")
     codes = codes.long()
-    if torch.compiler.is_compiling():
-        return codes  # a compiled or exported graph cannot branch on values
+    if torch.compiler.is_compiling() or (codes.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return codes  # a compiled, exported or recorded graph cannot branch on values
     if not codes.numel():
         raise CodesError(f"{name}: expected the codes of at least one image, got shape {tuple(codes.shape)}")
     low, high = (int(extreme) for extreme in codes.aminmax())

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,8 @@ def test_all_pass_in_the_interpreter() -> None:
 def search(vectors: Tensor, codebook: Tensor, caution: float = 1.0) -> Tensor:
     from voxlex.quantizers.search_triton import nearest
 
-    return nearest(vectors.to(DEVICE), codebook.to(DEVICE), caution=caution).cpu()
+    bias = -0.5 * codebook.square().sum(dim=1)
+    return nearest(vectors.to(DEVICE), codebook.to(DEVICE), bias.to(DEVICE), caution=caution).cpu()
 
 
 def brute_force(vectors: Tensor, codebook: Tensor) -> Tensor:
@@ -70,23 +72,40 @@ def test_of_equal_codewords_the_lowest_index_wins(monkeypatch: pytest.MonkeyPatc
 @on_device
 def test_near_ties_are_told_apart() -> None:
     # Each codeword has a neighbour that differs from it about as much as TF32 can tell.
-    codebook = torch.randn(60, 8).repeat_interleave(2, dim=0)
+    codebook = torch.randn(60, 40).repeat_interleave(2, dim=0)
     codebook[1::2] *= 1 + 2**-10
     assert torch.equal(search(codebook, codebook), brute_force(codebook, codebook))
 
 
 @on_device
-@pytest.mark.parametrize(("caution", "passes"), [(0.0, 1), (1e9, 3)])
-def test_only_open_rows_take_the_next_pass(monkeypatch: pytest.MonkeyPatch, caution: float, passes: int) -> None:
+@pytest.mark.parametrize(("d", "caution", "rows"), [(40, 0.0, [100, 0, 0]), (40, 1e9, [100] * 3), (8, 1e9, [100])])
+def test_only_open_rows_take_the_next_pass(
+    monkeypatch: pytest.MonkeyPatch, d: int, caution: float, rows: list[int]
+) -> None:
     from voxlex.quantizers import search_triton
 
-    rows: list[int] = []
+    counts: list[int] = []
     launch = search_triton._launch
     monkeypatch.setattr(
-        search_triton, "_launch", lambda vectors, *rest: rows.append(len(vectors)) or launch(vectors, *rest)
+        search_triton,
+        "_launch",
+        lambda *given: counts.append(int(given[4][1])) or launch(*given),
     )
-    search(torch.randn(100, 8), torch.randn(40, 8), caution)
-    assert rows == [100] * passes
+    search(torch.randn(100, d), torch.randn(40, d), caution)
+    assert counts == rows
+
+
+@on_device
+@pytest.mark.parametrize("d", [8, 40])
+def test_penalties_are_added_to_squared_distances(monkeypatch: pytest.MonkeyPatch, d: int) -> None:
+    from voxlex.quantizers import search
+
+    monkeypatch.setattr(search, "fused_kernel_suits", lambda _: True)
+    vectors, codebook, penalty = torch.randn(200, d), torch.randn(70, d), 4 * torch.rand(70)
+    codebook[7], penalty[::5] = codebook[3], torch.inf
+    distances = (vectors.double().unsqueeze(1) - codebook.double()).square().sum(dim=2) + penalty
+    found = search.nearest(*(given.to(DEVICE) for given in (vectors, codebook, penalty))).cpu()
+    assert torch.equal(found, distances.argmin(dim=1))
 
 
 @on_device
@@ -95,16 +114,12 @@ def test_a_wrong_answer_of_a_fast_pass_is_put_right(monkeypatch: pytest.MonkeyPa
 
     launch = search_triton._launch
 
-    def in_low_precision(vectors: Tensor, codebook: Tensor, bias: Tensor, precision: str) -> tuple[Tensor, Tensor]:
-        if precision == "ieee":
-            return launch(vectors, codebook, bias, precision)
-        kept = {"tf32": -(2**13), "tf32x3": -(2**3)}[precision]  # a mask that cuts the low bits off
-        return launch(
-            *((part.view(torch.int32) & kept).view(torch.float32) for part in (vectors, codebook)), bias, precision
-        )
+    def in_low_precision(vectors: Tensor, codebook: Tensor, *rest: Any) -> None:
+        kept = {"tf32": -(2**13), "tf32x3": -(2**3), "ieee": -1}[rest[-1]]  # a mask that cuts the low bits off
+        launch(*((part.view(torch.int32) & kept).view(torch.float32) for part in (vectors, codebook)), *rest)
 
-    vectors, codebook = torch.randn(2000, 8), torch.randn(300, 8)
-    codebook[150:] = codebook[:150] + 1e-4 * torch.randn(150, 8)
+    vectors, codebook = torch.randn(2000, 40), torch.randn(300, 40)
+    codebook[150:] = codebook[:150] + 1e-4 * torch.randn(150, 40)
     distances = (vectors.double().unsqueeze(1) - codebook.double()).square().sum(dim=2)
     reach = codebook.norm(dim=1).amax()
     float32_cannot_tell = 2**-18 * reach * (vectors.norm(dim=1) + reach)

@@ -136,6 +136,8 @@ class Conditions:
             expected = f"({n}, {len(self.columns)}), a row for each image and a column for each condition"
             raise ValueError(f"expected a condition {expected} ({', '.join(self.names)}), got {tuple(condition.shape)}")
         for column, encoded in zip(self.columns, condition.unbind(dim=1), strict=True):
+            if encoded.is_cuda and torch.cuda.is_current_stream_capturing():
+                continue  # a recorded graph cannot branch on values
             fits = column.fits(encoded) | encoded.isnan()
             if not fits.all():
                 raise ValueError(f"{column.name}: expected encoded values of {column}, got {encoded[~fits][0]:g}")

@@ -54,6 +54,8 @@ class Level(nn.Module, ABC):
 
     Attributes:
         sees_all_known: Whether it completes an image with all known cells in sight, also those after a hidden one.
+        recordable: Whether the work of a training step never depends on numbers that are on the device, so that a CUDA
+            graph can record it.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -61,6 +63,7 @@ class Level(nn.Module, ABC):
 
     exact: bool = True
     sees_all_known: ClassVar[bool] = False
+    recordable: ClassVar[bool] = False
 
     def __init__(
         self,

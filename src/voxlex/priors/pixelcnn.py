@@ -45,6 +45,7 @@ class GatedPixelCNN(LevelPrior):
         ValueError: If an argument is out of range.
     """
 
+    recordable = True
     first_kernel_size = 7
     stacks: GatedStacks
 

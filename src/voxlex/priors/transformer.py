@@ -45,6 +45,8 @@ class TransformerPrior(LevelPrior):
         ValueError: If an argument is out of range.
     """
 
+    recordable = True
+
     neighbours: EarlierNeighbours
     segment_neighbours: EarlierNeighbours
     segments: SegmentTransformer

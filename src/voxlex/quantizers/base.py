@@ -51,8 +51,11 @@ class Quantizer(PreciseBuffers, ABC):
 
     Attributes:
         remedy: What the user can try when the data uses only a few codewords.
+        recordable: Whether the work of a training step never depends on numbers that are on the device, so that a CUDA
+            graph can record it.
     """
 
+    recordable: bool = False
     remedy = "a lower learning rate, a larger batch or fewer codewords"
 
     def __init__(self, *, num_embeddings: int, embedding_dim: int, num_codebooks: int = 1) -> None:

@@ -1,7 +1,7 @@
 """Codebooks: how codewords are initialized, how they learn, and how unused ones are revived."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -23,6 +23,9 @@ _GRACE_USES = 16
 
 It can be revived only after this many steps, and only after enough steps for this many uses at the average rate.
 """
+
+_MOST_REVIVED = 1024
+"""Dead codewords that are moved in one step, at most. A GPU has to know the number before it has counted them."""
 
 
 class Codebook(PreciseBuffers, ABC):
@@ -81,6 +84,7 @@ class Codebook(PreciseBuffers, ABC):
         self.decay = decay
         self.revival_threshold = revival_threshold
         self.outliers = Outliers()
+        self._has_started = False
         self.register_buffer("usage", torch.zeros(num_embeddings))
         self.register_buffer("age", torch.zeros(num_embeddings, dtype=torch.int64))
         self.register_buffer("started", torch.tensor(False))
@@ -94,13 +98,13 @@ class Codebook(PreciseBuffers, ABC):
     @torch.no_grad()
     def start(self, vectors: Float[Tensor, "n d"]) -> None:
         """Initialize the codewords from the first training batch with usable vectors. Later calls do nothing."""
-        if self.started:
+        if self._known_to_have_started():
             return
         vectors = usual(vectors)
-        places = _draw(torch.ones_like(vectors[:, 0]), vectors, self.num_embeddings)
+        places = _draw(vectors, self.num_embeddings)
         if not len(places):
             return
-        everywhere = torch.arange(self.num_embeddings, device=vectors.device)
+        everywhere = torch.ones(self.num_embeddings, dtype=torch.bool, device=vectors.device)
         self._place(everywhere, places)
         if self.start_at == "kmeans":
             for _ in range(_KMEANS_ITERATIONS):
@@ -112,7 +116,7 @@ class Codebook(PreciseBuffers, ABC):
     @torch.no_grad()
     def usable(self, vectors: Float[Tensor, "n d"]) -> Bool[Tensor, " n"] | None:
         """Return which vectors of a training step the codebook can learn from; None for all. See `Outliers.usable`."""
-        return self.outliers.usable(vectors, self.embeddings if self.started else None)
+        return self.outliers.usable(vectors, self.embeddings if self._known_to_have_started() else None)
 
     @torch.no_grad()
     def learn(
@@ -126,21 +130,41 @@ class Codebook(PreciseBuffers, ABC):
             usable: The vectors to learn from, as `usable` returns them; None for all. If there are none in any process,
                 nothing changes.
         """
+        # A GPU must not wait for the outcome of a comparison, so conditions become masks and factors.
         if usable is not None:
-            vectors, codes = vectors[usable], codes[usable]
-        counts = self._counts(codes)
-        if not counts.any():
+            vectors = vectors.where(usable.unsqueeze(1), 0)
+        counts = self._counts(codes, usable)
+        learns = counts.any()
+        self._move(vectors, codes, counts, learns)
+        self.usage.lerp_(counts.to(self.usage), (1 - self.decay) * learns.to(self.usage))
+        self.age += learns
+        self._revive(self._dead(counts.mean()) & learns, vectors, codes, usable)
+
+    def _revive(
+        self,
+        dead: Bool[Tensor, " k"],
+        vectors: Float[Tensor, "n d"],
+        codes: Int64[Tensor, " n"],
+        usable: Bool[Tensor, " n"] | None,
+    ) -> None:
+        """Move dead codewords to usable vectors of the step, to different ones. What is left waits for the next step.
+
+        Vectors that are far from their codewords need a new one most, so they are drawn more often, as in k-means++
+        (Arthur, Vassilvitskii, 2007). The weight is the distance and not its square: the square would give outliers
+        codewords that are hardly ever used.
+        """
+        if dead.is_cpu and not dead.any():
             return
-        self._move(vectors, codes, counts)
-        self.usage.lerp_(counts.to(self.usage), 1 - self.decay)
-        self.age += 1
-        dead = self._dead(counts.mean()).nonzero().squeeze(1)
-        if len(dead):
-            # Vectors that are far from their codewords need a new one most, so they are drawn more often, as in
-            # k-means++ (Arthur, Vassilvitskii, 2007). The weight is the distance and not its square: the square would
-            # give outliers codewords that are hardly ever used.
-            distances = (vectors - self.codewords()[codes]).norm(dim=1).nan_to_num(nan=0, posinf=0)
-            self._place(dead, _draw(distances, vectors, len(dead)))
+        weights = (vectors - self.codewords()[codes]).norm(dim=1).nan_to_num(nan=0, posinf=0) + 1e-12
+        if usable is not None:
+            weights = weights.where(usable, 0)
+        weights, vectors = processes.gathered(weights), processes.gathered(vectors)
+        most = min(self.num_embeddings, len(vectors), _MOST_REVIVED)
+        # The first to arrive in a race of exponential times are a draw by weight without replacement.
+        drawn = processes.first((weights / torch.empty_like(weights).exponential_()).topk(most).indices)
+        place = dead.cumsum(0) - 1
+        drawn = drawn[place.clamp(0, most - 1)]
+        self._place(dead & (place < most) & (weights[drawn] > 0), vectors[drawn])
 
     def uses(self) -> Float[Tensor, " k"]:
         """Return how often a step uses each codeword: the running mean, without its bias towards 0.
@@ -160,15 +184,25 @@ class Codebook(PreciseBuffers, ABC):
         useless = (self.uses() < self.revival_threshold * mean_count) | are_far(self.embeddings)
         return (useless & (self.age >= grace)) | ~self.embeddings.sum(dim=1).isfinite()
 
-    def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
-        """Move codewords to new places and reset their statistics."""
-        self.embeddings[indices] = places.to(self.embeddings.dtype)
-        self.usage[indices] = 0
-        self.age[indices] = 0
+    def _place(self, which: Bool[Tensor, " k"], places: Float[Tensor, "k d"]) -> None:
+        """Move some of the codewords to new places and reset their statistics."""
+        self.embeddings.copy_(torch.where(which.unsqueeze(1), places.to(self.embeddings.dtype), self.embeddings))
+        self.usage.masked_fill_(which, 0)
+        self.age.masked_fill_(which, 0)
 
-    def _counts(self, codes: Int64[Tensor, " n"]) -> Float[Tensor, " k"]:
-        """Return the number of vectors assigned to each codeword, over all processes."""
-        return processes.total(torch.bincount(codes, minlength=self.num_embeddings).float())
+    def _known_to_have_started(self) -> bool:
+        """Return `started`, without reading it from a GPU in every step."""
+        self._has_started = self._has_started or bool(self.started)
+        return self._has_started
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._has_started = False
+
+    def _counts(self, codes: Int64[Tensor, " n"], usable: Bool[Tensor, " n"] | None = None) -> Float[Tensor, " k"]:
+        """Return the number of usable vectors assigned to each codeword, over all processes."""
+        ones = torch.ones(len(codes), device=codes.device) if usable is None else usable.float()
+        return processes.total(ones.new_zeros(self.num_embeddings).index_add_(0, codes, ones))
 
     def _sums(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float[Tensor, "k d"]:
         """Return the sum of the vectors assigned to each codeword, over all processes."""
@@ -180,8 +214,21 @@ class Codebook(PreciseBuffers, ABC):
         """Create `embeddings` and the other state that is kept for each codeword."""
 
     @abstractmethod
-    def _move(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], counts: Float[Tensor, " k"]) -> None:
-        """Move the codewords, unless the optimizer does. `counts` tells how often all processes used each."""
+    def _move(
+        self,
+        vectors: Float[Tensor, "n d"],
+        codes: Int64[Tensor, " n"],
+        counts: Float[Tensor, " k"],
+        learns: Bool[Tensor, ""],
+    ) -> None:
+        """Move the codewords, unless the optimizer does.
+
+        Args:
+            vectors: Vectors of the step; zeros where they are not usable.
+            codes: The codeword of each.
+            counts: How often all processes used each codeword.
+            learns: Whether any vector is usable.
+        """
 
 
 class EMACodebook(Codebook):
@@ -202,18 +249,24 @@ class EMACodebook(Codebook):
         self.register_buffer("sums", torch.zeros_like(embeddings))
         self.register_buffer("steps", torch.tensor(0))
 
-    def _move(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], counts: Float[Tensor, " k"]) -> None:
+    def _move(
+        self,
+        vectors: Float[Tensor, "n d"],
+        codes: Int64[Tensor, " n"],
+        counts: Float[Tensor, " k"],
+        learns: Bool[Tensor, ""],
+    ) -> None:
         decay = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
-        share = (1 - decay).to(self.counts.dtype)
+        share = (1 - decay).to(self.counts.dtype) * learns
         self.counts.lerp_(counts.to(self.counts.dtype), share)
         self.sums.lerp_(self._sums(vectors, codes), share)
         self.embeddings.copy_(_means(self.sums, self.counts * (counts > 0), otherwise=self.embeddings))
-        self.steps += 1
+        self.steps += learns
 
-    def _place(self, indices: Int64[Tensor, " m"], places: Float[Tensor, "m d"]) -> None:
-        super()._place(indices, places)
-        self.counts[indices] = 0
-        self.sums[indices] = 0
+    def _place(self, which: Bool[Tensor, " k"], places: Float[Tensor, "k d"]) -> None:
+        super()._place(which, places)
+        self.counts.masked_fill_(which, 0)
+        self.sums.masked_fill_(which.unsqueeze(1), 0)
 
 
 class LearnedCodebook(Codebook):
@@ -227,7 +280,13 @@ class LearnedCodebook(Codebook):
         embeddings = self.embeddings.float().clone()
         return F.normalize(embeddings, dim=1) if self.unit else embeddings
 
-    def _move(self, vectors: Float[Tensor, "n d"], codes: Int64[Tensor, " n"], counts: Float[Tensor, " k"]) -> None:
+    def _move(
+        self,
+        vectors: Float[Tensor, "n d"],
+        codes: Int64[Tensor, " n"],
+        counts: Float[Tensor, " k"],
+        learns: Bool[Tensor, ""],
+    ) -> None:
         """Leave the codewords to the optimizer."""
 
 
@@ -239,10 +298,10 @@ def _means(
     return torch.where(counts > 0, sums / counts, otherwise)
 
 
-def _draw(weights: Float[Tensor, " n"], vectors: Float[Tensor, "n d"], count: int) -> Float[Tensor, "m d"]:
-    """Draw vectors of all processes by weight, without replacement if there are enough; none if there are none."""
-    weights = processes.gathered(weights + 1e-12)
-    if not len(weights):
+def _draw(vectors: Float[Tensor, "n d"], count: int) -> Float[Tensor, "m d"]:
+    """Draw vectors of all processes, without replacement if there are enough; none if there are none."""
+    vectors = processes.gathered(vectors)
+    if not len(vectors):
         return vectors
-    drawn = processes.first(torch.multinomial(weights, count, replacement=count > len(weights)))
-    return processes.gathered(vectors)[drawn]
+    drawn = torch.multinomial(torch.ones_like(vectors[:, 0]), count, replacement=count > len(vectors))
+    return vectors[processes.first(drawn)]

@@ -5,6 +5,8 @@ a row in a tile and on the processor. So a search must not break ties by scores.
 takes the first of them.
 """
 
+import functools
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -44,16 +46,38 @@ def _by_keys(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:
     order of its terms, even where it overflows.
     """
     d = rows.shape[1]
-    multipliers = torch.randint(-(2**63), 2**63 - 1, (d,), generator=torch.Generator().manual_seed(0)).to(rows.device)
-    keys = [
-        ((some + 0.0).view(torch.int32) * multipliers).sum(dim=1)  # −0 + 0 is 0
-        for some in rows.split(max(_KEYED_ELEMENTS // max(d, 1), 1))
-    ]
-    different, groups = torch.cat(keys).unique(return_inverse=True)
+    keys = torch.cat(
+        [
+            ((some + 0.0).view(torch.int32) * _multipliers(d, rows.device)).sum(dim=1)  # −0 + 0 is 0
+            for some in rows.split(max(_KEYED_ELEMENTS // max(d, 1), 1) if rows.is_cpu else len(rows))
+        ]
+    )
+    if not rows.is_cpu:
+        return _first_of_runs(rows, keys)
+    different, groups = keys.unique(return_inverse=True)
     if len(different) == len(rows):
         return torch.arange(len(rows), device=rows.device)
     first = _first_of_groups(groups)
     return first if torch.equal(rows, rows[first]) else _by_sorting(rows)
+
+
+def _first_of_runs(rows: Float[Tensor, "k d"], keys: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:
+    """Return the first row of each run of equal rows in the order of their keys, without waiting for a GPU to count.
+
+    Different rows with one key, of which there are none in practice, would only hide that some others are equal.
+    """
+    order = keys.argsort(stable=True)
+    ordered = rows[order]
+    begins = torch.ones_like(order, dtype=torch.bool)
+    begins[1:] = (ordered[1:] != ordered[:-1]).any(dim=1)
+    places = torch.arange(len(rows), device=rows.device)
+    begin = torch.where(begins, places, 0).cummax(dim=0).values
+    return torch.empty_like(order).scatter_(0, order, order[begin])
+
+
+@functools.cache
+def _multipliers(d: int, device: torch.device) -> Int64[Tensor, " d"]:
+    return torch.randint(-(2**63), 2**63 - 1, (d,), generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _by_sorting(rows: Float[Tensor, "k d"]) -> Int64[Tensor, " k"]:

@@ -51,6 +51,7 @@ class FiniteScalarQuantizer(Quantizer):
         ValueError: If `levels` is empty, one of them is out of range, or the bound is unknown.
     """
 
+    recordable = True
     levels: Int64[Tensor, " d"]
     basis: Int64[Tensor, " d"]
 

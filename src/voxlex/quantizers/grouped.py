@@ -39,6 +39,7 @@ class GroupedQuantizer(Quantizer):
             num_codebooks=len(groups),
         )
         self.groups = nn.ModuleList(groups)
+        self.recordable = all(group.recordable for group in groups)
 
     def forward(self, z_e: Latents) -> Quantized:
         """Quantize each group of channels. In training mode, the codebooks also learn."""

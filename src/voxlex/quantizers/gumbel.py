@@ -49,6 +49,7 @@ class GumbelQuantizer(Quantizer):
         ValueError: If an argument is out of range.
     """
 
+    recordable = True
     temperature: Tensor
 
     def __init__(

@@ -47,6 +47,7 @@ class LookupFreeQuantizer(Quantizer):
         ValueError: If an argument is out of range.
     """
 
+    recordable = True
     places: Int64[Tensor, " d"]
 
     def __init__(

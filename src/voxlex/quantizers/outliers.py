@@ -25,19 +25,24 @@ class Outliers:
     """Finds latents that are not finite, overflow float32 when squared, or are 4,096 times as long as usual.
 
     Latents that stay so long for 16 steps are no accident: the codebook then learns from them, unless they overflow.
-
-    Attributes:
-        left_out: Number of latents that were left out so far, in all processes.
     """
 
     def __init__(self) -> None:
-        self.left_out = 0
-        self._far_steps = 0
+        # Latents left out so far, and steps in a row with mostly far ones: on the device, so that a GPU does not wait.
+        self._counters = torch.zeros(2, dtype=torch.int64)
+
+    @property
+    def left_out(self) -> int:
+        """Number of latents that were left out so far, in all processes."""
+        return int(self._counters[0])
 
     def usable(
         self, vectors: Float[Tensor, "n d"], codewords: Float[Tensor, "k v"] | None = None
     ) -> Bool[Tensor, " n"] | None:
         """Return from which latents of a training step to learn, and warn when some are left out for the first time.
+
+        On a GPU, nothing is read back from the device: there is no warning, and the result always says of each latent
+        whether it is usable. `left_out` counts on every device.
 
         Args:
             vectors: The latents.
@@ -49,20 +54,25 @@ class Outliers:
         squares = _squares(vectors)
         finite = squares <= _LARGEST
         near = finite if codewords is None else squares <= _reach(_squares(codewords))
-        counts = torch.stack([near.sum(), finite.sum(), torch.tensor(len(near), device=near.device)])
-        in_reach, not_overflowing, of = processes.total(counts).tolist()
-        left_out = of - in_reach
-        self._far_steps = self._far_steps + 1 if 2 * left_out > of else 0
-        if self._far_steps > _PATIENCE:
-            near, left_out = finite, of - not_overflowing
-        if left_out and not self.left_out:
+        everyone = torch.ones_like(near)
+        in_reach, not_overflowing, of = processes.total(torch.stack([near, finite, everyone]).sum(dim=1)).unbind()
+        self._counters = self._counters.to(near.device)
+        before, far_steps = self._counters.unbind()
+        far_steps.copy_(torch.where(2 * (of - in_reach) > of, far_steps + 1, 0))
+        is_usual = far_steps > _PATIENCE
+        near = torch.where(is_usual, finite, near)
+        left_out = of - torch.where(is_usual, not_overflowing, in_reach)
+        if not near.is_cpu:
+            before += left_out
+            return near
+        if left_out and not before:
             warnings.warn(
-                f"latents: expected finite vectors of about the length of the codewords, got {left_out} of {of} that "
-                "are not; codebooks do not learn from them, `left_out` counts them",
+                f"latents: expected finite vectors of about the length of the codewords, got {int(left_out)} of "
+                f"{int(of)} that are not; codebooks do not learn from them, `left_out` counts them",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        self.left_out += left_out
+        before += left_out
         return near if left_out else None
 
 
@@ -86,7 +96,7 @@ def _reach(squares: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     ordered = squares.sort().values  # NaN comes last
     zeros, finite = (ordered <= 0).sum(), (ordered <= _LARGEST).sum()
     place = zeros + 3 * (finite - zeros - 1).clamp(min=0) // 4
-    usual_square = ordered[place.clamp(max=len(ordered) - 1)]
+    usual_square = ordered.take(place.clamp(max=len(ordered) - 1))  # an index would be read back from a GPU
     return torch.where(finite > zeros, _FAR * usual_square, _LARGEST).clamp(max=_LARGEST)
 
 

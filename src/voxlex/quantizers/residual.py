@@ -57,6 +57,7 @@ class ResidualQuantizer(Quantizer):
             num_embeddings=stages[0].num_embeddings, embedding_dim=stages[0].embedding_dim, num_codebooks=depth
         )
         self.stages = nn.ModuleList(stages)
+        self.recordable = all(stage.recordable for stage in stages)
         self.estimate = estimator(gradient)
         self.dropout = dropout
 

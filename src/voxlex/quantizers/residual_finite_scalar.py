@@ -47,6 +47,7 @@ class ResidualFiniteScalarQuantizer(Quantizer):
         ValueError: If an argument is out of range.
     """
 
+    recordable = True
     levels: Int64[Tensor, " d"]
     basis: Int64[Tensor, " d"]
 

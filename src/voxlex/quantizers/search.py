@@ -1,5 +1,6 @@
 """Exact search for the nearest codeword, without holding the N×K distance matrix in memory."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -68,20 +69,11 @@ def _search(
             return compiled(vectors.float(), codebook.float(), penalty)
         vectors, codebook = _centred(vectors, codebook)
         first = first_of_equals(codebook)
-        different = (first == torch.arange(len(first), device=first.device)).nonzero().squeeze(1)
-        if len(different) == len(codebook):
-            return _among_different(vectors, codebook, penalty)
-        penalty = None if penalty is None else penalty[different]
-        return different[_among_different(vectors, codebook[different], penalty)]
-
-
-def _among_different(
-    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None
-) -> Int64[Tensor, " n"]:
-    if penalty is None and fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
-        return search_triton.nearest(vectors, codebook)
-    with _full_precision():
-        return _in_tiles(vectors, codebook, penalty)
+        bias = _bias(codebook, penalty).masked_fill(first != torch.arange(len(first), device=first.device), -math.inf)
+        if fused_kernel_suits(vectors) and (search_triton := _search_triton()) is not None:
+            return search_triton.nearest(vectors, codebook, bias)
+        with _full_precision():
+            return _in_tiles(vectors, codebook, bias)
 
 
 @contextmanager
@@ -131,13 +123,13 @@ def _bias(codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None) -
 
 
 def _in_tiles(
-    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], penalty: Float[Tensor, " k"] | None
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], bias: Float[Tensor, " k"]
 ) -> Int64[Tensor, " n"]:
     """Score one tile of vectors at a time. Codewords run down a tile, so that maxima are taken across whole rows."""
     last = len(codebook) - 1
     # Copies of the last codeword fill the last group. They can at most tie, and then count as the last codeword.
     filling = -len(codebook) % _GROUP
-    padded, bias = torch.cat([codebook, codebook[last:].expand(filling, -1)]), _bias(codebook, penalty)
+    padded = torch.cat([codebook, codebook[last:].expand(filling, -1)])
     bias = torch.cat([bias, bias[last:].expand(filling)]).unsqueeze(1)
     tile_elements = _TILE_ELEMENTS if vectors.device.type == "cpu" else _ACCELERATOR_TILE_ELEMENTS
     fewest, most = (32, 512) if vectors.device.type == "cpu" else (1024, 65536)

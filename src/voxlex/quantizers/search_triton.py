@@ -16,107 +16,135 @@ Cauchy-Schwarz on |x|·|e|.
 """
 
 _ROUNDING = 2.0**-20
-"""Error of the difference of two scores after d truncating float32 additions, per d·‖x‖‖e‖ or d·‖e‖²."""
+"""Error of the difference of two scores after d truncating float32 additions, per d·‖x‖‖e‖ or d·(largest bias)."""
+
+_SHORT = 16
+"""Length of vectors up to which exact products cost no more than the comparisons of their scores."""
 
 
 def nearest(
-    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], *, caution: float = 1.0
+    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], bias: Float[Tensor, " k"], *, caution: float = 1.0
 ) -> Int64[Tensor, " n"]:
-    """Return the index of the codeword nearest to each vector, if all codewords are different.
+    """Return the index of the codeword with the highest score x·e + bias for each vector.
 
-    Every vector takes the fastest pass. If its best score leads all others by more than the error of the pass, no exact
-    score can overtake it. The other vectors take the next pass.
+    Short vectors take the exact pass alone. Others take the fastest pass first. If the best score of a vector leads all
+    others by more than the error of the pass, no exact score can overtake it. The other vectors take the next pass.
+    Nothing waits for the number of these vectors, which stays on the GPU.
 
     Args:
         vectors: Vectors on a GPU, with d at most 256.
-        codebook: Codewords on the same GPU.
+        codebook: Codewords on the same GPU, all different where their bias is finite.
+        bias: What is added to each product, −½‖e‖² for a Euclidean distance; −inf excludes a codeword.
         caution: Factor on the error bounds. A large one sends all vectors through all passes.
     """
-    codebook = codebook.contiguous()
-    bias = -0.5 * codebook.square().sum(dim=1)
-    reach = (-2 * bias.min()).sqrt()
-    codes = torch.empty(len(vectors), dtype=torch.int64, device=vectors.device)
-    open_rows = torch.arange(len(vectors), device=vectors.device)
+    vectors, codebook, bias = vectors.contiguous(), codebook.contiguous(), bias.contiguous()
+    n, d = vectors.shape
+    codes = torch.zeros(n, dtype=torch.int64, device=vectors.device)
+    leads = torch.zeros(n, dtype=torch.float32, device=vectors.device)
+    rows, count = torch.arange(n, device=vectors.device), torch.full((1,), n, device=vectors.device)
+    if d <= _SHORT:
+        _launch(vectors, codebook, bias, (codes, leads), (rows, count), "short")
+        return codes
+    lengths = torch.linalg.vector_norm(vectors, dim=1)
+    reach = torch.linalg.vector_norm(codebook, dim=1).max()
+    heaviest = bias.where(bias.isfinite(), 0).abs().max()
     for precision, product_error in _PASSES:
-        remaining = vectors[open_rows]
-        indices, leads = _launch(remaining, codebook, bias, precision)
-        codes[open_rows] = indices
-        if precision == "ieee":
-            break
-        summation_error = _ROUNDING * vectors.shape[1]
-        lengths = torch.linalg.vector_norm(remaining, dim=1)
-        bound = reach * (product_error * lengths + summation_error * (lengths + reach))
-        open_rows = open_rows[~(leads > caution * bound)]  # written this way, so that a NaN stays open
-        if not len(open_rows):
-            break
+        _launch(vectors, codebook, bias, (codes, leads), (rows, count), precision)
+        bound = product_error * reach * lengths + _ROUNDING * d * (reach * lengths + heaviest)
+        # Written this way, so that a NaN stays open. Rows that are settled do not come back: their lead is infinite.
+        is_open = ~(leads > caution * bound)
+        leads.masked_fill_(~is_open, torch.inf)
+        rows, count = is_open.to(torch.int8).argsort(descending=True, stable=True), is_open.sum().view(1)
     return codes
 
 
 def _launch(
-    vectors: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], bias: Float[Tensor, " k"], precision: str
-) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
-    """Return the best codeword of each vector, and how far its score leads the second best."""
+    vectors: Float[Tensor, "n d"],
+    codebook: Float[Tensor, "k d"],
+    bias: Float[Tensor, " k"],
+    results: tuple[Int64[Tensor, " n"], Float[Tensor, " n"]],
+    open_rows: tuple[Int64[Tensor, " n"], Int64[Tensor, "1"]],
+    precision: str,
+) -> None:
+    """Write the best codeword of each open row, and how far its score leads the second best.
+
+    Args:
+        vectors: The vectors.
+        codebook: The codewords.
+        bias: The bias of each.
+        results: Where codewords and leads are written.
+        open_rows: Row numbers, the open ones first, and the number of the open ones.
+        precision: How products are computed; "short" for the exact ones of short vectors, whose leads stay unknown.
+    """
     n, d = vectors.shape
-    indices = torch.empty(n, dtype=torch.int64, device=vectors.device)
-    leads = torch.empty(n, dtype=torch.float32, device=vectors.device)
     padded_d = max(16, triton.next_power_of_2(d))
     block_n, block_k = (128, 64) if padded_d <= 64 else (64, 64) if padded_d == 128 else (32, 32)
     _search_kernel[(triton.cdiv(n, block_n),)](
-        vectors.contiguous(),
+        vectors,
         codebook,
         bias,
-        indices,
-        leads,
-        n,
+        *results,
+        *open_rows,
         len(codebook),
-        d,
+        d=d,
         padded_d=padded_d,
         block_n=block_n,
         block_k=block_k,
         precision=precision,
         num_warps=8 if block_n == 128 else 4,
     )
-    return indices, leads
 
 
 @triton.jit
 def _search_kernel(  # type: ignore[no-untyped-def]
-    vectors, codebook, bias, indices, leads, n, k, d,
-    padded_d: tl.constexpr, block_n: tl.constexpr, block_k: tl.constexpr, precision: tl.constexpr,
+    vectors, codebook, bias, indices, leads, open_rows, count, k,
+    d: tl.constexpr, padded_d: tl.constexpr, block_n: tl.constexpr, block_k: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """Compare a block of vectors with all codewords.
+    """Compare a block of open rows with all codewords.
 
     Every lane holds the best score that it has seen, the position of that score, and the second best score. The lanes
     are combined only at the end, because a reduction across them costs more than the scores themselves.
     """
-    rows = tl.program_id(0) * block_n + tl.arange(0, block_n)
-    dims = tl.arange(0, padded_d)
-    lanes = tl.arange(0, block_k)
-    x = tl.load(
-        vectors + rows.to(tl.int64)[:, None] * d + dims[None, :],
-        mask=(rows < n)[:, None] & (dims < d)[None, :],
-        other=0.0,
-    )
-    best = tl.full((block_n, block_k), float("-inf"), tl.float32)
-    second = tl.full((block_n, block_k), float("-inf"), tl.float32)
-    starts = tl.zeros((block_n, block_k), tl.int32)
-    for start in range(0, k, block_k):
-        columns = start + lanes
-        e = tl.load(
-            codebook + columns.to(tl.int64)[None, :] * d + dims[:, None],
-            mask=(columns < k)[None, :] & (dims < d)[:, None],
-            other=0.0,
-        )
-        scores = tl.dot(x, e, input_precision=precision)
-        scores += tl.load(bias + columns, mask=columns < k, other=float("-inf"))[None, :]
-        better = scores > best  # never true for a NaN
-        second = tl.where(better, best, tl.where(scores > second, scores, second))
-        starts = tl.where(better, start, starts)
-        best = tl.where(better, scores, best)
-    top = tl.max(best, axis=1)
-    positions = starts + lanes[None, :]
-    # If scores are equal, the lowest index wins. Lanes beyond the end of a short codebook hold only -inf.
-    first = tl.min(tl.where(best == top[:, None], positions, k - 1), axis=1)
-    runner_up = tl.max(tl.where(positions == first[:, None], second, best), axis=1)
-    tl.store(indices + rows, first.to(tl.int64), mask=rows < n)
-    tl.store(leads + rows, top - runner_up, mask=rows < n)
+    n = tl.load(count)
+    places = tl.program_id(0) * block_n + tl.arange(0, block_n)
+    if tl.program_id(0) * block_n < n:
+        rows = tl.load(open_rows + places, mask=places < n, other=0)
+        dims = tl.arange(0, padded_d)
+        lanes = tl.arange(0, block_k)
+        if precision != "short":
+            x = tl.load(
+                vectors + rows[:, None] * d + dims[None, :],
+                mask=(places < n)[:, None] & (dims < d)[None, :],
+                other=0.0,
+            )
+        best = tl.full((block_n, block_k), float("-inf"), tl.float32)
+        second = tl.full((block_n, block_k), float("-inf"), tl.float32)
+        starts = tl.zeros((block_n, block_k), tl.int32)
+        for start in range(0, k, block_k):
+            columns = start + lanes
+            offsets = tl.load(bias + columns, mask=columns < k, other=float("-inf"))[None, :]
+            if precision == "short":
+                scores = offsets + tl.zeros((block_n, block_k), tl.float32)
+                for axis in tl.static_range(d):
+                    of_x = tl.load(vectors + rows * d + axis)
+                    of_e = tl.load(codebook + columns.to(tl.int64) * d + axis, mask=columns < k, other=0.0)
+                    scores += of_x[:, None] * of_e[None, :]
+                better = scores > best  # never true for a NaN
+            else:
+                e = tl.load(
+                    codebook + columns.to(tl.int64)[None, :] * d + dims[:, None],
+                    mask=(columns < k)[None, :] & (dims < d)[:, None],
+                    other=0.0,
+                )
+                scores = tl.dot(x, e, input_precision=precision) + offsets
+                better = scores > best
+                second = tl.where(better, best, tl.where(scores > second, scores, second))
+            starts = tl.where(better, start, starts)
+            best = tl.where(better, scores, best)
+        top = tl.max(best, axis=1)
+        positions = starts + lanes[None, :]
+        # If scores are equal, the lowest index wins. Lanes beyond the end of a short codebook hold only -inf.
+        first = tl.min(tl.where(best == top[:, None], positions, k - 1), axis=1)
+        runner_up = tl.max(tl.where(positions == first[:, None], second, best), axis=1)
+        tl.store(indices + rows, first.to(tl.int64), mask=places < n)
+        tl.store(leads + rows, top - runner_up, mask=places < n)

@@ -60,6 +60,7 @@ class VectorQuantizer(Quantizer):
         ValueError: If an argument is out of range.
     """
 
+    recordable = True
     remedy = "a lower learning rate, a larger batch, a smaller num_embeddings or a higher revival_threshold"
 
     def __init__(
@@ -168,7 +169,7 @@ class VectorQuantizer(Quantizer):
     def anneal(self, progress: float) -> None:
         """Weigh the bits of codewords more and more in the first quarter of a training."""
         if self.rates is not None:
-            self.rates.share = min(progress / _GENTLE, 1.0)
+            self.rates.anneal(min(progress / _GENTLE, 1.0))
 
     @property
     def _penalty(self) -> Float[Tensor, " k"] | None:
@@ -190,11 +191,10 @@ class VectorQuantizer(Quantizer):
         usable: Bool[Tensor, " n"] | None,
     ) -> None:
         if self.rates is not None:
-            some = slice(None) if usable is None else usable
-            squares = (vectors[some] - codewords[indices[some]]).square().sum(dim=1)
+            squares = (vectors - codewords[indices]).square().sum(dim=1)
         self.codebook.learn(vectors, indices, usable)
         if self.rates is not None:
-            self.rates.learn(squares, self.codebook.uses())
+            self.rates.learn(squares, self.codebook.uses(), usable)
 
     def _losses(
         self, latents: Latents, taken: Latents, codewords: Float[Tensor, "k d"], usable: Bool[Tensor, " n"] | None

@@ -1,14 +1,17 @@
-"""Random variations of training images by torchio."""
+"""Random variations of training images, whole batches at a time, on the device of the images."""
 
-from collections.abc import Callable
-from typing import Any
+from itertools import product
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from voxlex.types import Image
+
+_ORDER = 2
+"""Order of the polynomial that shades an image, as for MR scans in Van Leemput et al. (IEEE TMI 18, 1999)."""
 
 
 class Augmentation:
@@ -19,7 +22,7 @@ class Augmentation:
         degrees: Largest rotation about each axis in degrees.
         scale: Largest change of size, as a share.
         gamma: Largest absolute logarithm of the exponent for grey values.
-        bias: Largest coefficient of the polynomial that shades an image.
+        bias: Largest coefficient of the polynomial whose exponential shades an image.
         seed: Random seed. Together with the step and the row, it determines how an image is varied.
 
     Raises:
@@ -38,36 +41,78 @@ class Augmentation:
     ) -> None:
         if not any((flip, degrees, scale, gamma, bias)):
             raise ValueError("augment: expected a value above 0 for at least one of its settings")
-        # This import takes seconds, so only users of augmentation should pay for it.
-        import torchio
-
         self.seed = seed
         self.flip = flip
-        # torchio gets pictures as volumes of one slice, (1, h, w, 1). They rotate in their plane, about the last axis.
-        plane, space = (0, 0, 0, 0, -degrees, degrees), (-degrees, degrees) * 3
-        steps: dict[int, list[Callable[[Tensor], Tensor]]] = {2: [], 3: []}
-        for dims, angles in ((2, plane), (3, space)):
-            if degrees or scale:
-                scales = (1 - scale, 1 + scale)
-                steps[dims].append(
-                    torchio.RandomAffine(scales=scales, degrees=angles, isotropic=True, default_pad_value=0, copy=False)
-                )
-            if gamma:
-                steps[dims].append(torchio.RandomGamma(log_gamma=(-gamma, gamma), copy=False))
-            if bias:
-                steps[dims].append(torchio.RandomBiasField(coefficients=bias, order=2, copy=False))
-        self._steps: dict[int, Any] = {dims: torchio.Compose(found, copy=False) for dims, found in steps.items()}
+        self.degrees = degrees
+        self.scale = scale
+        self.gamma = gamma
+        self.bias = bias
 
     def __call__(self, images: Image, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Return variations of images `(b, 1, *space)` in [0, 1]. The last axis runs from right to left."""
-        return torch.stack([self._vary(image, int(row), step) for image, row in zip(images, rows, strict=True)])
+        dims = images.ndim - 2
+        drawn = [_Drawn(np.random.default_rng([self.seed, step, row, 1]), dims) for row in rows.tolist()]
 
-    def _vary(self, image: Tensor, row: int, step: int) -> Tensor:
-        rng = np.random.default_rng([self.seed, step, row, 1])
-        # torchio works in place here. Its own copies would copy the whole batch, because the image is a view of it.
-        image = image.flip(-1) if rng.random() < self.flip else image.clone()
-        flat = image.ndim == 3
-        with torch.random.fork_rng(devices=[]):  # torchio uses the global random generator
-            torch.manual_seed(int(rng.integers(2**31)))
-            varied = self._steps[2 if flat else 3](image[..., None] if flat else image)
-        return (varied[..., 0] if flat else varied).clamp(0, 1)
+        def numbers(name: str) -> Tensor:
+            return torch.from_numpy(np.stack([getattr(one, name) for one in drawn])).to(images)
+
+        if self.flip:
+            images = torch.where(_along(numbers("mirrored") < self.flip, images), images.flip(-1), images)
+        if self.degrees or self.scale:
+            turned = _rotations(torch.deg2rad(self.degrees * numbers("turns")), dims)
+            images = _resampled(images, turned / (1 + self.scale * numbers("size")).view(-1, 1, 1))
+        if self.gamma:
+            images = images.clamp(min=0) ** _along((self.gamma * numbers("contrast")).exp(), images)
+        if self.bias:
+            images = images * _fields(self.bias * numbers("shading"), images).exp()
+        return images.clamp(0, 1)
+
+
+class _Drawn:
+    """What is drawn for one image: numbers from -1 to 1, and `mirrored` from 0 to 1, in a fixed order."""
+
+    def __init__(self, rng: np.random.Generator, dims: int) -> None:
+        self.mirrored = rng.random()
+        self.turns = rng.uniform(-1, 1, {2: 1, 3: 3}[dims])
+        self.size = rng.uniform(-1, 1)
+        self.contrast = rng.uniform(-1, 1)
+        self.shading = rng.uniform(-1, 1, len(_powers(dims)))
+
+
+def _along(per_image: Tensor, images: Image) -> Tensor:
+    return per_image.view(-1, *[1] * (images.ndim - 1))
+
+
+def _rotations(angles: Float[Tensor, "b a"], dims: int) -> Float[Tensor, "b d d"]:
+    """Return rotations in the plane by one angle, or in space by angles about the three axes, one after another."""
+    planes = [(0, 1)] if dims == 2 else [(1, 2), (0, 2), (0, 1)]
+    turned = torch.eye(dims).to(angles).repeat(len(angles), 1, 1)
+    for (first, second), angle in zip(planes, angles.unbind(dim=1), strict=True):
+        turn = torch.eye(dims).to(angles).repeat(len(angles), 1, 1)
+        turn[:, first, first] = turn[:, second, second] = angle.cos()
+        turn[:, first, second], turn[:, second, first] = -angle.sin(), angle.sin()
+        turned = turned @ turn
+    return turned
+
+
+def _resampled(images: Image, maps: Float[Tensor, "b d d"]) -> Image:
+    """Return images that show, at each place, what was at its image under a linear map about the centre."""
+    affine = torch.cat([maps, maps.new_zeros(*maps.shape[:2], 1)], dim=2)
+    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)
+
+
+def _powers(dims: int) -> list[tuple[int, ...]]:
+    """Return the exponents of the terms of a polynomial of the order, one for each axis."""
+    return [powers for powers in product(range(_ORDER + 1), repeat=dims) if sum(powers) <= _ORDER]
+
+
+def _fields(coefficients: Float[Tensor, "b p"], images: Image) -> Image:
+    """Return a polynomial for each image, over places from -1 to 1 along each axis."""
+    axes = [torch.linspace(-1, 1, side, dtype=images.dtype, device=images.device) for side in images.shape[2:]]
+    places = torch.meshgrid(*axes, indexing="ij")
+    total = torch.zeros_like(images)
+    for term, powers in zip(coefficients.unbind(dim=1), _powers(len(axes)), strict=True):
+        factor = torch.stack([place**power for place, power in zip(places, powers, strict=True)]).prod(dim=0)
+        total = total + _along(term, images) * factor
+    return total

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from voxlex.config import StageConfig
 from voxlex.errors import DataError, Interrupted, TrainingError
+from voxlex.training.batch_size import number_of
 from voxlex.training.batches import Batches
 from voxlex.training.budget import Budget, learning_rate_factor
 from voxlex.training.checkpoint import (
@@ -28,6 +30,7 @@ from voxlex.training.display import SILENCE, Display, StageDisplay
 from voxlex.training.interrupt import StopRequest, stop_requests
 from voxlex.training.journal import Journal, JournalFiles
 from voxlex.training.objectives import Objective, Step
+from voxlex.training.recording import recorded
 from voxlex.training.team import Team
 from voxlex.training.threads import ThreadChooser
 
@@ -137,7 +140,7 @@ class _Trainer:
         self.schedule = schedule
         self.batches = Batches(
             rows=objective.rows,
-            batch_size=schedule.batch_size,
+            batch_size=number_of(schedule),
             seed=seed,
             rank=self.fabric.global_rank,
             processes=self.fabric.world_size,
@@ -145,6 +148,8 @@ class _Trainer:
         )
         for player in objective.players.values():
             player.set_up(self.fabric)
+        objective.keep_on(self.fabric.device)
+        self.take: Callable[..., Step] = recorded(objective, team) or partial(objective.update, self.fabric)
         self.step = 0
         self.elapsed_s = 0.0
         self.best: _Best | None = None
@@ -187,7 +192,7 @@ class _Trainer:
         for player in self.objective.players.values():
             player.set_rate(factor)
         batch = self.fabric.to_device(self.objective.load(self.batches[self.step], step=self.step))
-        step = self.objective.update(self.fabric, batch, progress=self.progress)
+        step = self.take(batch, progress=self.progress)
         self.step += 1
         self._check_gradients()
         if threads is not None:

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -22,6 +22,7 @@ from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
 from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
+from voxlex.training.image_rows import ImageRows, fits_on
 from voxlex.training.patches import Patches
 from voxlex.training.player import Player
 from voxlex.types import Codes, Image, Levels
@@ -60,9 +61,12 @@ class Objective(ABC, Generic[Batch]):
     yardstick: str | None = None
     begins_well: bool = False
 
+    def keep_on(self, device: torch.device) -> None:
+        """Keep the training rows on a device, if they fit there, so that batches need not be sent to it."""
+
     @abstractmethod
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
-        """Load a batch on the CPU. All randomness in it is determined by the rows and the step."""
+        """Load a batch. All randomness in it is determined by the rows and the step."""
 
     @abstractmethod
     def update(self, fabric: Fabric, batch: Batch, *, progress: float) -> Step:
@@ -98,6 +102,37 @@ class Objective(ABC, Generic[Batch]):
         return False
 
 
+class OnePlayer(Objective[Batch]):
+    """Base class of objectives with one player, whose step is a forward pass and a gradient step.
+
+    Attributes:
+        player: The module that learns.
+    """
+
+    player: Player
+
+    def begin(self, *, progress: float) -> None:
+        """Set what depends on the progress, before a forward pass."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, *, progress: float) -> Step:
+        """Compute the losses of a batch."""
+
+    def work(self, *, progress: float) -> Hashable | None:
+        """Return what tells apart steps that do different work; None if the work depends on numbers on the device.
+
+        Steps of equal work can be recorded once and replayed; see `recording`.
+        """
+        return None
+
+    def update(self, fabric: Fabric, batch: Batch, *, progress: float) -> Step:
+        """Take a gradient step."""
+        self.begin(progress=progress)
+        step = self.forward(batch, progress=progress)
+        self.player.descend(fabric, step.losses.values())
+        return step
+
+
 def validation_batches(validation: PreparedDataset, *, at_most: int) -> list[Image]:
     """Return batches of held-out images, evenly spaced, but no more than a validation soon is through with.
 
@@ -109,7 +144,7 @@ def validation_batches(validation: PreparedDataset, *, at_most: int) -> list[Ima
     return [chosen[some] for some in rows]
 
 
-class AutoencoderObjective(Objective[Image]):
+class AutoencoderObjective(OnePlayer[Image]):
     """Stage one: reconstruct images through the codebook (1711.00937, equation 3).
 
     Args:
@@ -144,29 +179,37 @@ class AutoencoderObjective(Objective[Image]):
         self.result = self.autoencoder = autoencoder
         self.player = Player.scheduled(autoencoder, schedule)
         self.players = {"autoencoder": self.player}
-        self.training = training
-        self.patches = patches
-        self.augmentation = augmentation
+        self.images = ImageRows(training, patches=patches, augmentation=augmentation)
         self.rows = len(training)
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
         self.warning: str | None = None
         self.validation_batches = validation_batches(validation, at_most=validation_images)
 
+    def keep_on(self, device: torch.device) -> None:
+        """Keep the training images on a device, if they fit there."""
+        self.images.keep_on(device)
+
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Load images or patches, and vary them if there is an augmentation."""
-        images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
-        return images if self.augmentation is None else self.augmentation(images, rows, step=step)
+        return self.images.load(rows, step=step)
 
-    def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
-        """Take a step towards better reconstructions and a better codebook."""
+    def begin(self, *, progress: float) -> None:
+        """Let the quantizers follow their schedules."""
         for quantizer in self.autoencoder.quantizers:
             quantizer.anneal(max(progress - self.continuous_share, 0) / (1 - self.continuous_share))
+
+    def work(self, *, progress: float) -> Hashable | None:
+        """Return whether latents are quantized, if the quantizers can be recorded."""
+        recordable = all(quantizer.recordable for quantizer in self.autoencoder.quantizers)
+        return self._quantizes(progress) if recordable and not self.autoencoder.checkpoint_activations else None
+
+    def forward(self, batch: Image, *, progress: float) -> Step:
+        """Reconstruct a batch; the codebooks learn from it."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "latents: expected finite", RuntimeWarning)  # `alarm` says so
             outputs = self.player.on_devices(batch, quantize=self._quantizes(progress))
         losses = reconstruction_losses(outputs.x_hat, batch, self.loss_weights) | dict(outputs.losses)
-        self.player.descend(fabric, losses.values())
 
         def measure() -> dict[str, float]:
             x_hat = outputs.x_hat.detach().float().clamp(0, 1)
@@ -232,7 +275,7 @@ class CodeBatch(NamedTuple):
         return CodeBatch(take(self.codes, rows), self.condition[rows])
 
 
-class PriorObjective(Objective[CodeBatch]):
+class PriorObjective(OnePlayer[CodeBatch]):
     """Stage two: model the code grids of the frozen autoencoder (1711.00937, section 3.3).
 
     With few images, a prior starts to memorise them long before its budget is spent. So the weights that predict
@@ -266,14 +309,23 @@ class PriorObjective(Objective[CodeBatch]):
         chosen = torch.as_tensor(evenly_spaced(len(validation.condition), validation_images))
         self.validation_batches = [validation.rows(rows) for rows in chosen.split(32)]
 
+    def keep_on(self, device: torch.device) -> None:
+        """Keep the training codes on a device, if they fit there."""
+        codes, condition = self.training
+        if fits_on(device, sum(level.nbytes for level in levels_of(codes))):
+            self.training = CodeBatch(for_each_level(lambda level: level.to(device), codes), condition.to(device))
+
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> CodeBatch:
         """Load codes and conditions."""
-        return self.training.rows(rows)
+        return self.training.rows(rows.to(self.training.condition.device))
 
-    def update(self, fabric: Fabric, batch: CodeBatch, *, progress: float) -> Step:
-        """Take a step that decreases the negative log-likelihood of a batch, in nats per code."""
+    def work(self, *, progress: float) -> Hashable | None:
+        """Return the same for all steps, if the prior can be recorded."""
+        return "likelihood" if all(level.recordable for level in self.prior.levels) else None
+
+    def forward(self, batch: CodeBatch, *, progress: float) -> Step:
+        """Compute the negative log-likelihood of a batch, in nats per code."""
         nll = self.player.on_devices.loss(*batch)
-        self.player.descend(fabric, [nll])
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
 
     @torch.no_grad()

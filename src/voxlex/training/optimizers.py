@@ -108,7 +108,8 @@ class Muon(torch.optim.Optimizer):
                 high = parameters[place].shape[0] == matrix.shape[0]
                 ahead[place] = (matrix if high else matrix.mT).reshape(parameters[place].shape)
         torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, ahead, alpha=-group["lr"])
+        torch._foreach_mul_(ahead, group["lr"])
+        torch._foreach_sub_(parameters, ahead)
 
     def _step_others(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         adamw_step(

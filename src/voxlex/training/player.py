@@ -55,6 +55,8 @@ class Player:
     def set_up(self, fabric: Fabric) -> None:
         """Move the module and the optimizer to the devices."""
         lay_out_channels_last(self.module)
+        if fabric.device.type == "cuda":
+            _make_recordable(self.optimizer, fabric.device)
         self.on_devices, optimizer = fabric.setup(self.module, self.optimizer)
         self.optimizer = optimizer
         for method in self.forward_methods:
@@ -63,24 +65,35 @@ class Player:
     def set_rate(self, factor: float) -> None:
         """Multiply the peak learning rates by a factor, and set them."""
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(peak * factor)
+            else:
+                group["lr"] = peak * factor
 
     def descend(self, fabric: Fabric, losses: Iterable[Float[Tensor, ""]]) -> None:
         """Take a gradient step that decreases the sum of some losses, unless the gradient is not finite.
 
         All processes have the same gradient, so they leave out the same steps.
         """
+        if self.accepts(self.gradient(fabric, losses)):
+            self.optimizer.step()
+
+    def gradient(self, fabric: Fabric, losses: Iterable[Float[Tensor, ""]]) -> Float[Tensor, ""]:
+        """Compute the clipped gradient of the sum of some losses, and return its norm before it was clipped."""
         self.optimizer.zero_grad()
         fabric.backward(torch.stack(list(losses)).sum())
         norm = fabric.clip_gradients(
             self.on_devices, self.optimizer, max_norm=self.gradient_clip, error_if_nonfinite=False
         )
-        if norm is not None and not bool(norm.isfinite()):
-            self.skipped += 1
-            self.skipped_in_a_row += 1
-            return
-        self.skipped_in_a_row = 0
-        self.optimizer.step()
+        assert norm is not None
+        return norm
+
+    def accepts(self, norm: Float[Tensor, ""]) -> bool:
+        """Return whether the optimizer should take a step with a gradient of this norm, and count if not."""
+        finite = bool(norm.isfinite())
+        self.skipped += not finite
+        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
+        return finite
 
     def state(self) -> dict[str, Any]:
         """Return the state from which the player resumes."""
@@ -98,3 +111,11 @@ class Player:
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
         check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer))  # Fabric wraps it
+
+
+def _make_recordable(optimizer: Optimizer, device: torch.device) -> None:
+    """Keep the learning rate on the device, where recorded work reads it anew in every step."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], device=device)
+        if "capturable" in group:
+            group["capturable"] = True

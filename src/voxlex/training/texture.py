@@ -19,6 +19,7 @@ from voxlex.models import Autoencoder
 from voxlex.models.texture import TexturedDecoder
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.critic import PatchCritic, critic_loss
+from voxlex.training.image_rows import ImageRows
 from voxlex.training.objectives import Objective, Step, validation_batches
 from voxlex.training.patches import Patches
 from voxlex.training.player import Player
@@ -124,18 +125,19 @@ class TextureObjective(Objective[Image]):
             self.critic = self.players["critic"] = Player.scheduled(critic, schedule)
         self.scale: Tensor | None = None
         self.pull = _FIRST
-        self.training = training
+        self.images = ImageRows(training, patches=patches, augmentation=augmentation)
         self.rows = len(training)
-        self.patches = patches
-        self.augmentation = augmentation
         self.validation_batches = validation_batches(validation, at_most=validation_images)
         self.beyond: list[str] = []
         self.times_beyond = 0
 
+    def keep_on(self, device: torch.device) -> None:
+        """Keep the training images on a device, if they fit there."""
+        self.images.keep_on(device)
+
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Load images or patches, and vary them if there is an augmentation."""
-        images = self.training.tensor(rows) if self.patches is None else self.patches.load(rows, step=step)
-        return images if self.augmentation is None else self.augmentation(images, rows, step=step)
+        return self.images.load(rows, step=step)
 
     def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
         """Take a step towards images with the detail of real ones, and a step of the critic."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from voxlex.names import resolved
 from voxlex.outputs import check_apart
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Table
+from voxlex.training.batch_size import number_of, sized
 from voxlex.training.devices import Precision, automatic_precision, choose_devices
 from voxlex.training.memory import BYTES_PER_WEIGHT, estimate_step_memory, memory_of
 from voxlex.workflows.extent import Extent, check_extent, estimate_extent, extent_of, prepared_already
@@ -172,7 +174,13 @@ class Experiment:
 
     def check_memory(self) -> str:
         """Check that a step of the autoencoder and the codes of all images fit into the memory of the machine."""
-        stage, dims = self.config.training.autoencoder, self.config.model.spatial_dims
+        dims = self.config.model.spatial_dims
+        stage = sized(
+            self.config.training.autoencoder,
+            device=self.fabric.device.type,
+            pixels=prod(self.frame.shape),
+            rows=self.extent.train if self.extent is not None else sys.maxsize,
+        )
         limit = memory_of(self.fabric.device)
         needed = BYTES_PER_WEIGHT * sum(map(_weights, self.models))
         if limit is None or needed < limit:
@@ -181,7 +189,7 @@ class Experiment:
             step = estimate_step_memory(
                 autoencoder,
                 space=(stage.patch_size or self.config.data.size,) * dims,
-                batch_size=stage.batch_size,
+                batch_size=number_of(stage),
                 autocast=torch.bfloat16 if self.precision == "bf16-mixed" else None,
             )
             needed = max(needed, step.total + self._bytes_of_codes())

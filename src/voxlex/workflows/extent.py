@@ -12,6 +12,7 @@ from voxlex.data.scan_source import ScanSource
 from voxlex.data.sources import Source, place_in_cache
 from voxlex.errors import ConfigError, DataError
 from voxlex.images.frame import Frame
+from voxlex.training.batch_size import number_of
 from voxlex.workflows.judge import can_judge
 from voxlex.workflows.plan import Plan
 
@@ -151,11 +152,11 @@ def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
     ]
     for name, share, stage, versions in stages:
         most = rows * versions // config.training.devices
-        if share and stage.batch_size > (most if extent.counted else _MARGIN * most):
+        if share and number_of(stage) > (most if extent.counted else _MARGIN * most):
             raise ConfigError(
                 f"training.{name}.batch_size: expected at most {most}, as there are {rows} {what}"
                 + (f" for {config.training.devices} devices" if config.training.devices > 1 else "")
-                + f", got {stage.batch_size}"
+                + f", got {number_of(stage)}"
             )
     if (
         plan.prior_share

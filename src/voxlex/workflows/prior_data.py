@@ -49,7 +49,7 @@ def prior_data(
     with phases("varying images for the prior") as progress:
         for variation in range(variations):
             for done, part in enumerate(parts, start=1):
-                varied = augmentation(images.tensor(part), every[part], step=variation)
+                varied = augmentation(images.tensor(part).to(autoencoder.device), every[part], step=variation)
                 found.append(for_each_level(Tensor.cpu, autoencoder.encode(varied)))
                 progress(variation * len(parts) + done, variations * len(parts))
     return CodeBatch(concatenate(found), known.repeat(1 + variations, 1))

@@ -10,7 +10,7 @@ import torch
 
 from voxlex.assembly import build_autoencoder, build_prior, build_texture
 from voxlex.codes import from_levels
-from voxlex.config import AugmentConfig, Config, StageConfig
+from voxlex.config import AugmentConfig, AutoencoderStageConfig, Config, StageConfig
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import DataError
 from voxlex.files import remove
@@ -19,6 +19,7 @@ from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import Conditions
 from voxlex.run_folder import PRIOR, TEXTURE, RunFolder, versions
 from voxlex.training.augmentation import Augmentation
+from voxlex.training.batch_size import StageT, number_of, sized
 from voxlex.training.budget import Budget
 from voxlex.training.display import Display
 from voxlex.training.loop import Fitted, fit
@@ -87,7 +88,7 @@ class Stages:
         """Train the autoencoder with a share of the run's minutes."""
         torch.manual_seed(self.config.training.seed)
         autoencoder = build_autoencoder(self.config.model)
-        stage = self.config.training.autoencoder
+        stage = self._sized(self.config.training.autoencoder)
         autoencoder.checkpoint_activations = stage.checkpoint_activations
         objective = AutoencoderObjective(
             autoencoder=autoencoder,
@@ -99,7 +100,7 @@ class Stages:
             patches=self._patches(),
             augmentation=self._augmentation(stage.augment),
         )
-        self._announce_memory(autoencoder)
+        self._announce_memory(autoencoder, stage)
         before = self._facts(objective.name)
         self._fit(objective, stage, share, self.folder.autoencoder_file)
         if before and self.team.first and before["steps"] != self._facts(objective.name)["steps"]:
@@ -118,7 +119,7 @@ class Stages:
         """Train the textured decoder for the codes of the autoencoder, with a share of the run's minutes."""
         autoencoder = autoencoder.eval().to(self.team.fabric.device)
         torch.manual_seed(self.config.training.seed)
-        stage = self.config.training.texture
+        stage = self._sized(self.config.training.texture)
         objective = TextureObjective(
             autoencoder=autoencoder,
             texture=build_texture(autoencoder),
@@ -134,7 +135,7 @@ class Stages:
     def prior(self, autoencoder: Autoencoder, share: float) -> None:
         """Train the prior on the codes of the autoencoder, with a share of the run's minutes."""
         autoencoder = autoencoder.eval().to(self.team.fabric.device)
-        stage = self.config.training.prior
+        stage = self._sized(self.config.training.prior)
         training = prior_data(
             autoencoder,
             self.training,
@@ -169,16 +170,25 @@ class Stages:
     def _augmentation(self, augment: AugmentConfig) -> Augmentation | None:
         return Augmentation(**asdict(augment), seed=self.config.training.seed) if augment.active else None
 
-    def _announce_memory(self, autoencoder: Autoencoder) -> None:
+    def _sized(self, stage: StageT) -> StageT:
+        """Return the settings of a stage with a number as the batch size."""
+        return sized(
+            stage,
+            device=self.team.fabric.device.type,
+            pixels=self.training.images[0].size,
+            rows=len(self.training) // self.team.fabric.world_size,
+        )
+
+    def _announce_memory(self, autoencoder: Autoencoder, stage: AutoencoderStageConfig) -> None:
         """Announce the memory that a step will need, for volumes and patches, where it may be large."""
-        stage, dims = self.config.training.autoencoder, autoencoder.spatial_dims
+        dims = autoencoder.spatial_dims
         if not self.team.first or (dims == 2 and stage.patch_size is None):
             return
         space = (stage.patch_size or self.config.data.size,) * dims
         memory = estimate_step_memory(
             autoencoder,
             space=space,
-            batch_size=stage.batch_size,
+            batch_size=number_of(stage),
             autocast=torch.bfloat16 if self.precision == "bf16-mixed" else None,
         )
         shape = "×".join(map(str, space))
@@ -217,7 +227,7 @@ class Stages:
             return
         try:
             save_weights(weights, objective.result, about={"voxlex": versions()["voxlex"], "stage": objective.name})
-            self._note_stage(objective, fitted)
+            self._note_stage(objective, stage, fitted)
         except DataError as cause:
             further = "; --resume goes on from the last saved state" if state_file.exists() else ""
             raise DataError(f"{cause}{further}") from cause
@@ -248,7 +258,7 @@ class Stages:
             return None
         return ThreadChooser(torch.get_num_threads())
 
-    def _note_stage(self, objective: Objective[Any], fitted: Fitted) -> None:
+    def _note_stage(self, objective: Objective[Any], stage: StageConfig, fitted: Fitted) -> None:
         facts = {
             "steps": fitted.step,
             "kept_step": fitted.kept_step,
@@ -256,6 +266,8 @@ class Stages:
             "parameters": sum(parameter.numel() for parameter in objective.result.parameters()),
             "device": str(self.team.fabric.device),
             "precision": self.precision,
+            "batch_size": number_of(stage),
+            "learning_rate": stage.learning_rate,
         }
         self._note({"stages": self.folder.metadata().get("stages", {}) | {objective.name: facts}})
 
