@@ -242,7 +242,8 @@ def medlatents(images: Tensor, *, minutes: float) -> Trained:
         return tokenizer.detokenize(drawn.reshape(len(part), side, side))
 
     return Trained(
-        reconstruct=lambda x: tokenizer(x)["reconstructions"], sample=lambda count: in_parts(draw, torch.zeros(count))
+        reconstruct=lambda x: tokenizer.detokenize(tokenizer.tokenize(x)),
+        sample=lambda count: in_parts(draw, torch.zeros(count)),
     )
 
 

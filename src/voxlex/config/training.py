@@ -38,7 +38,7 @@ class StageConfig(Settings):
     Attributes:
         optimizer: adamw; or muon, which updates matrices by Muon and the other parameters by AdamW.
         batch_size: Number of images in a step, on each device. "auto" is 4 on a CPU, and more on a GPU.
-        learning_rate: Peak of the learning rate with 4 images in a step. With the batch size "auto", it grows with it.
+        learning_rate: Peak of the learning rate.
         weight_decay: Weight decay of kernels and matrices; biases, embeddings and codebooks have none.
         betas: Decay rates of AdamW's two running averages, from 0 to below 1.
         warmup: Share of the budget in which the learning rate rises, from 0 to below 1; then it falls along a cosine.

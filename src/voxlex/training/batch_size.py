@@ -1,4 +1,4 @@
-"""The batch size and the learning rate that suit a device."""
+"""The batch size that suits a device."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -11,19 +11,19 @@ _SMALL = 4
 """Images in a step on a CPU, where the time of a step grows with them, and many steps matter most."""
 
 _PIXELS = 2**19
-"""Pixels or voxels of a step on a GPU, 32 images of 128×128: it computes fewer in hardly less time."""
+"""Pixels or voxels of a step on a GPU, 32 images of 128×128. On an H200, it takes 1.6 times as long as 4 images."""
 
 _MOST_ON_GPU = 64
-_PASSES = 8  # a GPU takes at least so many steps to go through all images once
+_STEPS_A_PASS = 8  # at least, so that few images are not always seen together
 
 
 def sized(stage: StageT, *, device: str, pixels: int, rows: int) -> StageT:
-    """Return the settings of a stage with a number as the batch size, and the learning rate that belongs to it.
+    """Return the settings of a stage with a number as the batch size.
 
-    A batch size that is given as a number stays, with its learning rate. With "auto", a step has 4 images. On a CUDA
-    GPU it has as many as make 2¹⁹ pixels or voxels, between 4 and 64, and the learning rate grows with the fourth root
-    of the batch size. A root, because the mean of more gradients is less noisy; the fourth and not the square root of
-    Krizhevsky (1404.5997), because the rates for 4 images are already high.
+    A number that is given stays. With "auto", a step has 4 images, and on a CUDA GPU as many as make 2¹⁹ pixels or
+    voxels, between 4 and 64. The learning rate stays the same. Rules that raise it for larger batches (Krizhevsky,
+    1404.5997) begin at a low rate, and here it is high: after 30 s on an H200, 32 images in a step and 1.7 times the
+    rate gave an SSIM of 0.9626, and the same rate 0.9644.
 
     Args:
         stage: Settings of the stage.
@@ -35,8 +35,7 @@ def sized(stage: StageT, *, device: str, pixels: int, rows: int) -> StageT:
         return stage
     if device != "cuda":
         return replace(stage, batch_size=_SMALL)
-    images = max(min(_PIXELS // pixels, _MOST_ON_GPU, rows // _PASSES), _SMALL)
-    return replace(stage, batch_size=images, learning_rate=stage.learning_rate * (images / _SMALL) ** 0.25)
+    return replace(stage, batch_size=max(min(_PIXELS // pixels, _MOST_ON_GPU, rows // _STEPS_A_PASS), _SMALL))
 
 
 def number_of(stage: StageConfig) -> int:

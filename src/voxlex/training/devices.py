@@ -48,7 +48,8 @@ def launch(fabric: Fabric) -> Team:
     if isinstance(fabric.strategy, DDPStrategy) and fabric.strategy.num_processes > 1:
         assert fabric.strategy.cluster_environment is not None
         watch = start_others(fabric.strategy.num_processes, fabric.strategy.cluster_environment)
-    fabric.launch()
+    with _only_warnings():
+        fabric.launch()
     return Team(fabric, watch)
 
 
@@ -66,7 +67,7 @@ def automatic_precision(accelerator: str = "auto") -> Precision:
 
 @contextmanager
 def _only_warnings() -> Iterator[None]:
-    """Keep Fabric from printing which precision it uses; a run folder says so."""
+    """Keep Fabric from printing which precision it uses, and which it might; a run folder says so."""
     fabric = logging.getLogger("lightning_fabric")
     before = fabric.level
     fabric.setLevel(logging.WARNING)

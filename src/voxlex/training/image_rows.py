@@ -31,11 +31,15 @@ class ImageRows:
         self.augmentation = augmentation
         self._kept: Tensor | None = None
 
-    def keep_on(self, device: torch.device) -> None:
-        """Send all images to a GPU, if they fit there beside training. Patches are cut from images on disk."""
+    def keep_on(self, device: torch.device) -> bool:
+        """Send all images to a GPU, if they fit there beside training, and return whether they did.
+
+        Patches are cut from images on disk, and images of 16 bits are few.
+        """
         images = self.dataset.images
         if self.patches is None and images.dtype == np.uint8 and fits_on(device, images.nbytes):
-            self._kept = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+            self._kept = torch.from_numpy(np.array(images)).to(device)
+        return self._kept is not None
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Return images or patches in [0, 1], on the device if they are kept there."""

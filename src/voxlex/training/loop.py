@@ -29,6 +29,7 @@ from voxlex.training.checkpoint import (
 from voxlex.training.display import SILENCE, Display, StageDisplay
 from voxlex.training.interrupt import StopRequest, stop_requests
 from voxlex.training.journal import Journal, JournalFiles
+from voxlex.training.loader import Loader
 from voxlex.training.objectives import Objective, Step
 from voxlex.training.recording import recorded
 from voxlex.training.team import Team
@@ -148,7 +149,8 @@ class _Trainer:
         )
         for player in objective.players.values():
             player.set_up(self.fabric)
-        objective.keep_on(self.fabric.device)
+        kept = objective.keep_on(self.fabric.device)
+        self.load = Loader(objective.load, self.batches, fabric=self.fabric, ahead=not kept)
         self.take: Callable[..., Step] = recorded(objective, team) or partial(objective.update, self.fabric)
         self.step = 0
         self.elapsed_s = 0.0
@@ -168,7 +170,7 @@ class _Trainer:
         if self.unknown_best:
             self._validate(journal, display, progress=self.progress)
         self._train_mode(True)
-        with stop_requests() as stop:
+        with stop_requests() as stop, self.load:
             while (before := self.progress) < 1 and not self.ended:
                 step = self._take_step(threads)
                 signal_name = self._agree(started, stop)
@@ -191,8 +193,7 @@ class _Trainer:
         factor = learning_rate_factor(self.progress, warmup=self.schedule.warmup)
         for player in self.objective.players.values():
             player.set_rate(factor)
-        batch = self.fabric.to_device(self.objective.load(self.batches[self.step], step=self.step))
-        step = self.take(batch, progress=self.progress)
+        step = self.take(self.load(self.step), progress=self.progress)
         self.step += 1
         self._check_gradients()
         if threads is not None:

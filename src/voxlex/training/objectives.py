@@ -61,8 +61,9 @@ class Objective(ABC, Generic[Batch]):
     yardstick: str | None = None
     begins_well: bool = False
 
-    def keep_on(self, device: torch.device) -> None:
-        """Keep the training rows on a device, if they fit there, so that batches need not be sent to it."""
+    def keep_on(self, device: torch.device) -> bool:
+        """Keep the training rows on a GPU, if they fit there, and return whether batches come from there now."""
+        return False
 
     @abstractmethod
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
@@ -186,9 +187,9 @@ class AutoencoderObjective(OnePlayer[Image]):
         self.warning: str | None = None
         self.validation_batches = validation_batches(validation, at_most=validation_images)
 
-    def keep_on(self, device: torch.device) -> None:
-        """Keep the training images on a device, if they fit there."""
-        self.images.keep_on(device)
+    def keep_on(self, device: torch.device) -> bool:
+        """Keep the training images on a GPU, if they fit there."""
+        return self.images.keep_on(device)
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Load images or patches, and vary them if there is an augmentation."""
@@ -309,11 +310,13 @@ class PriorObjective(OnePlayer[CodeBatch]):
         chosen = torch.as_tensor(evenly_spaced(len(validation.condition), validation_images))
         self.validation_batches = [validation.rows(rows) for rows in chosen.split(32)]
 
-    def keep_on(self, device: torch.device) -> None:
-        """Keep the training codes on a device, if they fit there."""
+    def keep_on(self, device: torch.device) -> bool:
+        """Keep the training codes on a GPU, if they fit there."""
         codes, condition = self.training
-        if fits_on(device, sum(level.nbytes for level in levels_of(codes))):
+        fits = fits_on(device, sum(level.nbytes for level in levels_of(codes)))
+        if fits:
             self.training = CodeBatch(for_each_level(lambda level: level.to(device), codes), condition.to(device))
+        return fits
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> CodeBatch:
         """Load codes and conditions."""

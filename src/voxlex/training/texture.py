@@ -131,9 +131,9 @@ class TextureObjective(Objective[Image]):
         self.beyond: list[str] = []
         self.times_beyond = 0
 
-    def keep_on(self, device: torch.device) -> None:
-        """Keep the training images on a device, if they fit there."""
-        self.images.keep_on(device)
+    def keep_on(self, device: torch.device) -> bool:
+        """Keep the training images on a GPU, if they fit there."""
+        return self.images.keep_on(device)
 
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Load images or patches, and vary them if there is an augmentation."""

@@ -122,7 +122,7 @@ class Stages:
         stage = self._sized(self.config.training.texture)
         objective = TextureObjective(
             autoencoder=autoencoder,
-            texture=build_texture(autoencoder),
+            texture=build_texture(autoencoder).to(self.team.fabric.device),
             training=self.training,
             validation=self.validation,
             schedule=stage,
