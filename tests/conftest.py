@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
 from PIL import Image
 
+from checked_calls import check_calls
 from scans.pictures import picture
 
 # A shell starts what runs in the background with these ignored, and all processes of the tests would ignore them, too.
@@ -16,7 +16,7 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGTERM", signal
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, _name), _usual)
 
-install_import_hook("voxlex", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+check_calls("voxlex")
 
 
 @pytest.fixture(autouse=True, scope="session")
