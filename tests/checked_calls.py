@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 import jaxtyping
@@ -33,37 +33,48 @@ def _checked(target: Any) -> Any:
         if dataclasses.is_dataclass(target) and not hasattr(target.__init__, "__wrapped__"):
             target.__init__ = _checked(target.__init__)
         return target
-    hints = {name: _resolved(hint, target.__globals__) for name, hint in target.__annotations__.items()}
-    if not hints:
-        return target
-    if "<locals>" in target.__qualname__ or inspect.isgeneratorfunction(target):
-        return _around(target, hints)
-    target.__annotations__ = hints
-    guarded = beartype(conf=_CONF)(target)
-    return _in_context(target, guarded) if any(map(_has_shapes, hints.values())) else guarded
+    return _checked_function(target) if target.__annotations__ else target
 
 
-def _in_context(target: Callable, guarded: Callable) -> Callable:
-    """Let all shapes of one call agree with each other."""
+def _checked_function(target: FunctionType) -> Callable:
+    """Check the calls of a function. What checks them is made at the first call, as many functions are never called."""
+    often_made = "<locals>" in target.__qualname__ or inspect.isgeneratorfunction(target)
+    checking: Callable | None = None
 
     @functools.wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal checking
         if jaxtyping.config.jaxtyping_disable:
             return target(*args, **kwargs)
+        if checking is None:
+            hints = {name: _resolved(hint, target.__globals__) for name, hint in target.__annotations__.items()}
+            checking = _around(target, hints) if often_made else _compiled(target, hints)
+        return checking(*args, **kwargs)
+
+    return call
+
+
+def _compiled(target: FunctionType, hints: dict[str, Any]) -> Callable:
+    """Compile the check; all shapes of one call must agree with each other."""
+    twin = FunctionType(target.__code__, target.__globals__, target.__name__, target.__defaults__, target.__closure__)
+    twin.__kwdefaults__, twin.__annotations__ = target.__kwdefaults__, hints
+    twin.__qualname__, twin.__module__ = target.__qualname__, target.__module__
+    guarded = beartype(conf=_CONF)(twin)
+    if not any(map(_has_shapes, hints.values())):
+        return guarded
+
+    def call(*args: Any, **kwargs: Any) -> Any:
         with jaxtyped("context"):
             return guarded(*args, **kwargs)
 
     return call
 
 
-def _around(target: Callable, hints: Mapping[str, Any]) -> Callable:
-    """Check a function that is made often, without compiling the check; of a generator, what makes it."""
+def _around(target: FunctionType, hints: Mapping[str, Any]) -> Callable:
+    """Check a function that is made often, without compiling; of a generator, the call that makes it."""
     signature = inspect.signature(target)
 
-    @functools.wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if jaxtyping.config.jaxtyping_disable:
-            return target(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         with jaxtyped("context"):
             for name, value in bound.arguments.items():

@@ -27,11 +27,12 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def few_divisions_and_samples() -> Iterator[None]:
-    """Judge new images by two divisions of the held-out ones instead of four, and show few, which takes less time."""
+def few_divisions_samples_and_draws() -> Iterator[None]:
+    """Judge new images by two divisions of the held-out ones instead of four, show few, and draw labels once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("voxlex.workflows.judge.SHOWN_SAMPLES", 16)
         patch.setattr("voxlex.evaluation.generation.judge.ROUNDS", 2)
+        patch.setattr("voxlex.evaluation.labels.DRAWS", 1)
         yield
 
 

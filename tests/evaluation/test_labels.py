@@ -48,7 +48,8 @@ def test_reconstructions_lose_what_they_do_not_keep() -> None:
     assert (kept["label.n_images"], kept["label.n_groups"], kept["label.n_classes"]) == (160, 40, 2)
 
 
-def test_chance_is_the_mean_of_several_draws() -> None:
+def test_chance_is_the_mean_of_several_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxlex.evaluation.labels.DRAWS", 5)
     target, images = Target.of_names("label", NAMES), described(kept=1.0)
     found = label_figures(target, GROUPS, images)
     draws = [

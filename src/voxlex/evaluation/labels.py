@@ -13,7 +13,7 @@ from voxlex.rows import evenly_spaced
 FEWEST = 32
 """Smallest number of labelled images that gives useful figures."""
 
-_DRAWS = 5
+DRAWS = 5
 """How often labels are dealt out anew for the figures of chance."""
 
 
@@ -96,9 +96,9 @@ def _by_chance(
 ) -> dict[str, float]:
     """Return the means of what is read of labels that belong to other images; nothing if none can be read."""
     draws = []
-    for draw in range(_DRAWS):
+    for draw in range(DRAWS):
         with suppress(ValueError):  # a class that is rare may end up in a single group
-            anyhow = shuffled(target, groups, seed=_DRAWS * seed + draw)
+            anyhow = shuffled(target, groups, seed=DRAWS * seed + draw)
             draws.append(probe(features, anyhow, groups, reader="linear", seed=seed).figures)
     known = set.intersection(*map(set, draws)) if draws else set()
     return {name: float(np.mean([draw[name] for draw in draws])) for name in sorted(known)}
