@@ -14,9 +14,9 @@ from typing import Any, get_args, get_type_hints
 import jaxtyping
 from beartype import BeartypeConf, beartype
 from beartype.door import die_if_unbearable
-from jaxtyping import AbstractArray, install_import_hook, jaxtyped
+from jaxtyping import AbstractArray, TypeCheckError, install_import_hook, jaxtyped
 
-_CONF = BeartypeConf(is_pep484_tower=True)
+_CONF = BeartypeConf(is_pep484_tower=True, violation_type=TypeCheckError)
 
 
 def check_calls(package: str) -> None:
