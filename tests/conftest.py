@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
 from PIL import Image
 
+from checked_calls import check_calls
 from scans.pictures import picture
 
 # A shell starts what runs in the background with these ignored, and all processes of the tests would ignore them, too.
@@ -16,7 +16,7 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGTERM", signal
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, _name), _usual)
 
-install_import_hook("voxlex", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+check_calls("voxlex")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,11 +27,12 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def few_divisions_and_samples() -> Iterator[None]:
-    """Judge new images by two divisions of the held-out ones instead of four, and show few, which takes less time."""
+def few_divisions_samples_and_draws() -> Iterator[None]:
+    """Judge new images by two divisions of the held-out ones instead of four, show few, and draw labels once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("voxlex.workflows.judge.SHOWN_SAMPLES", 16)
         patch.setattr("voxlex.evaluation.generation.judge.ROUNDS", 2)
+        patch.setattr("voxlex.evaluation.labels.DRAWS", 1)
         yield
 
 

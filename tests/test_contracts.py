@@ -24,10 +24,15 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-_BAD = [(bad, part) for bad in (1e4, 1e10, 1e30, torch.inf, torch.nan) for part in ("one latent", "one image", "all")]
+_BAD = (1e4, 1e10, 1e30, torch.inf, torch.nan)
+_PARTS = ("one latent", "one image", "all")
 
-BAD_LATENTS = [(bad, part, 3 * (number % 2)) for number, (bad, part) in enumerate(_BAD)]
-"""What is bad, how much of a batch, and how many good batches come before it."""
+BAD_LATENTS = [
+    (kind, bad, _PARTS[(row + column) % 3], 3 * ((row + column) % 2))
+    for row, kind in enumerate(KINDS)
+    for column, bad in enumerate(_BAD)
+]
+"""What is bad, how much of a batch, and how many good batches come before it: chosen so that any two settings meet."""
 
 
 @pytest.fixture
@@ -228,15 +233,17 @@ def spoilt(z_e: Tensor, bad: float, part: str) -> Tensor:
     return z_e
 
 
-@pytest.mark.parametrize(("bad", "part", "before"), BAD_LATENTS, ids=str)
+@pytest.mark.parametrize(("kind", "bad", "part", "before"), BAD_LATENTS, ids=str)
 @pytest.mark.filterwarnings("ignore:latents")
-def test_bad_latents_do_not_spoil_what_comes_after(quantizer: Quantizer, bad: float, part: str, before: int) -> None:
+def test_bad_latents_do_not_spoil_what_comes_after(
+    kind: str, quantizer: Quantizer, bad: float, part: str, before: int
+) -> None:
     for _ in range(before):
         quantizer(latents((6, 5), batch=8))
     quantized = quantizer(spoilt(latents((6, 5), batch=8), bad, part))
     assert quantized.z_q.isfinite().all()
     assert 0 <= int(quantized.codes.min()) <= int(quantized.codes.max()) < quantizer.num_embeddings
-    for _ in range(40):
+    for _ in range(1 if kind in FIXED else 40):
         assert quantizer(latents((6, 5), batch=8)).loss.isfinite()
     assert quantizer.codewords().isfinite().all()
     codes = quantizer.eval().encode(latents((6, 5), batch=64))
@@ -273,7 +280,7 @@ def test_latents_that_are_left_out_are_counted_and_said_once(quantizer: Quantize
 def test_nothing_learns_while_all_latents_are_bad(quantizer: Quantizer) -> None:
     trained(quantizer).train()
     before = state(quantizer)
-    for _ in range(400):
+    for _ in range(40):  # beyond the patience with latents that are only far away
         quantizer(torch.full((1, 4, 2, 2), torch.nan))
     assert unchanged(quantizer, before)
 

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import Event
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,7 +23,9 @@ def batches(rows: int, *, pixels_per_image: int, at_most: int) -> Iterator[slice
         yield slice(start, min(start + at_once, rows))
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], *, threads: int, ahead: int) -> Generator[R]:
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], *, threads: int, ahead: int, stopped: Event | None = None
+) -> Generator[R]:
     """Yield the result for each item, computed in threads.
 
     Args:
@@ -30,6 +33,7 @@ def in_order(function: Callable[[T], R], items: Iterable[T], *, threads: int, ah
         items: What it is called with.
         threads: Number of threads.
         ahead: Most results that are computed in advance, because they take memory.
+        stopped: Is set when no more results are wanted, as after Ctrl-C. A function that takes long may look at it.
     """
     pool = ThreadPoolExecutor(max_workers=threads)
     pending: deque[Future[R]] = deque()
@@ -41,4 +45,16 @@ def in_order(function: Callable[[T], R], items: Iterable[T], *, threads: int, ah
         while pending:
             yield pending.popleft().result()
     finally:
+        if stopped is not None:
+            stopped.set()
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the remaining ones
+
+
+def go_on(stopped: Event) -> None:
+    """Return, unless no more results are wanted; see `in_order`.
+
+    Raises:
+        CancelledError: If they are not.
+    """
+    if stopped.is_set():
+        raise CancelledError

@@ -70,8 +70,8 @@ def test_scans_are_listed_and_verified(scans: Path, tmp_path: Path, capsys: pyte
     assert flat["shape"] == [40, 36]
     assert flat["rate_bpp"] == pytest.approx(8 * flat["bytes"] / (40 * 36))
     assert "inner/deep.png" in said(capsys, "list", archive)
-    assert "the codes of 3 were decoded" in said(capsys, "verify", archive)
-    assert "the codes and images of 3 were decoded" in said(capsys, "verify", archive, "--run", run)
+    assert "the codes of 3 were decoded, not to images" in said(capsys, "verify", archive)
+    assert "the codes of 3 were decoded to images" in said(capsys, "verify", archive, "--run", run)
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 1
     content[-80] ^= 1
@@ -118,7 +118,7 @@ def test_tables_become_part_of_the_run(scans: Path, tmp_path: Path, capsys: pyte
     said(capsys, "pack", run, GOLDEN / "prepared", "--out", tmp_path / "third.vxl", "--fit-on", scans)
     assert (run / "tables.safetensors").read_bytes() == tables  # archives need them
     assert shared.stat().st_size < own.stat().st_size
-    assert "none was decoded without the run" in said(capsys, "verify", shared)
+    assert "were not decoded, which takes the run (--run RUN)" in said(capsys, "verify", shared)
     first, second = (voxlex.open_archive(path, run=run) for path in (own, shared))
     assert torch.equal(first.codes(3), second.codes(3))
     (run / "tables.safetensors").unlink()

@@ -13,7 +13,6 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK
 from PIL import Image
 
 import voxlex
@@ -96,7 +95,7 @@ def test_exact_scans_are_listed_and_verified(
     sizes = {row["name"]: row["bytes"] for row in rows}
     assert sizes["seems-colour.jpg"] < sizes["was-a.jpg"] + 100  # which has codes of its own
     count = len(rows)
-    assert f"{count} records are whole; the samples of {count} are as they were" in said(capsys, "verify", archive)
+    assert f"the samples of {count} were decoded and are those that were packed" in said(capsys, "verify", archive)
     said(capsys, "verify", archive, "--run", RUN)
     content = Content.open(archive)
     path = tmp_path / "wrong.vxl"
@@ -123,7 +122,7 @@ def test_without_codes(scans: Path, archive: Path, tmp_path: Path, capsys: pytes
     words = ("--lossless", "--no-codes")
     said(capsys, "pack", run, scans / "grey.png", "--out", bare, *words)
     said(capsys, "pack", run, scans / "deep.png", "--out", bare, *words, "--append")
-    assert "the samples of 2 are as they were" in said(capsys, "verify", bare, "--run", run)
+    assert "the samples of 2 were decoded and are those that were packed" in said(capsys, "verify", bare, "--run", run)
     opened = voxlex.open_archive(bare, run=run)
     np.testing.assert_array_equal(opened.scan("grey.png").voxels, read_scan(scans / "grey.png").voxels)
     with pytest.raises(ArchiveError, match=r"grey\.png: expected codes, got a scan that was packed without them"):
@@ -148,7 +147,8 @@ def test_exact_scans_join_codes(scans: Path, tmp_path: Path, capsys: pytest.Capt
     assert_same_file(scans / "grey.png", tmp_path / "both" / "grey.png")
     assert (tmp_path / "both" / "deep.png").exists()
     told = said(capsys, "verify", out, "--run", RUN)
-    assert "the codes and images of 1 were decoded, and the samples of 1 are as they were" in told
+    assert "the samples of 1 were decoded and are those that were packed" in told
+    assert "the codes of 2 were decoded to images" in told
     said(capsys, "unpack", out, "--out", tmp_path / "preview", "--run", RUN, "--preview")
     with Image.open(tmp_path / "preview" / "grey.png") as picture:
         assert picture.size == (24, 20)
@@ -184,10 +184,6 @@ def test_what_cannot_be_exact_is_named(scans: Path, tmp_path: Path, capsys: pyte
     np.save(tmp_path / "wide.npy", np.random.default_rng(0).random((20, 24)))
     with pytest.raises(DataError, match=r"wide\.npy: expected integers in a picture of this format"):
         read_samples(tmp_path / "wide.npy", ReadingOptions())
-    image = SimpleITK.GetImageFromArray(np.random.default_rng(0).random((4, 8, 9)))
-    SimpleITK.WriteImage(image, tmp_path / "wide.mha")
-    with pytest.raises(DataError, match=r"wide\.mha: expected numbers that 32 bits hold, got float64"):
-        read_samples(tmp_path / "wide.mha", ReadingOptions())
 
 
 def deep_colour() -> bytes:

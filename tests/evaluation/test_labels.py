@@ -10,7 +10,7 @@ from voxlex.cli import main
 from voxlex.config.options import PhantomOptions
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.evaluation.labels import Described, label_figures, labelled
-from voxlex.evaluation.probe import Target, probe_by
+from voxlex.evaluation.probe import Target, probe, probe_by, shuffled
 from voxlex.images.frame import Frame
 
 RUN = Path(__file__).parents[1] / "golden" / "pixelcnn"
@@ -46,6 +46,18 @@ def test_reconstructions_lose_what_they_do_not_keep() -> None:
     assert kept["label.images.auroc_low"] <= kept["label.images.auroc"] <= kept["label.images.auroc_high"]
     assert "label.samples.auroc" not in kept
     assert (kept["label.n_images"], kept["label.n_groups"], kept["label.n_classes"]) == (160, 40, 2)
+
+
+def test_chance_is_the_mean_of_several_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxlex.evaluation.labels.DRAWS", 5)
+    target, images = Target.of_names("label", NAMES), described(kept=1.0)
+    found = label_figures(target, GROUPS, images)
+    draws = [
+        probe(images.images, shuffled(target, GROUPS, seed=seed), GROUPS, reader="linear").figures for seed in range(5)
+    ]
+    for name in ("auroc", "auroc_low", "balanced_accuracy_high"):
+        assert found[f"label.shuffled.{name}"] == pytest.approx(np.mean([draw[name] for draw in draws]))
+    assert np.ptp([draw["auroc"] for draw in draws]) > 0.05  # a single one tells little
 
 
 def test_samples_teach_what_they_show() -> None:

@@ -125,7 +125,7 @@ def test_labels_come_home_from_slices(tmp_path: Path, axis: Axis, stored: str) -
     np.testing.assert_array_equal(*same_file(expected, tmp_path / "home.nii.gz"))
 
 
-@pytest.mark.parametrize(("size", "spacing_mm"), [(32, 1.0), (96, 1 / 3)])
+@pytest.mark.parametrize(("size", "spacing_mm"), [(32, 1.0), (64, 0.5)])
 def test_labels_come_home_from_a_cube(tmp_path: Path, size: int, spacing_mm: float) -> None:
     scan = write_volume(tmp_path / "t1.nii.gz", head(SHAPE), PSR)
     expected = write_volume(tmp_path / "expected.nii.gz", blocks(), PSR)

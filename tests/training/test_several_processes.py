@@ -1,4 +1,4 @@
-"""Two and four processes take the same steps, end together, and never wait for one that is gone."""
+"""Two and three processes take the same steps, end together, and never wait for one that is gone."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ class Ran:
     said: str
 
 
-@pytest.fixture(scope="module", params=[(2, 1), (4, 0)], ids=["two", "four"])
+@pytest.fixture(scope="module", params=[(2, 1), (3, 0)], ids=["two", "three"])
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     count, killed = request.param
     folder = tmp_path_factory.mktemp("processes")

@@ -44,15 +44,10 @@ def test_a_workflow_imports_no_terminal_and_prints_nothing(name: str) -> None:
     assert "print" not in called
 
 
-def test_importing_workflows_prints_nothing() -> None:
+def test_importing_workflows_and_choosing_devices_prints_nothing() -> None:
     code = "".join(f"import voxlex.workflows.{name}\n" for name in WORKFLOWS if name != "__init__")
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout + done.stderr == ""
-
-
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_choosing_devices_prints_nothing(precision: str) -> None:
-    code = f"from voxlex.training.devices import choose_devices; choose_devices(precision={precision!r})"
+    code += "from voxlex.training.devices import choose_devices\n"
+    code += "".join(f"choose_devices(precision={precision!r})\n" for precision in ("32-true", "bf16-mixed"))
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout + done.stderr == ""
 

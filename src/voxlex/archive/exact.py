@@ -5,6 +5,7 @@ The record has a checksum of the samples, beside that of its bytes.
 
 import math
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +32,12 @@ class _Parts(NamedTuple):
     coded: bytes
 
 
-def samples_to_bytes(samples: Samples) -> bytes:
+def samples_to_bytes(samples: Samples, *, before_slice: Callable[[], None] = lambda: None) -> bytes:
     """Return samples as a residual.
+
+    Args:
+        samples: The samples.
+        before_slice: See `lossless.encode`.
 
     Raises:
         DataError: If they are of a kind that is not coded.
@@ -43,11 +48,15 @@ def samples_to_bytes(samples: Samples) -> bytes:
         values = values.reshape((*values.shape, 1)[:3], order="F").transpose(2, 1, 0)
     elif values.ndim == 3 and (values == values[0]).all():  # a grey picture in a file of colour
         values = values[0]
-    return text(samples.mode) + data(extra) + encode(_as_integers(values))
+    return text(samples.mode) + data(extra) + encode(_as_integers(values), before_slice=before_slice)
 
 
-def samples_of(record: Record) -> Samples:
+def samples_of(record: Record, *, before_slice: Callable[[], None] = lambda: None) -> Samples:
     """Return the samples of a record; the inverse of `samples_to_bytes`.
+
+    Args:
+        record: The record.
+        before_slice: See `lossless.encode`.
 
     Raises:
         ArchiveError: If the record is damaged, or does not hold samples.
@@ -55,7 +64,7 @@ def samples_of(record: Record) -> Samples:
     mode, extra, coded = _parts(record)
     shape = record.shape
     try:
-        values = decode(coded, largest=_MOST_PLANES * math.prod(shape))
+        values = decode(coded, largest=_MOST_PLANES * math.prod(shape), before_slice=before_slice)
         if mode:
             if values.shape[-2:] != shape:
                 raise DataError(f"expected samples of shape {shape}, got {values.shape[-2:]}")

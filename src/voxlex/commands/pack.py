@@ -25,7 +25,8 @@ class Pack:
             run, and later archives share them. Without such tables, the archive holds its own, which take more bits.
         lossless: Store the samples of each scan exactly, too, in its own size, so that it comes back bit for bit, also
             without the run. Takes about 13 microseconds a sample.
-        no_codes: With --lossless, leave out the codes, which saves their bytes and the time of the network.
+        no_codes: With --lossless, leave out the codes, which saves their bytes and the time of the network. Tables are
+            not needed then, so it does not go with --fit-on.
         codebooks: Keep this many codebooks of a residual quantizer: fewer bits, less detail. By default, all are kept.
         with_model: Put the decoder into the archive, so that nothing else is needed to open it.
         append: Add the scans to an archive that is there, with the coder that it has.
@@ -60,7 +61,7 @@ class Pack:
         reads = list(chain(RunFolder(self.run_folder).files(), files_of(self.source)))
         if not self.append:
             check_file(out, overwrite=self.overwrite, reads=reads)
-        check_codes(with_codes=not self.no_codes, exact=self.lossless, coder=self.coder)
+        check_codes(with_codes=not self.no_codes, exact=self.lossless, coder=self.coder, fitted=self.fit_on is not None)
         vocabulary = load(self.run_folder)
         originals = None
         if self.lossless:

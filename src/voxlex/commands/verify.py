@@ -2,16 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from voxlex.commands.common import say
 
+if TYPE_CHECKING:
+    from voxlex.workflows.unpack import Verified
+
 
 @dataclass(kw_only=True)
 class Verify:
-    """Check every checksum of an archive, and decode every exact scan. With the model, also decode all codes.
+    """Check every checksum of an archive, decode every exact scan, and decode the codes with the run, or without it.
+
+    Without the run, codes are decoded if the archive holds their tables, and to images if it holds the model.
 
     Attributes:
         archive: The archive.
@@ -32,9 +37,24 @@ class Verify:
         result = verify(archive, phases=progress_bar)
         show_notes([*archive.damage, *result.failed])
         if result.failed or archive.damage:
-            raise ArchiveError(f"{self.archive}: is damaged: {len(result.failed)} of {result.scans} records")
-        what = "codes and images" if archive.has_model else "codes"
-        lossy = result.decoded - result.exact
-        decoded = [f"the {what} of {lossy} were decoded"] if lossy else []
-        decoded += [f"the samples of {result.exact} are as they were"] if result.exact else []
-        say(f"{result.scans} records are whole; {', and '.join(decoded) or 'none was decoded without the run'}")
+            broken = result.scans - result.whole
+            raise ArchiveError(
+                f"{self.archive}: is damaged: {broken} of {result.scans} records"
+                if broken
+                else f"{self.archive}: is damaged; each of the {result.scans} records that were found is whole"
+            )
+        say("; ".join(_sentence(result)))
+
+
+def _sentence(result: "Verified") -> list[str]:
+    """Return what was checked, and what was not."""
+    count, decoded = result.scans, result.decoded
+    said = [f"{count} record{' is' if count == 1 else 's are'} whole, by their checksums"]
+    if decoded["samples"]:
+        said.append(f"the samples of {decoded['samples']} were decoded and are those that were packed")
+    for what, number in (("images", decoded["images"]), ("codes", decoded["codes"] - decoded["images"])):
+        if number:
+            said.append(f"the codes of {number} were decoded{' to images' if what == 'images' else ', not to images'}")
+    if decoded["unread"]:
+        said.append(f"the codes of {decoded['unread']} were not decoded, which takes the run (--run RUN)")
+    return said

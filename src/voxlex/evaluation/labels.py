@@ -13,6 +13,9 @@ from voxlex.rows import evenly_spaced
 FEWEST = 32
 """Smallest number of labelled images that gives useful figures."""
 
+DRAWS = 5
+"""How often labels are dealt out anew for the figures of chance."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Described:
@@ -60,8 +63,9 @@ def label_figures(
           et al., *Real-valued medical time series generation with recurrent conditional GANs*, 2017); and
           `few_images`: fitted to as many real images. Both are missing if no new image has a label, or all have the
           same;
-        - `shuffled`: as `images`, with the labels of other images, which is chance. It is missing if a class is so
-          rare that all of it would lie in one group.
+        - `shuffled`: as `images`, with the labels of other images, which is chance. These figures, and the ends of
+          their intervals, are means of five draws, since a single one may be far from chance. They are missing if a
+          class is so rare that all of it would lie in one group.
 
         Also `label.n_images`, `label.n_groups` and `label.n_classes`.
     """
@@ -80,12 +84,24 @@ def label_figures(
             described.images, target, groups, reader="linear", at_most=int(known.sum()), seed=seed
         )
         readings["samples"] = probe_by(samples[known], asked[known], described.images, target, groups, seed=seed)
-    with suppress(ValueError):  # a class that is rare may end up in a single group
-        anyhow = shuffled(target, groups, seed=seed)
-        readings["shuffled"] = probe(described.images, anyhow, groups, reader="linear", seed=seed)
     figures = {f"label.{what}.{name}": value for what, one in readings.items() for name, value in one.figures.items()}
+    chance = _by_chance(described.images, target, groups, seed=seed)
+    figures |= {f"label.shuffled.{name}": value for name, value in chance.items()}
     counts = {"n_images": len(groups), "n_groups": len(set(groups)), "n_classes": len(target.classes)}
     return figures | {f"label.{name}": value for name, value in counts.items()}
+
+
+def _by_chance(
+    features: Float[np.ndarray, "n f"], target: Target, groups: Sequence[str], *, seed: int
+) -> dict[str, float]:
+    """Return the means of what is read of labels that belong to other images; nothing if none can be read."""
+    draws = []
+    for draw in range(DRAWS):
+        with suppress(ValueError):  # a class that is rare may end up in a single group
+            anyhow = shuffled(target, groups, seed=DRAWS * seed + draw)
+            draws.append(probe(features, anyhow, groups, reader="linear", seed=seed).figures)
+    known = set.intersection(*map(set, draws)) if draws else set()
+    return {name: float(np.mean([draw[name] for draw in draws])) for name in sorted(known)}
 
 
 def labelled(labels: Sequence[str], groups: Sequence[str], *, at_most: int) -> Int64[np.ndarray, " n"]:

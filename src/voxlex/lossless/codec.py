@@ -1,6 +1,7 @@
 """Integer arrays to bytes and back, bit for bit. The layout of the bytes is described in docs/lossless.md."""
 
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,7 +29,13 @@ from voxlex.lossless.regression import start_regression
 _NO_HINTS = np.zeros((0, 1, 1), np.int64)
 
 
-def encode(values: np.ndarray, *, prediction: np.ndarray | None = None) -> bytes:
+def _nothing() -> None:
+    pass
+
+
+def encode(
+    values: np.ndarray, *, prediction: np.ndarray | None = None, before_slice: Callable[[], None] = _nothing
+) -> bytes:
     """Return an array of integers as bytes.
 
     The shortest of these ways is taken: values coded by a model; coefficients of blocks, where a picture was a JPEG
@@ -38,6 +45,7 @@ def encode(values: np.ndarray, *, prediction: np.ndarray | None = None) -> bytes
         values: Integers of any kind, of shape (height, width) or (slices, height, width). Slices are coded one after
             another, each with the help of the one before. Planes of a colour picture are slices, too.
         prediction: What the decoder will know of the values, integers of the same shape.
+        before_slice: Is called before the model codes a slice, and ends the coding by an exception.
 
     Raises:
         DataError: If the array does not hold integers, or the shape is another one.
@@ -49,19 +57,26 @@ def encode(values: np.ndarray, *, prediction: np.ndarray | None = None) -> bytes
         bodies[BLOCKS] = _encode_blocks(values, blocks)
     # Blocks that give the picture back are by far the shortest, so that nothing else needs to be tried.
     if values.size and (blocks is None or (draw_blocks(blocks, values.shape) != values).mean() > 0.05):
-        bodies[MODELLED] = _encode_modelled(values, prediction, len(stored))
+        bodies[MODELLED] = _encode_modelled(values, prediction, len(stored), before_slice)
     body, kind = min(((body, kind) for kind, body in bodies.items() if body is not None), key=lambda way: len(way[0]))
     hinted = prediction is not None and kind == MODELLED
     return join(head_of(values, kind=kind, hinted=hinted), body)
 
 
-def decode(data: bytes, *, prediction: np.ndarray | None = None, largest: int = 1 << 28) -> np.ndarray:
+def decode(
+    data: bytes,
+    *,
+    prediction: np.ndarray | None = None,
+    largest: int = 1 << 28,
+    before_slice: Callable[[], None] = _nothing,
+) -> np.ndarray:
     """Return the array that `encode` made these bytes of.
 
     Args:
         data: The bytes.
         prediction: The prediction that `encode` was given.
         largest: Most values that the array may have, so that damaged bytes do not take all memory.
+        before_slice: See `encode`.
 
     Raises:
         DataError: If the bytes are damaged or from a newer version, or the prediction is another one.
@@ -82,7 +97,7 @@ def decode(data: bytes, *, prediction: np.ndarray | None = None, largest: int = 
         elif head.kind == BLOCKS:
             values = _decode_blocks(head, body)
         else:
-            values = _decode_modelled(head, body, prediction if head.hinted else None)
+            values = _decode_modelled(head, body, prediction if head.hinted else None, before_slice)
     except (IndexError, ValueError, OverflowError, zlib.error):
         raise DataError(DAMAGED) from None
     if checksum_of(values) != head.checksum:
@@ -111,7 +126,9 @@ def _decode_stored(head: Head, body: bytes, size: int) -> np.ndarray:
     return np.frombuffer(raw, head.dtype.newbyteorder("<")).astype(head.dtype).reshape(head.shape)
 
 
-def _encode_modelled(values: np.ndarray, prediction: np.ndarray | None, most: int) -> bytes | None:
+def _encode_modelled(
+    values: np.ndarray, prediction: np.ndarray | None, most: int, before_slice: Callable[[], None] = _nothing
+) -> bytes | None:
     """Return the ranks of the values, coded by the model, or None if there are too many or it takes too many bytes."""
     ranks = ranks_for(values)
     if ranks.levels > MOST_LEVELS:
@@ -121,12 +138,16 @@ def _encode_modelled(values: np.ndarray, prediction: np.ndarray | None, most: in
     data, coder = np.zeros(most + MOST_BYTES, np.uint8), start_encoding()
     if ranks.levels > 1:
         state = _start(numbers.shape, hinted=prediction is not None)
-        if not pixels.code_values(*state, coder, data, False, ranks.levels, hints, numbers):
-            return None
+        for z in range(len(numbers)):
+            before_slice()
+            if not pixels.code_slice(*state, coder, data, False, ranks.levels, hints, numbers, z):
+                return None
     return write_ranks(ranks) + finish(coder, data)
 
 
-def _decode_modelled(head: Head, body: bytes, prediction: np.ndarray | None) -> np.ndarray:
+def _decode_modelled(
+    head: Head, body: bytes, prediction: np.ndarray | None, before_slice: Callable[[], None] = _nothing
+) -> np.ndarray:
     ranks, at = read_ranks(body, 0)
     limits = np.iinfo(head.dtype)
     if ranks.levels > MOST_LEVELS or not limits.min <= ranks.low <= ranks.high <= limits.max:
@@ -137,7 +158,10 @@ def _decode_modelled(head: Head, body: bytes, prediction: np.ndarray | None) -> 
     data = np.frombuffer(body[at:], np.uint8).copy()
     if ranks.levels > 1 and numbers.size:
         state = _start(shape, hinted=prediction is not None)
-        pixels.code_values(*state, start_decoding(data), data, True, ranks.levels, hints, numbers)
+        coder = start_decoding(data)
+        for z in range(len(numbers)):
+            before_slice()
+            pixels.code_slice(*state, coder, data, True, ranks.levels, hints, numbers, z)
     return from_ranks(numbers, ranks, head.dtype).reshape(head.shape)
 
 

@@ -232,12 +232,12 @@ def _contexts(s, m, y, x, context):
 
 
 def _compile(stamp: str) -> Callable[..., bool]:
-    """Return the compiled pass over all values. `stamp` says which source it was compiled from."""
+    """Return the compiled pass over a slice. `stamp` says which source it was compiled from."""
 
     @whole
     @no_type_check
-    def code_values(s, r, m, coder, data, decoding, levels, hints, values):
-        """Encode values between 0 and `levels` − 1, or decode them in place.
+    def code_slice(s, r, m, coder, data, decoding, levels, hints, values, z):
+        """Encode the values of a slice, between 0 and `levels` − 1, or decode them in place.
 
         Args:
             s: The scene.
@@ -248,33 +248,33 @@ def _compile(stamp: str) -> Callable[..., bool]:
             decoding: Whether to decode.
             levels: Number of values that are possible.
             hints: Prediction of all values, or an array without slices.
-            values: The values, slice by slice.
+            values: The values of all slices.
+            z: Number of the slice. Those before it are coded.
 
         Returns:
             Whether the bytes to write suffice.
         """
         _ = stamp
-        slices, height, width = values.shape
-        count = 0
-        for z in range(slices):
-            _next_slice(s, z, hints, levels)
-            for y in range(height):
-                _fill_margins(s.planes[0], y + MARGIN, width)
-                for x in range(width):
-                    if not decoding and is_full(coder, data, 1):
-                        return False
-                    count += 1
-                    values[z, y, x] = _code_value(
-                        s, r, m, coder, data, decoding, levels, z, y, x, width, height, count, values[z, y, x]
-                    )
-                for x in range(MARGIN):
-                    s.planes[0, y + MARGIN, width + MARGIN + x] = s.planes[0, y + MARGIN, width + MARGIN - 1]
+        _, height, width = values.shape
+        count = z * height * width
+        _next_slice(s, z, hints, levels)
+        for y in range(height):
+            _fill_margins(s.planes[0], y + MARGIN, width)
+            for x in range(width):
+                if not decoding and is_full(coder, data, 1):
+                    return False
+                count += 1
+                values[z, y, x] = _code_value(
+                    s, r, m, coder, data, decoding, levels, z, y, x, width, height, count, values[z, y, x]
+                )
+            for x in range(MARGIN):
+                s.planes[0, y + MARGIN, width + MARGIN + x] = s.planes[0, y + MARGIN, width + MARGIN - 1]
         return True
 
-    return code_values
+    return code_slice
 
 
-code_values = _compile(source_stamp())
+code_slice = _compile(source_stamp())
 
 
 def start_mixing_of_values(count: int) -> Mixing:

@@ -1,6 +1,6 @@
 """Read and write scan files of any supported format."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from voxlex.scans.formats.picture_samples import (
     write_picture_samples,
 )
 from voxlex.scans.formats.pictures import read_picture, write_picture
-from voxlex.scans.grid import StoredGrid, acquired_plane, check_spacing
+from voxlex.scans.grid import acquired_plane, check_spacing
 from voxlex.scans.listing import dicom_files
 from voxlex.scans.samples import Samples
-from voxlex.scans.scan import Scan
+from voxlex.scans.scan import InFile, Scan
 from voxlex.scans.suffixes import (
     IMAGE_SUFFIXES,
     METAIMAGE_SUFFIXES,
@@ -36,6 +36,9 @@ from voxlex.scans.suffixes import (
 
 WRITTEN_SUFFIXES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npz")
 """Suffixes that `write_scan` understands."""
+
+_WITH_NUMBERS = (*NUMPY_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES)
+"""Suffixes of the files whose numbers `_numbers` reads."""
 
 
 def read_scan(
@@ -116,8 +119,8 @@ def write_scan(path: str | Path, scan: Scan) -> None:
 def read_samples(path: str | Path, reading: ReadingOptions) -> Samples:
     """Read the numbers of a scan as its file stores them, with what places them in space.
 
-    Pictures and NIfTI files give exactly the numbers of the file. Of DICOM and of other formats, these are the grey
-    values that `read_scan` gives, in the order of the file and with a NIfTI header that says where they are.
+    All formats but DICOM give exactly the numbers of the file. Of DICOM, these are the grey values that `read_scan`
+    gives, in the order of the file. Volumes get a NIfTI header that says where they are, unless they have one.
 
     Args:
         path: See `read_scan`.
@@ -136,37 +139,44 @@ def read_samples(path: str | Path, reading: ReadingOptions) -> Samples:
             return read_nifti_samples(path, **options)
         if not dicom and suffix in IMAGE_SUFFIXES:
             return read_picture_samples(path)
+        if not dicom and suffix in _WITH_NUMBERS:
+            found = _numbers(path, suffix, options)
+            with naming(path):
+                return _samples_in(found)
         scan = read_scan(path, **asdict(reading))
         with naming(path):
-            return _samples_as_read(scan, as_they_come=dicom)
+            return _samples_as_read(scan)
     except (VoxlexError, MemoryError):
         raise
     except Exception as cause:  # a damaged file makes libraries raise nearly anything
         raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
 
 
-def _samples_as_read(scan: Scan, *, as_they_come: bool) -> Samples:
-    """Return the grey values of a scan as samples, unless the file may have held them with more digits.
-
-    Args:
-        scan: The scan.
-        as_they_come: Whether the file has no type of grey values of its own, as in DICOM.
-    """
-    if not scan.is_volume:
-        if scan.voxels.dtype.kind == "f" and not as_they_come:
+def _samples_in(found: InFile) -> Samples:
+    """Return the numbers of a file as samples, with any that are not finite."""
+    if found.stored is None:
+        pixels = found.scan(nan="background").voxels
+        if pixels.dtype.kind == "f":
             raise DataError(
                 "expected integers in a picture of this format, got others; save it as TIFF of 32-bit floats"
             )
-        return samples_of_grey(scan.as_stored)
+        return samples_of_grey(pixels)
     from voxlex.scans.formats.nifti import samples_on
 
-    values, affine = scan.for_file()
-    stored = scan.stored or StoredGrid(shape=values.shape, affine=affine, dtype=values.dtype)
-    exact = stored.dtype.kind in "bui" if values.dtype.kind in "ui" else stored.dtype.name in ("float16", "float32")
-    if not exact:
-        raise DataError(f"expected numbers that 32 bits hold, got {stored.dtype}; save it as NIfTI")
-    kept = stored.dtype if stored.dtype.name != "float16" else np.dtype(np.float32)
-    return samples_on(values.astype(kept), stored)
+    kind = found.values.dtype
+    if kind.kind not in "buif" or kind.itemsize > 8:
+        raise DataError(f"expected integers or floats of up to 64 bits, got {kind.name}; save it as 64-bit floats")
+    values = found.values.astype(np.float32) if kind.name == "float16" else found.values  # NIfTI has no float16
+    return samples_on(values, found.stored)
+
+
+def _samples_as_read(scan: Scan) -> Samples:
+    """Return the grey values of a scan of a file as samples."""
+    if scan.stored is None:
+        return samples_of_grey(scan.voxels)
+    from voxlex.scans.formats.nifti import samples_on
+
+    return samples_on(scan.for_file()[0], scan.stored)
 
 
 def write_samples(path: Path, samples: Samples) -> None:
@@ -216,23 +226,30 @@ def _read(path: Path, reading: ReadingOptions) -> Scan:
         return read_dicom(path, series=series, **options)
     if series not in (None, 0):
         raise LeftOutError(f"{path}: expected a folder of several DICOM series for series {series}, got a single file")
-    if suffix in NUMPY_SUFFIXES:
-        from voxlex.scans.formats.numpy_files import read_numpy
-
-        return read_numpy(path, nan=nan, **options)
     if suffix in NIBABEL_SUFFIXES or suffix in PAIRED_SUFFIXES:
         from voxlex.scans.formats.nifti import read_nifti
 
         return read_nifti(path, nan=nan, **options)
+    if suffix in _WITH_NUMBERS:
+        found = _numbers(path, suffix, options)
+        with naming(path):
+            return found.scan(nan=nan)
+    return _read_picture(path, volume=reading.volume, nan=nan)
+
+
+def _numbers(path: Path, suffix: str, options: Mapping[str, Any]) -> InFile:
+    """Read the numbers of a NumPy, NRRD or MetaImage file."""
+    if suffix in NUMPY_SUFFIXES:
+        from voxlex.scans.formats.numpy_files import read_numpy
+
+        return read_numpy(path, **options)
     if suffix in NRRD_SUFFIXES:
         from voxlex.scans.formats.nrrd import read_nrrd
 
-        return read_nrrd(path, nan=nan, **options)
-    if suffix in METAIMAGE_SUFFIXES:
-        from voxlex.scans.formats.metaimage import read_metaimage
+        return read_nrrd(path, **options)
+    from voxlex.scans.formats.metaimage import read_metaimage
 
-        return read_metaimage(path, nan=nan, **options)
-    return _read_picture(path, volume=reading.volume, nan=nan)
+    return read_metaimage(path, **options)
 
 
 def _check_plane(path: Path, scan: Scan, plane: Axis | None) -> None:

@@ -68,6 +68,11 @@ class Samples:
             raise DataError("expected a palette with every colour of a picture, got another")
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width of a picture, or the shape of a volume in its file."""
+        return self.values.shape if self.is_volume else self.values.shape[-2:]
+
+    @property
     def is_volume(self) -> bool:
         """Whether these are the numbers of a volume."""
         return not self.mode

@@ -132,6 +132,36 @@ class Scan:
         return 8 * self.voxels.dtype.itemsize
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InFile:
+    """The numbers of a file, before they become the voxels of a scan.
+
+    Attributes:
+        values: Real numbers of any type, finite or not: a picture `(h, w)`, or a volume of shape `stored.shape`.
+        stored: Grid of the volume; None for pictures.
+        spacing_mm: Distance between the pixels of a picture along each axis, in mm; None if it is unknown.
+        unknown: See `Scan`.
+    """
+
+    values: np.ndarray
+    stored: StoredGrid | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    unknown: tuple[str, ...] = ()
+
+    def scan(self, *, nan: Nan) -> Scan:
+        """Return the scan that these numbers are.
+
+        Args:
+            nan: What values that are not finite mean; see `voxels_of`.
+
+        Raises:
+            DataError: If the numbers cannot be voxels, or the affine does not span a space.
+        """
+        if self.stored is None:
+            return Scan.picture(self.values, spacing_mm=self.spacing_mm, nan=nan)
+        return Scan.from_file(self.values, self.stored, nan=nan, unknown=self.unknown)
+
+
 def as_voxels(values: np.ndarray) -> np.ndarray:
     """Convert real numbers of any type to one of `VOXEL_TYPES`; see `voxels_of`. All must be finite."""
     return voxels_of(values)[0]

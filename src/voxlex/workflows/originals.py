@@ -3,17 +3,28 @@
 import os
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
+from typing import NamedTuple
 
 from voxlex.config.options import ReadingOptions
 from voxlex.data.sources import Source
 from voxlex.errors import DataError
-from voxlex.rows import in_order
+from voxlex.rows import go_on, in_order
 from voxlex.scans.read_write import read_samples
 from voxlex.tables.layouts import undated_paths
 
 _THREADS = 4
 """Most scans that are coded at once, since each of them is in memory."""
+
+
+class Residual(NamedTuple):
+    """The samples of a scan as bytes: the file that they are from, their shape as in `Record.shape`, and the bytes."""
+
+    place: Path
+    shape: tuple[int, ...]
+    coded: bytes
 
 
 @dataclass(frozen=True)
@@ -44,16 +55,20 @@ class Originals:
         names = undated_paths(index.table)
         return cls({name: index.place(path) for name, path in zip(names, index.table["path"], strict=True)}, reading)
 
-    def coded(self, names: Iterable[str]) -> Generator[bytes]:
+    def coded(self, names: Iterable[str]) -> Generator[Residual]:
         """Yield the samples of scans as residuals; see `archive.exact`. Threads code some of them in advance.
+
+        When the generator is closed, they stop before the next slice.
 
         Raises:
             DataError: If the samples of a scan cannot be had exactly.
         """
-        threads = min(_THREADS, os.cpu_count() or 1)
-        return in_order(self._coded, names, threads=threads, ahead=2 * threads)
+        threads, stopped = min(_THREADS, os.cpu_count() or 1), Event()
+        return in_order(partial(self._coded, stopped), names, threads=threads, ahead=2 * threads, stopped=stopped)
 
-    def _coded(self, name: str) -> bytes:
+    def _coded(self, stopped: Event, name: str) -> Residual:
         from voxlex.archive.exact import samples_to_bytes  # compilers take a second to import
 
-        return samples_to_bytes(read_samples(self.places[name], self.reading))
+        place = self.places[name]
+        samples = read_samples(place, self.reading)
+        return Residual(place, samples.shape, samples_to_bytes(samples, before_slice=partial(go_on, stopped)))

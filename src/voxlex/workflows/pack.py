@@ -146,14 +146,22 @@ def pack(
     return _write(packer, writing, dataset, out, phases)
 
 
-def check_codes(*, with_codes: bool, exact: bool, coder: CoderName) -> None:
-    """Refuse to leave out codes if nothing else would be stored, or if they are what a prior is to code.
+def check_codes(*, with_codes: bool, exact: bool, coder: CoderName, fitted: bool = False) -> None:
+    """Refuse to leave out codes if nothing else would be stored, or if they are what something else is for.
+
+    Args:
+        with_codes: Whether codes are stored.
+        exact: Whether the samples of scans are stored.
+        coder: What codes the codes.
+        fitted: Whether tables for codes are to be fitted.
 
     Raises:
         ArchiveError: If so.
     """
     if not with_codes and (not exact or coder != "table"):
         raise ArchiveError("--no-codes: expected exact scans (--lossless) and the coder table beside it, got others")
+    if not with_codes and fitted:
+        raise ArchiveError("--fit-on: expected codes to fit tables for, got --no-codes; leave one of them out")
 
 
 def _version(originals: Originals | None) -> int:

@@ -15,7 +15,7 @@ from voxlex.archive.record import NOTHING, SAMPLES, Record
 from voxlex.archive.tables import Tables
 from voxlex.codes import for_each_level, levels_of
 from voxlex.data.dataset import PreparedDataset
-from voxlex.errors import CodesError
+from voxlex.errors import CodesError, DataError
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_EXTRAS
 from voxlex.models.batches import image_batches
 from voxlex.names import printable
@@ -23,7 +23,7 @@ from voxlex.progress import Progress
 from voxlex.rows import in_order
 from voxlex.types import Image
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.originals import Originals
+from voxlex.workflows.originals import Originals, Residual
 
 _IMAGES = 8
 """Images that the network encodes at a time: what it computes with then stays in the cache of a processor."""
@@ -56,13 +56,15 @@ class Packer:
     def records(self, dataset: PreparedDataset, progress: Progress) -> Iterator[Record]:
         """Yield a record for each scan, in the order of the data set."""
         if self.originals is None:
-            yield from self._records(dataset, repeat(b""), progress)
+            yield from self._records(dataset, repeat(None), progress)
             return
         names = [path for path, _ in groupby(dataset.manifest["path"])]
         with closing(self.originals.coded(names)) as residuals:  # so that no thread goes on after an error
             yield from self._records(dataset, residuals, progress)
 
-    def _records(self, dataset: PreparedDataset, residuals: Iterator[bytes], progress: Progress) -> Iterator[Record]:
+    def _records(
+        self, dataset: PreparedDataset, residuals: Iterator[Residual | None], progress: Progress
+    ) -> Iterator[Record]:
         groups = self._groups(dataset, progress)
         # A thread codes by tables, while the network encodes the next groups.
         coded = map(self._coded, groups) if self.prior else in_order(self._coded, groups, threads=1, ahead=_AHEAD)
@@ -148,12 +150,17 @@ def _equal(one: Scan, other: Scan) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def _record(rows: pd.DataFrame, scan: Scan, coded: Coded, residual: bytes) -> Record:
+def _record(rows: pd.DataFrame, scan: Scan, coded: Coded, residual: Residual | None) -> Record:
+    """Return the record of a scan.
+
+    Raises:
+        DataError: If its samples have another shape than the scan that was prepared.
+    """
     first = rows.iloc[0]
     columns = [column for column in (*ORIGIN_COLUMNS, *ORIGIN_EXTRAS) if column in rows.columns]
     facts: dict[str, Any] = {column: first[column] for column in columns}
     sliced = facts["view"] not in ("picture", "cube")
-    return Record(
+    record = Record(
         name=printable(first["path"]),
         facts=facts,
         slices=[int(index) for index in rows["slice"]] if sliced else [],
@@ -161,6 +168,12 @@ def _record(rows: pd.DataFrame, scan: Scan, coded: Coded, residual: bytes) -> Re
         coder=coded.coder,
         streams=coded.streams,
         side=coded.side,
-        residual_kind=SAMPLES if residual else NOTHING,
-        residual=residual,
+        residual_kind=NOTHING if residual is None else SAMPLES,
+        residual=b"" if residual is None else residual.coded,
     )
+    if residual is not None and residual.shape != record.shape:
+        raise DataError(
+            f"{residual.place}: expected samples of shape {record.shape}, as it was prepared, got {residual.shape}: it "
+            "has changed; pack again"
+        )
+    return record

@@ -1,11 +1,14 @@
 """Unpack scans from an archive, list them, and verify that they can be unpacked."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from itertools import repeat
 from pathlib import Path
+from threading import Event
 
 import pandas as pd
 import torch
@@ -19,7 +22,7 @@ from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
 from voxlex.names import printable
 from voxlex.outputs import check_folder
 from voxlex.progress import Phases, silent
-from voxlex.rows import in_order
+from voxlex.rows import go_on, in_order
 from voxlex.scans.samples import Samples
 from voxlex.workflows.results import output_folder
 from voxlex.workflows.scan_writer import ScanWriter
@@ -63,14 +66,15 @@ class Verified:
 
     Attributes:
         scans: Number of records.
-        decoded: Number of records that were decoded, with all that can be read of them.
-        exact: Number of those whose samples are as they were, too.
-        failed: For each record that is damaged or cannot be decoded, why.
+        whole: Number of those in which nothing is wrong.
+        decoded: Number of records by what was decoded of them: "samples", which then have the checksum of those that
+            were packed, "codes", or "images"; and "unread" where nothing is there that decodes the codes.
+        failed: Why records, or what they share, are damaged or cannot be decoded.
     """
 
     scans: int
-    decoded: int = 0
-    exact: int = 0
+    whole: int = 0
+    decoded: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
 
 
@@ -154,27 +158,33 @@ def verify(archive: Archive, *, phases: Phases = silent) -> Verified:
         except ArchiveError as cause:
             result.failed.append(str(cause))
     with phases("verifying") as progress:
-        for done, (number, restored) in enumerate(zip(sound, _checked(archive, sound, result.failed), strict=True), 1):
-            result.decoded += restored
-            result.exact += restored and archive.record(number).is_exact
+        for done, found in enumerate(_checked(archive, sound, result.failed), start=1):
+            result.whole += all(found.values())
+            result.decoded.update(what for what, good in found.items() if good)
             progress(done, len(sound))
     return result
 
 
-def _checked(archive: Archive, numbers: Sequence[int], failed: list[str]) -> Iterator[bool]:
-    """Yield whether each record could be decoded, all that can be read of it."""
+def _checked(archive: Archive, numbers: Sequence[int], failed: list[str]) -> Iterator[dict[str, bool]]:
+    """Yield for each record whether its parts could be decoded; see `Verified.decoded`."""
     for records in _batches(archive, numbers):
         coded = [record for record in records if _can_be_read(archive, record)]
         scans = _codes_of(archive, coded, failed)
         images = _decoded(archive, scans) if archive.has_model else repeat(None)
-        sound = {
-            record.name: scan is not None and (image is None or bool(torch.isfinite(image).all()))
-            for record, scan, image in zip(coded, scans, images, strict=False)
-        }
         exact = _exact(archive, records, failed)
+        decoded = zip(scans, images, strict=False)
         for record in records:
-            restored = not record.is_exact or next(exact) is not None
-            yield restored and sound.get(record.name, record.is_exact)
+            found = {"samples": next(exact) is not None} if record.is_exact else {}
+            if _can_be_read(archive, record):
+                codes, image = next(decoded)
+                found["codes"] = codes is not None
+                if image is not None:
+                    found["images"] = bool(torch.isfinite(image).all())
+                    if not found["images"]:
+                        failed.append(f"{archive.content.file.path}: {record.name}: expected finite images, got others")
+            elif record.has_codes:
+                found["unread"] = True
+            yield found
 
 
 def _can_be_read(archive: Archive, record: Record) -> bool:
@@ -266,15 +276,18 @@ def _exact(archive: Archive, records: Sequence[Record], failed: list[str]) -> It
     """Yield the samples of those records that have some, decoded in threads; if some cannot be decoded, note why."""
     from voxlex.archive.exact import samples_of  # compilers take a second to import, which a list does not need
 
+    stopped = Event()
+
     def attempt(record: Record) -> Samples | ArchiveError:
         try:
-            return samples_of(record)
+            return samples_of(record, before_slice=partial(go_on, stopped))
         except ArchiveError as cause:
             return cause
 
     threads = min(_THREADS, os.cpu_count() or 1)
     exact = [record for record in records if record.is_exact]
-    for record, found in zip(exact, in_order(attempt, exact, threads=threads, ahead=2 * threads), strict=True):
+    results = in_order(attempt, exact, threads=threads, ahead=2 * threads, stopped=stopped)
+    for record, found in zip(exact, results, strict=True):
         if isinstance(found, ArchiveError):
             failed.append(f"{archive.content.file.path}: {record.name}: {found}")
         yield None if isinstance(found, ArchiveError) else found

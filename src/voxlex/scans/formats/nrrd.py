@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from voxlex.config.options import Nan
 from voxlex.errors import DataError
 from voxlex.scans.formats.content import kind_of
 from voxlex.scans.formats.text_headers import (
@@ -18,7 +17,7 @@ from voxlex.scans.formats.text_headers import (
     whole_numbers,
 )
 from voxlex.scans.grid import affine_from_lps, with_spacing
-from voxlex.scans.scan import Scan
+from voxlex.scans.scan import InFile
 
 _TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -56,10 +55,9 @@ def read_nrrd(
     path: Path,
     *,
     volume: int | str | None = None,
-    nan: Nan = "error",
     spacing_mm: Sequence[float] | None = None,
     max_gigabytes: float = 8.0,
-) -> Scan:
+) -> InFile:
     """Read a `.nrrd` or `.nhdr` file as a picture if it has two axes, else as a volume; see `read_scan`.
 
     Of the header, only what describes the voxels is used.
@@ -69,7 +67,7 @@ def read_nrrd(
             colour or vectors, does not say the distance between voxels, or has a fourth axis and no `volume` is chosen.
     """
     layout = partial(_layout, spacing_mm=spacing_mm)
-    return read_with_header(path, layout, volume=volume, nan=nan, max_gigabytes=max_gigabytes)
+    return read_with_header(path, layout, volume=volume, max_gigabytes=max_gigabytes)
 
 
 def _fields(start: bytes) -> tuple[dict[str, str], int]:

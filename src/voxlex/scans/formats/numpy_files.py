@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from voxlex.config.options import Nan
 from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
 from voxlex.scans.formats.content import check_memory, check_regular, kind_of
 from voxlex.scans.grid import StoredGrid, check_spacing
-from voxlex.scans.scan import Scan, choose_volume
+from voxlex.scans.scan import InFile, Scan, choose_volume
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
 _REST = 1 << 20  # bytes behind an array that are looked at
@@ -25,10 +24,9 @@ def read_numpy(
     path: Path,
     *,
     volume: int | str | None = None,
-    nan: Nan = "error",
     spacing_mm: Sequence[float] | None = None,
     max_gigabytes: float = 8.0,
-) -> Scan:
+) -> InFile:
     """Read an array with two axes as a picture `(h, w)`, or with three axes as a volume `(x, y, z)`.
 
     An NPZ file holds one array of any name, and optionally `spacing_mm` or `affine` `(4, 4)` beside it. Without an
@@ -37,7 +35,6 @@ def read_numpy(
     Args:
         path: A `.npy` or `.npz` file.
         volume: Only 0, because an array holds one volume.
-        nan: What values that are not finite mean.
         spacing_mm: Distance between voxels along each axis in mm, if the file does not contain it.
         max_gigabytes: Most memory that the arrays may take.
 
@@ -56,7 +53,7 @@ def read_numpy(
                 raise DataError(f"expected one array, besides spacing_mm and affine, got {len(arrays)}")
             (values,) = arrays.values()
             choose_volume(volume, count=1, shape=values.shape)
-            return _scan(values, affine=affine, spacing=spacing, given_mm=spacing_mm, nan=nan)
+            return _in_file(values, affine=affine, spacing=spacing, given_mm=spacing_mm)
         except (DataError, MemoryError):
             raise
         except Exception as cause:  # a damaged file makes decoders raise nearly anything
@@ -124,19 +121,18 @@ def _array(file: Any, size: int, *, max_gigabytes: float) -> np.ndarray:
     return content.view(dtype).reshape(shape, order="F" if in_columns else "C")
 
 
-def _scan(
+def _in_file(
     values: np.ndarray,
     *,
     affine: np.ndarray | None,
     spacing: np.ndarray | None,
     given_mm: Sequence[float] | None,
-    nan: Nan,
-) -> Scan:
+) -> InFile:
     steps = None if spacing is None else tuple(float(step) for step in np.ravel(spacing))
     if steps is not None and not all(0 < step < np.inf for step in steps):
         raise DataError(f"expected spacing_mm above 0, got {steps}")
     if values.ndim == 2:
-        return Scan.picture(values, spacing_mm=steps if steps and len(steps) == 2 else None, nan=nan)
+        return InFile(values=values, spacing_mm=steps if steps and len(steps) == 2 else None)
     if values.ndim != 3:
         raise DataError(f"expected an array of shape (h, w) or (x, y, z), got {values.shape}")
     unknown: tuple[str, ...] = ()
@@ -158,4 +154,4 @@ def _scan(
         dtype=values.dtype,
         space=2 if "orientation" in unknown else 1,
     )
-    return Scan.from_file(values, stored, nan=nan, unknown=unknown)
+    return InFile(values=values, stored=stored, unknown=unknown)

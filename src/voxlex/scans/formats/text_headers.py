@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from voxlex.config.options import Nan
 from voxlex.errors import DataError, naming
 from voxlex.scans.formats.content import check_beside, check_held, check_memory, check_regular, filled, inflated
 from voxlex.scans.grid import StoredGrid
-from voxlex.scans.scan import Scan, choose_volume
+from voxlex.scans.scan import InFile, choose_volume
 
 LONGEST_HEADER = 1 << 20
 """Bytes of a header of text; longer ones are not read."""
@@ -46,15 +45,14 @@ class TextLayout:
 
 
 def read_with_header(
-    path: Path, layout_of: Callable[[bytes], TextLayout], *, volume: int | str | None, nan: Nan, max_gigabytes: float
-) -> Scan:
+    path: Path, layout_of: Callable[[bytes], TextLayout], *, volume: int | str | None, max_gigabytes: float
+) -> InFile:
     """Read a file of a header and voxels; see `read_scan`.
 
     Args:
         path: The file that begins with the header.
         layout_of: Function that reads the header. It gets the start of the file.
         volume: The volume to read.
-        nan: What voxels that are not finite numbers mean.
         max_gigabytes: Largest scan to read.
 
     Raises:
@@ -67,10 +65,10 @@ def read_with_header(
                 start = file.read(LONGEST_HEADER)
         except OSError as cause:
             raise DataError(f"cannot be read: {cause.strerror or cause}") from cause
-        return _scan(path, layout_of(start), volume=volume, nan=nan, max_gigabytes=max_gigabytes)
+        return _in_file(path, layout_of(start), volume=volume, max_gigabytes=max_gigabytes)
 
 
-def _scan(path: Path, layout: TextLayout, *, volume: int | str | None, nan: Nan, max_gigabytes: float) -> Scan:
+def _in_file(path: Path, layout: TextLayout, *, volume: int | str | None, max_gigabytes: float) -> InFile:
     """Read the voxels that a header describes.
 
     Raises:
@@ -84,9 +82,7 @@ def _scan(path: Path, layout: TextLayout, *, volume: int | str | None, nan: Nan,
     if values.ndim == 2:
         spacing = None if layout.affine is None else np.linalg.norm(layout.affine[:3, :2], axis=0)
         pixels = np.ascontiguousarray(values.T)
-        return Scan.picture(
-            pixels, spacing_mm=None if spacing is None else (float(spacing[1]), float(spacing[0])), nan=nan
-        )
+        return InFile(values=pixels, spacing_mm=None if spacing is None else (float(spacing[1]), float(spacing[0])))
     values = values.reshape((*values.shape[:3], -1), order="F")[..., chosen]
     if layout.affine is None:
         raise DataError("does not say how far apart its voxels are")
@@ -94,7 +90,7 @@ def _scan(path: Path, layout: TextLayout, *, volume: int | str | None, nan: Nan,
     stored = StoredGrid(
         shape=values.shape, affine=layout.affine, dtype=layout.dtype.newbyteorder("="), space=2 if unplaced else 1
     )
-    return Scan.from_file(values, stored, nan=nan, unknown=layout.unknown)
+    return InFile(values=values, stored=stored, unknown=layout.unknown)
 
 
 def numbers_in(text: str, *, name: str) -> list[float]:
