@@ -20,7 +20,9 @@ export type Run = {
   texture?: boolean;
   spacing_mm?: number | null;
   conditions?: Condition[];
+  beside?: Run | null; // the run that is shown beside this one
 };
+export type Measures = { ssim: number; psnr_db: number; codes: number; raw_bits: number; bits: number | null; pixels: number };
 export type Column = { name: string; numeric: boolean; values: (string | number | null)[] };
 export type Table = { rows: number; columns: Column[]; fingerprint: string; thumb: { side: number; block: number } };
 export type Figures = {

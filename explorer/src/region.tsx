@@ -7,7 +7,8 @@ import { drawnBy, isOver, useJobs } from "./jobs";
 import { Picture } from "./picture";
 import { change, href, parsedNumber, type Route } from "./route";
 import type { Scans } from "./scans";
-import { FITTED, Stage, type Pane, type View } from "./stage";
+import { FITTED, type View } from "./seen";
+import { Stage, type Pane } from "./stage";
 import { Bar, Choice, Problem, Scale, Slider, useAsked } from "./ui";
 
 export function Region({ run, scans, route }: { run: Run; scans: Scans; route: Route }) {
@@ -42,7 +43,7 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
     return null;
   }, [shown, painted, drawn]);
   const title = shown === "paint" ? "Paint a region" : shown === "mean" ? `Mean of ${drawn.length}` : shown === "deviation" ? `Deviation of ${drawn.length}` : `Version ${Number(shown) + 1}`;
-  const panes: Pane[] = [{ title, picture }];
+  const panes: Pane[] = [{ title, picture, heat }];
 
   function paint({ x, y, start: first, erase }: { x: number; y: number; start: boolean; erase: boolean }) {
     if (first) {
@@ -120,11 +121,7 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
         </div>
         <Stage
           panes={panes}
-          overlay={{ heat, grid: false, strength: shown === "paint" ? 0.55 : 0.8 }}
-          cells={null}
-          marked={null}
-          hovered={null}
-          changed={NONE}
+          strength={shown === "paint" ? 0.55 : 0.8}
           view={view}
           window={win}
           wipe={0}
@@ -214,8 +211,6 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
     </div>
   );
 }
-
-const NONE: ReadonlySet<number> = new Set();
 
 function useDrawn(job: Job | null): Uint16Array[] {
   const [drawn, setDrawn] = useState<Uint16Array[]>([]);

@@ -19,8 +19,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served(run_folder: Path, scans: Path) -> Iterator[Served]:
-    server = Served(run_folder, scans)
+def served(run_folder: Path, scans: Path, other_run: Path) -> Iterator[Served]:
+    server = Served(run_folder, scans, beside=other_run)
     yield server
     server.stop()
 
@@ -43,6 +43,12 @@ def watched(window: Page, served: Served) -> Iterator[Watched]:
 def drawn(page: Page, selector: str = ".stage canvas") -> str:
     """Return what a canvas shows."""
     return page.locator(selector).first.evaluate("canvas => canvas.toDataURL()")
+
+
+def drawn_by(page: Page, number: int) -> str:
+    """Return what one of several canvases shows."""
+    shown: str = page.locator(".stage canvas").nth(number).evaluate("canvas => canvas.toDataURL()")
+    return shown
 
 
 def check_accessible(page: Page) -> None:
@@ -136,6 +142,42 @@ def test_the_view_zooms_and_windows(watched: Watched) -> None:
     expect(page).to_have_url(re.compile("scan/5"))
 
 
+def test_two_runs_are_seen_on_the_same_scan(watched: Watched) -> None:
+    page = watched.open("#/scan/4")
+    page.click("text=Beside <b>coarse")  # markup in a name stays text
+    expect(page.locator(".stage canvas")).to_have_count(6)
+    cells = page.locator(".measures tbody tr td")
+    expect(page.locator(".measures tr:has-text('SSIM') td").last).to_have_text(re.compile(r"\d\.\d{4}"))
+    assert cells.locator("text=/8×8 of/").count() == 1
+    assert cells.locator("text=/4×4 × 2 of/").count() == 1
+    expect(page.locator(".measures tr:has-text('Bits, with prior') td").last).to_have_text("no prior")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.stage canvas')].every(canvas => new Set(canvas.getContext('2d')"
+        ".getImageData(0, 0, canvas.width, canvas.height).data).size > 4)"
+    )
+    pictures = [drawn_by(page, number) for number in range(6)]
+    assert len(set(pictures)) == 6
+    box = page.locator(".stage canvas").nth(1).bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    expect(page.locator(".one-side .word .big")).to_have_count(2)
+    page.mouse.wheel(0, -400)
+    expect(page.locator(".status")).to_contain_text("2.2×")
+    assert all(drawn_by(page, number) != pictures[number] for number in range(6))
+    page.click("text=Grid")
+    page.click("text=Bits >> visible=true")
+    expect(page.locator(".status")).to_contain_text("bits")
+    expect(page).to_have_url(re.compile(r"at=.*view=2\.2"))
+    check_accessible(page)
+    page.keyboard.press("w")
+    expect(page.locator(".stage canvas")).to_have_count(1)
+    seen = page.url
+    page.reload()  # the address names the place, the zoom and what is shown
+    expect(page.locator(".one-side .word .big")).to_have_count(2)
+    expect(page.locator(".status")).to_contain_text("2.2×")
+    assert page.url == seen
+
+
 def test_the_vocabulary_is_a_map_to_click(watched: Watched) -> None:
     page = watched.open("#/words")
     expect(page.locator(".map canvas")).to_be_visible()
@@ -196,7 +238,7 @@ def test_a_training_shows_its_figures(watched: Watched) -> None:
 
 
 def test_a_volume_is_shown_in_planes(browser: Browser) -> None:
-    server = Served(GOLDEN / "volumes", GOLDEN / "prepared-volumes")
+    server = Served(GOLDEN / "volumes", GOLDEN / "prepared-volumes", beside=GOLDEN / "volumes")
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     one = Watched(page, server)
     try:
@@ -214,6 +256,11 @@ def test_a_volume_is_shown_in_planes(browser: Browser) -> None:
         page.wait_for_timeout(300)
         assert canvas.screenshot() != before
         page.click("text=Difference")
+        page.wait_for_load_state("networkidle")
+        check_accessible(page)
+        page.click("text=Beside")
+        expect(page.locator(".planes canvas")).to_have_count(3)
+        expect(page.locator(".compared p:has-text('SSIM')")).to_have_count(2)
         page.wait_for_load_state("networkidle")
         check_accessible(page)
     finally:
@@ -238,7 +285,7 @@ def test_the_page_goes_on_when_the_server_comes_back(watched: Watched) -> None:
 def test_nothing_is_cut_off_on_other_screens(watched: Watched, size: tuple[int, int]) -> None:
     page = watched.page
     page.set_viewport_size({"width": size[0], "height": size[1]})
-    for view in ("#/scans", "#/scan/4", "#/words", "#/new", "#/training"):
+    for view in ("#/scans", "#/scan/4", "#/beside/4", "#/words", "#/new", "#/training"):
         watched.open(view)
         page.wait_for_timeout(150)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
