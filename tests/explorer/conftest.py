@@ -16,6 +16,7 @@ from voxlex.explorer.app import make_app
 from voxlex.explorer.exhibit import Exhibit
 from voxlex.models.weights import save_weights
 from voxlex.run_folder import RunFolder
+from voxlex.training.pictures import Shown, Strip
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MARKUP = "<img src=x onerror=\"document.title='broken'\">"
@@ -38,10 +39,14 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with the journal of another one."""
+    """A finished run with the journal of another one, and pictures of three validations."""
     folder = tmp_path_factory.mktemp("explorer") / "little"
     shutil.copytree(GOLDEN / "transformer", folder)
     shutil.copy(GOLDEN / "unfinished" / "metrics.csv", folder)
+    x = PreparedDataset.open(GOLDEN / "prepared").tensor([0, 1, 2])
+    strip = Strip(RunFolder(folder).validations_file("autoencoder"))
+    for step in (1, 2, 3):
+        strip.add(Shown.of(x, x * step / 3), step=step, elapsed_s=step, figures={"ssim": step / 3})
     return folder
 
 

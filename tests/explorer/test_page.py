@@ -1,12 +1,17 @@
 """The page in a browser, used as a person would: each view opened and worked with, without a complaint."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
+
+from voxlex.data.dataset import PreparedDataset
+from voxlex.explorer.lanes import Job
+from voxlex.training.pictures import Shown, Strip
 
 from .browser import Served, Watched, chromium
 from .conftest import GOLDEN, MARKUP
@@ -208,6 +213,27 @@ def test_new_images_are_drawn_under_a_condition(watched: Watched) -> None:
     expect(page.locator(".new")).to_have_count(0)
 
 
+def test_an_image_is_seen_while_it_is_drawn(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Job.progress
+
+    def slow(job: Job, done: int, total: int) -> None:
+        time.sleep(0.1)
+        usual(job, done, total)
+
+    monkeypatch.setattr(Job, "progress", slow)
+    page = watched.open("#/new?count=30")
+    page.click("button.primary")
+    expect(page.locator(".drawing canvas")).to_be_visible()
+    page.reload()  # the drawing goes on meanwhile
+    expect(page.locator(".drawing canvas")).to_be_visible()
+    check_accessible(page)
+    page.click("text=Cancel")
+    expect(page.locator(".batch .dim:has-text('cancelled')")).to_be_visible()
+    expect(page.locator(".drawing")).to_have_count(0)
+    page.click("text=Discard")
+    expect(page.locator(".batch")).to_have_count(0)
+
+
 def test_a_region_is_painted_and_drawn(watched: Watched) -> None:
     page = watched.open("#/region/4?count=2")
     expect(page.locator("button.primary")).to_be_disabled()
@@ -225,10 +251,24 @@ def test_a_region_is_painted_and_drawn(watched: Watched) -> None:
     page.click("text=Deviation")
     expect(page.locator(".status")).to_contain_text("0.15")
     check_accessible(page)
+    page.reload()  # the region comes back, too
+    expect(page.locator("button.primary")).to_be_enabled()
 
 
-def test_a_training_shows_its_figures(watched: Watched) -> None:
+def test_a_training_shows_its_figures(watched: Watched, run_folder: Path, scans: Path) -> None:
     page = watched.open("#/training?stage=autoencoder")
+    expect(page.locator(".validations .facts")).to_contain_text("step 3 · 3 s · SSIM 1.000")
+    newest = drawn(page, ".validations canvas")
+    page.locator(".validations input").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".validations output")).to_have_text("2 of 3")
+    page.wait_for_function("before => document.querySelector('.validations canvas').toDataURL() !== before", arg=newest)
+    assert "step=2" in page.url
+    page.keyboard.press("ArrowRight")
+    x = PreparedDataset.open(scans).tensor([0, 1, 2])
+    strip = Strip(run_folder / "autoencoder.validations.png", resumed_step=3)
+    strip.add(Shown.of(x, 1 - x), step=40, elapsed_s=5, figures={"ssim": 0.125})
+    expect(page.locator(".validations .facts")).to_contain_text("step 40 · 5 s · SSIM 0.125")  # without a reload
     expect(page.locator(".chart h2").first).to_be_visible()
     assert page.locator(".chart polyline").count() > 1
     check_accessible(page)

@@ -19,7 +19,7 @@ from voxlex.errors import VoxlexError
 from voxlex.explorer import files, jobs, live, replies
 from voxlex.explorer.exhibit import Exhibit, UnknownError
 from voxlex.explorer.guard import Guard, TooLargeError
-from voxlex.explorer.lanes import BusyError
+from voxlex.explorer.lanes import BusyError, ClosedError
 from voxlex.explorer.replies import Binary
 from voxlex.names import printable
 
@@ -125,6 +125,7 @@ def _routes(exhibit: Exhibit) -> list[Route]:
         ("/api/training/{name}.png", plain(files.training_picture)),
         ("/api/jobs", plain(jobs.every)),
         ("/api/jobs/{number}", plain(jobs.one)),
+        ("/api/jobs/{number}/sketch", model(jobs.sketch)),
         ("/api/jobs/{number}/image/{index}", plain(jobs.image)),
         ("/api/jobs/{number}/image/{index}/file", plain(files.drawn)),
     ]
@@ -165,7 +166,7 @@ def _answering(exhibit: Exhibit, answer: replies.Answer, *, model: bool = False)
         except asyncio.CancelledError:  # the explorer ends
             return Response(status_code=503)
         except BusyError as error:
-            return _words(503, error, {"retry-after": "1"})
+            return _words(503, error, {} if isinstance(error, ClosedError) else {"retry-after": "1"})
         except UnknownError as error:
             return _words(404, error)
         except (VoxlexError, ValueError, TypeError) as error:

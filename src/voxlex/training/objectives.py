@@ -23,6 +23,7 @@ from voxlex.priors.conditions import Condition
 from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.patches import Patches
+from voxlex.training.pictures import Shown
 from voxlex.training.player import Player
 from voxlex.types import Codes, Image, Levels
 
@@ -51,6 +52,7 @@ class Objective(ABC, Generic[Batch]):
         yardstick: Validation figure by which the best weights are chosen; smaller is better. With None, the last
             weights are kept.
         begins_well: Whether the weights before the first step may be the best.
+        shown: Pictures of held-out rows at the last validation; None if there is nothing to see.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Objective(ABC, Generic[Batch]):
     rows: int
     yardstick: str | None = None
     begins_well: bool = False
+    shown: Shown | None = None
 
     @abstractmethod
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
@@ -187,6 +190,7 @@ class AutoencoderObjective(Objective[Image]):
         """
         per_image: list[Tensor] = []
         codes: list[Codes | Levels] = []
+        seen: list[Shown] = []
         for images in self.validation_batches:
             x = images.to(self.autoencoder.device)
             outputs = self.player.on_devices(x, quantize=self._quantizes(progress))
@@ -194,6 +198,8 @@ class AutoencoderObjective(Objective[Image]):
             measures = [metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)]
             per_image.append(torch.stack(measures, dim=1))
             codes += [] if outputs.codes is None else [outputs.codes]
+            seen.append(Shown.of(x, x_hat))
+        self.shown = Shown.joined(seen)
         figures = dict(zip(("l1", "psnr_db", "ssim"), torch.cat(per_image).mean(dim=0).tolist(), strict=True))
         self.warning = None
         if codes:
