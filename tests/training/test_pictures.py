@@ -79,6 +79,13 @@ def test_volumes_show_their_middle_plane_and_large_images_shrink() -> None:
     assert len(Shown.joined([shown(0.5, images=64)] * 2).originals) == 8
 
 
+def test_the_same_images_are_shown_each_time_and_not_one_slice_of_each_scan() -> None:
+    slices = (torch.arange(64) % 8 / 8).view(-1, 1, 1, 1).expand(64, 1, 8, 8)
+    first, second = (Shown.joined([Shown.of(some, some) for some in slices.split(size)]) for size in (32, 10))
+    assert (first.originals == second.originals).all()
+    assert len(np.unique(first.originals)) > 3
+
+
 def test_a_file_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     notes: list[str] = []

@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from voxlex.errors import DataError
 from voxlex.files import atomic_file
-from voxlex.rows import evenly_spaced
 from voxlex.scans.formats.pictures import png_mark
 from voxlex.types import Image
 
@@ -41,10 +40,11 @@ class Shown(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "list[Shown]") -> "Shown":
-        """Join the pictures of several batches, and keep a few, evenly spaced."""
+        """Join the pictures of several batches, and keep a few, of the same images each time."""
         both = [np.concatenate(some) for some in zip(*parts, strict=True)]
         most = max(2, min(_IN_A_ROW, _PIXELS_IN_A_ROW // both[0][0].size))
-        chosen = evenly_spaced(len(both[0]), most)
+        # Images at even distances could all be the lowest slice of their scan.
+        chosen = np.sort(np.random.default_rng(0).permutation(len(both[0]))[:most])
         return cls(both[0][chosen], both[1][chosen])
 
 
