@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from voxlex.training.pictures import Shown, Strip, read_about
+from voxlex.training.pictures import ABOUT, Shown, Strip, read_about
 
 
 def shown(value: float, *, images: int = 3, side: int = 16) -> Shown:
@@ -20,7 +21,7 @@ def test_a_row_holds_what_a_validation_saw(tmp_path: Path) -> None:
     file = tmp_path / "autoencoder.validations.png"
     strip = Strip(file)
     strip.add(shown(0.2), step=10, elapsed_s=1.234, figures={"ssim": 0.5, "psnr_db": 20.0, "l1": 0.1})
-    strip.add(shown(0.4), step=20, elapsed_s=2.5, figures={})
+    strip.add(shown(0.4), step=20, elapsed_s=2.5, figures={"ssim": float("nan"), "psnr_db": float("inf")})
     about = read_about(file)
     assert about == {
         "images": 3,
@@ -102,7 +103,9 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("what", ["nothing", "text", "other picture", "cut short", "other size", "other rows"])
+@pytest.mark.parametrize(
+    "what", ["nothing", "text", "other picture", "cut short", "other size", "other rows", "no number"]
+)
 def test_what_is_not_such_a_file_is_passed_over(tmp_path: Path, what: str) -> None:
     file = tmp_path / "a.png"
     Strip(file).add(shown(0.5), step=1, elapsed_s=1, figures={})
@@ -116,10 +119,17 @@ def test_what_is_not_such_a_file_is_passed_over(tmp_path: Path, what: str) -> No
     elif what == "cut short":
         file.write_bytes(whole[:60])
     else:
-        old, new = (b'"images": 3', b'"images": 4') if what == "other size" else (b'"step": 1', b'"step": "')
-        changed = whole.replace(old, new)
-        assert changed != whole
-        file.write_bytes(changed)
+        old, new = {
+            "other size": ('"images": 3', '"images": 4'),
+            "other rows": ('"step": 1', '"step": "1"'),
+            "no number": ('"elapsed_s": 1', '"elapsed_s": NaN'),
+        }[what]
+        with Image.open(file) as picture:
+            text = picture.info[ABOUT]
+            assert old in text
+            mark = PngInfo()
+            mark.add_text(ABOUT, text.replace(old, new))
+            picture.save(file, pnginfo=mark)
     assert read_about(file) is None
     Strip(file, resumed_step=1).add(shown(0.5), step=2, elapsed_s=1, figures={})
     about = read_about(file)

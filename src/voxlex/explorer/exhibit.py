@@ -107,9 +107,11 @@ class Exhibit:
         self._stamp: object = None
         self._lock = threading.Lock()
         self._opener: threading.Thread | None = None
-        self.beside = None if beside is None else Exhibit(beside, host=self)
-        if beside is not None and self.beside is not None and self.beside.name == self.name:
-            self.name, self.beside.name = (printable("/".join(resolved(one).parts[-2:])) for one in (run, beside))
+        self.beside: Exhibit | None = None
+        if beside is not None:
+            self.beside = Exhibit(beside, host=self)
+            if self.beside.name == self.name:
+                self.name, self.beside.name = (printable("/".join(resolved(one).parts[-2:])) for one in (run, beside))
 
     def refresh(self) -> None:
         """Open the run and the source, beside other work, if they are not open or the run has changed."""

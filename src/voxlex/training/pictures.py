@@ -1,6 +1,7 @@
 """Pictures of held-out images after each validation, in one small file that anybody may look at meanwhile."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ _SIDE = 256  # pixels that an image has at most
 _IN_A_ROW = 8
 _PIXELS_IN_A_ROW = 2**18
 _MOST_ROWS = 12
+_FIGURES = ("ssim", "psnr_db")
 
 Grey = UInt8[np.ndarray, "b h w"]
 
@@ -88,7 +90,8 @@ class Strip:
         if shown is None or not self._active:
             return
         self._rows = [row for row in self._rows if row[0]["step"] < step and row[1].shape == shown.results.shape]
-        about = {name: float(f"{figures[name]:.5g}") for name in ("ssim", "psnr_db") if name in figures}
+        known = {name: figures[name] for name in _FIGURES if math.isfinite(figures.get(name, math.nan))}
+        about = {name: float(f"{value:.5g}") for name, value in known.items()}
         self._rows.append(({"step": step, "elapsed_s": round(elapsed_s, 2), **about}, shown.results))
         if len(self._rows) > _MOST_ROWS:
             self._rows = self._rows[-1::-2][::-1]
@@ -119,8 +122,12 @@ def read_about(file: Path) -> dict[str, Any] | None:
         with Pictures.open(file, formats=["PNG"]) as picture:
             about = json.loads(picture.info[ABOUT])
             whole = (about["images"] * about["width"], (1 + len(about["rows"])) * about["height"])
-            known = all(type(row["step"]) is int and type(row["elapsed_s"]) in (int, float) for row in about["rows"])
-            return about if picture.size == whole and known else None
+            numbers = [row[name] for row in about["rows"] for name in row]
+            known = all(
+                type(row["step"]) is int and {*row} <= {"step", "elapsed_s", *_FIGURES} for row in about["rows"]
+            )
+            finite = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+            return about if picture.size == whole and about["rows"] and known and finite else None
     except (OSError, ValueError, KeyError, TypeError, SyntaxError):  # Pillow calls a broken PNG a syntax error
         return None
 
