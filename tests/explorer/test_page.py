@@ -135,6 +135,7 @@ def test_the_view_zooms_and_windows(watched: Watched) -> None:
     page.mouse.move(box["x"] + 300, box["y"] + 300)
     page.mouse.wheel(0, -400)
     expect(page.locator(".status")).to_contain_text("2.2×")
+    expect(page).to_have_url(re.compile(r"view=2\.2"))
     second = drawn(page)
     page.mouse.down(button="right")
     page.mouse.move(box["x"] + 360, box["y"] + 340, steps=3)
