@@ -43,6 +43,15 @@ _FRAMES = """async () => {
 }"""
 
 
+# Whether more than the upper half of an image that is being drawn is there; the rest is of one grey.
+_HALF_DRAWN = """() => {
+    const canvas = document.querySelector('.drawing canvas');
+    if (!canvas) return false;
+    const line = canvas.getContext('2d').getImageData(0, Math.round(0.6 * canvas.height), canvas.width, 1).data;
+    return line.some((value, index) => index % 4 < 3 && Math.abs(value - 41) > 3);
+}"""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -146,14 +155,19 @@ def shoot(page: Page, address: str, folder: Path, *, beside: bool) -> None:
 
     to("#/scans?sort=ssim", "scans")
     to("#/scan/3?bits=1&grid=1&cell=500", "scan", wait=2500)
-    to("#/words", "words", lambda: page.mouse.click(500, 400), wait=4000)
+
+    def point_at_map() -> None:
+        page.wait_for_selector(".map canvas", timeout=120_000)
+        page.mouse.click(500, 400)
+        page.wait_for_selector(".word .big", timeout=120_000)
+
+    to("#/words", "words", point_at_map)
     to("#/training?stage=autoencoder", "training")
     if beside:
         to("#/beside/3?grid=1&at=0.45_0.5", "beside", wait=4000)
     to("#/new", "new", lambda: page.click("button.primary"), wait=1500)
     page.wait_for_function("() => document.querySelectorAll('.new:not(.drawing)').length >= 2", timeout=120_000)
-    page.wait_for_selector(".drawing canvas", timeout=120_000)
-    page.wait_for_timeout(700)  # so that about half of the third image is there
+    page.wait_for_function(_HALF_DRAWN, timeout=120_000)
     page.screenshot(path=folder / "new.png")
     page.wait_for_function("() => document.querySelectorAll('.drawing').length === 0", timeout=120_000)
 
