@@ -1,10 +1,10 @@
 """How fast the explorer is: first paint, scrolling, pointing at cells, exchanging codewords, and many clients at once.
 
     python benchmarks/explorer.py RUN SOURCE
-    python benchmarks/explorer.py runs/demo phantom --pictures docs/images/explorer
+    python benchmarks/explorer.py runs/demo phantom --beside brain-mri-128 --pictures docs/images/explorer
 
-The second form also makes the screenshots of docs/explorer.md; a run of volumes makes the one of volumes. Both need the
-test extra and Chromium.
+The second form also makes the screenshots of docs/explorer.md; a run of volumes makes the one of volumes. With
+`--pictures-only` it measures nothing. All need the test extra and Chromium.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,15 @@ _FRAMES = """async () => {
         last = now;
     }
     return times;
+}"""
+
+
+# Whether more than the upper half of an image that is being drawn is there; the rest is of one grey.
+_HALF_DRAWN = """() => {
+    const canvas = document.querySelector('.drawing canvas');
+    if (!canvas) return false;
+    const line = canvas.getContext('2d').getImageData(0, Math.round(0.6 * canvas.height), canvas.width, 1).data;
+    return line.some((value, index) => index % 4 < 3 && Math.abs(value - 41) > 3);
 }"""
 
 
@@ -101,7 +111,7 @@ def crowd(address: str, *, clients: int, each: int) -> str:
     return f"{len(found)} requests, {failed} errors, {refused} told to wait; median {median:.0f} ms"
 
 
-def look(page: Page, address: str, pictures: Path | None) -> None:
+def look(page: Page, address: str) -> None:
     """Measure the page."""
     start = time.perf_counter()
     page.goto(address)
@@ -129,11 +139,9 @@ def look(page: Page, address: str, pictures: Path | None) -> None:
             )
 
     print(f"| pointing at a cell, until its codeword is there; 25 ms of it are waited | {median_ms(point, 15)} |")
-    if pictures is not None:
-        shoot(page, address, pictures)
 
 
-def shoot(page: Page, address: str, folder: Path) -> None:
+def shoot(page: Page, address: str, folder: Path, *, beside: bool) -> None:
     """Make the screenshots of the documentation."""
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -147,12 +155,21 @@ def shoot(page: Page, address: str, folder: Path) -> None:
 
     to("#/scans?sort=ssim", "scans")
     to("#/scan/3?bits=1&grid=1&cell=500", "scan", wait=2500)
-    to("#/words", "words", lambda: page.mouse.click(500, 400), wait=4000)
-    to("#/training", "training")
+
+    def point_at_map() -> None:
+        page.wait_for_selector(".map canvas", timeout=120_000)
+        page.mouse.click(500, 400)
+        page.wait_for_selector(".word .big", timeout=120_000)
+
+    to("#/words", "words", point_at_map)
+    to("#/training?stage=autoencoder", "training")
+    if beside:
+        to("#/beside/3?grid=1&at=0.45_0.5", "beside", wait=4000)
     to("#/new", "new", lambda: page.click("button.primary"), wait=1500)
-    page.wait_for_function("() => document.querySelectorAll('.new').length >= 4", timeout=120_000)
-    page.wait_for_timeout(800)
+    page.wait_for_function("() => document.querySelectorAll('.new:not(.drawing)').length >= 2", timeout=120_000)
+    page.wait_for_function(_HALF_DRAWN, timeout=120_000)
     page.screenshot(path=folder / "new.png")
+    page.wait_for_function("() => document.querySelectorAll('.drawing').length === 0", timeout=120_000)
 
     def paint() -> None:
         page.mouse.move(430, 400)
@@ -186,16 +203,40 @@ def wait_for_survey(address: str, *, whole: bool) -> None:
         time.sleep(0.5)
 
 
+def measure_server(address: str) -> None:
+    """Measure what the server answers without a page."""
+    edits = [{"edits": [{"cell": number, "code": number % 64}]} for number in range(30)]
+    exchanged = median_ms(lambda n: ask(f"{address}api/scan/3/decode", edits[n]))
+    print(f"| exchanging a codeword, on the server | {exchanged} |")
+    described = median_ms(lambda n: ask(f"{address}api/word/0/0/{7 * n}"))
+    print(f"| describing a codeword, on the server | {described} |")
+    print(f"| 8 clients at once | {crowd(address, clients=8, each=50)} |")
+    print(f"| 1,000 requests at once | {crowd(address, clients=100, each=10)} |")
+
+
+@contextmanager
+def opened() -> Iterator[Page]:
+    """Open an empty page in a browser."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser.new_page(viewport={"width": 1280, "height": 800})
+        browser.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("source")
+    parser.add_argument("--beside")
     parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--pictures-only", action="store_true")
     parser.add_argument("--wait", action="store_true", help="measure when all scans are encoded and scored")
     arguments = parser.parse_args()
     port = free_port()
     address = f"http://127.0.0.1:{port}/"
     command = [sys.executable, "-m", "voxlex", "explore", arguments.run, arguments.source, "--no-browser"]
+    command += ["--beside", arguments.beside] if arguments.beside else []
     start = time.perf_counter()
     server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
     try:
@@ -209,29 +250,24 @@ def main() -> None:
             if run["loaded"] and run["scans"] and not run["opening"]["phase"]:
                 break
             time.sleep(0.1)
-        print(f"| what | figure, {run['scans']:,} scans |\n|---|---|")
-        print(f"| from the command until everything is open | {time.perf_counter() - start:.1f} s |")
+        if not arguments.pictures_only:
+            print(f"| what | figure, {run['scans']:,} scans |\n|---|---|")
+            print(f"| from the command until everything is open | {time.perf_counter() - start:.1f} s |")
         wait_for_survey(address, whole=arguments.wait)
-        if arguments.wait:
-            print(f"| until every scan is encoded and scored | {time.perf_counter() - start:.0f} s |")
-        edits = [{"edits": [{"cell": number, "code": number % 64}]} for number in range(30)]
-        exchanged = median_ms(lambda n: ask(f"{address}api/scan/3/decode", edits[n]))
-        print(f"| exchanging a codeword, on the server | {exchanged} |")
-        print(
-            f"| describing a codeword, on the server | {median_ms(lambda n: ask(f'{address}api/word/0/0/{7 * n}'))} |"
-        )
-        print(f"| 8 clients at once | {crowd(address, clients=8, each=50)} |")
-        print(f"| 1,000 requests at once | {crowd(address, clients=100, each=10)} |")
-        chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            page = browser.new_page(viewport={"width": 1280, "height": 800})
-            if len(run["space"]) == 2:
-                look(page, address, arguments.pictures)
+        if not arguments.pictures_only:
+            if arguments.wait:
+                print(f"| until every scan is encoded and scored | {time.perf_counter() - start:.0f} s |")
+            measure_server(address)
+        with opened() as page:
+            flat = len(run["space"]) == 2
+            if flat and not arguments.pictures_only:
+                look(page, address)
+            if arguments.pictures is not None and flat:
+                shoot(page, address, arguments.pictures, beside=arguments.beside is not None)
             elif arguments.pictures is not None:
                 shoot_volume(page, address, arguments.pictures)
-            browser.close()
-        print(f"| memory of the server | {memory_mb(server.pid):.0f} MB |")
+        if not arguments.pictures_only:
+            print(f"| memory of the server | {memory_mb(server.pid):.0f} MB |")
     finally:
         server.terminate()
         server.wait(timeout=60)

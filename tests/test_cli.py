@@ -27,6 +27,7 @@ from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.errors import CodesError, DataError
 from voxlex.images.frame import Frame
 from voxlex.run_folder import RunFolder
+from voxlex.training.pictures import read_about
 from voxlex.vocabulary import load
 from voxlex.workflows.decode import decode
 from voxlex.workflows.encode import encode
@@ -69,6 +70,7 @@ def test_train_leaves_a_whole_run_folder(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     expected = "config.yaml metadata.json metrics.csv report.html reconstructions.png samples.png"
     assert names >= {*expected.split(), "autoencoder.safetensors", "prior.safetensors", "tensorboard"}
+    assert read_about(run / "autoencoder.validations.png") is not None
     conditions = json.loads((run / "metadata.json").read_text())["conditions"]
     assert conditions == [{"name": "label", "values": ["healthy", "tumour"]}]
 

@@ -20,7 +20,9 @@ export type Run = {
   texture?: boolean;
   spacing_mm?: number | null;
   conditions?: Condition[];
+  beside?: Run | null; // the run that is shown beside this one
 };
+export type Measures = { ssim: number; psnr_db: number; codes: number; raw_bits: number; bits: number | null; pixels: number };
 export type Column = { name: string; numeric: boolean; values: (string | number | null)[] };
 export type Table = { rows: number; columns: Column[]; fingerprint: string; thumb: { side: number; block: number } };
 export type Figures = {
@@ -81,12 +83,16 @@ export type Job = {
   total: number;
   error: string;
   results: Result[];
+  sketch: { seed: number; step: number } | null; // what is being drawn
 };
+/** Held-out images and their reconstructions in one picture: the originals, and a row for each validation. */
+export type Validations = { images: number; height: number; width: number; changed: number; rows: { step: number; elapsed_s: number; ssim?: number; psnr_db?: number }[] };
 export type Training = {
   curves: { stage: string; name: string; points: [number, number, number][] }[];
   stages: { name: string; finished: boolean }[];
   changed: number;
   pictures: Record<string, number>;
+  validations: Record<string, Validations>;
   minutes: number | null;
   steps: number | null;
 };
@@ -131,6 +137,12 @@ export const wordsOf = (error: unknown) => (error instanceof Error ? error.messa
 
 export async function getJson<T>(address: string, signal?: AbortSignal): Promise<T> {
   return (await ask(address, { signal })).json();
+}
+
+/** What is found, with the figures about it. */
+export async function getFigured(address: string, signal?: AbortSignal): Promise<{ bytes: ArrayBuffer; figures: Record<string, number> }> {
+  const response = await ask(address, { signal });
+  return { figures: JSON.parse(response.headers.get("x-voxlex-figures") ?? "{}"), bytes: await response.arrayBuffer() };
 }
 
 export async function postJson<T>(address: string, body: unknown = {}): Promise<T> {

@@ -4,6 +4,7 @@ import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentType } from "preact";
 import { getJson, wordsOf, type Run } from "./api";
+import { Beside } from "./beside";
 import { Grid } from "./grid";
 import { href, useRoute } from "./route";
 import { ScanView } from "./scan";
@@ -15,9 +16,10 @@ import { Words } from "./words";
 import { Bar, Empty, Problem } from "./ui";
 import "./style.css";
 
-const VIEWS: { view: string; text: string; needs: "scans" | "words" | "prior" | "nothing" }[] = [
+const VIEWS: { view: string; text: string; needs: "scans" | "words" | "prior" | "beside" | "nothing" }[] = [
   { view: "scans", text: "Scans", needs: "scans" },
   { view: "words", text: "Vocabulary", needs: "words" },
+  { view: "beside", text: "Two runs", needs: "beside" },
   { view: "new", text: "New images", needs: "prior" },
   { view: "training", text: "Training", needs: "nothing" },
 ];
@@ -92,10 +94,10 @@ function Page() {
   }, [light]);
   useEffect(() => {
     const name = run ? `${run.name} · voxlex` : "voxlex";
-    document.title = route.view === "scan" && scans ? `${scans.name(Number(route.part)).split("/").pop()} · ${name}` : name;
+    document.title = ["scan", "beside"].includes(route.view) && scans ? `${scans.name(Number(route.part)).split("/").pop()} · ${name}` : name;
   }, [run, route, scans]);
   const tab = { scan: "scans", region: "scans", volume: "scans" }[route.view] ?? route.view;
-  const views = VIEWS.filter(({ needs }) => needs !== "prior" || run?.prior);
+  const views = VIEWS.filter(({ needs }) => (needs !== "prior" || run?.prior) && (needs !== "beside" || run?.beside));
   return (
     <>
       <header class="top">
@@ -150,6 +152,9 @@ function Shown({ run, scans, ticks, route }: { run: Run; scans: Scans | null; ti
       return <Grid {...{ scans, route, ticks }} notes={run.notes} />;
     case "scan":
       return run.space?.length === 3 ? <Lazy {...{ run, scans, route }} /> : <ScanView {...{ run, scans, route, ticks }} />;
+    case "beside":
+      if (!run.beside) return <Nowhere />;
+      return run.space?.length === 3 ? <Lazy {...{ run, scans, route }} /> : <Beside {...{ run, scans, route }} other={run.beside} />;
     case "words":
       return <Words {...{ run, route }} encoded={scans.encoded} total={scans.total} />;
     case "region":
@@ -172,7 +177,7 @@ function Lazy(props: VolumeProps) {
     );
   }, []);
   if (problem) return <Problem>{problem}</Problem>;
-  return found ? <found.View key={props.route.part} {...props} /> : <div class="waiting">Opening the viewer …</div>;
+  return found ? <found.View key={`${props.route.view}/${props.route.part}`} {...props} /> : <div class="waiting">Opening the viewer …</div>;
 }
 
 function Nowhere() {

@@ -1,14 +1,15 @@
 /** View 5: a region of a scan, painted, and drawn anew in several versions. */
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { getBytes, save, wordsOf, type Job, type Run } from "./api";
+import { getBytes, getJson, save, unpacked, wordsOf, type Job, type Run } from "./api";
 import { WHOLE, asCanvas, greyImage, heatImage, type Window } from "./colours";
-import { drawnBy, isOver, useJobs } from "./jobs";
+import { Running, SeedAndCount, drawnBy, isOver, useJobs } from "./jobs";
 import { Picture } from "./picture";
 import { change, href, parsedNumber, type Route } from "./route";
 import type { Scans } from "./scans";
-import { FITTED, Stage, type Pane, type View } from "./stage";
-import { Bar, Choice, Problem, Scale, Slider, useAsked } from "./ui";
+import { FITTED, type View } from "./seen";
+import { Stage, type Pane } from "./stage";
+import { Choice, Problem, Scale, Slider, useAsked } from "./ui";
 
 export function Region({ run, scans, route }: { run: Run; scans: Scans; route: Route }) {
   const row = Number(route.part);
@@ -26,7 +27,7 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
   const { jobs, start, cancel, discard } = useJobs("region");
   const job = jobs?.find((one) => one.request.row === row) ?? null;
   const original = useAsked(async (signal) => new Uint16Array(await getBytes(`/api/scan/${row}/original?v=${scans.table.fingerprint}`, signal)), `${row}`);
-  const drawn = useDrawn(job);
+  const drawn = useDrawn(run, job);
   const shown = params.get("show") ?? "paint";
   const [seed, temperature, many] = [parsedNumber(params.get("seed"), 0), parsedNumber(params.get("temperature"), 1), parsedNumber(params.get("count"), 6)];
 
@@ -42,7 +43,7 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
     return null;
   }, [shown, painted, drawn]);
   const title = shown === "paint" ? "Paint a region" : shown === "mean" ? `Mean of ${drawn.length}` : shown === "deviation" ? `Deviation of ${drawn.length}` : `Version ${Number(shown) + 1}`;
-  const panes: Pane[] = [{ title, picture }];
+  const panes: Pane[] = [{ title, picture, heat }];
 
   function paint({ x, y, start: first, erase }: { x: number; y: number; start: boolean; erase: boolean }) {
     if (first) {
@@ -67,6 +68,18 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
     change({ show: "" });
   };
   const empty = !mask.current.some(Boolean);
+  useEffect(() => {
+    // After a reload the region of the last drawing is there again. It is long, so it is asked for only then.
+    if (!job || !empty) return;
+    getJson<Job>(`/api/jobs/${job.number}`).then(
+      ({ request }) => {
+        if (mask.current.some(Boolean)) return;
+        mask.current = unfolded(String(request.mask), side * side);
+        setPainted((before) => before + 1);
+      },
+      () => {},
+    );
+  }, [job?.number]);
   const draw = () =>
     start("/api/region", { row, mask: packed(mask.current), count: many, temperature, seed }).then(
       () => (setProblem(""), change({ show: 0, seed: seed + many })),
@@ -120,11 +133,7 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
         </div>
         <Stage
           panes={panes}
-          overlay={{ heat, grid: false, strength: shown === "paint" ? 0.55 : 0.8 }}
-          cells={null}
-          marked={null}
-          hovered={null}
-          changed={NONE}
+          strength={shown === "paint" ? 0.55 : 0.8}
           view={view}
           window={win}
           wipe={0}
@@ -150,29 +159,14 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
         {original.error && <Problem>{original.error}</Problem>}
         <Slider label="Temperature" value={temperature} low={0.1} high={2} step={0.05} text={temperature.toFixed(2)} onInput={(value) => change({ temperature: value === 1 ? "" : value })} />
         <div class="line">
-          <label class="stacked">
-            <span>Seed</span>
-            <input type="number" min={0} step={1} value={seed} onChange={(event) => change({ seed: event.currentTarget.value })} />
-          </label>
-          <label class="stacked">
-            <span>Versions</span>
-            <input type="number" min={1} max={16} step={1} value={many} onChange={(event) => change({ count: event.currentTarget.value })} />
-          </label>
+          <SeedAndCount seed={seed} count={many} title="Versions" most={16} />
         </div>
         <button class="primary" type="button" disabled={empty} onClick={draw}>
           {empty ? "Paint a region first" : "Redraw the region"}
         </button>
         {problem && <Problem>{problem}</Problem>}
         {job?.error && <Problem>{job.error}</Problem>}
-        {job && !isOver(job) && (
-          <div class="running">
-            <span>{job.state === "waiting" ? "Waiting for its turn" : `Drawing: ${drawn.length} of ${String(job.request.count)}`}</span>
-            <Bar done={job.done} total={job.total} label="Drawing versions" />
-            <button type="button" onClick={() => cancel(job)}>
-              Cancel
-            </button>
-          </div>
-        )}
+        {job && !isOver(job) && <Running job={job} label="Drawing versions" cancel={cancel} />}
         {job && drawn.length > 0 && (
           <>
             <div class="line">
@@ -215,17 +209,15 @@ export function Region({ run, scans, route }: { run: Run; scans: Scans; route: R
   );
 }
 
-const NONE: ReadonlySet<number> = new Set();
-
-function useDrawn(job: Job | null): Uint16Array[] {
+function useDrawn(run: Run, job: Job | null): Uint16Array[] {
   const [drawn, setDrawn] = useState<Uint16Array[]>([]);
   const many = job?.results.length ?? 0;
   useEffect(() => {
     let over = false;
     if (!job) setDrawn([]);
-    else Promise.all(job.results.map((_, index) => drawnBy(job, index))).then((all) => over || setDrawn(all), () => {});
+    else Promise.all(job.results.map((_, index) => drawnBy(run, job, index))).then((all) => over || setDrawn(all), () => {});
     return () => void (over = true);
-  }, [job?.number, many]);
+  }, [job?.number, many, run.version]);
   return drawn;
 }
 
@@ -233,6 +225,11 @@ function packed(mask: Uint8Array): string {
   const bytes = new Uint8Array(Math.ceil(mask.length / 8));
   mask.forEach((value, index) => value && (bytes[index >> 3] |= 128 >> (index & 7)));
   return btoa(String.fromCharCode(...bytes));
+}
+
+function unfolded(mask: string, size: number): Uint8Array<ArrayBuffer> {
+  const bytes = unpacked(mask);
+  return Uint8Array.from({ length: size }, (_, index) => (bytes[index >> 3] >> (7 - (index & 7))) & 1);
 }
 
 function maskImage(mask: Uint8Array, side: number): ImageData {

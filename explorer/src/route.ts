@@ -44,6 +44,9 @@ export function change(values: Record<string, string | number | undefined>, { ke
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
+/** The parameters that an address to something else takes along. */
+export const kept = (params: URLSearchParams, names: string[]): Record<string, string> => Object.fromEntries(names.map((name) => [name, params.get(name) ?? ""]));
+
 export const parsedNumber = (text: string | null, otherwise: number): number => {
   const value = text === null || text === "" ? NaN : Number(text);
   return Number.isFinite(value) ? value : otherwise;

@@ -1,13 +1,13 @@
 /** View 4: new images from the prior, with their nearest training images. */
 
 import { useEffect, useState } from "preact/hooks";
-import { save, wordsOf, type Job, type Run } from "./api";
+import { getFigured, isAbort, save, wordsOf, type Job, type Run } from "./api";
 import { WHOLE, greyImage } from "./colours";
-import { drawnBy, isOver, useJobs } from "./jobs";
+import { Running, SeedAndCount, drawnBy, isOver, useJobs } from "./jobs";
 import { Picture } from "./picture";
 import { change, href, parsedNumber, type Route } from "./route";
 import type { Scans } from "./scans";
-import { Bar, Grey, Problem, Slider, titleOf } from "./ui";
+import { Grey, Problem, Slider, titleOf } from "./ui";
 
 export function Samples({ run, scans, route }: { run: Run; scans: Scans | null; route: Route }) {
   const params = route.params;
@@ -73,14 +73,7 @@ export function Samples({ run, scans, route }: { run: Run; scans: Scans | null; 
             <Slider label="Guidance" value={guidance} low={0} high={5} step={0.1} text={guidance.toFixed(1)} onInput={(value) => change({ guidance: value === 1 ? "" : value })} />
           )}
           <div class="line">
-            <label class="stacked">
-              <span>Seed</span>
-              <input type="number" min={0} step={1} value={seed} onChange={(event) => change({ seed: event.currentTarget.value })} />
-            </label>
-            <label class="stacked">
-              <span>Images</span>
-              <input type="number" min={1} max={64} step={1} value={many} onChange={(event) => change({ count: event.currentTarget.value })} />
-            </label>
+            <SeedAndCount seed={seed} count={many} title="Images" most={64} />
             {run.texture && (
               <label class="stacked">
                 <span>Decoding</span>
@@ -96,17 +89,7 @@ export function Samples({ run, scans, route }: { run: Run; scans: Scans | null; 
           </button>
         </form>
         {problem && <Problem>{problem}</Problem>}
-        {running && (
-          <div class="running">
-            <span>
-              {running.state === "waiting" ? "Waiting for its turn" : `Drawing: ${running.results.length} of ${String(running.request.count)}`}
-            </span>
-            <Bar done={running.done} total={running.total} label="Drawing new images" />
-            <button type="button" onClick={() => cancel(running)}>
-              Cancel
-            </button>
-          </div>
-        )}
+        {running && <Running job={running} label="Drawing new images" cancel={cancel} />}
         <p class="hint">
           Image i has the seed “seed + i”, so each can be drawn again: voxlex sample --count 1 --seed N. Beside each image stands the training image that is most like it. The distance
           is 0 for the same picture and 1 for nothing in common. These are images of a model, not of people.
@@ -130,6 +113,7 @@ export function Samples({ run, scans, route }: { run: Run; scans: Scans | null; 
               {job.results.map((_, index) => (
                 <Drawn key={index} {...{ run, scans, job, index }} tell={setProblem} />
               ))}
+              {job.state === "running" && job.results.length < Number(job.request.count) && <Drawing key={job.results.length} {...{ run, job }} />}
             </ul>
           </section>
         ))}
@@ -146,18 +130,51 @@ function describe({ request }: Job): string {
   return parts.join(" · ");
 }
 
+const LOOK_MS = 250; // between two looks at what is being drawn
+const LOOK_AT_VOLUME_MS = 2000;
+
+/** The image that is being drawn, as far as it is. It is asked for anew when the last answer has come. */
+function Drawing({ run, job }: { run: Run; job: Job }) {
+  const [image, setImage] = useState<ImageData | null>(null);
+  const seed = Number(job.request.seed) + job.results.length;
+  useEffect(() => {
+    const controller = new AbortController();
+    let timer = 0;
+    const look = async () => {
+      try {
+        const { bytes, figures } = await getFigured(`/api/jobs/${job.number}/sketch`, controller.signal);
+        if (bytes.byteLength && figures.seed === seed) setImage(greyImage(new Uint16Array(bytes), run.space![run.space!.length - 1], WHOLE));
+      } catch (error) {
+        if (isAbort(error)) return; // other problems are told by the list of jobs, which is asked for as often
+      }
+      if (!controller.signal.aborted) timer = window.setTimeout(look, run.space!.length === 3 ? LOOK_AT_VOLUME_MS : LOOK_MS);
+    };
+    void look();
+    return () => (controller.abort(), clearTimeout(timer));
+  }, [job.number, seed]);
+  return (
+    <li class="new drawing">
+      {image ? <Picture image={image} title={`The image of seed ${seed}, as far as it is drawn`} class="grey smooth" /> : <div class="grey blank" />}
+      <div class="beside">
+        <span>Seed {seed}</span>
+        <span class="dim">being drawn</span>
+      </div>
+    </li>
+  );
+}
+
 function Drawn({ run, scans, job, index, tell }: { run: Run; scans: Scans | null; job: Job; index: number; tell: (problem: string) => void }) {
   const result = job.results[index];
   const [image, setImage] = useState<ImageData | null>(null);
   const [, redraw] = useState(0);
   useEffect(() => {
     let over = false;
-    drawnBy(job, index).then(
+    drawnBy(run, job, index).then(
       (pixels) => over || setImage(greyImage(pixels, run.space![run.space!.length - 1], WHOLE)),
       (error) => over || tell(wordsOf(error)),
     );
     return () => void (over = true);
-  }, [job.number, index]);
+  }, [job.number, index, run.version]);
   useEffect(() => scans?.listen(() => redraw((before) => before + 1)), [scans]);
   const near = result.row !== undefined && scans ? scans.thumb(result.row) : null;
   return (

@@ -2,12 +2,12 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getBytes, getJson, postBytes, save, wordsOf, type Run, type Scan } from "./api";
-import { DIFFERENCE_LIMIT, WHOLE, asCanvas, differenceImage, greyImage, heatImage, type Window } from "./colours";
-import { filterOf } from "./grid";
+import { DIFFERENCE_LIMIT, asCanvas, differenceImage, greyImage } from "./colours";
 import { change, href, parsedNumber, type Route } from "./route";
-import { Facts, Typed, cellsOf, editsOf, useDecoded, useLazily, written } from "./scan-parts";
-import { chosen, type Scans } from "./scans";
-import { FITTED, Stage, type Pane, type View } from "./stage";
+import { Facts, LayerChoice, Typed, cellsOf, editsOf, heatOf, useDecoded, useLazily, useSteps, written } from "./scan-parts";
+import type { Scans } from "./scans";
+import { useSeen } from "./seen";
+import { Stage, cellAt, type Cells, type Pane } from "./stage";
 import { Choice, Empty, Problem, Scale, Slider, Toggle, useAsked } from "./ui";
 import { WordPanel } from "./word";
 
@@ -41,8 +41,7 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
   const edits = useMemo(() => editsOf(editsText), [editsText]);
   const decoding = params.get("decoding") === "textured" && run.texture ? "textured" : "faithful";
   const heat = params.get("bits") === "1" && run.prior === true;
-  const [view, setView] = useState<View>(FITTED);
-  const [win, setWindow] = useState<Window>(WHOLE);
+  const { view, win, setView, setWindow, fit } = useSeen(params);
   const [wipe, setWipe] = useState(0.5);
   const [hovered, setHovered] = useState<number | null>(null);
   const [windowing, setWindowing] = useState(false);
@@ -69,7 +68,7 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
   }, [scan, edits]);
   const codeAt = (place: number) => codes[level]?.[codebook * cellsOf(layout?.grid ?? [0]) + place];
   const shownCell = cell ?? hovered;
-  const cells = layout && layout.grid.length === 2 ? (layout.grid as [number, number]) : null;
+  const cells = layout && layout.grid.length === 2 ? (layout.grid as Cells) : null;
 
   const decoded = comparing || !edits.length ? plain.found : (edited ?? plain.found);
   const pictures = useMemo(() => {
@@ -94,16 +93,7 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
     ],
   }[mode] ?? [];
 
-  const heatLayer = useMemo(() => {
-    if (!heat || !bits.found || !scan.layouts) return null;
-    const starts = scan.layouts.map((one) => one.q * cellsOf(one.grid));
-    const start = starts.slice(0, level).reduce((sum, one) => sum + one, 0);
-    const number = cellsOf(layout!.grid);
-    const summed = new Float32Array(number);
-    for (let book = 0; book < layout!.q; book++) for (let place = 0; place < number; place++) summed[place] += bits.found[start + book * number + place];
-    const high = Math.log2(layout!.k) * layout!.q * 1.25;
-    return { picture: asCanvas(heatImage(summed, layout!.grid[1], high, { clear: true })), values: summed, high };
-  }, [heat, bits.found, level, layout, scan.layouts]);
+  const heatLayer = useMemo(() => (heat && bits.found && scan.layouts ? heatOf(bits.found, scan.layouts, level) : null), [heat, bits.found, level, scan.layouts]);
 
   const exchange = useCallback(
     (code: number) => {
@@ -117,16 +107,7 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
   );
   const undo = () => change({ edits: written(edits.slice(0, -1)) }, { keep: true });
 
-  const from = params.get("from") ?? "";
-  const rows = useMemo(() => {
-    const asked = new URLSearchParams(from);
-    return chosen(scans, filterOf(scans, asked), asked.get("sort") ?? "", asked.get("order") === "down");
-  }, [scans, from]);
-  const place = rows.indexOf(scan.row);
-  const go = (step: number) => {
-    const next = rows[place + step];
-    if (next !== undefined) location.hash = href("scan", next, { from, show: params.get("show") ?? "", bits: params.get("bits") ?? "", grid: params.get("grid") ?? "" });
-  };
+  const { go, steps } = useSteps(scans, scan.row, "scan", params, ["show", "bits", "grid"]);
 
   const keys = useRef<(event: KeyboardEvent) => void>(() => {});
   keys.current = (event) => {
@@ -137,7 +118,7 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
     if (modes[event.key]) change({ show: modes[event.key] === "wipe" ? "" : modes[event.key] });
     else if (event.key === "g") change({ grid: params.get("grid") === "1" ? "" : 1 });
     else if (event.key === "b" && run.prior) change({ bits: heat ? "" : 1 });
-    else if (event.key === "0") (setView(FITTED), setWindow(WHOLE));
+    else if (event.key === "0") fit();
     else if (event.key === "c") setComparing(true);
     else if (event.key === "Escape") change({ cell: "" });
     else if (cell !== null && cells && event.key.startsWith("Arrow")) {
@@ -184,25 +165,24 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
           {run.texture && <Toggle on={decoding === "textured"} text="Textured" title="Decode with likely fine detail" onChange={(on) => change({ decoding: on ? "textured" : "" })} />}
           <Toggle on={windowing} text="Window" title="Drag to change window and level; the right mouse button always does" onChange={setWindowing} />
           <Toggle on={!smooth} text="Pixels" title="Show pixels as they are, not smoothed" onChange={(on) => change({ pixels: on ? 1 : "" })} />
-          <button type="button" title="Fit, and show all grey values (0)" onClick={() => (setView(FITTED), setWindow(WHOLE))}>
+          <button type="button" title="Fit, and show all grey values (0)" onClick={fit}>
             Reset
           </button>
         </div>
         <Stage
-          panes={panes}
-          overlay={{ heat: heatLayer?.picture ?? null, grid: params.get("grid") === "1", strength }}
-          cells={cells}
-          marked={cell}
-          hovered={hovered}
-          changed={changed}
-          {...{ view, wipe, windowing, smooth }}
+          panes={panes.map((pane) => ({ ...pane, heat: heatLayer?.picture, cells, marked: cell, hovered, changed }))}
+          grid={params.get("grid") === "1"}
+          {...{ view, wipe, windowing, smooth, strength }}
           window={win}
           label={scans.name(scan.row)}
           onView={setView}
           onWindow={setWindow}
           onWipe={setWipe}
-          onHover={hover}
-          onPick={(picked) => change({ cell: picked ?? "" })}
+          onHover={(point) => hover(cellAt(point, cells))}
+          onPick={(point) => {
+            const picked = cellAt(point, cells);
+            change({ cell: picked === null || picked === cell ? "" : picked });
+          }}
         />
         <div class="status">
           <span>
@@ -220,45 +200,12 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
         </div>
       </div>
       <aside class="side" aria-label="About this scan">
-        <nav class="steps" aria-label="Other scans">
-          <button type="button" disabled={place <= 0} onClick={() => go(-1)} aria-label="Previous scan">
-            ←
-          </button>
-          <a class="button" href={`#/scans${from ? `?${from}` : ""}`}>
-            All scans
-          </a>
-          <button type="button" disabled={place < 0 || place >= rows.length - 1} onClick={() => go(1)} aria-label="Next scan">
-            →
-          </button>
-        </nav>
+        {steps}
         <Facts scan={scan} scans={scans} figures={decoded?.figures} edited={edits.length > 0 && !comparing} />
         {plain.error && <Problem>{plain.error}</Problem>}
         {original.error && <Problem>{original.error}</Problem>}
         {problem && <Problem>{problem}</Problem>}
-        {layout && (scan.layouts!.length > 1 || layout.q > 1) && (
-          <div class="line">
-            {scan.layouts!.length > 1 && (
-              <Choice
-                label="Level"
-                value={String(level)}
-                options={scan.layouts!.map((one, index) => ({ value: String(index), text: one.grid.join("×") }))}
-                onChange={(value) => change({ level: value, cell: "", codebook: "" })}
-              />
-            )}
-            {layout.q > 1 && (
-              <label class="field">
-                <span>Codebook</span>
-                <select value={codebook} onChange={(event) => change({ codebook: event.currentTarget.value })}>
-                  {Array.from({ length: layout.q }, (_, index) => (
-                    <option key={index} value={index}>
-                      {index + 1}
-                    </option>
-                  ))}
-                </select>
-              </label>
-            )}
-          </div>
-        )}
+        {scan.layouts && <LayerChoice layouts={scan.layouts} {...{ level, codebook }} onChange={(values) => change({ ...values, cell: values.level === undefined ? (cell ?? "") : "" })} />}
         {edits.length > 0 && (
           <div class="edits">
             <span>
@@ -305,6 +252,11 @@ function Viewer({ run, scans, route, scan, ticks }: { run: Run; scans: Scans; ro
           {run.prior && (
             <a class="button" href={href("region", scan.row)}>
               Redraw a region
+            </a>
+          )}
+          {run.beside && (
+            <a class="button" href={href("beside", scan.row, { from: params.get("from") ?? "" })}>
+              Beside {run.beside.name}
             </a>
           )}
         </div>

@@ -2,25 +2,31 @@
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Window } from "./colours";
+import { FITTED, type View } from "./seen";
 import { useSize } from "./ui";
 
-export type View = { zoom: number; x: number; y: number }; // the middle of the stage in shares of the picture
-export const FITTED: View = { zoom: 1, x: 0.5, y: 0.5 };
+export type Cells = [number, number]; // rows and columns of a code grid
+export type Point = { x: number; y: number }; // in shares of the picture
 
-export type Pane = {
+/** What lies over a picture: a heat map, and the code grid with the cells that are marked. */
+export type Layers = {
+  heat?: HTMLCanvasElement | null;
+  cells?: Cells | null;
+  marked?: number | null;
+  hovered?: number | null;
+  changed?: ReadonlySet<number>;
+};
+export type Pane = Layers & {
   title: string;
   picture: HTMLCanvasElement | null;
   beside?: { title: string; picture: HTMLCanvasElement | null }; // shown right of the wipe
 };
-export type Overlay = { heat: HTMLCanvasElement | null; grid: boolean; strength: number };
 
 type Props = {
   panes: Pane[];
-  overlay: Overlay;
-  cells: [number, number] | null; // rows and columns of the code grid
-  marked: number | null;
-  hovered: number | null;
-  changed: ReadonlySet<number>;
+  columns?: number; // of panes on a wide stage; by default all in one line
+  grid?: boolean;
+  strength: number; // of heat maps
   view: View;
   window: Window;
   wipe: number;
@@ -30,16 +36,21 @@ type Props = {
   onView: (view: View) => void;
   onWindow: (window: Window) => void;
   onWipe: (wipe: number) => void;
-  onHover: (cell: number | null) => void;
-  onPick: (cell: number | null) => void;
+  onHover: (point: Point | null) => void;
+  onPick: (point: Point | null) => void;
   onPaint?: (point: { x: number; y: number; start: boolean; erase: boolean }) => void;
 };
 
 type Box = { left: number; top: number; side: number };
 
+/** The number of the cell at a point, in raster order. */
+export const cellAt = (point: Point | null, cells: Cells | null | undefined): number | null =>
+  point && cells ? Math.floor(point.y * cells[0]) * cells[1] + Math.floor(point.x * cells[1]) : null;
+
 export function Stage(props: Props) {
   const { ref, size } = useSize<HTMLDivElement>();
-  const columns = Math.min(props.panes.length, size.width >= size.height * 1.2 ? props.panes.length : 1);
+  const wanted = props.columns ?? props.panes.length;
+  const columns = Math.min(props.panes.length, size.width >= size.height * 1.2 ? wanted : props.columns ? 2 : 1);
   const lines = Math.ceil(props.panes.length / columns);
   const width = Math.floor((size.width - 8 * (columns - 1)) / columns);
   const height = Math.floor((size.height - 8 * (lines - 1)) / lines);
@@ -56,7 +67,7 @@ function boxOf(view: View, width: number, height: number): Box {
 }
 
 function PaneView(props: Props & { pane: Pane; width: number; height: number }) {
-  const { pane, width, height, view, overlay } = props;
+  const { pane, width, height, view } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const held = useRef<{ kind: "move" | "window" | "wipe" | "paint"; x: number; y: number; moved: boolean; erase: boolean } | null>(null);
   const touches = useRef(new Map<number, { x: number; y: number }>());
@@ -83,14 +94,14 @@ function PaneView(props: Props & { pane: Pane; width: number; height: number }) 
       put(pane.beside.picture);
       context.restore();
     } else put(pane.picture);
-    if (overlay.heat) {
+    if (pane.heat) {
       context.save();
-      context.globalAlpha = overlay.strength;
+      context.globalAlpha = props.strength;
       context.imageSmoothingEnabled = false;
-      put(overlay.heat);
+      put(pane.heat);
       context.restore();
     }
-    if (props.cells) drawCells(context, box, props.cells, props);
+    if (pane.cells) drawCells(context, box, pane.cells, pane, props.grid);
     if (pane.beside) line(context, box.left + props.wipe * box.side, height);
   });
 
@@ -98,11 +109,9 @@ function PaneView(props: Props & { pane: Pane; width: number; height: number }) 
     const rect = canvas.current!.getBoundingClientRect();
     return { x: (event.clientX - rect.left - box.left) / box.side, y: (event.clientY - rect.top - box.top) / box.side };
   };
-  const cellAt = (event: { clientX: number; clientY: number }): number | null => {
-    if (!props.cells) return null;
+  const inside = (event: { clientX: number; clientY: number }): Point | null => {
     const { x, y } = share(event);
-    const [rows, columns] = props.cells;
-    return x < 0 || y < 0 || x >= 1 || y >= 1 ? null : Math.floor(y * rows) * columns + Math.floor(x * columns);
+    return x < 0 || y < 0 || x >= 1 || y >= 1 ? null : { x, y };
   };
 
   function zoomed(factor: number, at: { x: number; y: number }) {
@@ -125,7 +134,7 @@ function PaneView(props: Props & { pane: Pane; width: number; height: number }) 
     if (!hold) {
       const near = pane.beside && Math.abs(share(event).x - props.wipe) * box.side < 14;
       canvas.current!.style.cursor = near ? "ew-resize" : props.windowing ? "move" : "crosshair";
-      props.onHover(cellAt(event));
+      props.onHover(inside(event));
       return;
     }
     const before = touches.current.get(event.pointerId);
@@ -156,10 +165,7 @@ function PaneView(props: Props & { pane: Pane; width: number; height: number }) 
     const hold = held.current;
     touches.current.delete(event.pointerId);
     held.current = null;
-    if (hold && !hold.moved && hold.kind === "move") {
-      const cell = cellAt(event);
-      props.onPick(cell === props.marked ? null : cell);
-    }
+    if (hold && !hold.moved && hold.kind === "move") props.onPick(inside(event));
   }
 
   return (
@@ -201,9 +207,9 @@ function line(context: CanvasRenderingContext2D, x: number, height: number) {
   context.fillText("↔", x, height - 29.5);
 }
 
-function drawCells(context: CanvasRenderingContext2D, box: Box, [rows, columns]: [number, number], props: Props) {
+function drawCells(context: CanvasRenderingContext2D, box: Box, [rows, columns]: Cells, layers: Layers, grid: boolean | undefined) {
   const [wide, high] = [box.side / columns, box.side / rows];
-  if (props.overlay.grid) {
+  if (grid) {
     context.strokeStyle = "rgba(150, 220, 255, 0.28)";
     context.lineWidth = 1;
     context.beginPath();
@@ -224,7 +230,7 @@ function drawCells(context: CanvasRenderingContext2D, box: Box, [rows, columns]:
     context.lineWidth = thick;
     context.strokeRect(box.left + (cell % columns) * wide, box.top + Math.floor(cell / columns) * high, wide, high);
   };
-  for (const cell of props.changed) outline(cell, "#ffb454", 1.5);
-  if (props.hovered !== null) outline(props.hovered, "rgba(255, 255, 255, 0.85)", 1.5);
-  if (props.marked !== null) outline(props.marked, "#5fd0c5", 2.5);
+  for (const cell of layers.changed ?? []) outline(cell, "#ffb454", 1.5);
+  if (typeof layers.hovered === "number") outline(layers.hovered, "rgba(255, 255, 255, 0.85)", 1.5);
+  if (typeof layers.marked === "number") outline(layers.marked, "#5fd0c5", 2.5);
 }

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { getJson, wordsOf, type Run, type Training } from "./api";
 import { change, type Route } from "./route";
 import { Choice, Empty, Problem, useSize } from "./ui";
+import { Validations } from "./validations";
 
 type Curve = Training["curves"][number];
 const NAMES: Record<string, string> = {
@@ -27,7 +28,7 @@ export function TrainingView({ run, route }: { run: Run; route: Route }) {
       try {
         const next = await getJson<Training>("/api/training");
         if (over) return;
-        setFound((before) => (before && before.changed === next.changed && JSON.stringify(before.pictures) === JSON.stringify(next.pictures) ? before : next));
+        setFound((before) => (before && JSON.stringify([before.changed, before.pictures, before.validations]) === JSON.stringify([next.changed, next.pictures, next.validations]) ? before : next));
         setProblem("");
       } catch (error) {
         setProblem(wordsOf(error));
@@ -55,7 +56,7 @@ export function TrainingView({ run, route }: { run: Run; route: Route }) {
             label="Stage"
             value={stage}
             options={stages.map((name) => ({ value: name, text: name[0].toUpperCase() + name.slice(1) }))}
-            onChange={(value) => change({ stage: value })}
+            onChange={(value) => change({ stage: value, step: "" })}
           />
         )}
         <span class="dim">
@@ -70,6 +71,7 @@ export function TrainingView({ run, route }: { run: Run; route: Route }) {
             <p>They appear here when the training writes the first ones.</p>
           </Empty>
         )}
+        {found.validations[stage] && <Validations key={stage} stage={stage} about={found.validations[stage]} params={route.params} />}
         <div class="grid">
           {grouped(found.curves.filter((curve) => curve.stage === stage)).map(([name, curves]) => (
             <Chart key={`${stage}/${name}`} title={NAMES[name] ?? `${name[0].toUpperCase()}${name.slice(1)}`.replaceAll("_", " ").replaceAll("/", ": ")} curves={curves} />

@@ -9,19 +9,22 @@ import { Picture } from "./picture";
 
 const kept = new Map<string, Word>();
 
-export function useWord(version: string, level: number, codebook: number, code: number | null) {
-  const key = code === null ? null : `${version}/${level}/${codebook}/${code}`;
+/** @param base The address of the run whose codeword it is. */
+function useWord(base: string, version: string, level: number, codebook: number, code: number) {
+  const key = `${base}/${version}/${level}/${codebook}/${code}`;
   return useAsked<Word>(async (signal) => {
-    const known = kept.get(key!);
+    const known = kept.get(key);
     if (known) return known;
-    const word = await getJson<Word>(`/api/word/${level}/${codebook}/${code}`, signal);
-    kept.set(key!, word);
+    const word = await getJson<Word>(`${base}/word/${level}/${codebook}/${code}`, signal);
+    kept.set(key, word);
     if (kept.size > 200) kept.delete(kept.keys().next().value!);
     return word;
   }, key);
 }
 
-export function WordCard(props: { word: Word; onChoose?: (code: number) => void; current?: number }) {
+const FEW = 10; // patches where there is little room
+
+export function WordCard(props: { word: Word; onChoose?: (code: number) => void; current?: number; brief?: boolean }) {
   const { word } = props;
   const pixels = useMemo(() => unpacked(word.pixels), [word]);
   const near = useMemo(() => unpacked(word.near_pixels), [word]);
@@ -53,7 +56,7 @@ export function WordCard(props: { word: Word; onChoose?: (code: number) => void;
         <>
           <h2 class="small">Typical patches</h2>
           <ul class="patches">
-            {word.patches.map((patch, index) => (
+            {word.patches.slice(0, props.brief ? FEW : undefined).map((patch, index) => (
               <li key={index}>
                 <a href={href("scan", patch.row, { cell: patch.cell, level: word.level || "", codebook: word.codebook || "" })} title={`Scan ${patch.row}`}>
                   <Grey pixels={pixels} width={word.side} offset={index * size} title={`Patch of scan ${patch.row}`} />
@@ -65,7 +68,7 @@ export function WordCard(props: { word: Word; onChoose?: (code: number) => void;
       ) : (
         <p class="dim">No scan that is encoded so far uses this codeword.</p>
       )}
-      {word.near.length > 0 && (
+      {word.near.length > 0 && !props.brief && (
         <>
           <h2 class="small">{props.onChoose ? "Exchange it for one like it" : "Codewords like it"}</h2>
           <ul class="patches near">
@@ -91,9 +94,9 @@ export function WordCard(props: { word: Word; onChoose?: (code: number) => void;
   );
 }
 
-export function WordPanel(props: { version: string; level: number; codebook: number; code: number; onChoose?: (code: number) => void }) {
-  const { found, error } = useWord(props.version, props.level, props.codebook, props.code);
+export function WordPanel(props: { base?: string; version: string; level: number; codebook: number; code: number; onChoose?: (code: number) => void; brief?: boolean }) {
+  const { found, error } = useWord(props.base ?? "/api", props.version, props.level, props.codebook, props.code);
   if (error) return <Problem>{error}</Problem>;
   if (!found) return <p class="dim pad">Looking it up …</p>;
-  return <WordCard word={found} onChoose={props.onChoose} current={props.code} />;
+  return <WordCard word={found} onChoose={props.onChoose} current={props.code} brief={props.brief} />;
 }

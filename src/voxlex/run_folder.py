@@ -101,6 +101,10 @@ class RunFolder:
         """Return the file from which an unfinished stage resumes."""
         return self.path / f"{stage}.state.pt"
 
+    def validations_file(self, stage: str) -> Path:
+        """Return the pictures of held-out images that a stage writes after each validation."""
+        return self.path / f"{stage}.validations.png"
+
     @property
     def reconstructions_file(self) -> Path:
         """Held-out images beside their reconstructions."""
@@ -127,7 +131,8 @@ class RunFolder:
     def files(self) -> tuple[Path, ...]:
         """Return all that a run is made of, there or not: files, and the folder of curves."""
         pictures = (self.reconstructions_file, self.samples_file, self.report_file)
-        measured = (self.tables_file, self.journal_file, self.curves_folder)
+        seen = (self.validations_file(AUTOENCODER), self.validations_file(TEXTURE))
+        measured = (self.tables_file, self.journal_file, self.curves_folder, *seen)
         others = (*measured, *pictures, self.config_file, self.metadata_file)
         return (*self.files_of_stages(), *others)
 

@@ -21,6 +21,7 @@ from voxlex.models.weights import load_weights
 from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition, Table, values_for
 from voxlex.priors.draw import SamplingOptions
+from voxlex.priors.watching import Watch
 from voxlex.progress import Progress, part_of
 from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
@@ -151,9 +152,10 @@ class Vocabulary:
         condition: Table | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
+        watch: Watch | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Codes | Levels:
-        """Draw the codes of new images, with the arguments of `sample`."""
+        """Draw the codes of new images, with the arguments of `sample`, and with `watch` as in `Prior.sample`."""
         if self.prior is None:
             raise RunError(
                 "sampling: expected a run with a prior, got one without; train it with --stage prior --resume"
@@ -162,7 +164,8 @@ class Vocabulary:
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             some = None if given is None else given[start : start + size]
-            return prior.sample(size, condition=some, generator=streams(start, size), progress=progress, **options)
+            own = streams(start, size)
+            return prior.sample(size, condition=some, generator=own, progress=progress, watch=watch, **options)
 
         return _in_batches(draw, count, at_once=self._drawn_at_once, progress=progress)
 

@@ -38,8 +38,8 @@ def chromium() -> Iterator[Browser]:
 class Served:
     """A server in a thread, which can be stopped and started again at the same port."""
 
-    def __init__(self, run: Path, source: Path | None) -> None:
-        self.run, self.source, self.port = run, source, 0
+    def __init__(self, run: Path, source: Path | None, *, beside: Path | None = None) -> None:
+        self.run, self.source, self.beside, self.port = run, source, beside, 0
         self.start()
 
     @property
@@ -47,7 +47,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        self.exhibit = Exhibit(self.run, None if self.source is None else str(self.source))
+        self.exhibit = Exhibit(self.run, None if self.source is None else str(self.source), beside=self.beside)
         self.socket = listening("127.0.0.1", self.port)
         self.port = self.socket.getsockname()[1]
         app = make_app(self.exhibit, host="127.0.0.1", port=self.port)

@@ -6,11 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from starlette.testclient import TestClient
 
+from voxlex.assembly import build_autoencoder
+from voxlex.config import read_config
 from voxlex.data.dataset import PreparedDataset
 from voxlex.explorer.app import make_app
 from voxlex.explorer.exhibit import Exhibit
+from voxlex.models.weights import save_weights
+from voxlex.run_folder import RunFolder
+from voxlex.training.pictures import Shown, Strip
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MARKUP = "<img src=x onerror=\"document.title='broken'\">"
@@ -33,10 +39,33 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with the journal of another one."""
+    """A finished run with the journal of another one, and pictures of three validations."""
     folder = tmp_path_factory.mktemp("explorer") / "little"
     shutil.copytree(GOLDEN / "transformer", folder)
     shutil.copy(GOLDEN / "unfinished" / "metrics.csv", folder)
+    x = PreparedDataset.open(GOLDEN / "prepared").tensor([0, 1, 2])
+    strip = Strip(RunFolder(folder).validations_file("autoencoder"))
+    for step in (1, 2, 3):
+        strip.add(Shown.of(x, x * step / 3), step=step, elapsed_s=step, figures={"ssim": step / 3})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run for images of the same size with a coarser grid and two codebooks, and without a prior; its name is odd."""
+    folder = tmp_path_factory.mktemp("explorer") / "<b>coarse"
+    folder.mkdir()
+    text = (GOLDEN / "masked" / "config.yaml").read_text().replace("downsampling: 4", "downsampling: 8")
+    (folder / "config.yaml").write_text(text)
+    shutil.copy(GOLDEN / "masked" / "metadata.json", folder)
+    torch.manual_seed(0)
+    model = build_autoencoder(read_config(folder / "config.yaml").model)
+    with torch.no_grad():  # so that a codebook that has learnt nothing has more than one word in use
+        for quantizer in model.quantizers:
+            for values in quantizer.state_dict().values():
+                if values.is_floating_point() and values.ndim >= 2:
+                    values.normal_()
+    save_weights(RunFolder(folder).autoencoder_file, model, about={})
     return folder
 
 

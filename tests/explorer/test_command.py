@@ -1,9 +1,11 @@
 """The command: what it refuses, where it listens, and how it ends."""
 
 import builtins
+import ipaddress
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +16,7 @@ import pytest
 
 from voxlex.cli import main
 from voxlex.errors import DataError
-from voxlex.explorer.serve import listening
+from voxlex.explorer.serve import listening, reachable
 
 
 def test_what_is_not_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +35,23 @@ def test_a_port_that_cannot_be_used_is_named(run_folder: Path, capsys: pytest.Ca
             assert another.getsockname()[1] != port
     with pytest.raises(DataError, match=f"192.0.2.1:{port}: cannot listen there"):  # not an address of this machine
         listening("192.0.2.1", port, otherwise_any=True)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_every_address_is_named_by_one_that_a_browser_can_open(host: str) -> None:
+    named = ipaddress.ip_address(reachable(host))
+    assert not named.is_unspecified
+    assert named.version == ipaddress.ip_address(host).version
+    assert reachable("127.0.0.1") == "127.0.0.1"
+    assert reachable("box.example") == "box.example"
+
+
+def test_a_machine_without_a_network_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*arguments: object) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
+    assert [reachable(host) for host in ("0.0.0.0", "::")] == ["127.0.0.1", "::1"]
 
 
 def test_a_missing_extra_is_named(

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from voxlex.explorer.caches import Kept
-from voxlex.explorer.lanes import BusyError, Job, Jobs, Lane
+from voxlex.explorer.lanes import BusyError, ClosedError, Job, Jobs, Lane
 
 
 @pytest.fixture
@@ -37,6 +37,15 @@ def test_a_full_queue_refuses(held: threading.Event) -> None:
         lane.submit(lambda: None, client="c")
     held.set()
     lane.close()
+
+
+def test_a_closed_queue_refuses_at_once() -> None:
+    lane = Lane("test", at_most=3)
+    lane.close()
+    with pytest.raises(ClosedError, match="takes no more work"):
+        lane.submit(lambda: None, client="a")
+    with pytest.raises(ClosedError):
+        Jobs(lane).start("sample", {}, lambda job: None, client="a")
 
 
 def test_an_error_reaches_whoever_asked() -> None:

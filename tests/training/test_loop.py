@@ -23,6 +23,7 @@ from voxlex.training.display import SILENCE, Display, Silence
 from voxlex.training.journal import read_journal
 from voxlex.training.loop import Fitted, fit
 from voxlex.training.objectives import Objective, Step
+from voxlex.training.pictures import Shown, read_about
 from voxlex.training.player import Player
 from voxlex.training.team import Team
 
@@ -66,6 +67,14 @@ class Toy(Objective[Tensor]):
     @torch.no_grad()
     def validate(self, *, progress: float) -> dict[str, float]:
         return {"l1": float((self.player.on_devices(self.images).x_hat - self.images).abs().mean())}
+
+
+class Watched(Toy):
+    """Its validations leave pictures."""
+
+    def validate(self, *, progress: float) -> dict[str, float]:
+        self.shown = Shown.of(self.images, self.images)
+        return super().validate(progress=progress)
 
 
 class Judged(Toy):
@@ -376,3 +385,17 @@ def test_a_state_that_finds_no_room_does_not_end_the_training(tmp_path: Path, mo
     assert all("toy.state.pt: cannot be written: No space left on device" in note for note in notes)
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM at step 2, not saved: .*No space left"):
         train(Toy(stop_at=2), tmp_path, steps=5)
+
+
+def test_pictures_of_validations_change_nothing_that_is_learned(tmp_path: Path) -> None:
+    plain, watched = Toy(), Watched()
+    for name, objective in (("plain", plain), ("watched", watched)):
+        train(objective, tmp_path / name)
+    assert all(torch.equal(one, weights(watched)[name]) for name, one in weights(plain).items())
+    about = read_about(RunFolder(tmp_path / "watched").validations_file("toy"))
+    assert about is not None
+    steps = [
+        int(row["step"]) for row in read_journal(tmp_path / "watched" / "metrics.csv") if row["name"] == "validation/l1"
+    ]
+    assert [row["step"] for row in about["rows"]] == steps
+    assert not RunFolder(tmp_path / "plain").validations_file("toy").exists()

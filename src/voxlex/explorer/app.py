@@ -19,7 +19,7 @@ from voxlex.errors import VoxlexError
 from voxlex.explorer import files, jobs, live, replies
 from voxlex.explorer.exhibit import Exhibit, UnknownError
 from voxlex.explorer.guard import Guard, TooLargeError
-from voxlex.explorer.lanes import BusyError
+from voxlex.explorer.lanes import BusyError, ClosedError
 from voxlex.explorer.replies import Binary
 from voxlex.names import printable
 
@@ -64,7 +64,7 @@ def make_app(exhibit: Exhibit, *, host: str, port: int, token: str | None = None
         await run_in_threadpool(exhibit.close)
 
     app = Starlette(
-        routes=[*_page_routes(page_files()), *_routes(exhibit)],
+        routes=[*_page_routes(page_files()), *_routes(exhibit), *_routes_beside(exhibit)],
         lifespan=lifespan,
         exception_handlers={404: _not_found, 405: _not_found, TooLargeError: _too_large, Exception: _failed},
     )
@@ -89,6 +89,28 @@ def _page_routes(page: dict[str, bytes]) -> list[Route]:
     return routes
 
 
+def _scan_routes(exhibit: Exhibit, prefix: str) -> list[Route]:
+    """Return the routes of what a run makes of one scan, and of its codewords."""
+    model = partial(_answering, exhibit, model=True)
+    get: list[tuple[str, Any]] = [
+        ("/scan/{row}", model(replies.scan)),
+        ("/scan/{row}/measures", model(replies.measures)),
+        ("/word/{level}/{codebook}/{code}", model(replies.one_word)),
+        ("/volume/{row}/{kind}.nii", model(files.volume)),
+    ]
+    post: list[tuple[str, Any]] = [
+        ("/scan/{row}/decode", model(replies.decode)),
+        ("/scan/{row}/bits", model(replies.bits)),
+    ]
+    gets = [Route(prefix + path, one) for path, one in get]
+    return gets + [Route(prefix + path, one, methods=["POST"]) for path, one in post]
+
+
+def _routes_beside(exhibit: Exhibit) -> list[Route]:
+    """Return the routes of the run that is shown beside the first one: the same answers, of another exhibit."""
+    return [] if exhibit.beside is None else _scan_routes(exhibit.beside, "/api/beside")
+
+
 def _routes(exhibit: Exhibit) -> list[Route]:
     plain = partial(_answering, exhibit)
     model = partial(_answering, exhibit, model=True)
@@ -97,21 +119,17 @@ def _routes(exhibit: Exhibit) -> list[Route]:
         ("/api/scans", plain(replies.scans)),
         ("/api/figures", plain(replies.figures)),
         ("/api/thumbs/{block}", plain(replies.thumbs)),
-        ("/api/scan/{row}", model(replies.scan)),
         ("/api/scan/{row}/original", plain(replies.original)),
-        ("/api/word/{level}/{codebook}/{code}", model(replies.one_word)),
         ("/api/words/{level}/{codebook}", plain(replies.words)),
-        ("/api/volume/{row}/{kind}.nii", model(files.volume)),
         ("/api/training", plain(live.training)),
         ("/api/training/{name}.png", plain(files.training_picture)),
         ("/api/jobs", plain(jobs.every)),
         ("/api/jobs/{number}", plain(jobs.one)),
+        ("/api/jobs/{number}/sketch", model(jobs.sketch)),
         ("/api/jobs/{number}/image/{index}", plain(jobs.image)),
         ("/api/jobs/{number}/image/{index}/file", plain(files.drawn)),
     ]
     post: list[tuple[str, Any]] = [
-        ("/api/scan/{row}/decode", model(replies.decode)),
-        ("/api/scan/{row}/bits", model(replies.bits)),
         ("/api/scan/{row}/codes.parquet", model(files.codes)),
         ("/api/scan/{row}/picture.png", model(files.picture)),
         ("/api/sample", plain(jobs.sample)),
@@ -119,7 +137,8 @@ def _routes(exhibit: Exhibit) -> list[Route]:
         ("/api/jobs/{number}/cancel", plain(jobs.cancel)),
         ("/api/jobs/{number}/discard", plain(jobs.discard)),
     ]
-    return [Route(path, one) for path, one in get] + [Route(path, one, methods=["POST"]) for path, one in post]
+    routes = [Route(path, one) for path, one in get] + [Route(path, one, methods=["POST"]) for path, one in post]
+    return _scan_routes(exhibit, "/api") + routes
 
 
 def _answering(exhibit: Exhibit, answer: replies.Answer, *, model: bool = False) -> Callable[[Request], Any]:
@@ -147,7 +166,7 @@ def _answering(exhibit: Exhibit, answer: replies.Answer, *, model: bool = False)
         except asyncio.CancelledError:  # the explorer ends
             return Response(status_code=503)
         except BusyError as error:
-            return _words(503, error, {"retry-after": "1"})
+            return _words(503, error, {} if isinstance(error, ClosedError) else {"retry-after": "1"})
         except UnknownError as error:
             return _words(404, error)
         except (VoxlexError, ValueError, TypeError) as error:

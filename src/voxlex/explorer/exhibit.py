@@ -19,14 +19,14 @@ from voxlex.errors import DataError, RunError, VoxlexError
 from voxlex.explorer.caches import Kept
 from voxlex.explorer.drawing import Neighbours
 from voxlex.explorer.lanes import Jobs, Lane
-from voxlex.explorer.survey import Survey
+from voxlex.explorer.survey import MOST_BYTES, Survey
 from voxlex.explorer.words import WordMap
 from voxlex.names import printable, resolved
 from voxlex.progress import Progress
 from voxlex.run_folder import RunFolder
 from voxlex.types import Levels
 from voxlex.vocabulary import Vocabulary, load
-from voxlex.workflows.opening import open_for, skipped_lines
+from voxlex.workflows.opening import frame_of, open_for, skipped_lines
 
 _QUICK, _LONG = 64, 16  # requests that may wait
 _CODES_KEPT = 256
@@ -73,22 +73,32 @@ class Exhibit:
     Args:
         run: The run folder. It may be one that still trains.
         source: The source; None for the images that the run was trained on, if they are the phantom or in the cache.
+        beside: The folder of another run, which is shown beside this one on the same scans.
+        host: The exhibit whose scans and queues this one takes, because it is shown beside it.
+
+    Attributes:
+        beside: The exhibit of the other run; None if there is none. It has its own codes, figures and version.
 
     Raises:
-        RunError: If the folder is not a run.
+        RunError: If a folder is not a run, or the other run takes other images.
     """
 
-    def __init__(self, run: Path, source: str | None = None) -> None:
+    def __init__(
+        self, run: Path, source: str | None = None, *, beside: Path | None = None, host: "Exhibit | None" = None
+    ) -> None:
         self.folder = RunFolder.open(run)
+        if beside is not None:
+            check_beside(self.folder, RunFolder.open(beside))
         self.place = source
         self.name = printable(resolved(run).name)
         self.opening = Opening()
         self.vocabulary: Vocabulary | None = None
         self.dataset: PreparedDataset | None = None
         self.survey: Survey | None = None
-        self.quick = Lane("voxlex-quick", at_most=_QUICK)
-        self.long = Lane("voxlex-long", at_most=_LONG)
-        self.jobs = Jobs(self.long)
+        self._host = host
+        self.quick: Lane = Lane("voxlex-quick", at_most=_QUICK) if host is None else host.quick
+        self.long: Lane = Lane("voxlex-long", at_most=_LONG) if host is None else host.long
+        self.jobs: Jobs = Jobs(self.long) if host is None else host.jobs
         self._codes_kept: Kept[int, Levels] = Kept(_CODES_KEPT)
         self.mapping = threading.Lock()
         self.maps: Kept[object, WordMap] = Kept(_MAPS_KEPT)
@@ -97,24 +107,34 @@ class Exhibit:
         self._stamp: object = None
         self._lock = threading.Lock()
         self._opener: threading.Thread | None = None
+        self.beside: Exhibit | None = None
+        if beside is not None:
+            self.beside = Exhibit(beside, host=self)
+            if self.beside.name == self.name:
+                self.name, self.beside.name = (printable("/".join(resolved(one).parts[-2:])) for one in (run, beside))
 
     def refresh(self) -> None:
         """Open the run and the source, beside other work, if they are not open or the run has changed."""
         with self._lock:
             stamp = self._weights()
-            if stamp == self._stamp or (self._opener is not None and self._opener.is_alive()):
-                return
-            self._stamp = stamp
-            self._opener = threading.Thread(target=self._open, name="voxlex-opening", daemon=True)
-            self._opener.start()
+            if stamp != self._stamp and (self._opener is None or not self._opener.is_alive()):
+                self._stamp = stamp
+                self._opener = threading.Thread(target=self._open, name="voxlex-opening", daemon=True)
+                self._opener.start()
+        if self.beside is not None:
+            self.beside.refresh()
 
     def wait(self) -> None:
         """Wait until everything is open."""
         if self._opener is not None:
             self._opener.join()
+        if self.beside is not None:
+            self.beside.wait()
 
     def close(self) -> None:
         """End all work."""
+        if self.beside is not None and self.beside.survey is not None:
+            self.beside.survey.stop()
         if self.survey is not None:
             self.survey.stop()
         for job in self.jobs.all():
@@ -201,9 +221,15 @@ class Exhibit:
         if self.dataset is None:
             self.dataset = self._try("source", self._images)
         if self.vocabulary is not None and self.dataset is not None:
-            self.survey = Survey(self.vocabulary, self.dataset, idle_s=lambda: self.quick.idle_s)
+            share = 1 if self._host is None and self.beside is None else 2
+            self.survey = Survey(self.vocabulary, self.dataset, idle_s=self._idle_s, most_bytes=MOST_BYTES // share)
             self.survey.start()
         self.version = time.time_ns()
+
+    def _idle_s(self) -> float:
+        """Return for how long there is nothing better to do than to survey scans; those of the first run come first."""
+        first = None if self._host is None else self._host.survey
+        return self.quick.idle_s if first is None or first.is_over else 0.0
 
     def _try(self, part: str, work: Any) -> Any:
         try:
@@ -218,6 +244,10 @@ class Exhibit:
         return load(self.folder.path)
 
     def _images(self) -> PreparedDataset:
+        if self._host is not None:
+            if self._host._opener is not None:
+                self._host._opener.join()
+            return self._host.images()
         config, data = self.folder.config(), self.folder.metadata().get("data", {})
         if self.place is not None:
             return open_for(config, self.place, phases=self.opening)
@@ -237,6 +267,21 @@ class Exhibit:
         if self.dataset is None:
             return []
         return [*self.dataset.notes, *skipped_lines(self.dataset)]
+
+
+def check_beside(first: RunFolder, other: RunFolder) -> None:
+    """Refuse to show a run beside another one if they take different images.
+
+    Raises:
+        RunError: If the size of the images differs, or the number of their axes.
+    """
+    shapes = [frame_of(folder.config()).shape for folder in (first, other)]
+    if shapes[0] != shapes[1]:
+        wanted, got = ("×".join(map(str, shape)) for shape in shapes)
+        raise RunError(
+            f"--beside: expected a run of images of {wanted}, as {printable(str(first.path))} takes them, "
+            f"got {printable(str(other.path))}, which takes {got}"
+        )
 
 
 def _cached(data: Mapping[str, Any]) -> PreparedDataset | None:

@@ -16,6 +16,7 @@ from voxlex.explorer.replies import Binary, Question, edited
 from voxlex.explorer.requests import DecodeRequest, parsed
 from voxlex.files import workplace
 from voxlex.images.cube import cube_as_scan
+from voxlex.run_folder import AUTOENCODER, TEXTURE
 
 _PARQUET = "application/vnd.apache.parquet"
 
@@ -81,8 +82,10 @@ def volume(exhibit: Exhibit, question: Question) -> Binary:
 
 
 def training_picture(exhibit: Exhibit, question: Question) -> Binary:
-    """Return one of the two pictures of a run."""
-    pictures = {file.stem: file for file in (exhibit.folder.reconstructions_file, exhibit.folder.samples_file)}
+    """Return one of the pictures of a run, or those of its validations."""
+    folder = exhibit.folder
+    validations = [folder.validations_file(stage) for stage in (AUTOENCODER, TEXTURE)]
+    pictures = {file.stem: file for file in (folder.reconstructions_file, folder.samples_file, *validations)}
     file = pictures.get(question.path["name"])
     if file is None or not file.is_file():
         raise UnknownError("the run has no such picture yet")

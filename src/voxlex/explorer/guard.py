@@ -13,6 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LARGEST_BODY = 2**20
 """Bytes of a request."""
 
+EVERY_ADDRESS = ("0.0.0.0", "::")
+"""Hosts that mean every address of the machine."""
+
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self' blob: data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
@@ -63,7 +66,7 @@ class Guard:
         self._names = {name.lower() for name in (host, f"[{host}]" if ":" in host else host)}
         if is_loopback(host):
             self._names |= set(_LOOPBACK)
-        self._any_address = host in ("0.0.0.0", "::")  # every address of the machine, which we do not know by name
+        self._any_address = host in EVERY_ADDRESS  # which we do not know by name
         self._port = port
         self._token = token
         self._cookie = f"voxlex-{port}"

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import torch
+
 from voxlex.errors import RunError
 from voxlex.explorer.drawing import Neighbours, draw_region, draw_samples
 from voxlex.explorer.exhibit import Exhibit, UnknownError, as_uint16
 from voxlex.explorer.lanes import Job
 from voxlex.explorer.replies import Binary, Question
 from voxlex.explorer.requests import RegionRequest, SampleRequest, parsed
+from voxlex.explorer.words import Usual, usual_words
+from voxlex.vocabulary import Vocabulary
 
 _MOST_VOLUMES = 8
 
@@ -25,7 +29,7 @@ def sample(exhibit: Exhibit, question: Question) -> dict[str, Any]:
         vocabulary.conditions.encode({name: [value] for name, value in request.condition.items()})
 
     def work(job: Job) -> None:
-        draw_samples(job, vocabulary, request, _neighbours(exhibit))
+        draw_samples(job, vocabulary, request, _neighbours(exhibit), _usual(exhibit, vocabulary))
 
     return _shown(exhibit.jobs.start("sample", request.model_dump(), work, client=question.client))
 
@@ -51,8 +55,9 @@ def every(exhibit: Exhibit, question: Question) -> list[Any]:
 
 
 def one(exhibit: Exhibit, question: Question) -> dict[str, Any]:
-    """Return how far a job is."""
-    return _shown(job_of(exhibit, question))
+    """Return how far a job is, and all that was asked for."""
+    job = job_of(exhibit, question)
+    return _shown(job) | {"request": job.request}
 
 
 def cancel(exhibit: Exhibit, question: Question) -> dict[str, Any]:
@@ -73,6 +78,16 @@ def image(exhibit: Exhibit, question: Question) -> Binary:
     """Return an image that a job has drawn, uint16; of a volume its middle plane."""
     x = drawn_by(job_of(exhibit, question), question)["image"]
     return Binary(as_uint16(x if x.ndim == 3 else x[:, x.shape[1] // 2]), kept=True)
+
+
+def sketch(exhibit: Exhibit, question: Question) -> Binary:
+    """Return the image that a job is drawing, as far as it is, uint16; nothing if there is none just now."""
+    found = job_of(exhibit, question).sketch
+    if found is None:
+        return Binary(b"")
+    x = found.image()
+    shown = as_uint16(x if x.ndim == 3 else x[:, x.shape[1] // 2])
+    return Binary(shown, figures={"seed": found.seed, "step": found.step})
 
 
 def job_of(exhibit: Exhibit, question: Question) -> Job:
@@ -101,14 +116,17 @@ def drawn_by(job: Job, question: Question) -> dict[str, Any]:
 
 
 def _shown(job: Job) -> dict[str, Any]:
+    """Describe a job, without the mask that was asked for: it is long, and pages ask several times a second."""
+    sketch = job.sketch
     return {
         "number": job.number,
         "kind": job.kind,
-        "request": job.request,
+        "request": {name: value for name, value in job.request.items() if name != "mask"},
         "state": job.state,
         "done": job.done,
         "total": job.total,
         "error": job.error,
+        "sketch": None if sketch is None else {"seed": sketch.seed, "step": sketch.step},
         "results": [{name: value for name, value in found.items() if name != "image"} for found in job.result],
     }
 
@@ -118,3 +136,11 @@ def _neighbours(exhibit: Exhibit) -> Neighbours | None:
     if exhibit.neighbours is None and exhibit.dataset is not None:
         exhibit.neighbours = Neighbours(exhibit.dataset)
     return exhibit.neighbours
+
+
+def _usual(exhibit: Exhibit, vocabulary: Vocabulary) -> Usual:
+    """Return the codes that stand in for those that are not drawn yet: the usual ones, as soon as they are known."""
+    survey = exhibit.survey
+    if exhibit.vocabulary is vocabulary and survey is not None and survey.layouts == vocabulary.layouts:
+        return usual_words(survey)
+    return tuple(torch.zeros(layout.num_codebooks, dtype=torch.int64) for layout in vocabulary.layouts)

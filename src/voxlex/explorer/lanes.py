@@ -22,6 +22,10 @@ class BusyError(VoxlexError):
     """There is more work in a queue than it takes; the client should ask again later."""
 
 
+class ClosedError(BusyError):
+    """A queue takes no more work, because the explorer ends."""
+
+
 class CancelledError(Exception):
     """A job was asked to stop."""
 
@@ -50,9 +54,12 @@ class Lane:
 
         Raises:
             BusyError: If the queue is full.
+            ClosedError: If the queue is closed.
         """
         future: Future[T] = Future()
         with self._changed:
+            if self._closed:
+                raise ClosedError("the explorer ends, and takes no more work; start it again")
             if sum(map(len, self._waiting.values())) >= self._at_most:
                 raise BusyError("the model is busy with other requests; try again in a moment")
             self._waiting.setdefault(client, deque()).append((work, future))
@@ -115,6 +122,7 @@ class Job:
         total: Total work; 0 if it is not known yet.
         error: Why it failed.
         result: The results so far; what they are depends on the kind.
+        sketch: The result that is being made, as far as it is; None if there is nothing to see.
     """
 
     number: int
@@ -125,6 +133,7 @@ class Job:
     total: int = 0
     error: str = ""
     result: list[Any] = field(default_factory=list)
+    sketch: Any = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def progress(self, done: int, total: int) -> None:
@@ -208,3 +217,5 @@ def _run(job: Job, work: Callable[[Job], None]) -> None:
         job.state = "failed"
     else:
         job.state = "done"
+    finally:
+        job.sketch = None

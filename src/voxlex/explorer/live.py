@@ -7,8 +7,9 @@ from typing import Any
 from voxlex.explorer.exhibit import Exhibit
 from voxlex.explorer.replies import Question
 from voxlex.names import printable
-from voxlex.run_folder import AUTOENCODER, PRIOR, TEXTURE
+from voxlex.run_folder import AUTOENCODER, PRIOR, TEXTURE, RunFolder
 from voxlex.training.journal import read_journal
+from voxlex.training.pictures import read_about
 
 _MOST_POINTS = 600
 
@@ -30,6 +31,7 @@ def training(exhibit: Exhibit, question: Question) -> dict[str, Any]:
             for (stage, name), points in curves.items()
         ],
         "stages": [{"name": stage, "finished": stage in finished} for stage in stages],
+        "validations": {stage: about for stage in stages if (about := _validations(folder, stage)) is not None},
         "changed": _changed(folder.journal_file),
         "pictures": {
             file.stem: _changed(file) for file in (folder.reconstructions_file, folder.samples_file) if file.is_file()
@@ -37,6 +39,13 @@ def training(exhibit: Exhibit, question: Question) -> dict[str, Any]:
         "minutes": folder.config().training.minutes,
         "steps": folder.config().training.steps,
     }
+
+
+def _validations(folder: RunFolder, stage: str) -> dict[str, Any] | None:
+    """Return what the pictures of the validations of a stage are, and when they changed."""
+    changed = _changed(folder.validations_file(stage))  # first, so that newer pictures are asked for again
+    about = read_about(folder.validations_file(stage))
+    return None if about is None else {**about, "changed": changed}
 
 
 def _changed(file: Path) -> float:

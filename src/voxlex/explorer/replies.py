@@ -70,8 +70,12 @@ Answer = Callable[[Exhibit, Question], "Binary | dict[str, Any] | list[Any]"]
 
 
 def run(exhibit: Exhibit, question: Question) -> dict[str, Any]:
-    """Describe the run, and say how far it is open."""
+    """Describe the run and the one beside it, and say how far they are open."""
     exhibit.refresh()
+    return _described(exhibit) | {"beside": None if exhibit.beside is None else _described(exhibit.beside)}
+
+
+def _described(exhibit: Exhibit) -> dict[str, Any]:
     opening, vocabulary, folder = exhibit.opening, exhibit.vocabulary, exhibit.folder
     found: dict[str, Any] = {
         "name": exhibit.name,
@@ -233,6 +237,25 @@ def decode(exhibit: Exhibit, question: Question) -> Binary:
     x = exhibit.images().tensor([row])
     measured = {"ssim": float(metrics.ssim(x_hat, x)[0]), "psnr_db": float(metrics.psnr_db(x_hat, x)[0])}
     return Binary(as_uint16(x_hat[0]), figures={name: _short(value) or 0.0 for name, value in measured.items()})
+
+
+def measures(exhibit: Exhibit, question: Question) -> dict[str, Any]:
+    """Return how close the reconstruction of a scan is, and how many bits its codes take, with and without the prior.
+
+    `bits` are None if the run has no prior for codes of this size.
+    """
+    row = exhibit.row(question.path["row"])
+    levels, survey = exhibit.codes_of(row), exhibit.surveyed()
+    x, x_hat = exhibit.images().tensor([row]), exhibit.loaded().decode(from_levels(list(levels))).cpu()
+    scored = survey.bits_of(levels, row) if survey.has_scores else ()
+    return {
+        "ssim": _short(float(metrics.ssim(x_hat, x)[0])),
+        "psnr_db": _short(float(metrics.psnr_db(x_hat, x)[0])),
+        "codes": sum(level.numel() for level in levels),
+        "raw_bits": _short(sum(layout.codes_per_image * log2(layout.num_embeddings) for layout in survey.layouts)),
+        "bits": _short(float(sum(level.sum() for level in scored))) if scored else None,
+        "pixels": x.numel(),
+    }
 
 
 def bits(exhibit: Exhibit, question: Question) -> Binary:

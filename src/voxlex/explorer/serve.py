@@ -14,7 +14,7 @@ import uvicorn
 from voxlex.errors import DataError
 from voxlex.explorer.app import make_app
 from voxlex.explorer.exhibit import Exhibit
-from voxlex.explorer.guard import is_loopback, new_token
+from voxlex.explorer.guard import EVERY_ADDRESS, is_loopback, new_token
 
 USUAL_PORT = 8421
 
@@ -44,7 +44,8 @@ def serve(
     with closing(listening(host, USUAL_PORT if port is None else port, otherwise_any=port is None)) as heard:
         found = heard.getsockname()[1]
         token = None if is_loopback(host) else new_token()
-        shown = f"[{host}]" if ":" in host else host
+        named = reachable(host)
+        shown = f"[{named}]" if ":" in named else named
         address = f"http://{shown}:{found}/" + ("" if token is None else f"?token={token}")
         say(address)
         app = make_app(exhibit, host=host, port=found, token=token)
@@ -54,6 +55,24 @@ def serve(
         if browse:
             threading.Timer(0.5, webbrowser.open, [address]).start()
         uvicorn.Server(config).run(sockets=[heard])
+
+
+def reachable(host: str) -> str:
+    """Return an address that a browser can open where one that means every address of the machine is listened at.
+
+    It is the address by which this machine reaches others, or the loopback address if it reaches none. Nothing is sent.
+    """
+    if host not in EVERY_ADDRESS:
+        return host
+    family, far, otherwise = (
+        (socket.AF_INET6, "2001:db8::1", "::1") if ":" in host else (socket.AF_INET, "192.0.2.1", "127.0.0.1")
+    )
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return otherwise
 
 
 def listening(host: str, port: int, *, otherwise_any: bool = False) -> socket.socket:

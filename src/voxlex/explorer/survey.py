@@ -18,7 +18,9 @@ _BATCH = 16
 _VOXELS_AT_ONCE = 2**19
 _REST_S = 0.25  # without a request, before the survey goes on
 _SHARE_OF_SURPRISE = 0.02
-_MOST_BYTES = 2**29  # of codes in memory
+
+MOST_BYTES = 2**29
+"""Bytes of codes that are kept in memory, of all surveys together."""
 
 FIGURES = ("ssim", "psnr_db", "bits", "surprise")
 """Figures of each scan: SSIM and PSNR of its reconstruction, bits per code, and bits of its most surprising codes."""
@@ -34,6 +36,7 @@ class Survey:
         vocabulary: The vocabulary.
         dataset: The scans.
         idle_s: Function that returns for how many seconds nobody has asked for anything. The survey makes way.
+        most_bytes: Bytes of codes that are kept; of larger sets only a part is surveyed.
 
     Attributes:
         order: The row of each place.
@@ -45,7 +48,12 @@ class Survey:
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, dataset: PreparedDataset, *, idle_s: Callable[[], float] | None = None
+        self,
+        vocabulary: Vocabulary,
+        dataset: PreparedDataset,
+        *,
+        idle_s: Callable[[], float] | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._vocabulary = vocabulary
         self._dataset = dataset
@@ -56,7 +64,7 @@ class Survey:
         rank = np.array([SPLITS[::-1].index(one) for one in split])
         layouts = vocabulary.autoencoder.layouts(dataset.images.shape[2:])
         bytes_each = sum(layout.codes_per_image * _dtype(layout.num_embeddings).itemsize for layout in layouts)
-        self.order = np.argsort(rank, kind="stable")[: max(1, _MOST_BYTES // bytes_each)]
+        self.order = np.argsort(rank, kind="stable")[: max(1, most_bytes // bytes_each)]
         self._place = np.full(len(dataset), -1)
         self._place[self.order] = np.arange(len(self.order))
         self.layouts = layouts
@@ -88,6 +96,12 @@ class Survey:
         """Whether bits and surprise can be computed: there is a prior over codes of this layout."""
         prior = self._vocabulary.prior
         return prior is not None and tuple(prior.layouts) == tuple(self.layouts)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to measure, or the survey has ended early."""
+        done = self.whole and (self.scored == len(self.order) or not self.has_scores)
+        return done or bool(self.failure) or self._stopping.is_set()
 
     @property
     def whole(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import Tensor
 
 from voxlex.codes import from_levels
 from voxlex.data.dataset import PreparedDataset
@@ -26,6 +27,10 @@ _NEAR = 16
 _DIRECTIONS = 8  # principal directions of the codewords that order the map
 _AT_ONCE = 256
 _CELLS = 4  # along each side of what is decoded to show a codeword
+
+
+Usual = tuple[Int64[Tensor, "_"], ...]
+"""For each level, one codeword of each codebook."""
 
 
 class Patch(TypedDict):
@@ -155,6 +160,14 @@ def counts_of(survey: Survey, level: int, codebook: int) -> Int64[np.ndarray, " 
     """Return how often each codeword is used in the scans that are encoded so far."""
     codes = survey.codes[level][: survey.encoded, codebook]
     return np.bincount(codes.reshape(-1), minlength=survey.layouts[level].num_embeddings)
+
+
+def usual_words(survey: Survey) -> Usual:
+    """Return the most used codeword of each codebook, for each level, in the scans that are encoded so far."""
+    return tuple(
+        torch.tensor([int(counts_of(survey, level, book).argmax()) for book in range(layout.num_codebooks)])
+        for level, layout in enumerate(survey.layouts)
+    )
 
 
 @dataclass(frozen=True)
@@ -296,10 +309,7 @@ def _decoded(survey: Survey, autoencoder: Autoencoder, level: int, codebook: int
     unit = autoencoder.multiple_of
     side = min(-(-_CELLS * cell // unit) * unit, survey_space(survey, autoencoder)[-1])
     layouts = autoencoder.layouts((side,) * dims)
-    usual = [
-        torch.tensor([int(counts_of(survey, number, book).argmax()) for book in range(layout.num_codebooks)])
-        for number, layout in enumerate(layouts)
-    ]
+    usual = usual_words(survey)
     start, shown = max(0, side // 2 - cell), min(2 * cell, side)
     parts = []
     for begin in range(0, len(codes), _AT_ONCE):

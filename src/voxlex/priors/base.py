@@ -13,6 +13,7 @@ from voxlex.priors.conditions import Condition, Conditions
 from voxlex.priors.draw import Draw, GuidedDraw, RandomDraw, resampled
 from voxlex.priors.leaving_out import RestoringDraw
 from voxlex.priors.level import Codebook, Given, Level, drawing
+from voxlex.priors.watching import Watch, part_of_levels, watch_level
 from voxlex.progress import Progress
 from voxlex.streams import Randomness, streams_for
 from voxlex.types import Codes, GivenCodes, GivenLevels, Levels, Logits
@@ -128,6 +129,7 @@ class Prior(nn.Module, ABC):
         min_p: float | None = None,
         generator: Randomness = None,
         progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> Int64[Tensor, "n q *grid"] | Levels:
         """Draw the codes of new images; the same generator state gives the same codes on the same machine.
 
@@ -150,6 +152,7 @@ class Prior(nn.Module, ABC):
             generator: Source of randomness: a stream for each image, or a generator that gives the seed of streams;
                 None uses torch's own.
             progress: Called with the number of cells drawn so far and the number there are.
+            watch: Called as often with what is drawn by then. It does not change what is drawn.
 
         Raises:
             CodesError: If the context does not have the layouts it should.
@@ -166,8 +169,10 @@ class Prior(nn.Module, ABC):
             context = tuple(codes.repeat(2, *[1] * (codes.ndim - 1)) for codes in context)
         drawn = list(context)
         for place, prior in enumerate(self.levels):
-            part = _part_of(progress, self.layouts, place)
-            drawn.append(prior.draw_with(draw, rows, condition=condition, context=tuple(drawn), progress=part))
+            part = part_of_levels(progress, self.layouts, place)
+            seen = watch_level(watch, tuple(drawn[len(context) :]), n)
+            given = tuple(drawn)
+            drawn.append(prior.draw_with(draw, rows, condition=condition, context=given, progress=part, watch=seen))
         return from_levels([codes[:n] for codes in drawn[len(context) :]])
 
     def complete(
@@ -219,7 +224,7 @@ class Prior(nn.Module, ABC):
             for place, prior in enumerate(self.levels):
                 rows = condition if condition is None else condition.expand(n * candidates, -1)
                 given = prior._given(n * candidates, rows, drawn)
-                part = _part_of(progress, self.layouts, place)
+                part = part_of_levels(progress, self.layouts, place)
                 own, evidence = prior._complete(known[place], masks[place], given, draw, part)
                 last = place == len(self.levels) - 1
                 chosen = resampled(evidence.view(n, candidates), 1 if last else candidates, streams)
@@ -297,7 +302,7 @@ class Prior(nn.Module, ABC):
                 own = levels[place].repeat(n, *[1] * (levels[place].ndim - 1))
                 draw = RestoringDraw(inner, known=own, threshold=threshold)
                 given = prior._given(given_rows, condition, restored)
-                part = _part_of(progress, self.layouts, place)
+                part = part_of_levels(progress, self.layouts, place)
                 restored = (*restored, prior._restore(own, given, draw, side, part))
         return from_levels([level.clone() for level in restored])
 
@@ -336,12 +341,3 @@ class LevelPrior(Level, Prior):
     def levels(self) -> tuple[Level, ...]:
         """The prior itself, which is that of its only level."""
         return (self,)
-
-
-def _part_of(progress: Progress | None, layouts: Sequence[CodeLayout], place: int) -> Progress | None:
-    """Turn the progress of one level into that of all."""
-    cells = [layout.cells for layout in layouts]
-    if progress is None or len(cells) == 1:
-        return progress
-    before, own = sum(cells[:place]), cells[place]
-    return lambda done, total: progress(before + own * done // total, sum(cells))

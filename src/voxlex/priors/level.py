@@ -16,6 +16,7 @@ from voxlex.priors.depth import DepthHead
 from voxlex.priors.draw import CompletingDraw, Draw
 from voxlex.priors.embedding import CodeEmbedding, ContextEmbedding
 from voxlex.priors.leaving_out import RestoringDraw
+from voxlex.priors.watching import WatchLevel
 from voxlex.progress import Progress
 from voxlex.types import Codes, GivenLevels, Logits
 
@@ -99,6 +100,7 @@ class Level(nn.Module, ABC):
         condition: Condition | None = None,
         context: GivenLevels = (),
         progress: Progress | None = None,
+        watch: WatchLevel | None = None,
     ) -> Int64[Tensor, "n q *grid"]:
         """Go through `n` images code by code and let `draw` choose each; what samplers and entropy coders call.
 
@@ -108,6 +110,7 @@ class Level(nn.Module, ABC):
             condition: What is known of each image, encoded by `conditions`; None means that nothing is.
             context: Codes of the coarser levels in `context`.
             progress: Called with the number of cells drawn so far and the number there are.
+            watch: Called as often with what is drawn by then.
 
         Raises:
             CodesError: If the context does not have the layouts it should.
@@ -116,7 +119,7 @@ class Level(nn.Module, ABC):
         if n < 1:
             raise ValueError(f"n: expected at least 1, got {n}")
         with drawing(self):
-            codes = self._sample(self._given(n, condition, context), draw, progress)
+            codes = self._sample(self._given(n, condition, context), draw, progress, watch)
         # Tensors of inference mode cannot be scored with gradients; a clone can.
         return codes.clone()
 
@@ -125,7 +128,9 @@ class Level(nn.Module, ABC):
         """Return what is known of each cell from the cells before it."""
 
     @abstractmethod
-    def _sample(self, given: Given, draw: Draw, progress: Progress | None) -> Int64[Tensor, "n q *grid"]:
+    def _sample(
+        self, given: Given, draw: Draw, progress: Progress | None, watch: WatchLevel | None = None
+    ) -> Int64[Tensor, "n q *grid"]:
         """Draw code grids, each code chosen by `draw` from the logits that `forward` would give it."""
 
     def _logits(self, codes: Codes, given: Given) -> Logits:

@@ -25,6 +25,7 @@ from voxlex.priors.unmasking import (
     step_for_loss,
     steps_of,
 )
+from voxlex.priors.watching import WatchLevel
 from voxlex.progress import Progress
 from voxlex.types import Codes, GivenCodes, GivenLevels, Logits
 
@@ -246,11 +247,13 @@ class MaskedPrior(LevelPrior):
         filled[scored] = scores
         return filled.transpose(1, 2)
 
-    def _sample(self, given: Given, draw: Draw, progress: Progress | None) -> Int64[Tensor, "n q *grid"]:
+    def _sample(
+        self, given: Given, draw: Draw, progress: Progress | None, watch: WatchLevel | None = None
+    ) -> Int64[Tensor, "n q *grid"]:
         n, cells = len(given.condition), self.layout.cells
         codes = torch.zeros((n, self.layout.num_codebooks, cells), dtype=torch.int64, device=self.device)
         hidden = torch.ones(n, cells, dtype=torch.bool, device=self.device)
-        return self._unmask(codes, hidden, given, draw, progress)
+        return self._unmask(codes, hidden, given, draw, progress, watch)
 
     def _complete(
         self,
@@ -292,7 +295,13 @@ class MaskedPrior(LevelPrior):
             yield hidden.to(codes.device).expand(len(codes), -1)
 
     def _unmask(
-        self, codes: Int64[Tensor, "n q t"], hidden: Hidden, given: Given, draw: Draw, progress: Progress | None
+        self,
+        codes: Int64[Tensor, "n q t"],
+        hidden: Hidden,
+        given: Given,
+        draw: Draw,
+        progress: Progress | None,
+        watch: WatchLevel | None = None,
     ) -> Int64[Tensor, "n q *grid"]:
         """Draw the hidden cells, as many in each image, into `codes` in a few steps."""
         cells = int(hidden[0].sum())
@@ -310,6 +319,8 @@ class MaskedPrior(LevelPrior):
             hidden.scatter_(1, places, False)
             if progress is not None:
                 progress(cells - left, cells)
+            if watch is not None:
+                watch(codes.unflatten(2, self.layout.grid), ~hidden.unflatten(1, self.layout.grid))
         return codes.unflatten(2, self.layout.grid)
 
     def _draw_next(

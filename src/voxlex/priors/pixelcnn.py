@@ -14,6 +14,7 @@ from voxlex.priors.decoding import StacksCache, slab_at
 from voxlex.priors.draw import Draw
 from voxlex.priors.gated import CellsGiven, GatedStacks
 from voxlex.priors.level import Given, check_network
+from voxlex.priors.watching import WatchLevel, first_cells
 from voxlex.progress import Progress
 from voxlex.types import Codes
 
@@ -87,7 +88,9 @@ class GatedPixelCNN(LevelPrior):
         embedded = self.embedding(codes).movedim(-1, 1)
         return self.stacks(embedded, self._in_cells(given)).movedim(1, -1)
 
-    def _sample(self, given: Given, draw: Draw, progress: Progress | None) -> Int64[Tensor, "n q *grid"]:
+    def _sample(
+        self, given: Given, draw: Draw, progress: Progress | None, watch: WatchLevel | None = None
+    ) -> Int64[Tensor, "n q *grid"]:
         n, grid = len(given.condition), self.layout.grid
         cache = StacksCache(self.stacks, self._in_cells(given))
         codes = torch.empty((n, *self.layout.shape), dtype=torch.int64, device=self.device)
@@ -97,8 +100,11 @@ class GatedPixelCNN(LevelPrior):
                     cache.push_slab(self._before(codes, cell[: axis + 1]), cell[: axis + 1])
             known = cache.push_cell(self._before(codes, cell), cell)
             slab_at(codes, cell).copy_(self.head.draw(known, draw, cells=number))
-            if progress is not None and (number + 1) % grid[-1] == 0:
-                progress(number + 1, self.layout.cells)
+            if (number + 1) % grid[-1] == 0:
+                if progress is not None:
+                    progress(number + 1, self.layout.cells)
+                if watch is not None:
+                    watch(codes, first_cells(self.layout, n, number + 1))
         return codes
 
     def _in_cells(self, given: Given) -> CellsGiven:

@@ -13,6 +13,7 @@ from voxlex.priors.draw import Draw
 from voxlex.priors.level import Given, check_network
 from voxlex.priors.neighbours import EarlierNeighbours
 from voxlex.priors.segments import SegmentCache, SegmentTransformer, cells_per_segment
+from voxlex.priors.watching import WatchLevel, first_cells
 from voxlex.progress import Progress
 from voxlex.types import Codes
 
@@ -104,7 +105,9 @@ class TransformerPrior(LevelPrior):
         cells = context.flatten(1, -2)
         return cells, self.context_to_segments(cells.unflatten(1, (-1, self.segments.span)).flatten(2))
 
-    def _sample(self, given: Given, draw: Draw, progress: Progress | None) -> Int64[Tensor, "n q *grid"]:
+    def _sample(
+        self, given: Given, draw: Draw, progress: Progress | None, watch: WatchLevel | None = None
+    ) -> Int64[Tensor, "n q *grid"]:
         n, cells, span = len(given.condition), self.layout.cells, self.segments.span
         cache = SegmentCache(self.segments, given.condition)
         context = None if given.context is None else self._from_context(given.context)
@@ -123,6 +126,9 @@ class TransformerPrior(LevelPrior):
                 known = known + context[0][:, cell]
             codes[..., cell] = self.head.draw(known, draw, cells=cell)
             embedded[:, cell] = self.embedding(codes[..., cell])
-            if progress is not None and (cell + 1) % self.layout.grid[-1] == 0:
-                progress(cell + 1, cells)
+            if (cell + 1) % self.layout.grid[-1] == 0:
+                if progress is not None:
+                    progress(cell + 1, cells)
+                if watch is not None:
+                    watch(codes.unflatten(2, self.layout.grid), first_cells(self.layout, n, cell + 1))
         return codes.unflatten(2, self.layout.grid)

@@ -31,6 +31,7 @@ from voxlex.training.interrupt import StopRequest, stop_requests
 from voxlex.training.journal import Journal, JournalFiles
 from voxlex.training.loader import Loader
 from voxlex.training.objectives import Objective, Step
+from voxlex.training.pictures import Strip
 from voxlex.training.recording import recorded
 from voxlex.training.team import Team
 from voxlex.training.threads import ThreadChooser
@@ -47,6 +48,9 @@ class Files(JournalFiles, Protocol):
 
     def state_file(self, stage: str) -> Path:
         """Return the file from which a stage resumes."""
+
+    def validations_file(self, stage: str) -> Path:
+        """Return the file for pictures of held-out images."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ def fit(
     if not (resume and trainer.restore()) and begun is not None:
         trainer.go_on_from(begun)
     shown = display if team.first else SILENCE
+    pictures = files.validations_file(objective.name)
+    trainer.strip = Strip(pictures, resumed_step=trainer.step, active=team.first, note=shown.note)
     with (
         Journal(files, stage=objective.name, resumed_step=trainer.step, active=team.first, note=shown.note) as journal,
         shown.stage(objective.name) as stage_display,
@@ -130,6 +136,7 @@ class _Trainer:
     state_file: Path
     save_every_s: float
     note: Callable[[str], None]
+    strip: Strip
 
     def __init__(
         self, objective: Objective[Any], *, team: Team, budget: Budget, schedule: StageConfig, seed: int
@@ -256,6 +263,7 @@ class _Trainer:
         journal.write(
             {f"validation/{name}": value for name, value in figures.items()}, step=self.step, elapsed_s=self.elapsed_s
         )
+        self.strip.add(self.objective.shown, step=self.step, elapsed_s=self.elapsed_s, figures=figures)
         display.validated(figures, step=self.step, alarm=self.objective.alarm(progress=self.progress))
         (given_up,) = self.team.most(float(self.objective.gives_up()))
         self.ended = bool(given_up)

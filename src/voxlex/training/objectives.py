@@ -24,6 +24,7 @@ from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.image_rows import ImageRows, fits_on
 from voxlex.training.patches import Patches
+from voxlex.training.pictures import Shown
 from voxlex.training.player import Player
 from voxlex.types import Codes, Image, Levels
 
@@ -52,6 +53,7 @@ class Objective(ABC, Generic[Batch]):
         yardstick: Validation figure by which the best weights are chosen; smaller is better. With None, the last
             weights are kept.
         begins_well: Whether the weights before the first step may be the best.
+        shown: Pictures of held-out rows at the last validation; None if there is nothing to see.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Objective(ABC, Generic[Batch]):
     rows: int
     yardstick: str | None = None
     begins_well: bool = False
+    shown: Shown | None = None
 
     def keep_on(self, device: torch.device) -> bool:
         """Keep the training rows on a GPU, if they fit there, and return whether batches come from there now."""
@@ -231,6 +234,7 @@ class AutoencoderObjective(OnePlayer[Image]):
         """
         per_image: list[Tensor] = []
         codes: list[Codes | Levels] = []
+        seen: list[Shown] = []
         for images in self.validation_batches:
             x = images.to(self.autoencoder.device)
             outputs = self.player.on_devices(x, quantize=self._quantizes(progress))
@@ -238,6 +242,8 @@ class AutoencoderObjective(OnePlayer[Image]):
             measures = [metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)]
             per_image.append(torch.stack(measures, dim=1))
             codes += [] if outputs.codes is None else [outputs.codes]
+            seen.append(Shown.of(x, x_hat))
+        self.shown = Shown.joined(seen)
         figures = dict(zip(("l1", "psnr_db", "ssim"), torch.cat(per_image).mean(dim=0).tolist(), strict=True))
         self.warning = None
         if codes:

@@ -22,6 +22,7 @@ from voxlex.training.critic import PatchCritic, critic_loss
 from voxlex.training.image_rows import ImageRows
 from voxlex.training.objectives import Objective, Step, validation_batches
 from voxlex.training.patches import Patches
+from voxlex.training.pictures import Shown
 from voxlex.training.player import Player
 from voxlex.types import Codes, Image, Levels
 
@@ -173,6 +174,7 @@ class TextureObjective(Objective[Image]):
         """Return the distance of the local spectra, plus what is beyond the limits, and the gauges."""
         generator = torch.Generator().manual_seed(0)
         found = _Gauges.joined([self._gauged(images, generator) for images in self.validation_batches])
+        self.shown = Shown.joined([Shown.of(found.x, found.drawn)])
         measured = {name: value for name, value in found.against_limits().items() if not math.isnan(value)}
         self.beyond = [
             f"{name} {value:.3g} instead of at most {LIMITS[name]:g}"
