@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from voxlex.codes import CodeLayout
+from voxlex.priors import grouped
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.grouped import GroupedSoftmax
 
@@ -32,6 +33,14 @@ def test_a_code_scored_alone_has_its_share_of_all_and_the_same_gradient(codes):
     torch.testing.assert_close(
         torch.autograd.grad(scored @ weights, inputs), torch.autograd.grad(expected @ weights, inputs)
     )
+
+
+def test_products_with_all_codes_give_the_logits_of_products_by_group(monkeypatch):
+    monkeypatch.setattr(grouped, "_ROWS", 16)  # 40 rows in three parts
+    softmax = softmax_of(100)
+    features, chosen = torch.randn(40, 8, dtype=torch.float64), torch.randint(100, (40,))
+    group = softmax.place[chosen] // softmax.size
+    torch.testing.assert_close(softmax._of_all_groups(features, group), softmax._of_each_group(features, group))
 
 
 @pytest.mark.parametrize("codes", [3, 100])

@@ -84,6 +84,44 @@ def test_a_revived_codeword_is_not_pulled_back_by_stale_sums() -> None:
     torch.testing.assert_close(codebook.embeddings[0], torch.tensor([5.0, 5.0]))
 
 
+def test_vectors_that_are_left_out_count_as_if_they_were_not_there() -> None:
+    vectors, usable = torch.randn(60, 2), torch.arange(60) % 3 > 0
+    some, all_given = ema(revival_threshold=0.0), ema(revival_threshold=0.0)
+    for codebook in (some, all_given):
+        codebook.start(vectors[usable])
+        codebook.embeddings.copy_(torch.eye(4)[:, :2])
+    spoilt = vectors.masked_fill(~usable.unsqueeze(1), torch.nan)
+    for _ in range(3):
+        some.learn(vectors[usable], assign(some, vectors[usable]))
+        all_given.learn(spoilt, assign(all_given, spoilt), usable)
+    for name, value in some.state_dict().items():
+        torch.testing.assert_close(all_given.state_dict()[name], value, msg=name)
+
+
+def test_a_step_without_usable_vectors_changes_nothing() -> None:
+    codebook = ema()
+    codebook.start(torch.randn(8, 2))
+    codebook.learn(torch.randn(8, 2), torch.arange(8) % 4)
+    before = {name: value.clone() for name, value in codebook.state_dict().items()}
+    codebook.learn(torch.randn(8, 2), torch.zeros(8, dtype=torch.int64), torch.zeros(8, dtype=torch.bool))
+    assert all(torch.equal(value, before[name]) for name, value in codebook.state_dict().items())
+
+
+def test_many_dead_codewords_are_revived_in_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxlex.quantizers.codebook._MOST_REVIVED", 10)
+    codebook = EMACodebook(num_embeddings=64, embedding_dim=2, start="data", decay=0.9, revival_threshold=0.1)
+    codebook.start(torch.zeros(64, 2))
+    moved = 0
+    for _ in range(400):
+        before = codebook.embeddings.clone()
+        vectors = torch.randn(64, 2)
+        codebook.learn(vectors, torch.zeros(64, dtype=torch.int64))
+        changed = (codebook.embeddings != before).any(dim=1)[1:]
+        assert changed.sum() <= 10
+        moved += int(changed.sum())
+    assert moved >= 63
+
+
 @pytest.mark.parametrize("changes", [{"decay": 1.0}, {"decay": -0.1}, {"revival_threshold": 1.0}])
 def test_refuses_arguments_out_of_range(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):

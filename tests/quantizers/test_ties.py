@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxlex import quantizers
-from voxlex.quantizers import GumbelQuantizer, Quantizer, ResidualQuantizer, SimVQ, VectorQuantizer
+from voxlex.quantizers import GumbelQuantizer, Quantizer, ResidualQuantizer, SimVQ, VectorQuantizer, equals
 from voxlex.quantizers.equals import first_of_equals
 from voxlex.quantizers.search import nearest
 
@@ -160,6 +160,9 @@ def test_quantizers_never_take_a_later_one_of_equal_codewords(make: Callable[[],
 def test_first_of_equals(rows: Tensor) -> None:
     expected = first_equal(rows) if len(rows) else torch.empty(0, dtype=torch.int64)
     assert torch.equal(first_of_equals(rows), expected)
+    keys = torch.randperm(len(rows))[expected] % 7  # equal rows have equal keys, and a few others, too
+    assert torch.equal(equals._first_of_runs(rows, torch.randperm(len(rows))[expected]), expected)
+    assert (equals._first_of_runs(rows, keys) <= torch.arange(len(rows))).all()
 
 
 def test_codewords_that_differ_in_signs_alone_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,5 +170,5 @@ def test_codewords_that_differ_in_signs_alone_are_told_apart(monkeypatch: pytest
     rows = torch.cat([signs, signs.flip(0)])
     assert torch.equal(first_of_equals(rows), first_equal(rows))
     # The same where the keys that are compared first are all equal.
-    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.zeros(10, dtype=torch.int64))
+    monkeypatch.setattr(equals, "_multipliers", lambda *_: torch.zeros(10, dtype=torch.int64))
     assert torch.equal(first_of_equals(rows), first_equal(rows))
