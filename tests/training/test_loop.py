@@ -390,7 +390,7 @@ def test_a_state_that_finds_no_room_does_not_end_the_training(tmp_path: Path, mo
 def test_pictures_of_validations_change_nothing_that_is_learned(tmp_path: Path) -> None:
     plain, watched = Toy(), Watched()
     for name, objective in (("plain", plain), ("watched", watched)):
-        train(objective, tmp_path / name, steps=5)
+        train(objective, tmp_path / name, steps=12)
     assert all(torch.equal(one, weights(watched)[name]) for name, one in weights(plain).items())
     about = read_about(RunFolder(tmp_path / "watched").validations_file("toy"))
     assert about is not None
