@@ -99,7 +99,8 @@ def _resampled(images: Image, maps: Float[Tensor, "b d d"]) -> Image:
     """Return images that show, at each place, what was at its image under a linear map about the centre."""
     affine = torch.cat([maps, maps.new_zeros(*maps.shape[:2], 1)], dim=2)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, align_corners=False)
+    # Beyond the image, its border goes on: a black wedge beside a grey background would be learned as part of images.
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def _powers(dims: int) -> list[tuple[int, ...]]:
