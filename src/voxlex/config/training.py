@@ -153,6 +153,7 @@ class TrainingConfig(Settings):
         precision: Precision of the arithmetic. "auto" takes bfloat16 where the hardware supports it well.
         threads: Number of torch's threads on a CPU. "auto" keeps to OMP_NUM_THREADS if it is set. Otherwise, if the
             budget is in minutes, it times steps and takes the number that is fastest beside the machine's other work.
+        cuda_graphs: On a single GPU, record steps as CUDA graphs and replay them, where that is possible.
         keep_state: Keep the state of training in a finished run. Without it the run can still be trained further, but
             the optimizer starts with new running averages.
         autoencoder: Training of the autoencoder.
@@ -169,6 +170,7 @@ class TrainingConfig(Settings):
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
     threads: Literal["auto"] | Count = "auto"
+    cuda_graphs: bool = True
     keep_state: bool = False
     autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
     texture: TextureStageConfig = field(default_factory=TextureStageConfig)

@@ -83,6 +83,7 @@ def fit(
     begun: Fitted | None = None,
     display: Display = SILENCE,
     threads: ThreadChooser | None = None,
+    record: bool = True,
     save_every_s: float = 60.0,
 ) -> Fitted:
     """Train the players of an objective in place until the budget is spent.
@@ -102,6 +103,7 @@ def fit(
         begun: Steps and time of training behind the weights. If there is no saved state, training continues from there.
         display: Display that shows the progress.
         threads: Chooser of the number of threads during training; None keeps the current number.
+        record: Whether to record steps as CUDA graphs and replay them, where that is possible; see `recording`.
         save_every_s: Seconds of training between two saved states.
 
     Raises:
@@ -111,7 +113,7 @@ def fit(
         ToldElsewhere: If one of the two errors above is raised in another process, which reports it.
         DataError: If there are fewer rows than one batch needs.
     """
-    trainer = _Trainer(objective, team=team, budget=budget, schedule=schedule, seed=seed)
+    trainer = _Trainer(objective, team=team, budget=budget, schedule=schedule, seed=seed, record=record)
     trainer.state_file, trainer.save_every_s = files.state_file(objective.name), save_every_s
     trainer.note = display.note
     if not (resume and trainer.restore()) and begun is not None:
@@ -139,7 +141,14 @@ class _Trainer:
     strip: Strip
 
     def __init__(
-        self, objective: Objective[Any], *, team: Team, budget: Budget, schedule: StageConfig, seed: int
+        self,
+        objective: Objective[Any],
+        *,
+        team: Team,
+        budget: Budget,
+        schedule: StageConfig,
+        seed: int,
+        record: bool,
     ) -> None:
         self.objective = objective
         self.team = team
@@ -158,7 +167,8 @@ class _Trainer:
             player.set_up(self.fabric)
         kept = objective.keep_on(self.fabric.device)
         self.load = Loader(objective.load, self.batches, fabric=self.fabric, ahead=not kept)
-        self.take: Callable[..., Step] = recorded(objective, team) or partial(objective.update, self.fabric)
+        replays = recorded(objective, team) if record else None
+        self.take: Callable[..., Step] = replays or partial(objective.update, self.fabric)
         self.step = 0
         self.elapsed_s = 0.0
         self.best: _Best | None = None

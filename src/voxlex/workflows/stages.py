@@ -222,6 +222,7 @@ class Stages:
             begun=begun,
             display=self.display,
             threads=self._threads(budget),
+            record=training.cuda_graphs,
         )
         if not self.team.first:
             return
