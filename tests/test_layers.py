@@ -14,7 +14,7 @@ FLOORS = [
     ["commands"],
     ["explorer"],
     ["workflows"],
-    ["archive"],
+    ["archive", "export"],
     ["vocabulary"],
     ["assembly", "run_folder"],
     ["pages"],
