@@ -53,7 +53,7 @@ def milliseconds(works: dict[str, Work], repeats: int) -> dict[str, float]:
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="brain-mri-128")
@@ -68,7 +68,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}; median milliseconds")
     inputs: dict[str, Sequence[Tensor]] = {"encoder": (images,), "decoder": levels}
     own: dict[str, Work] = {"encoder": lambda: model.encode(images), "decoder": lambda: model.decode(levels)}
-    with TemporaryDirectory() as place, torch.inference_mode(False), torch.no_grad():
+    with TemporaryDirectory() as place:
         for graph in graphs_of(vocabulary):
             if graph.name == "decoder-textured":
                 continue

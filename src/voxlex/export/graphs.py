@@ -11,7 +11,7 @@ from voxlex.codes import CodeLayout
 from voxlex.models import Autoencoder
 from voxlex.models.graphs import CodesToImages, CodesToTexturedImages, ImagesToCodes
 from voxlex.priors.level import Level
-from voxlex.priors.steps import CachedStep, NextStep, UnmaskingStep, step_of
+from voxlex.priors.steps import CachedStep, UnmaskingStep, step_of
 from voxlex.vocabulary import Vocabulary
 
 AXES = {2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -146,35 +146,39 @@ def _step(name: str, level: Level, *, names: Sequence[str]) -> Graph:
     module, batch, layout = step_of(level), Free("batch"), level.layout
     *coarser, own = names
     contexts = [_code_port(other, its, (batch, *its.shape)) for other, its in zip(coarser, level.context, strict=True)]
-    codes = _code_port(own, layout, (batch, *layout.shape))
-    condition = Port(
-        name="condition",
-        shape=(batch, len(level.conditions.columns)),
-        meaning="a column for each condition; NaN where it is not known",
-    )
+    codes, condition = _code_port(own, layout, (batch, *layout.shape)), _condition(level)
     cell = Port(name="cell", shape=(1,), meaning="number of the cell in raster order", dtype=torch.int64,
                 limits=(0, layout.cells - 1))  # fmt: skip
-    scores = (layout.num_codebooks, layout.num_embeddings)
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    logits = Port(name="logits", shape=(batch, *scores), meaning="unnormalised log-probabilities of the codes")
+    logits = _logits((batch, layout.num_codebooks, layout.num_embeddings))
+    inputs: tuple[Port, ...] = (codes, cell, condition, *contexts)
+    outputs: tuple[Port, ...] = (logits,)
+    does = "Logits of the codes of a cell, given those of all cells before it."
     match module:
         case UnmaskingStep():
             hidden = Port(name="hidden", shape=(batch, *layout.grid), meaning="true where codes are not known",
                           dtype=torch.bool)  # fmt: skip
-            logits = Port(name="logits", shape=(batch, *layout.shape, scores[1]), meaning=logits.meaning)
-            inputs, outputs = (codes, hidden, condition, *contexts), (logits,)
+            inputs = (codes, hidden, condition, *contexts)
+            outputs = (_logits((batch, *layout.shape, layout.num_embeddings)),)
             does = "Logits of the codes of all cells, given the codes of those that are not hidden."
         case CachedStep():
             shape = (batch, *module.cache_shape)
             caches = tuple(Port(name=part, shape=shape, meaning=_CACHES[part]) for part in ("keys", "values"))
-            after = tuple(Port(name=f"next_{cache.name}", shape=shape, meaning=cache.meaning) for cache in caches)
+            after = tuple(Port(name=f"next_{cache.name}", shape=shape, meaning="for the next step") for cache in caches)
             inputs, outputs = (codes, cell, condition, *caches, *contexts), (logits, *after)
-            does = "Logits of the codes of a cell, given those of all cells before it. It must be run for each cell."
-        case NextStep():
-            inputs, outputs = (codes, cell, condition, *contexts), (logits,)
-            does = "Logits of the codes of a cell, given those of all cells before it."
+            does += " It must be run for each cell."
     return Graph(name=name, does=does, module=module, inputs=inputs, outputs=outputs)
+
+
+def _condition(level: Level) -> Port:
+    return Port(
+        name="condition",
+        shape=(Free("batch"), len(level.conditions.columns)),
+        meaning="a column for each condition; NaN where it is not known",
+    )
+
+
+def _logits(shape: tuple[Axis, ...]) -> Port:
+    return Port(name="logits", shape=shape, meaning="unnormalised log-probabilities of the codes")
 
 
 _CACHES: Mapping[str, str] = {

@@ -47,6 +47,7 @@ def write_graph(graph: Graph, path: Path, kind: Format) -> None:
     check_format(kind)
     program = traced(graph)
     if kind == "torch":
+        program.example_inputs = None  # would be stored as a pickle
         torch.export.save(program, path)
         return
     import onnx
@@ -93,7 +94,7 @@ class _AnyNumber(nn.Module):
 
 
 def _computed_ahead(module: fx.GraphModule) -> fx.GraphModule:
-    """Replace what depends on weights alone by its value, and drop checks of it."""
+    """Replace what depends on weights alone by its value; drop checks of it, and weights that nothing else needs."""
     known: dict[fx.Node, Any] = {}
     for node in list(module.graph.nodes):
         if node.op == "get_attr":
@@ -115,8 +116,8 @@ def _computed_ahead(module: fx.GraphModule) -> fx.GraphModule:
         if (node in known or _is_check(node)) and not node.users:
             module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
-    module.recompile()
-    return module
+    names = [node.target for node in module.graph.nodes if node.op == "get_attr"]
+    return fx.GraphModule({name: _attribute(module, name) for name in names}, module.graph)
 
 
 def _is_check(node: fx.Node) -> bool:
