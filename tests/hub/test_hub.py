@@ -213,3 +213,13 @@ def test_nothing_is_sent_of_what_cannot_be_pushed(
 ) -> None:
     check_refusal(run(capfd, "push", *words), names=names)
     assert remote.asked == []
+
+
+@pytest.mark.usefixtures("here")
+def test_a_cache_that_cannot_be_written_is_named(
+    remote: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pushed(capfd)
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "file"))
+    check_refusal(run(capfd, "info", f"hf://{NAME}"), names=NAME, says="cache cannot be written")

@@ -9,6 +9,7 @@ from voxlex.config import DataConfig
 from voxlex.export.graphs import Graph, Port
 from voxlex.images.intensity import BRAIN_WINDOW, PERCENTILE
 from voxlex.priors.conditions import Categorical, Conditions
+from voxlex.run_folder import versions
 from voxlex.vocabulary import Vocabulary
 
 _TYPES = {torch.float32: "float32", torch.int64: "int64", torch.bool: "bool"}
@@ -29,9 +30,10 @@ def description(vocabulary: Vocabulary, files: Mapping[str, Graph], *, name: str
         name: Name of the run.
     """
     autoencoder = vocabulary.autoencoder
+    found = versions()
     return {
         "name": name,
-        "versions": {"voxlex": vocabulary.metadata.get("versions", {}).get("voxlex"), "torch": torch.__version__},
+        "versions": {package: found[package] for package in ("voxlex", "torch")},
         "images": {
             "channels": autoencoder.in_channels,
             "size": list(vocabulary.space),
