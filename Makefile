@@ -36,6 +36,7 @@ explorer:
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
 		(apt-get update -qq && apt-get install -y -qq chromium)  # the tests of the explorer use it
+	command -v npm >/dev/null && npm ci --silent --ignore-scripts --prefix tests/export || true  # one test needs it
 	touch $@
 
 clean:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NotRequired
 from annotated_types import Ge
 from typing_extensions import TypedDict  # pydantic does not take that of `typing` before Python 3.12
 
-from voxlex import shipped
+from voxlex import hub, shipped
 from voxlex.config import Config, check_shape, dump_config, read_config
 from voxlex.config.settings import NotNegative
 from voxlex.errors import ConfigError, RunError, brief
@@ -217,17 +217,20 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Open an existing run folder, or a vocabulary that comes with the package by its name.
+        """Open an existing run folder, a vocabulary that comes with the package by its name, or a run on the Hub.
 
         Raises:
+            ConfigError: If the run is on the Hub, and the extra is not installed.
             RunError: If there is no such folder, it is not a run, is damaged, or comes from an incompatible version.
         """
-        path = shipped.located(path)
+        address = hub.address_of(path)
+        path = shipped.located(path) if address is None else hub.downloaded(address)
         run = cls(path)
         if not path.exists():
             known = ", ".join(shipped.names())
             raise RunError(
-                f"{path}: no such folder; expected the folder of a run, or the name of a vocabulary ({known})"
+                f"{path}: no such folder; expected the folder of a run, the name of a vocabulary ({known}), or "
+                "hf://owner/name"
             )
         if not path.is_dir():
             raise RunError(f"{path}: expected a run folder, got a file")

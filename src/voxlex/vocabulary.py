@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 import torch
 
+from voxlex import hub
 from voxlex.assembly import build_autoencoder, build_prior, build_texture
 from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take, touched_cells
 from voxlex.config import Config, Decoding
@@ -305,13 +306,14 @@ def _in_batches(
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
-    """Load a trained vocabulary from its run folder.
+    """Load a trained vocabulary from its run folder, by the name of one that comes with the package, or from the Hub.
 
     Raises:
+        ConfigError: If the run is on the Hub ("hf://owner/name@revision"), and the extra is not installed.
         RunError: If the folder is not a run, is damaged, or has no trained autoencoder.
     """
     folder = RunFolder.open(Path(run))
-    config, metadata = folder.config(), folder.metadata()
+    config, metadata = folder.config(), folder.metadata() | hub.origin(Path(run), folder.path)
     prior = None
     try:
         autoencoder = build_autoencoder(config.model)

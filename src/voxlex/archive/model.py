@@ -11,7 +11,7 @@ from voxlex.archive.tables import Tables
 from voxlex.assembly import build_autoencoder, build_prior
 from voxlex.code_table import decoder_fingerprint
 from voxlex.config import dump_config, read_config
-from voxlex.errors import ArchiveError, CodesError, VoxlexError
+from voxlex.errors import ArchiveError, CodesError, RunError, VoxlexError
 from voxlex.files import atomic_file, workplace
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import Conditions, Prior
@@ -84,7 +84,7 @@ def tables_of_run(run: Path, vocabulary: Vocabulary) -> Tables | None:
     Raises:
         CodesError: If the file is damaged.
     """
-    file = RunFolder(run).tables_file
+    file = RunFolder.open(run).tables_file
     if not file.is_file():
         return None
     try:
@@ -94,6 +94,12 @@ def tables_of_run(run: Path, vocabulary: Vocabulary) -> Tables | None:
     tables = Tables.from_bytes(content)
     current = tables.model == decoder_fingerprint(vocabulary.autoencoder)  # it may have been trained further since
     return tables if current and tables.fits(vocabulary.layouts) else None
+
+
+def check_keeps_tables(run: Path) -> None:
+    """Raise RunError if a run is given by a name, not by its folder, so that tables cannot become part of it."""
+    if RunFolder.open(run).path != run:
+        raise RunError(f"{run}: expected a run folder to keep tables in, got a name; copy the run into a folder first")
 
 
 def keep_tables(run: Path, tables: Tables) -> None:

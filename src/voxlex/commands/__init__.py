@@ -17,6 +17,8 @@ COMMANDS = {
     "reconstruct": "Encode and decode scans, and write the results.",
     "encode": "Store scans as codes.",
     "decode": "Turn codes back into scans.",
+    "push": "Write a run into a repository of the Hugging Face Hub.",
+    "export": "Write a vocabulary as graphs that run without voxlex.",
     "pack": "Pack scans into an archive.",
     "unpack": "Write the scans of an archive.",
     "list": "List the scans of an archive.",

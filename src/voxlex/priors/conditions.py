@@ -270,7 +270,7 @@ class ConditionEmbedding(nn.Module):
         """Embed the conditions of images."""
         if self.training and self.dropout:
             condition = hide(condition, self.dropout)
-        total = self.shared.expand(len(condition), -1)
+        total = self.shared.expand(condition.shape[0], -1)  # an exported graph would keep what `len` returns
         for embed, encoded in zip(self.columns, condition.unbind(dim=1), strict=True):
             total = total + embed(encoded)
         return functional.silu(total)

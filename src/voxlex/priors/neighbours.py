@@ -66,7 +66,7 @@ class EarlierNeighbours(nn.Module):
         earlier = earlier.unflatten(1, (-1, self.stride)).flatten(2)
         return seen.flatten(2).transpose(1, 2) + functional.linear(earlier, before.flatten(1))
 
-    def at(self, embedded: Float[Tensor, "n t e"], place: int) -> Float[Tensor, "n c"]:
+    def at(self, embedded: Float[Tensor, "n t e"], place: int | Int64[Tensor, "1"]) -> Float[Tensor, "n c"]:
         """Return what `forward` gives at `place`; `embedded` are all cells in raster order, then one of zeros."""
         return functional.linear(embedded[:, self.table[place]].flatten(1), self.weight.flatten(1))
 

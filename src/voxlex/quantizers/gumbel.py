@@ -101,8 +101,7 @@ class GumbelQuantizer(Quantizer):
     def encode(self, z_e: Latents) -> Codes:
         """Return the most probable codeword of each cell, the first one if several have equal weights."""
         self.check_latents(z_e)
-        with torch.autocast(z_e.device.type, enabled=False):
-            return self._most_probable(as_vectors(z_e.float())).view(z_e.shape[0], 1, *z_e.shape[2:])
+        return self._most_probable(as_vectors(z_e.float())).view(z_e.shape[0], 1, *z_e.shape[2:])
 
     def decode(self, codes: GivenCodes) -> Latents:
         """Return the codeword in each cell, in float32."""
@@ -132,7 +131,8 @@ class GumbelQuantizer(Quantizer):
         )
 
     def _logits(self, vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        return F.linear(vectors, self.to_logits.weight.float(), self.to_logits.bias.float())
+        with torch.autocast(vectors.device.type, enabled=False):
+            return F.linear(vectors, self.to_logits.weight.float(), self.to_logits.bias.float())
 
     @torch.no_grad()
     def _most_probable(self, vectors: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:

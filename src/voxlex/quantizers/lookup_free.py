@@ -124,10 +124,11 @@ class LookupFreeQuantizer(Quantizer):
         return F.normalize(latents / largest, dim=1, eps=1.0)
 
     def _join(self, bits: Bool[Tensor, "b d *grid"]) -> Codes:
-        return (bits.long() << self._places(bits)).sum(dim=1, keepdim=True)
+        return (bits.long() * (1 << self._places(bits))).sum(dim=1, keepdim=True)
 
     def _look_up(self, codes: Codes) -> Latents:
-        return (2 * (codes >> self._places(codes) & 1) - 1) * self.scale
+        # Division by a constant, because ONNX does not shift signed integers.
+        return (2 * (codes // (1 << self._places(codes)) % 2) - 1) * self.scale
 
     def _places(self, grid: Tensor) -> Int64[Tensor, "d *ones"]:
         return self.places.view(-1, *[1] * (grid.ndim - 2))

@@ -15,7 +15,7 @@ from voxlex.archive.coders import BATCH, PriorCoder
 from voxlex.archive.content import Content
 from voxlex.archive.fitting import LARGE, SMALL, fit_tables
 from voxlex.archive.format import Header
-from voxlex.archive.model import keep_tables, model_files, prior_fingerprint, tables_of_run
+from voxlex.archive.model import check_keeps_tables, keep_tables, model_files, prior_fingerprint, tables_of_run
 from voxlex.archive.tables import Tables
 from voxlex.archive.writer import ArchiveWriter, longer_archive, new_archive
 from voxlex.code_table import decoder_fingerprint
@@ -56,10 +56,12 @@ def fit_run_tables(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, 
 
     Raises:
         DataError: If there are no training images, or the run cannot be written.
+        RunError: If the run is given by a name, not by its folder.
     """
     there = tables_of_run(run, vocabulary)
     if there is not None:
         return there
+    check_keeps_tables(run)
     with phases("encoding for the tables") as progress:
         codes = encode_dataset(vocabulary, dataset.subset("train"), progress=progress)
     tables = _fitted(vocabulary, [level.numpy() for level in levels_of(codes)], LARGE, phases)
