@@ -48,7 +48,7 @@ _HALF_DRAWN = """() => {
     const canvas = document.querySelector('.drawing canvas');
     if (!canvas) return false;
     const line = canvas.getContext('2d').getImageData(0, Math.round(0.6 * canvas.height), canvas.width, 1).data;
-    return line.some((value, index) => index % 4 < 3 && Math.abs(value - 41) > 3);
+    return line[3] === 255 && line.some((value, index) => index % 4 < 3 && Math.abs(value - 41) > 3);
 }"""
 
 
