@@ -169,10 +169,17 @@ def step_of(objective: OnePlayer, fabric: Fabric, *, batch: int, record: bool) -
     return step
 
 
-def steps(batches: Sequence[int]) -> None:
-    from monai_vqvae import monai_step, monai_vqvae
+def print_step(name: str, batch: int, way: str, step: Callable[[], object]) -> None:
+    taken = milliseconds(step, warm_up=10)
+    memory = "" if way == "replayed" else f"{gigabytes(step):6.2f}"  # a graph holds its memory between steps
+    print(f"{name:24s} batch {batch:3d} {way:9s} {taken:7.2f} {1000 * batch / taken:8.0f} {memory}", flush=True)
 
+
+def steps(batches: Sequence[int]) -> None:
     print("\nsteps: ms, images a second, peak GB")
+    for batch in batches:
+        for name, dtype in (("float32", None), ("bfloat16", torch.bfloat16)):
+            print_step(f"MONAI VQVAE, {name}", batch, "plain", step_of_monai(batch, dtype))
     fabric = choose_devices(accelerator="gpu", precision="bf16-mixed")
     kinds: dict[str, Callable[[], OnePlayer]] = {
         "autoencoder": autoencoder_objective,
@@ -181,38 +188,25 @@ def steps(batches: Sequence[int]) -> None:
     }
     for name, make in kinds.items():
         for batch in batches:
-            for record in (False, True):
+            for record in (True, False):
                 torch.manual_seed(0)
                 step = step_of(make(), fabric, batch=batch, record=record)
-                taken = milliseconds(step, warm_up=10)
-                way = "replayed" if record else "plain"
-                print(
-                    f"{name:24s} batch {batch:3d} {way:9s} {taken:7.2f} {1000 * batch / taken:8.0f} "
-                    f"{gigabytes(step):6.2f}",
-                    flush=True,
-                )
-    for batch in batches:
-        for name, dtype in (("float32", None), ("bfloat16", torch.bfloat16)):
-            torch.manual_seed(0)
-            model = monai_vqvae(num_embeddings=NUM_EMBEDDINGS).to(DEVICE)
-            optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-            x = torch.rand(batch, 1, SIDE, SIDE, device=DEVICE)
+                print_step(name, batch, "replayed" if record else "plain", step)
 
-            def step(
-                model: torch.nn.Module = model,
-                optimizer: torch.optim.Optimizer = optimizer,
-                x: Tensor = x,
-                dtype: torch.dtype | None = dtype,
-            ) -> None:
-                with torch.autocast("cuda", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-                    monai_step(model, optimizer, x)
 
-            taken = milliseconds(step)
-            print(
-                f"{'MONAI VQVAE, ' + name:24s} batch {batch:3d} {'plain':9s} {taken:7.2f} {1000 * batch / taken:8.0f} "
-                f"{gigabytes(step):6.2f}",
-                flush=True,
-            )
+def step_of_monai(batch: int, dtype: torch.dtype | None) -> Callable[[], object]:
+    from monai_vqvae import monai_step, monai_vqvae
+
+    torch.manual_seed(0)
+    model = monai_vqvae(num_embeddings=NUM_EMBEDDINGS).to(DEVICE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    x = torch.rand(batch, 1, SIDE, SIDE, device=DEVICE)
+
+    def step() -> None:
+        with torch.autocast("cuda", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            monai_step(model, optimizer, x)
+
+    return step
 
 
 @torch.no_grad()
