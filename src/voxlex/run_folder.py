@@ -216,6 +216,12 @@ class RunFolder:
         return {path.name for path in self.path.iterdir() if path.name != _LOCK and not is_building(path)}
 
     @classmethod
+    def located(cls, path: Path) -> "RunFolder":
+        """Return the folder of a run, a vocabulary by its name or a run on the Hub, without looking into it."""
+        address = hub.address_of(path)
+        return cls(shipped.located(path) if address is None else hub.downloaded(address))
+
+    @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open an existing run folder, a vocabulary that comes with the package by its name, or a run on the Hub.
 
@@ -223,9 +229,8 @@ class RunFolder:
             ConfigError: If the run is on the Hub, and the extra is not installed.
             RunError: If there is no such folder, it is not a run, is damaged, or comes from an incompatible version.
         """
-        address = hub.address_of(path)
-        path = shipped.located(path) if address is None else hub.downloaded(address)
-        run = cls(path)
+        run = cls.located(path)
+        path = run.path
         if not path.exists():
             known = ", ".join(shipped.names())
             raise RunError(

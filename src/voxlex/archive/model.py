@@ -84,7 +84,7 @@ def tables_of_run(run: Path, vocabulary: Vocabulary) -> Tables | None:
     Raises:
         CodesError: If the file is damaged.
     """
-    file = RunFolder.open(run).tables_file
+    file = RunFolder.located(run).tables_file
     if not file.is_file():
         return None
     try:
@@ -98,7 +98,7 @@ def tables_of_run(run: Path, vocabulary: Vocabulary) -> Tables | None:
 
 def check_keeps_tables(run: Path) -> None:
     """Raise RunError if a run is given by a name, not by its folder, so that tables cannot become part of it."""
-    if RunFolder.open(run).path != run:
+    if RunFolder.located(run).path != run:
         raise RunError(f"{run}: expected a run folder to keep tables in, got a name; copy the run into a folder first")
 
 

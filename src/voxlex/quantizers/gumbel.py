@@ -136,7 +136,8 @@ class GumbelQuantizer(Quantizer):
 
     @torch.no_grad()
     def _most_probable(self, vectors: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:
-        first = first_of_equals(torch.cat([self.to_logits.weight, self.to_logits.bias.unsqueeze(1)], dim=1))
+        weight, bias = self.to_logits.weight.float(), self.to_logits.bias.float()
+        first = first_of_equals(torch.cat([weight, bias.unsqueeze(1)], dim=1))
         if torch.compiler.is_compiling():
             return first[self._logits(vectors).argmax(dim=1)]  # tiles would fix the batch size of the graph
         rows = max(_TILE_ELEMENTS // self.num_embeddings, 1)
