@@ -138,7 +138,7 @@ def look(page: Page, address: str) -> None:
                 box["y"] + (0.25 + 0.5 * (number * 0.61 % 1)) * box["height"],
             )
 
-    print(f"| pointing at a cell, until its codeword is there; 25 ms of it are waited | {median_ms(point, 15)} |")
+    print(f"| pointing at a cell, until its codeword is there | {median_ms(point, 15)} |")
 
 
 def shoot(page: Page, address: str, folder: Path, *, beside: bool) -> None:

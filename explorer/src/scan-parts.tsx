@@ -166,10 +166,15 @@ export function useDecoded(row: number, edits: Edit[], decoding: string, tell: (
   return found;
 }
 
+/** Pass a value on at once if none was passed on in the last `wait` ms, else when they are over, the last one alone. */
 export function useLazily<T>(set: (value: T) => void, wait: number): (value: T) => void {
   const timer = useRef(0);
+  const last = useRef(-wait);
   return (value) => {
     clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => set(value), wait);
+    const pass = () => ((last.current = performance.now()), set(value));
+    const rest = last.current + wait - performance.now();
+    if (rest <= 0) pass();
+    else timer.current = window.setTimeout(pass, rest);
   };
 }
