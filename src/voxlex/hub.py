@@ -189,10 +189,12 @@ def _explained(name: str) -> Iterator[None]:
         status = getattr(cause.response, "status_code", None)
         advice = "; log in with `hf auth login`, or ask for the right to write" if status in (401, 403) else ""
         raise RunError(f"{name}: the Hub answers with status {status}{advice}") from cause
-    except (errors.LocalEntryNotFoundError, errors.HTTPError, ConnectionError) as cause:
+    except errors.LocalEntryNotFoundError as cause:
         raise RunError(
             f"{name}: the Hub cannot be reached, and the run is not in the cache; check the network"
         ) from cause
+    except (errors.HTTPError, ConnectionError) as cause:
+        raise RunError(f"{name}: the Hub cannot be reached; check the network") from cause
     except OSError as cause:
         raise RunError(f"{name}: the cache cannot be written: {cause.strerror or type(cause).__name__}") from cause
     except errors.HFValidationError as cause:
