@@ -30,11 +30,9 @@ from voxlex.streams import Streams
 from voxlex.types import Codes, CodesLike, Image, Levels
 
 _BATCH_SIZE = 64
-_CELLS_AT_ONCE = 2**17
-"""Cells of code grids that are drawn at a time. The memory that a prior needs grows with this number."""
+_CELLS_AT_ONCE = 2**17  # of code grids; the memory that a prior needs grows with this number
 
-_CANDIDATES = 8
-"""Candidates that an autoregressive prior draws for each inpainted result; see `Prior.complete`."""
+_CANDIDATES = 8  # that an autoregressive prior draws for each inpainted result; see `Prior.complete`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +155,7 @@ class Vocabulary:
         **options: Unpack[SamplingOptions],
     ) -> Codes | Levels:
         """Draw the codes of new images, with the arguments of `sample`, and with `watch` as in `Prior.sample`."""
-        if self.prior is None:
-            raise RunError(
-                "sampling: expected a run with a prior, got one without; train it with --stage prior --resume"
-            )
-        prior, streams, given = self.prior, self._streams(seed), self._encoded(condition, count)
+        prior, streams, given = self._prior_for("sampling"), self._streams(seed), self._encoded(condition, count)
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             some = None if given is None else given[start : start + size]
@@ -205,10 +199,7 @@ class Vocabulary:
             RunError: If the run has no prior.
             ValueError: If the image and the mask do not fit each other or the vocabulary, or the mask is empty.
         """
-        if self.prior is None:
-            raise RunError(
-                "inpainting: expected a run with a prior, got one without; train it with --stage prior --resume"
-            )
+        prior = self._prior_for("inpainting")
         if count < 1:
             raise ValueError(f"count: expected at least 1, got {count}")
         x = to_image_tensor(
@@ -218,7 +209,7 @@ class Vocabulary:
         if region.shape != x.shape[2:]:
             raise ValueError(f"mask: expected the sides of the image, {tuple(x.shape[2:])}, got {tuple(region.shape)}")
         seed = secrets.randbits(64) if seed is None else seed
-        prior, streams, given = self.prior, self._streams(seed), self._encoded(condition, 1)
+        streams, given = self._streams(seed), self._encoded(condition, 1)
         known = for_each_level(lambda level: level[0], self.encode(x))
         cells = [touched_cells(region, layout.grid).to(self.autoencoder.device) for layout in self.layouts]
         hidden = from_levels(cells)
@@ -239,6 +230,13 @@ class Vocabulary:
         codes = _in_batches(draw, count, at_once=at_once, progress=progress)
         drawn = self._decode_in_batches(codes, decoding or self.best_decoding, seed)
         return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+
+    def _prior_for(self, what: str) -> Prior:
+        if self.prior is None:
+            raise RunError(
+                f"{what}: expected a run with a prior, got one without; train it with --stage prior --resume"
+            )
+        return self.prior
 
     @property
     def _drawn_at_once(self) -> int:

@@ -34,7 +34,7 @@ class ImageRows:
     def keep_on(self, device: torch.device) -> bool:
         """Send all images to a GPU, if they fit there beside training, and return whether they did.
 
-        Patches are cut from images on disk, and images of 16 bits are few.
+        Patches are cut from images on disk, and images of 16 bits are sent batch by batch.
         """
         images = self.dataset.images
         if self.patches is None and images.dtype == np.uint8 and fits_on(device, images.nbytes):

@@ -110,7 +110,11 @@ class Player:
         self.optimizer.load_state_dict(state["optimizer"])
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
-        check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer))  # Fabric wraps it
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # Fabric wraps it
+        check_optimizer(optimizer)
+        for parameter, kept in optimizer.state.items():
+            if "step" in kept:  # torch leaves it on the CPU, where a fused step on a GPU does not accept it
+                kept["step"] = kept["step"].to(parameter.device)
 
 
 def _make_recordable(optimizer: Optimizer, device: torch.device) -> None:
