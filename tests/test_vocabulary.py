@@ -35,6 +35,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn_or_in_what_batches(
     together = vocabulary.sample_codes(5, seed=1)
     assert len(together.flatten(1).unique(dim=0)) == 5
     assert torch.equal(vocabulary.sample_codes(1, seed=1), together[:1])
+    assert torch.equal(vocabulary.sample_codes(2, seed=1, first=3), together[3:])
     monkeypatch.setattr("voxlex.vocabulary._BATCH_SIZE", 2)
     assert torch.equal(vocabulary.sample_codes(5, seed=1), together)
     assert not torch.equal(vocabulary.sample_codes(5, seed=2), together)

@@ -9,8 +9,8 @@ The file also contains a fingerprint of the decoder, so that codes are not decod
 """
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+from torch import Tensor
 
-from voxlex.codes import CodeLayout, from_levels, levels_of
+from voxlex.codes import CodeLayout, concatenate, from_levels, levels_of
 from voxlex.errors import CodesError, naming
 from voxlex.files import atomic_file
 from voxlex.images.origin import ORIGIN_COLUMNS, ORIGIN_DEFAULTS, ORIGIN_EXTRAS
@@ -33,6 +34,8 @@ _KEPT = (*(column for column in INDEX_COLUMNS if column != "group"), *ORIGIN_COL
 _NEEDED = {"path", "slice", *ORIGIN_COLUMNS} - set(ORIGIN_DEFAULTS)
 _DECODER_KEY = b"voxlex.decoder"
 _ROWS_AT_ONCE = 1024
+_CODES_AT_ONCE = 2**22
+"""Codes of a level in a row group of the file, so many of which are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,64 @@ def write_code_table(path: Path, codes: Codes | Levels, manifest: pd.DataFrame, 
     Raises:
         DataError: If the file cannot be written.
     """
+    write_code_batches(path, [codes], manifest, autoencoder=autoencoder)
+
+
+def write_code_batches(
+    path: Path, batches: Iterable[Codes | Levels], manifest: pd.DataFrame, *, autoencoder: Autoencoder
+) -> None:
+    """Write the codes of images as a table while they come, batch after batch; only a few are in memory.
+
+    How the images are divided into batches makes no difference to the file. For the arguments see `write_code_table`.
+
+    Raises:
+        DataError: If the file cannot be written.
+        ValueError: If there are fewer codes than rows, or none.
+    """
     kept = [*_KEPT, *(column for column in ORIGIN_EXTRAS if column in manifest.columns)]
-    table = pa.Table.from_pandas(manifest[kept], preserve_index=False)
-    levels = levels_of(codes)
+    rows = pa.Table.from_pandas(manifest[kept], preserve_index=False)
+    metadata = {_DECODER_KEY: decoder_fingerprint(autoencoder).encode()}
+    done = 0
+    with atomic_file(path) as building, building.open("wb") as file, ExitStack() as stack:
+        writer = None  # gets a file, for pyarrow takes paths of Unicode alone
+        for codes in _regrouped(batches):
+            own = rows.slice(done, len(codes[0]))
+            table = _with_codes(own, codes, autoencoder).replace_schema_metadata(metadata)
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
+            writer.write_table(table)
+            done += len(own)
+        if done != len(rows) or not done:
+            raise ValueError(f"codes: expected those of {len(rows)} images, at least one, got those of {done}")
+
+
+def _regrouped(batches: Iterable[Codes | Levels]) -> Iterator[Levels]:
+    """Yield codes in groups of equal size, however large the batches are; the last group may be smaller."""
+    waiting: list[Levels] = []
+    for batch in batches:
+        waiting.append(levels_of(batch))
+        size = max(1, _CODES_AT_ONCE // max(level[0].numel() for level in waiting[0]))
+        while sum(len(levels[0]) for levels in waiting) >= size:
+            whole = _joined(waiting)
+            yield tuple(level[:size] for level in whole)
+            waiting = [tuple(level[size:] for level in whole)]
+    if waiting and len(waiting[0][0]):
+        yield _joined(waiting)
+
+
+def _joined(parts: Sequence[tuple[Tensor, ...]]) -> Levels:
+    return parts[0] if len(parts) == 1 else levels_of(concatenate(parts))
+
+
+def _with_codes(table: pa.Table, levels: Levels, autoencoder: Autoencoder) -> pa.Table:
+    """Append the columns of codes and their shapes."""
     for (codes_name, shape_name), level, quantizer in zip(
         _column_names(len(levels)), levels, autoencoder.quantizers, strict=True
     ):
         narrow = level.flatten(1).numpy().astype(np.min_scalar_type(quantizer.num_embeddings - 1))
         table = table.append_column(shape_name, pa.array([list(level.shape[1:])] * len(level)))
         table = table.append_column(codes_name, pa.array(list(narrow)))
-    table = table.replace_schema_metadata({_DECODER_KEY: decoder_fingerprint(autoencoder).encode()})
-    with atomic_file(path) as building, building.open("wb") as file:  # pyarrow takes paths of Unicode alone
-        pq.write_table(table, file, compression="zstd")
+    return table
 
 
 def read_code_table(

@@ -41,6 +41,10 @@ class TrainingError(VoxlexError):
     """Training that cannot continue, for example because the loss is not a finite number."""
 
 
+class ClusterError(VoxlexError):
+    """A cluster that cannot be reached or used, or that has lost too many workers."""
+
+
 class Interrupted(VoxlexError):
     """Training was asked to stop by a signal (Ctrl-C, SIGTERM or SIGHUP) and has saved its state.
 

@@ -50,11 +50,11 @@ def in_order(
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the remaining ones
 
 
-def go_on(stopped: Event) -> None:
-    """Return, unless no more results are wanted; see `in_order`.
+def go_on(stopped: Event | None) -> None:
+    """Return, unless no more results are wanted, which None never says; see `in_order`.
 
     Raises:
         CancelledError: If they are not.
     """
-    if stopped.is_set():
+    if stopped is not None and stopped.is_set():
         raise CancelledError

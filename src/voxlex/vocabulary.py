@@ -11,7 +11,7 @@ import torch
 
 from voxlex import hub
 from voxlex.assembly import build_autoencoder, build_prior, build_texture
-from voxlex.codes import CodeLayout, concatenate, for_each_level, from_levels, levels_of, take, touched_cells
+from voxlex.codes import CodeLayout, for_each_level, from_levels, in_batches, levels_of, take, touched_cells
 from voxlex.config import Config, Decoding
 from voxlex.errors import ConfigError, RunError, brief
 from voxlex.models import Autoencoder
@@ -23,7 +23,7 @@ from voxlex.priors import Conditions, Prior
 from voxlex.priors.conditions import Categorical, Condition, Table, values_for
 from voxlex.priors.draw import SamplingOptions
 from voxlex.priors.watching import Watch
-from voxlex.progress import Progress, part_of
+from voxlex.progress import Progress
 from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
 from voxlex.streams import Streams
@@ -117,6 +117,7 @@ class Vocabulary:
         *,
         condition: Table | None = None,
         seed: int | None = None,
+        first: int = 0,
         decoding: Decoding | None = None,
         progress: Progress | None = None,
         **options: Unpack[SamplingOptions],
@@ -129,6 +130,7 @@ class Vocabulary:
                 column with a value for each image. Conditions that are left out are not imposed.
             seed: The same seed gives the same images on the same machine. Image i of a seed does not depend on `count`,
                 except where rounding tips a draw. With None, each call draws other images.
+            first: Number of the first image, from 0, so that the images of a seed can be drawn in several calls.
             decoding: How codes become images; None for `best_decoding`.
             progress: Called with the work done and the total work.
             **options: `temperature`, `top_k`, `top_p`, `min_p` and `guidance`; see `Prior.sample`.
@@ -141,7 +143,7 @@ class Vocabulary:
             ValueError: If an argument is out of range, or a condition or its value is unknown.
         """
         seed = secrets.randbits(64) if seed is None else seed
-        codes = self.sample_codes(count, condition=condition, seed=seed, progress=progress, **options)
+        codes = self.sample_codes(count, condition=condition, seed=seed, first=first, progress=progress, **options)
         return self._decode_in_batches(codes, decoding or self.best_decoding, seed)
 
     def sample_codes(
@@ -150,6 +152,7 @@ class Vocabulary:
         *,
         condition: Table | None = None,
         seed: int | None = None,
+        first: int = 0,
         progress: Progress | None = None,
         watch: Watch | None = None,
         **options: Unpack[SamplingOptions],
@@ -159,10 +162,10 @@ class Vocabulary:
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
             some = None if given is None else given[start : start + size]
-            own = streams(start, size)
+            own = streams(first + start, size)
             return prior.sample(size, condition=some, generator=own, progress=progress, watch=watch, **options)
 
-        return _in_batches(draw, count, at_once=self._drawn_at_once, progress=progress)
+        return in_batches(draw, count, at_once=self.drawn_at_once, progress=progress)
 
     def inpaint(
         self,
@@ -226,8 +229,8 @@ class Vocabulary:
                 progress=progress,
             )
 
-        at_once = max(1, self._drawn_at_once // _CANDIDATES)
-        codes = _in_batches(draw, count, at_once=at_once, progress=progress)
+        at_once = max(1, self.drawn_at_once // _CANDIDATES)
+        codes = in_batches(draw, count, at_once=at_once, progress=progress)
         drawn = self._decode_in_batches(codes, decoding or self.best_decoding, seed)
         return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
 
@@ -239,7 +242,8 @@ class Vocabulary:
         return self.prior
 
     @property
-    def _drawn_at_once(self) -> int:
+    def drawn_at_once(self) -> int:
+        """Number of images that are drawn in a batch."""
         return max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // sum(layout.cells for layout in self.layouts)))
 
     def _decode_in_batches(self, codes: Codes | Levels, decoding: Decoding, seed: int) -> Image:
@@ -277,30 +281,6 @@ class Vocabulary:
     def layouts(self) -> tuple[CodeLayout, ...]:
         """Layout of the codes of such an image: one for each level, coarsest first."""
         return self.autoencoder.layouts(self.space)
-
-
-def _in_batches(
-    draw: Callable[[int, int, Progress | None], Codes | Levels],
-    count: int,
-    *,
-    at_once: int,
-    progress: Progress | None,
-) -> Codes | Levels:
-    """Draw the codes of `count` images, some at a time.
-
-    Args:
-        draw: Function that draws a batch. It gets the number of the first image, the size of the batch, and a progress.
-        count: Number of images in all.
-        at_once: Number of images in a batch.
-        progress: Called with the work done and the total work of all batches together.
-    """
-    if count < 1:
-        raise ValueError(f"count: expected at least 1, got {count}")
-    drawn = []
-    for start in range(0, count, at_once):
-        size = min(at_once, count - start)
-        drawn.append(draw(start, size, part_of(progress, start, size, count)))
-    return concatenate(drawn)
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:

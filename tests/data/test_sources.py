@@ -258,7 +258,9 @@ class Discs:
     def state(self, frame: Frame) -> list[object]:
         return ["discs", self.count, frame.size]
 
-    def prepare(self, folder: Path, frame: Frame, *, seed: int = 0, progress: object = None) -> PreparedDataset:
+    def prepare(
+        self, folder: Path, frame: Frame, *, seed: int = 0, progress: object = None, workers: object = None
+    ) -> PreparedDataset:
         def fill(spool: Spool) -> Filled:
             rows, columns = np.indices(frame.shape) - frame.size / 2
             for number in range(self.count - 1):

@@ -1,5 +1,7 @@
 """Arguments that several commands share, and the default places of their results."""
 
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -10,6 +12,7 @@ from voxlex.errors import ConfigError
 from voxlex.names import printable, resolved, shortened
 from voxlex.scans.suffixes import without_suffix
 from voxlex.tables.naming import is_table
+from voxlex.workers import Workers, workers_at
 
 _LONGEST = 240  # bytes of a name, so that a suffix can follow
 
@@ -49,6 +52,26 @@ def _path(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
 
 Source = Annotated[str, _TEXT, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnRay:
+    """Work over many scans by the workers of a Ray cluster, with the same results.
+
+    Attributes:
+        ray: Where the workers are: "local" for new ones on this machine, "auto" for the cluster that this machine
+            belongs to, or HOST:PORT of its head. Needs `pip install 'voxlex[cluster]'`. By default, this process
+            does all of the work.
+        workers: Number of workers, each of which computes with as many threads as this process (OMP_NUM_THREADS). By
+            default, as many as there are processors for.
+    """
+
+    ray: Annotated[str | None, tyro.conf.arg(name="ray", metavar="local|ADDRESS", prefix_name=False)] = None
+    workers: Annotated[int | None, tyro.conf.arg(name="workers", metavar="N", prefix_name=False)] = None
+
+    def open(self) -> AbstractContextManager[Workers]:
+        """Give the workers, and let go of them at the end; see `workers.workers_at`."""
+        return workers_at(self.ray, count=self.workers)
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-from voxlex.commands.common import Run, Source, name_of, place, say
+from voxlex.commands.common import OnRay, Run, Source, name_of, place, say
 from voxlex.config import ReadingOptions
 
 
@@ -18,6 +18,7 @@ class Encode:
         source: A folder or table of scans, a single scan, a prepared data set, or "phantom".
         out: File to write. Its name must end in .parquet.
         reading: What to read of scan files that leave a choice. By default, what the run was trained with.
+        on_ray: Let the workers of a Ray cluster do the work, with the same results.
         overwrite: Replace an existing file.
     """
 
@@ -25,6 +26,7 @@ class Encode:
     source: Source
     out: Annotated[Path | None, place("codes/SOURCE.parquet")] = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    on_ray: OnRay = field(default_factory=OnRay)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -39,7 +41,15 @@ class Encode:
         reads = chain(RunFolder(self.run_folder).files(), files_of(self.source))
         check_code_file(out, overwrite=self.overwrite, reads=reads)
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
-        show_skipped(dataset)
-        count = encode(vocabulary, dataset, out=out, overwrite=self.overwrite, phases=progress_bar)
+        with self.on_ray.open() as workers:
+            dataset = open_for(
+                vocabulary.config,
+                self.source,
+                whole=True,
+                reading=self.reading,
+                workers=workers,
+                phases=progress_bar,
+            )
+            show_skipped(dataset)
+            count = encode(vocabulary, dataset, out=out, overwrite=self.overwrite, workers=workers, phases=progress_bar)
         say(f"codes of {count} images in {out}")

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from voxlex.commands.common import Run, Source, say
+from voxlex.commands.common import OnRay, Run, Source, say
 from voxlex.config import ReadingOptions
 
 
@@ -26,6 +26,7 @@ class Evaluate:
             `pip install 'voxlex[deep]'`, "inception", or a TorchScript file. "auto" is "deep" if it is installed.
         json: File to write the figures to.
         reading: What to read of scan files that leave a choice. By default, what the run was trained with.
+        on_ray: Let the workers of a Ray cluster do the work, with the same results.
         overwrite: Replace the file that is there.
     """
 
@@ -36,6 +37,7 @@ class Evaluate:
     features: str = "auto"
     json: Path | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    on_ray: OnRay = field(default_factory=OnRay)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -51,16 +53,20 @@ class Evaluate:
             read = (*RunFolder(self.run_folder).files(), Path(self.features))
             check_file(self.json, overwrite=self.overwrite, reads=chain(read, files_of(self.source)))
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, reading=self.reading, phases=progress_bar)
-        show_skipped(dataset)
-        evaluation = evaluate(
-            vocabulary,
-            dataset,
-            split=self.split,
-            samples=self.samples,
-            features=self.features,
-            phases=progress_bar,
-        )
+        with self.on_ray.open() as workers:
+            dataset = open_for(
+                vocabulary.config, self.source, reading=self.reading, workers=workers, phases=progress_bar
+            )
+            show_skipped(dataset)
+            evaluation = evaluate(
+                vocabulary,
+                dataset,
+                split=self.split,
+                samples=self.samples,
+                features=self.features,
+                workers=workers,
+                phases=progress_bar,
+            )
         _show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
         for warning in evaluation.warnings:
             say(f"warning: {warning}")

@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from voxlex.commands.common import Run, Source, name_of, place, say
+from voxlex.commands.common import OnRay, Run, Source, name_of, place, say
 from voxlex.config import ReadingOptions
+
+if TYPE_CHECKING:
+    from voxlex.workflows.pack import Packed
 
 
 @dataclass(kw_only=True)
@@ -31,6 +34,7 @@ class Pack:
         with_model: Put the decoder into the archive, so that nothing else is needed to open it.
         append: Add the scans to an archive that is there, with the coder that it has.
         reading: What to read of scan files that leave a choice. By default, what the run was trained with.
+        on_ray: Let the workers of a Ray cluster do the work, with the same results.
         overwrite: Replace an existing file.
     """
 
@@ -45,6 +49,7 @@ class Pack:
     with_model: bool = False
     append: bool = False
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    on_ray: OnRay = field(default_factory=OnRay)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -67,26 +72,38 @@ class Pack:
         if self.lossless:
             source = source_of(vocabulary.config, self.source, self.reading)
             originals = Originals.of(source, self.reading.over(vocabulary.config.data.reading))
-        dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
-        show_skipped(dataset)
-        if self.fit_on is not None:
-            training = open_for(vocabulary.config, self.fit_on, phases=progress_bar)
-            fit_run_tables(self.run_folder, vocabulary, training, phases=progress_bar)
-        packed = pack(
-            self.run_folder,
-            vocabulary,
-            dataset,
-            out=out,
-            coder=self.coder,
-            originals=originals,
-            with_codes=not self.no_codes,
-            codebooks=self.codebooks,
-            with_model=self.with_model,
-            append=self.append,
-            overwrite=self.overwrite,
-            reads=reads,
-            phases=progress_bar,
-        )
+        with self.on_ray.open() as workers:
+            dataset = open_for(
+                vocabulary.config,
+                self.source,
+                whole=True,
+                reading=self.reading,
+                workers=workers,
+                phases=progress_bar,
+            )
+            show_skipped(dataset)
+            if self.fit_on is not None:
+                training = open_for(vocabulary.config, self.fit_on, workers=workers, phases=progress_bar)
+                fit_run_tables(self.run_folder, vocabulary, training, workers=workers, phases=progress_bar)
+            packed = pack(
+                self.run_folder,
+                vocabulary,
+                dataset,
+                out=out,
+                coder=self.coder,
+                originals=originals,
+                with_codes=not self.no_codes,
+                codebooks=self.codebooks,
+                with_model=self.with_model,
+                append=self.append,
+                overwrite=self.overwrite,
+                reads=reads,
+                workers=workers,
+                phases=progress_bar,
+            )
+        self._show(out, packed)
+
+    def _show(self, out: Path, packed: "Packed") -> None:
         fallen_back = packed.coders.get("table", 0) if self.coder == "prior" and not self.append else 0
         others = f", {fallen_back} of them by tables" if fallen_back else ""
         scans = "1 scan" if packed.scans == 1 else f"{packed.scans} scans"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from voxlex.commands.common import Source, say
+from voxlex.commands.common import OnRay, Source, say
 from voxlex.config import DataConfig, PhantomOptions, ReadingOptions, SliceOptions
 
 
@@ -25,6 +25,7 @@ class Prepare:
         allow_leak: Use the splits of a table even if a subject or a pair of near-duplicates lies in two of them.
         subject: Column of the table that names persons. By default, it is known by its name, such as "patient_id".
         phantom: Appearance of the phantom. Only for the source "phantom".
+        on_ray: Let the workers of a Ray cluster do the work, with the same results.
     """
 
     source: Source
@@ -37,6 +38,7 @@ class Prepare:
     allow_leak: bool = False
     subject: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     phantom: PhantomOptions = field(default_factory=PhantomOptions)
+    on_ray: OnRay = field(default_factory=OnRay)
 
     def run(self) -> None:
         """Prepare the data set."""
@@ -46,16 +48,19 @@ class Prepare:
         from voxlex.workflows.opening import data_notes
         from voxlex.workflows.prepare import prepare
 
-        dataset = prepare(
-            self.source,
-            Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
-            out=self.out,
-            seed=self.seed,
-            options=SourceOptions(
-                phantom=self.phantom, allow_leak=self.allow_leak, reading=self.reading, subject=self.subject
-            ),
-            phases=progress_bar,
+        options = SourceOptions(
+            phantom=self.phantom, allow_leak=self.allow_leak, reading=self.reading, subject=self.subject
         )
+        with self.on_ray.open() as workers:
+            dataset = prepare(
+                self.source,
+                Frame(size=self.size, slices=self.slices, spacing_mm=self.spacing_mm),
+                out=self.out,
+                seed=self.seed,
+                options=options,
+                workers=workers,
+                phases=progress_bar,
+            )
         show_skipped(dataset)
         show_notes(data_notes(dataset))
         warn_if_inside(self.out, self.source)

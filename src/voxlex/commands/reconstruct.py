@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from voxlex.commands.common import Run, Source, name_of, place, say
+from voxlex.commands.common import OnRay, Run, Source, name_of, place, say
 from voxlex.config import Decoding, ReadingOptions
 
 
@@ -22,6 +22,7 @@ class Reconstruct:
         decoding: "faithful" writes what is closest to the original. "textured" also draws likely fine detail, so that
             images look like real ones; it is not the detail of the original.
         seed: Seed of the texture.
+        on_ray: Let the workers of a Ray cluster do the work, with the same results.
         overwrite: Write into the folder even if it is not empty.
     """
 
@@ -32,6 +33,7 @@ class Reconstruct:
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     decoding: Decoding = "faithful"
     seed: int = 0
+    on_ray: OnRay = field(default_factory=OnRay)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -46,17 +48,26 @@ class Reconstruct:
         check_folder(out, overwrite=self.overwrite, reads=files_of(self.source))
         warn_if_inside(out, self.source)
         vocabulary = load(self.run_folder)
-        dataset = open_for(vocabulary.config, self.source, whole=True, reading=self.reading, phases=progress_bar)
-        show_skipped(dataset)
-        written = reconstruct(
-            vocabulary,
-            dataset,
-            out=out,
-            inputs=self.inputs,
-            decoding=self.decoding,
-            seed=self.seed,
-            overwrite=self.overwrite,
-            phases=progress_bar,
-        )
+        with self.on_ray.open() as workers:
+            dataset = open_for(
+                vocabulary.config,
+                self.source,
+                whole=True,
+                reading=self.reading,
+                workers=workers,
+                phases=progress_bar,
+            )
+            show_skipped(dataset)
+            written = reconstruct(
+                vocabulary,
+                dataset,
+                out=out,
+                inputs=self.inputs,
+                decoding=self.decoding,
+                seed=self.seed,
+                overwrite=self.overwrite,
+                workers=workers,
+                phases=progress_bar,
+            )
         show_notes(written.notes)
         say(f"{written.count} reconstructions in {out}")

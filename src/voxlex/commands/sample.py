@@ -1,10 +1,10 @@
 """`voxlex sample`: draw new images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from voxlex.commands.common import Run, name_of, place, say, wanted
+from voxlex.commands.common import OnRay, Run, name_of, place, say, wanted
 from voxlex.config import Decoding
 
 
@@ -25,6 +25,7 @@ class Sample:
         seed: The same seed gives the same images on the same machine.
         decoding: "textured" draws likely fine detail, "faithful" leaves out detail that codes do not contain. The
             default is "textured" if the run has a textured decoder.
+        on_ray: Let the workers of a Ray cluster do the work, with the same results.
         overwrite: Write into the folder even if it is not empty, and remove older samples from it.
     """
 
@@ -39,6 +40,7 @@ class Sample:
     min_p: float | None = None
     seed: int = 0
     decoding: Decoding | None = None
+    on_ray: OnRay = field(default_factory=OnRay)
     overwrite: bool = False
 
     def run(self) -> None:
@@ -48,19 +50,22 @@ class Sample:
         from voxlex.workflows.sample import sample
 
         out = self.out or Path("samples") / name_of(self.run_folder)
-        sample(
-            load(self.run_folder),
-            count=self.count,
-            out=out,
-            condition=wanted(self.condition),
-            seed=self.seed,
-            decoding=self.decoding,
-            overwrite=self.overwrite,
-            phases=progress_bar,
-            guidance=self.guidance,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            min_p=self.min_p,
-        )
+        vocabulary = load(self.run_folder)
+        with self.on_ray.open() as workers:
+            sample(
+                vocabulary,
+                count=self.count,
+                out=out,
+                condition=wanted(self.condition),
+                seed=self.seed,
+                decoding=self.decoding,
+                overwrite=self.overwrite,
+                workers=workers,
+                phases=progress_bar,
+                guidance=self.guidance,
+                temperature=self.temperature,
+                top_k=self.top_k,
+                top_p=self.top_p,
+                min_p=self.min_p,
+            )
         say(f"{self.count} samples in {out}")

@@ -38,7 +38,7 @@ from voxlex.types import Image
 COLUMNS = (*INDEX_COLUMNS, "split", *ORIGIN_COLUMNS)
 """Columns of every `PreparedDataset.manifest`: those of an index, and those that restore scans."""
 
-__all__ = ["COLUMNS", "FILES", "FORMAT_VERSION", "IMAGES_FILE", "PreparedDataset", "Skip"]
+__all__ = ["COLUMNS", "FILES", "FORMAT_VERSION", "IMAGES_FILE", "PreparedDataset", "Skip", "unit_images"]
 
 _TEXTS = (*(column for column in INDEX_COLUMNS if column != "slice"), "split")
 _LARGEST_SIDE = 2**20
@@ -113,8 +113,7 @@ class PreparedDataset:
             rows: Positions in `manifest`; all by default.
         """
         chosen = rows if isinstance(rows, slice) else np.asarray(rows)
-        pixels = self.images[chosen]
-        return torch.from_numpy(pixels.astype(np.float32)).div_(float(np.iinfo(pixels.dtype).max))
+        return unit_images(self.images[chosen])
 
     def subset(self, split: str) -> "PreparedDataset":
         """View the images of one split ("train", "validation", "test"), or all of them ("all").
@@ -203,6 +202,11 @@ def with_all_columns(manifest: pd.DataFrame) -> pd.DataFrame:
     filled = manifest.assign(**absent)
     known = [column for column in COLUMNS if column in filled.columns]
     return filled[[*known, *(column for column in filled.columns if column not in COLUMNS)]]
+
+
+def unit_images(pixels: np.ndarray) -> Image:
+    """Convert stored images to float32 in [0, 1], `(b, 1, *space)`."""
+    return torch.from_numpy(pixels.astype(np.float32)).div_(float(np.iinfo(pixels.dtype).max))
 
 
 def split_order(splits: Sequence[str] | np.ndarray) -> np.ndarray:

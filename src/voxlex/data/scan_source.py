@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -23,15 +23,16 @@ from voxlex.images.origin import ORIGIN_EXTRAS
 from voxlex.machine import trouble
 from voxlex.names import printable
 from voxlex.progress import Progress
-from voxlex.rows import evenly_spaced, in_order
+from voxlex.rows import evenly_spaced
 from voxlex.scans.listing import files_of_scan
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
 from voxlex.tables.layouts import anonymous, undated_paths
 from voxlex.tables.manifest import Index, index_source
+from voxlex.workers import HERE, Workers
 
 _TOLERATED = 0.1  # largest tolerated share of unreadable scans
-_VOLUMES_AT_ONCE = 8  # volumes need much memory; pictures are not limited by this
+_VOLUMES = BoundedSemaphore(8)  # threads that read volumes, which need much memory; pictures are not limited by this
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,13 @@ class ScanSource:
         return ["scans", state, options, frame.size, *leaking, *([{"reading": read}] if read else [])]
 
     def prepare(
-        self, folder: str | Path, frame: Frame, *, seed: int = 0, progress: Progress | None = None
+        self,
+        folder: str | Path,
+        frame: Frame,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        workers: Workers = HERE,
     ) -> PreparedDataset:
         """Prepare the scans for training: a row for each picture, and for each slice of a volume or each cube.
 
@@ -102,6 +109,7 @@ class ScanSource:
             frame: How the scans become images.
             seed: Seed of the division into splits.
             progress: Called after each scan.
+            workers: Who reads the scans; they must find the files at the same places.
 
         Returns:
             The data set, opened from the folder. Constant and unreadable scans are left out and listed in `skipped`.
@@ -119,7 +127,9 @@ class ScanSource:
         dataset = build(
             folder,
             frame,
-            fill=lambda spool: _fit_all(self.index, frame, self.reading, spool=spool, progress=progress),
+            fill=lambda spool: _fit_all(
+                self.index, frame, self.reading, spool=spool, progress=progress, workers=workers
+            ),
             seed=seed,
             name=self.name,
             options=options,
@@ -133,7 +143,7 @@ class ScanSource:
         """Read some of the scans, evenly spaced, and make their images, without keeping them."""
         paths = list(self.index.table["path"])
         chosen = [paths[row] for row in evenly_spaced(len(paths), at_most)]
-        return list(_fit_in_parallel(self.index, chosen, frame, self.reading))
+        return list(_fit_each(self.index, chosen, frame, self.reading))
 
     @cached_property
     def _has_volumes(self) -> bool:
@@ -147,6 +157,7 @@ def covering(
     multiple_of: int,
     reading: ReadingOptions | None = None,
     progress: Progress | None = None,
+    workers: Workers = HERE,
 ) -> Frame:
     """Enlarge a frame for cubes, so that a cube around the middle of each volume contains all of it.
 
@@ -156,25 +167,32 @@ def covering(
         multiple_of: Number that divides the size.
         reading: What to read of files that leave a choice.
         progress: Called after each scan.
+        workers: Who reads the scans.
 
     Raises:
         DataError: If the machine cannot read a scan at this moment.
     """
     side, spacing_mm = frame.size, frame.spacing_mm or 1.0
-    for done, path in enumerate(index.table["path"], start=1):
-        place = index.place(path)
-        try:
-            scan = read_scan(place, **asdict(reading or ReadingOptions()))
-        except DataError as cause:
-            if problem := trouble(cause, path=place):
-                raise DataError(_passing(place, problem)) from cause
-        else:
-            if scan.is_volume and scan.spacing_mm is not None:
-                lengths_mm = (count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
-                side = max(side, ceil(max(lengths_mm) / spacing_mm) + 1)
+    places = map(index.place, index.table["path"])
+    for done, length_mm in enumerate(workers.map(partial(_length_mm, reading or ReadingOptions()), places), start=1):
+        if length_mm is not None:
+            side = max(side, ceil(length_mm / spacing_mm) + 1)
         if progress is not None:
             progress(done, len(index.table))
     return replace(frame, size=ceil(side / multiple_of) * multiple_of)
+
+
+def _length_mm(reading: ReadingOptions, place: Path) -> float | None:
+    """Return the length of the longest axis of a volume; None for other scans, and for unreadable ones."""
+    try:
+        scan = read_scan(place, **asdict(reading))
+    except DataError as cause:
+        if problem := trouble(cause, path=place):
+            raise DataError(_passing(place, problem)) from cause
+        return None
+    if not scan.is_volume or scan.spacing_mm is None:
+        return None
+    return max(count * step for count, step in zip(scan.voxels.shape, scan.spacing_mm, strict=True))
 
 
 def _state_of(file: Path) -> tuple[int, int, bool]:
@@ -191,14 +209,22 @@ def _passing(place: Path, problem: str) -> str:
     return f"{place}: cannot be read at this moment: {problem}; {again}"
 
 
-def _fit_all(index: Index, frame: Frame, reading: ReadingOptions, *, spool: Spool, progress: Progress | None) -> Filled:
+def _fit_all(
+    index: Index,
+    frame: Frame,
+    reading: ReadingOptions,
+    *,
+    spool: Spool,
+    progress: Progress | None,
+    workers: Workers,
+) -> Filled:
     """Append the images of all scans to `spool`."""
     table, paths = index.table, list(index.table["path"])
     rows: list[int] = []
     facts: list[dict[str, Any]] = []
     skips: list[Skip] = []
     said: dict[str, list[str]] = {}
-    for row, outcome in enumerate(_fit_in_parallel(index, paths, frame, reading)):
+    for row, outcome in enumerate(_fit_each(index, paths, frame, reading, workers=workers)):
         if isinstance(outcome, Fitted):
             of_scan = outcome.origin.facts()
             for note in outcome.notes:
@@ -233,25 +259,27 @@ def _listed(paths: Sequence[str], *, limit: int = 3) -> str:
     return ", ".join(paths[:limit]) + more
 
 
-def _fit_in_parallel(index: Index, paths: list[str], frame: Frame, reading: ReadingOptions) -> Iterator[Fitted | Skip]:
-    """Read scans in order, in threads. Decoders release the interpreter lock, so threads are enough."""
-    volumes = BoundedSemaphore(_VOLUMES_AT_ONCE)
-
-    def attempt(path: str) -> Fitted | Skip:
-        place = index.place(path)
-        try:
-            if not is_volume(place):
-                return fit_scan(place, frame, reading)
-            with volumes:
-                return fit_scan(place, frame, reading)
-        except (DataError, OSError, MemoryError, UnicodeError) as cause:
-            if problem := trouble(cause, path=place):
-                raise DataError(_passing(place, problem)) from cause
-            reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
-            return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError | LeftOutError))
-
+def _fit_each(
+    index: Index, paths: list[str], frame: Frame, reading: ReadingOptions, *, workers: Workers = HERE
+) -> Iterator[Fitted | Skip]:
+    """Read scans in order; here in threads, which are enough, for decoders release the interpreter lock."""
     threads = min(16, os.cpu_count() or 1)
-    return in_order(attempt, paths, threads=threads, ahead=4 * threads)
+    pairs = ((path, index.place(path)) for path in paths)
+    return workers.map(partial(_fit, frame, reading), pairs, threads=threads, ahead=4 * threads)
+
+
+def _fit(frame: Frame, reading: ReadingOptions, pair: tuple[str, Path]) -> Fitted | Skip:
+    path, place = pair
+    try:
+        if not is_volume(place):
+            return fit_scan(place, frame, reading)
+        with _VOLUMES:
+            return fit_scan(place, frame, reading)
+    except (DataError, OSError, MemoryError, UnicodeError) as cause:
+        if problem := trouble(cause, path=place):
+            raise DataError(_passing(place, problem)) from cause
+        reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
+        return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError | LeftOutError))
 
 
 def _judge(root: Path, skips: list[Skip], *, total: int) -> None:

@@ -16,6 +16,7 @@ from voxlex.images.frame import Frame
 from voxlex.names import printable, resolved
 from voxlex.progress import Progress
 from voxlex.tables.manifest import Index
+from voxlex.workers import HERE, Workers
 
 
 @runtime_checkable
@@ -47,7 +48,13 @@ class Source(Protocol):
         """
 
     def prepare(
-        self, folder: Path, frame: Frame, *, seed: int = 0, progress: Progress | None = None
+        self,
+        folder: Path,
+        frame: Frame,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        workers: Workers = HERE,
     ) -> PreparedDataset:
         """Make the images, divide them into splits, and write them as a prepared data set to a new folder.
 
@@ -96,7 +103,13 @@ class PreparedSource:
         return ["prepared", self.ready(frame).fingerprint]
 
     def prepare(
-        self, folder: str | Path, frame: Frame, *, seed: int = 0, progress: Progress | None = None
+        self,
+        folder: str | Path,
+        frame: Frame,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        workers: Workers = HERE,
     ) -> PreparedDataset:
         """Copy the images as they are."""
         self.ready(frame).write(folder)
@@ -174,6 +187,7 @@ def open_source(
     seed: int = 0,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    workers: Workers = HERE,
 ) -> PreparedDataset:
     """Open a source of images, and prepare it first if necessary.
 
@@ -187,6 +201,7 @@ def open_source(
         seed: Seed of the division into splits, and of the phantom's subjects. It has no effect on a prepared folder.
         cache: Folder of the cache; by default the environment variable VOXLEX_CACHE, else the user's cache folder.
         progress: Called after each scan that is prepared.
+        workers: Who prepares them.
 
     Raises:
         DataError: If the source cannot be used, was prepared at another size or spacing, or the cache cannot be
@@ -196,7 +211,8 @@ def open_source(
         source = find_source(source)
     dataset = source.ready(frame)
     if dataset is None:
-        dataset = _from_cache(source, Frame() if frame is None else frame, seed=seed, cache=cache, progress=progress)
+        own = Frame() if frame is None else frame
+        dataset = _from_cache(source, own, seed=seed, cache=cache, progress=progress, workers=workers)
     if source.index is None:
         return dataset
     return replace(dataset, passed_over=source.index.passed_over)
@@ -208,12 +224,18 @@ def place_in_cache(source: Source, frame: Frame, *, seed: int, cache: str | Path
 
 
 def _from_cache(
-    source: Source, frame: Frame, *, seed: int, cache: str | Path | None, progress: Progress | None
+    source: Source,
+    frame: Frame,
+    *,
+    seed: int,
+    cache: str | Path | None,
+    progress: Progress | None,
+    workers: Workers,
 ) -> PreparedDataset:
     return cached(
         cache_folder(cache),
         lambda: [*source.state(frame), seed],
         name=source.name,
         size=frame.size,
-        prepare=lambda folder: source.prepare(folder, frame, seed=seed, progress=progress),
+        prepare=lambda folder: source.prepare(folder, frame, seed=seed, progress=progress, workers=workers),
     )

@@ -1,6 +1,7 @@
 """Evaluate how well a prior predicts held-out codes."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -10,13 +11,18 @@ from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
 from voxlex.rows import batches
 from voxlex.types import Codes, Levels
+from voxlex.workers import HERE, Workers
 
 BATCH_SIZE = 32
 
 
-@torch.inference_mode()
 def evaluate_prior(
-    prior: Prior, codes: Codes | Levels, condition: Condition | None, *, pixels_per_image: int
+    prior: Prior,
+    codes: Codes | Levels,
+    condition: Condition | None,
+    *,
+    pixels_per_image: int,
+    workers: Workers = HERE,
 ) -> dict[str, float]:
     """Score codes under a prior, and under two simpler distributions for comparison.
 
@@ -25,6 +31,7 @@ def evaluate_prior(
         codes: Codes of held-out images.
         condition: Condition of each image, or None.
         pixels_per_image: Number of pixels of one image.
+        workers: Who scores the codes.
 
     Returns:
         Means over all codes:
@@ -38,7 +45,7 @@ def evaluate_prior(
         has its own means, such as `prior.0.bits_per_code` for the coarsest level.
     """
     levels, layouts = levels_of(codes), prior.layouts
-    bits = [metrics.bits(nats) for nats in _nats(prior, codes, condition)]
+    bits = [metrics.bits(nats) for nats in _nats(prior, codes, condition, workers)]
     marginal_bits = [
         level.numel() * metrics.entropy_bits(metrics.code_counts(level, layout.num_embeddings))
         for level, layout in zip(levels, layouts, strict=True)
@@ -52,15 +59,23 @@ def evaluate_prior(
     return figures | {"prior.rate_bpp": sum(bits) / (len(levels[0]) * pixels_per_image)}
 
 
-def _nats(prior: Prior, codes: Codes | Levels, condition: Condition | None) -> list[float]:
+def _nats(prior: Prior, codes: Codes | Levels, condition: Condition | None, workers: Workers) -> list[float]:
     """Return the negative log-likelihood of the codes of each level, summed over all images."""
     nats = [0.0] * len(prior.layouts)
-    for rows in batches(len(levels_of(codes)[0]), pixels_per_image=1, at_most=BATCH_SIZE):
-        some = for_each_level(lambda level: level.to(prior.device), take(codes, rows))
-        given = None if condition is None else condition[rows].to(prior.device)
-        for number, level in enumerate(levels_of(prior.code_log_probs(some, given))):
-            nats[number] -= float(level.double().sum())
+    rows = batches(len(levels_of(codes)[0]), pixels_per_image=1, at_most=BATCH_SIZE)
+    pairs = ((take(codes, own), None if condition is None else condition[own]) for own in rows)
+    for sums in workers.map(partial(_nats_of_batch, prior), pairs):
+        for number, own in enumerate(sums):
+            nats[number] += own
     return nats
+
+
+@torch.inference_mode()
+def _nats_of_batch(prior: Prior, pair: tuple[Codes | Levels, Condition | None]) -> list[float]:
+    codes, condition = pair
+    some = for_each_level(lambda level: level.to(prior.device), codes)
+    given = None if condition is None else condition.to(prior.device)
+    return [-float(level.double().sum()) for level in levels_of(prior.code_log_probs(some, given))]
 
 
 def _means(

@@ -1,7 +1,8 @@
 """Evaluate the quality of reconstructions, and the number of bits that the codes need."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,13 +11,14 @@ from torch import Tensor
 
 from voxlex import metrics
 from voxlex.codes import concatenate, rate_bpp
-from voxlex.data.dataset import PreparedDataset
+from voxlex.data.dataset import PreparedDataset, unit_images
 from voxlex.evaluation.intervals import bootstrap_interval
 from voxlex.health import health_of
 from voxlex.models import Autoencoder
-from voxlex.models.batches import decode_in_batches, reconstruct_in_batches
+from voxlex.models.batches import Decode, code_batches, decoded_batch, pixel_batches, reconstructed_batch
 from voxlex.progress import Progress
 from voxlex.types import Codes, Image, Levels
+from voxlex.workers import HERE, Workers
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,11 @@ class ReconstructionFigures:
 
 
 def evaluate_reconstruction(
-    autoencoder: Autoencoder, dataset: PreparedDataset, *, progress: Progress | None = None
+    autoencoder: Autoencoder,
+    dataset: PreparedDataset,
+    *,
+    progress: Progress | None = None,
+    workers: Workers = HERE,
 ) -> ReconstructionFigures:
     """Reconstruct every image, and measure the quality.
 
@@ -46,8 +52,10 @@ def evaluate_reconstruction(
         autoencoder: The model to measure.
         dataset: The images.
         progress: Receives the number of images done, and of all images.
+        workers: Who reconstructs and measures.
     """
-    measured, codes = _measured(reconstruct_in_batches(autoencoder, dataset), dataset, progress=progress)
+    batches = workers.map(partial(_reconstructed, autoencoder), pixel_batches(dataset))
+    measured, codes = _measured(batches, dataset, progress=progress)
     health = health_of(autoencoder.quantizers, codes)
     figures = {
         **{f"reconstruction.{name}": value for name, value in measured.items()},
@@ -59,11 +67,12 @@ def evaluate_reconstruction(
 
 
 def evaluate_texture(
-    decode: Callable[[Codes | Levels], Image],
+    decode: Decode,
     codes: Codes | Levels,
     dataset: PreparedDataset,
     *,
     progress: Progress | None = None,
+    workers: Workers = HERE,
 ) -> dict[str, float]:
     """Measure textured reconstructions by the figures of reconstructions, which begin with `texture.` here.
 
@@ -72,35 +81,52 @@ def evaluate_texture(
         codes: The codes of the images.
         dataset: The images.
         progress: Receives the number of images done, and of all images.
+        workers: Who decodes and measures.
     """
-    measured, _ = _measured(decode_in_batches(decode, codes, dataset), dataset, progress=progress)
+    pairs = zip(pixel_batches(dataset), code_batches(codes, dataset), strict=True)
+    measured, _ = _measured(workers.map(partial(_decoded, decode), pairs), dataset, progress=progress)
     return {f"texture.{name}": value for name, value in measured.items()}
 
 
+_Measured = tuple[Tensor, Codes | Levels]
+"""What is measured of each image of a batch, `(b, 6)`, and their codes."""
+
+
+def _reconstructed(autoencoder: Autoencoder, pixels: np.ndarray) -> _Measured:
+    codes, x_hat = reconstructed_batch(autoencoder, None, pixels)
+    return _measures(unit_images(pixels), x_hat), codes
+
+
+def _decoded(decode: Decode, pair: tuple[np.ndarray, Codes | Levels]) -> _Measured:
+    pixels, codes = pair
+    return _measures(unit_images(pixels), decoded_batch(decode, codes)), codes
+
+
+def _measures(x: Image, x_hat: Image) -> Float[Tensor, "b 6"]:
+    """Return SSIM, PSNR and L1 of each image, and sums of the products of the fine detail of both."""
+    detail, detail_hat = metrics.high_pass(x).flatten(1), metrics.high_pass(x_hat).flatten(1)
+    products = [(detail_hat * detail_hat), (detail * detail), (detail_hat * detail)]
+    measures = [metrics.ssim(x_hat, x), metrics.psnr_db(x_hat, x), metrics.l1(x_hat, x)]
+    return torch.stack([*measures, *(product.sum(dim=1) for product in products)], dim=1)
+
+
 def _measured(
-    reconstructed: Iterable[tuple[Image, Codes | Levels, Image]],
-    dataset: PreparedDataset,
-    *,
-    progress: Progress | None,
+    batches: Iterable[_Measured], dataset: PreparedDataset, *, progress: Progress | None
 ) -> tuple[dict[str, float], Codes | Levels]:
     """Return the figures of quality by name, and the codes."""
     per_image: list[Tensor] = []
-    batches: list[Codes | Levels] = []
+    found: list[Codes | Levels] = []
     done = 0
-    for x, codes, x_hat in reconstructed:
-        detail, detail_hat = metrics.high_pass(x).flatten(1), metrics.high_pass(x_hat).flatten(1)
-        products = [(detail_hat * detail_hat), (detail * detail), (detail_hat * detail)]
-        measures = [metrics.ssim(x_hat, x), metrics.psnr_db(x_hat, x), metrics.l1(x_hat, x)]
-        measures += [product.sum(dim=1) for product in products]
-        per_image.append(torch.stack(measures, dim=1))
-        batches.append(codes)
-        done += len(x)
+    for measures, codes in batches:
+        per_image.append(measures)
+        found.append(codes)
+        done += len(measures)
         if progress is not None:
             progress(done, len(dataset))
     values = torch.cat(per_image).double().numpy()
     energy, correlation = metrics.detail_from_products(*values[:, 3:].sum(axis=0).tolist())
     figures = _means(values, groups=list(dataset.manifest["group"]))
-    return figures | {"high_pass_energy": energy, "high_pass_correlation": correlation}, concatenate(batches)
+    return figures | {"high_pass_energy": energy, "high_pass_correlation": correlation}, concatenate(found)
 
 
 def _means(values: Float[np.ndarray, "n _"], *, groups: list[str]) -> dict[str, float]:

@@ -1,15 +1,18 @@
-"""Encode and reconstruct the images of a data set in batches."""
+"""Encode and reconstruct the images of a data set in batches, here or by workers."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from torch import Tensor
 
 from voxlex.codes import concatenate, for_each_level, take
-from voxlex.data.dataset import PreparedDataset
+from voxlex.data.dataset import PreparedDataset, unit_images
 from voxlex.progress import Progress
 from voxlex.rows import batches
 from voxlex.types import Codes, Image, Levels
+from voxlex.workers import HERE, Workers
 
 BATCH_SIZE = 32
 
@@ -25,14 +28,28 @@ class Codec(Protocol):
         """Decode codes to images."""
 
 
+Decode = Callable[[Codes | Levels], Image]
+
+
 def image_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[Image]:
     """Yield the images of a data set in batches, in [0, 1], on the CPU."""
-    for rows in batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=at_most):
-        yield dataset.tensor(rows)
+    return map(unit_images, pixel_batches(dataset, at_most=at_most))
+
+
+def pixel_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[np.ndarray]:
+    """Yield the stored images of the same batches, `(b, 1, *space)`, read from the disk, so that they can be sent."""
+    for rows in _rows(dataset, at_most=at_most):
+        yield np.array(dataset.images[rows])
+
+
+def code_batches(codes: Codes | Levels, dataset: PreparedDataset) -> Iterator[Codes | Levels]:
+    """Yield the codes of the images of each batch."""
+    for rows in _rows(dataset):
+        yield take(codes, rows)
 
 
 def reconstruct_in_batches(
-    codec: Codec, dataset: PreparedDataset, *, decode: Callable[[Codes | Levels], Image] | None = None
+    codec: Codec, dataset: PreparedDataset, *, decode: Decode | None = None, workers: Workers = HERE
 ) -> Iterator[tuple[Image, Codes | Levels, Image]]:
     """Yield images, their codes and their reconstructions in batches, in [0, 1], on the CPU.
 
@@ -40,28 +57,56 @@ def reconstruct_in_batches(
         codec: The encoder and the decoder.
         dataset: The images.
         decode: Another decoder of the same codes.
+        workers: Who does the work.
     """
-    decode = decode or codec.decode
-    for x in image_batches(dataset):
-        codes = codec.encode(x)
-        yield x, for_each_level(Tensor.cpu, codes), decode(codes).cpu()
+    reconstructed = workers.map(partial(reconstructed_batch, codec, decode), pixel_batches(dataset))
+    for x, (codes, x_hat) in zip(image_batches(dataset), reconstructed, strict=True):
+        yield x, codes, x_hat
 
 
 def decode_in_batches(
-    decode: Callable[[Codes | Levels], Image], codes: Codes | Levels, dataset: PreparedDataset
-) -> Iterator[tuple[Image, Codes | Levels, Image]]:
-    """Yield images, their codes, which are given, and what these decode to in batches, in [0, 1], on the CPU."""
-    for rows in batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=BATCH_SIZE):
-        some = take(codes, rows)
-        yield dataset.tensor(rows), some, decode(some).cpu()
+    decode: Decode, codes: Codes | Levels, dataset: PreparedDataset, *, workers: Workers = HERE
+) -> Iterator[Image]:
+    """Yield what the codes of images decode to in batches, in [0, 1], on the CPU."""
+    return workers.map(partial(decoded_batch, decode), code_batches(codes, dataset))
 
 
-def encode_dataset(codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None) -> Codes | Levels:
-    """Encode every image, and return the codes on the CPU."""
-    found, done = [], 0
-    for x in image_batches(dataset):
-        found.append(for_each_level(Tensor.cpu, codec.encode(x)))
-        done += len(x)
+def encode_in_batches(
+    codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None, workers: Workers = HERE
+) -> Iterator[Codes | Levels]:
+    """Yield the codes of each batch of images, on the CPU."""
+    done = 0
+    for rows, codes in zip(
+        _rows(dataset), workers.map(partial(encoded_batch, codec), pixel_batches(dataset)), strict=True
+    ):
+        yield codes
+        done += rows.stop - rows.start
         if progress is not None:
             progress(done, len(dataset))
-    return concatenate(found)
+
+
+def encode_dataset(
+    codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None, workers: Workers = HERE
+) -> Codes | Levels:
+    """Encode every image, and return the codes on the CPU."""
+    return concatenate(encode_in_batches(codec, dataset, progress=progress, workers=workers))
+
+
+def encoded_batch(codec: Codec, pixels: np.ndarray) -> Codes | Levels:
+    """Return the codes of a batch, on the CPU."""
+    return for_each_level(Tensor.cpu, codec.encode(unit_images(pixels)))
+
+
+def decoded_batch(decode: Decode, codes: Codes | Levels) -> Image:
+    """Return the images of a batch of codes, on the CPU."""
+    return decode(codes).cpu()
+
+
+def reconstructed_batch(codec: Codec, decode: Decode | None, pixels: np.ndarray) -> tuple[Codes | Levels, Image]:
+    """Return the codes of a batch and what they decode to, on the CPU."""
+    codes = codec.encode(unit_images(pixels))
+    return for_each_level(Tensor.cpu, codes), (decode or codec.decode)(codes).cpu()
+
+
+def _rows(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[slice]:
+    return batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=at_most)

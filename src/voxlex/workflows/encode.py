@@ -3,17 +3,24 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from voxlex.code_table import write_code_table
+from voxlex.code_table import write_code_batches
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import CodesError
-from voxlex.models.batches import encode_dataset
+from voxlex.models.batches import encode_in_batches
 from voxlex.outputs import check_file
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
+from voxlex.workers import HERE, Workers
 
 
 def encode(
-    vocabulary: Vocabulary, dataset: PreparedDataset, *, out: Path, overwrite: bool = False, phases: Phases = silent
+    vocabulary: Vocabulary,
+    dataset: PreparedDataset,
+    *,
+    out: Path,
+    overwrite: bool = False,
+    workers: Workers = HERE,
+    phases: Phases = silent,
 ) -> int:
     """Write the codes of images to a Parquet file with one row for each image; see `voxlex.code_table`.
 
@@ -26,8 +33,8 @@ def encode(
     """
     check_code_file(out, overwrite=overwrite)
     with phases("encoding") as progress:
-        codes = encode_dataset(vocabulary, dataset, progress=progress)
-    write_code_table(out, codes, dataset.manifest, autoencoder=vocabulary.autoencoder)
+        codes = encode_in_batches(vocabulary, dataset, progress=progress, workers=workers)
+        write_code_batches(out, codes, dataset.manifest, autoencoder=vocabulary.autoencoder)
     return len(dataset)
 
 

@@ -27,6 +27,7 @@ from voxlex.progress import Phases, silent
 from voxlex.rows import batches
 from voxlex.types import Codes, Levels
 from voxlex.vocabulary import Vocabulary
+from voxlex.workers import HERE, Workers
 from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
 
 _MOST_LABELLED = 384  # images whose labels are read
@@ -60,6 +61,7 @@ def evaluate(
     samples: int = 128,
     features: str = "auto",
     shown: bool = False,
+    workers: Workers = HERE,
     phases: Phases = silent,
 ) -> Evaluation:
     """Measure reconstructions, codes, and, if there is a prior, its likelihood and its samples.
@@ -74,6 +76,7 @@ def evaluate(
         samples: Number of new images to compare; 0 for none.
         features: Features by which new images are compared; see `evaluation.generation.load_features`.
         shown: Whether new images are also shown. If so, some are drawn even if there are too few to compare.
+        workers: Who reconstructs, scores and draws. Samples are judged, and labels read, in this process.
         phases: Receives the progress of the work.
 
     Raises:
@@ -85,24 +88,31 @@ def evaluate(
     measured = load_features(features)
     images = dataset.subset(split)
     with phases("reconstructing") as progress:
-        reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images, progress=progress)
+        reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images, progress=progress, workers=workers)
     figures, generation = dict(reconstruction.figures), None
     if vocabulary.texture is not None:
         decode = partial(vocabulary.decode, decoding="textured")
         with phases("drawing texture") as progress:
-            figures |= evaluate_texture(decode, reconstruction.codes, images, progress=progress)
+            figures |= evaluate_texture(decode, reconstruction.codes, images, progress=progress, workers=workers)
     if vocabulary.prior is not None:
         figures |= evaluate_prior(
             vocabulary.prior,
             reconstruction.codes,
             vocabulary.prior.conditions.look_up(images.manifest),
             pixels_per_image=images.images[0, 0].size,
+            workers=workers,
         )
     warnings = list(reconstruction.warnings)
     if vocabulary.prior is not None and samples and split == "test":
         if shown or can_judge(samples=samples, held_out=len(images)):
             generation = generate_and_judge(
-                vocabulary, dataset, codes=reconstruction.codes, count=samples, features=measured, phases=phases
+                vocabulary,
+                dataset,
+                codes=reconstruction.codes,
+                count=samples,
+                features=measured,
+                workers=workers,
+                phases=phases,
             )
             figures |= generation.report.figures if generation.report else {}
         warnings += _warnings_of_new_images(figures, samples=samples, held_out=len(images))

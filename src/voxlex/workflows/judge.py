@@ -19,6 +19,8 @@ from voxlex.models.batches import decode_in_batches, image_batches
 from voxlex.progress import Phases, silent
 from voxlex.types import Codes, Image, Levels
 from voxlex.vocabulary import Vocabulary
+from voxlex.workers import HERE, Workers
+from voxlex.workflows.drawing import draw_in_batches
 
 SHOWN_SAMPLES = 64
 """Number of new images to draw at least, for a sheet, even if few images are held out."""
@@ -67,6 +69,7 @@ def generate_and_judge(
     count: int,
     features: Features = log_scattering,
     seed: int = 0,
+    workers: Workers = HERE,
     phases: Phases = silent,
 ) -> Generation:
     """Draw new images and compare them with held-out images, which have the same labels.
@@ -81,6 +84,7 @@ def generate_and_judge(
         count: Number of images to draw. Fewer are drawn if there are not enough held-out images to compare them with.
         features: Features by which they are compared; see `evaluation.generation.load_features`.
         seed: The same seed gives the same samples and figures on the same machine.
+        workers: Who draws and reconstructs.
         phases: Receives the progress of the work.
     """
     held_out, training = dataset.subset("test"), dataset.subset("train")
@@ -88,15 +92,14 @@ def generate_and_judge(
     count = min(count, max(len(held_out) // 2, shown))
     labels = _labels_like(held_out, count, known=vocabulary.labels)
     with phases("sampling") as progress:
-        samples = vocabulary.sample(
-            count, condition={"label": labels} if labels else None, seed=seed, progress=progress
-        ).cpu()
+        condition = {"label": labels} if labels else None
+        drawn = draw_in_batches(vocabulary, count, seed=seed, condition=condition, progress=progress, workers=workers)
+        samples = torch.cat(list(drawn))
     reconstructed, ways = {}, _ways(vocabulary)
     with phases("reconstructing") as progress:
         for name in ways:
             decode = partial(vocabulary.decode, decoding=name)
-            pairs = decode_in_batches(decode, codes, held_out)
-            reconstructed[name] = torch.cat([x_hat for _, _, x_hat in pairs])
+            reconstructed[name] = torch.cat(list(decode_in_batches(decode, codes, held_out, workers=workers)))
             progress(len(reconstructed), len(ways))
     real = held_out.tensor()
     named = {"reconstructions" if name == "faithful" else name: images for name, images in reconstructed.items()}

@@ -14,6 +14,7 @@ from voxlex.names import printable
 from voxlex.progress import Phases, silent
 from voxlex.scans.listing import files_of_scan
 from voxlex.tables.manifest import participant_tables
+from voxlex.workers import HERE, Workers
 
 _LISTED = 20
 _NAMES = {name: f"--{name}" for name in ("volume", "series", "plane", "nan")}
@@ -43,6 +44,7 @@ def open_for(
     *,
     whole: bool = False,
     reading: ReadingOptions | None = None,
+    workers: Workers = HERE,
     phases: Phases = silent,
 ) -> PreparedDataset:
     """Prepare the images of a source with the settings of an experiment, and return them.
@@ -53,6 +55,7 @@ def open_for(
         whole: Take all of each volume, so that it can be restored: every slice, or a cube that is large enough for the
             largest volume. Otherwise only the part that models learn from is taken.
         reading: See `source_of`.
+        workers: Who prepares the images.
         phases: Receives the progress of the work.
 
     Raises:
@@ -68,9 +71,10 @@ def open_for(
                 multiple_of=config.model.multiple_of,
                 reading=(reading or ReadingOptions()).over(config.data.reading),
                 progress=progress,
+                workers=workers,
             )
     with phases("preparing") as progress:
-        return open_source(source, frame, seed=config.training.seed, progress=progress)
+        return open_source(source, frame, seed=config.training.seed, progress=progress, workers=workers)
 
 
 def check_readable(source: Source, reading: ReadingOptions) -> None:

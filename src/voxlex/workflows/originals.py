@@ -11,9 +11,10 @@ from typing import NamedTuple
 from voxlex.config.options import ReadingOptions
 from voxlex.data.sources import Source
 from voxlex.errors import DataError
-from voxlex.rows import go_on, in_order
+from voxlex.rows import go_on
 from voxlex.scans.read_write import read_samples
 from voxlex.tables.layouts import undated_paths
+from voxlex.workers import HERE, Here, Workers
 
 _THREADS = 4
 """Most scans that are coded at once, since each of them is in memory."""
@@ -55,20 +56,23 @@ class Originals:
         names = undated_paths(index.table)
         return cls({name: index.place(path) for name, path in zip(names, index.table["path"], strict=True)}, reading)
 
-    def coded(self, names: Iterable[str]) -> Generator[Residual]:
-        """Yield the samples of scans as residuals; see `archive.exact`. Threads code some of them in advance.
+    def coded(self, names: Iterable[str], *, workers: Workers = HERE) -> Generator[Residual]:
+        """Yield the samples of scans as residuals; see `archive.exact`. Workers or threads code some in advance.
 
-        When the generator is closed, they stop before the next slice.
+        When the generator is closed, threads stop before the next slice. Workers must find the files at the same
+        places.
 
         Raises:
             DataError: If the samples of a scan cannot be had exactly.
         """
         threads, stopped = min(_THREADS, os.cpu_count() or 1), Event()
-        return in_order(partial(self._coded, stopped), names, threads=threads, ahead=2 * threads, stopped=stopped)
+        code = partial(_coded, self.reading, stopped if isinstance(workers, Here) else None)
+        places = (self.places[name] for name in names)
+        return workers.map(code, places, threads=threads, ahead=2 * threads, stopped=stopped)
 
-    def _coded(self, stopped: Event, name: str) -> Residual:
-        from voxlex.archive.exact import samples_to_bytes  # compilers take a second to import
 
-        place = self.places[name]
-        samples = read_samples(place, self.reading)
-        return Residual(place, samples.shape, samples_to_bytes(samples, before_slice=partial(go_on, stopped)))
+def _coded(reading: ReadingOptions, stopped: Event | None, place: Path) -> Residual:
+    from voxlex.archive.exact import samples_to_bytes  # compilers take a second to import
+
+    samples = read_samples(place, reading)
+    return Residual(place, samples.shape, samples_to_bytes(samples, before_slice=partial(go_on, stopped)))

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -22,13 +23,14 @@ from voxlex.code_table import decoder_fingerprint
 from voxlex.codes import from_levels, levels_of
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import ArchiveError, CodesError, RunError
-from voxlex.models.batches import encode_dataset
+from voxlex.models.batches import encode_dataset, encoded_batch
 from voxlex.names import printable
 from voxlex.outputs import check_file
 from voxlex.progress import Phases, silent
 from voxlex.vocabulary import Vocabulary
+from voxlex.workers import HERE, Workers
 from voxlex.workflows.originals import Originals
-from voxlex.workflows.packing import Packer
+from voxlex.workflows.packing import Coding, Packer
 
 CoderName = Literal["table", "prior"]
 
@@ -49,7 +51,14 @@ class Packed:
     coders: dict[str, int]
 
 
-def fit_run_tables(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, *, phases: Phases = silent) -> Tables:
+def fit_run_tables(
+    run: Path,
+    vocabulary: Vocabulary,
+    dataset: PreparedDataset,
+    *,
+    workers: Workers = HERE,
+    phases: Phases = silent,
+) -> Tables:
     """Fit tables to the training images of a data set, and make them part of a run, whose archives share them.
 
     Tables that the run has stay, because its archives cannot be read without them.
@@ -63,7 +72,7 @@ def fit_run_tables(run: Path, vocabulary: Vocabulary, dataset: PreparedDataset, 
         return there
     check_keeps_tables(run)
     with phases("encoding for the tables") as progress:
-        codes = encode_dataset(vocabulary, dataset.subset("train"), progress=progress)
+        codes = encode_dataset(vocabulary, dataset.subset("train"), progress=progress, workers=workers)
     tables = _fitted(vocabulary, [level.numpy() for level in levels_of(codes)], LARGE, phases)
     keep_tables(run, tables)
     return tables
@@ -83,6 +92,7 @@ def pack(
     append: bool = False,
     overwrite: bool = False,
     reads: Iterable[Path] = (),
+    workers: Workers = HERE,
     phases: Phases = silent,
 ) -> Packed:
     """Write the codes of scans into an archive, a record for each scan; see docs/archive.md.
@@ -103,6 +113,7 @@ def pack(
         append: Add the scans to an archive of this run that is there.
         overwrite: Replace a file that is there.
         reads: Files that must not be replaced.
+        workers: Who encodes and codes.
         phases: Receives the progress of the work.
 
     Raises:
@@ -115,7 +126,7 @@ def pack(
     """
     check_codes(with_codes=with_codes, exact=originals is not None, coder=coder)
     if append:
-        return _extend(run, vocabulary, dataset, out, originals, with_codes, phases)
+        return _extend(run, vocabulary, dataset, out, originals, with_codes, workers, phases)
     check_file(out, overwrite=overwrite, reads=reads)
     kept = _kept(vocabulary, codebooks)
     if coder == "prior":
@@ -123,11 +134,10 @@ def pack(
     tables = tables_of_run(run, vocabulary) if with_codes else None
     held = tables is None
     if tables is None and with_codes:
-        tables = _fitted_on_first(vocabulary, dataset, phases)
+        tables = _fitted_on_first(vocabulary, dataset, workers, phases)
     prior = vocabulary.prior if coder == "prior" and tables is not None else None
-    packer = Packer(
-        vocabulary, tables, kept, prior=PriorCoder(prior, tables) if prior and tables else None, originals=originals
-    )
+    coding = Coding(tables, PriorCoder(prior, tables) if prior and tables else None)
+    packer = Packer(vocabulary, coding, kept, originals, workers)
     header = Header(
         model=decoder_fingerprint(vocabulary.autoencoder),
         tables="" if tables is None else tables.fingerprint,
@@ -184,6 +194,7 @@ def _extend(
     out: Path,
     originals: Originals | None,
     with_codes: bool,
+    workers: Workers,
     phases: Phases,
 ) -> Packed:
     """Add scans to an archive, with the coder that it has."""
@@ -204,7 +215,7 @@ def _extend(
     there = {path for path in dataset.manifest["path"].unique() if printable(path) in content.numbers}
     if there:
         raise ArchiveError(f"{out}: {printable(min(there))}: is in the archive already")
-    packer = Packer(vocabulary, tables, kept, prior=prior, originals=originals)
+    packer = Packer(vocabulary, Coding(tables, prior), kept, originals, workers)
     return _write(packer, longer_archive(out, version=_version(originals)), dataset, out, phases)
 
 
@@ -268,14 +279,17 @@ def _kept(vocabulary: Vocabulary, codebooks: int | None) -> list[int]:
     return kept
 
 
-def _fitted_on_first(vocabulary: Vocabulary, dataset: PreparedDataset, phases: Phases) -> Tables:
+def _fitted_on_first(vocabulary: Vocabulary, dataset: PreparedDataset, workers: Workers, phases: Phases) -> Tables:
     rows = range(0, len(dataset), -(-len(dataset) // _FITTED_ON))
     with phases("encoding for the tables") as progress:
         found: list[list[np.ndarray]] = []
-        for start in range(0, len(rows), BATCH):
-            codes = levels_of(vocabulary.encode(dataset.tensor(list(rows[start : start + BATCH]))))
-            found.append([level.cpu().numpy() for level in codes])
-            progress(min(start + BATCH, len(rows)), len(rows))
+        some = (list(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH))
+        pixels = (np.array(dataset.images[own]) for own in some)
+        done = 0
+        for codes in workers.map(partial(encoded_batch, vocabulary), pixels):
+            found.append([level.numpy() for level in levels_of(codes)])
+            done += len(found[-1][0])
+            progress(done, len(rows))
     whole = [np.concatenate(level) for level in zip(*found, strict=True)]
     # The fewer codes there are, the less is known of them, and the more the bytes of the tables weigh.
     size = min(SMALL, max(whole[-1].size.bit_length() - _CODES_OF_AN_ENTRY, 0))

@@ -6,6 +6,7 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.data.sources import SourceOptions, find_source
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
+from voxlex.workers import HERE, Workers
 from voxlex.workflows.opening import check_readable
 
 
@@ -16,6 +17,7 @@ def prepare(
     out: Path,
     seed: int = 0,
     options: SourceOptions | None = None,
+    workers: Workers = HERE,
     phases: Phases = silent,
 ) -> PreparedDataset:
     """Prepare a source and write it to the folder `out`.
@@ -26,6 +28,7 @@ def prepare(
         out: Folder to create. It must not exist.
         seed: Seed of the division into splits, and of the phantom's subjects.
         options: Options of the source.
+        workers: Who reads the scans.
         phases: Receives the progress of the work.
 
     Returns:
@@ -38,4 +41,4 @@ def prepare(
     source = find_source(place, options)
     check_readable(source, options.reading)
     with phases("preparing") as progress:
-        return source.prepare(out, frame, seed=seed, progress=progress)
+        return source.prepare(out, frame, seed=seed, progress=progress, workers=workers)

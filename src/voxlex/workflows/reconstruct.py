@@ -13,6 +13,7 @@ from voxlex.pages.pictures import quality_captions, reconstruction_sheet
 from voxlex.progress import Phases, silent
 from voxlex.rows import evenly_spaced
 from voxlex.vocabulary import Vocabulary
+from voxlex.workers import HERE, Workers
 from voxlex.workflows.results import Written, output_folder
 from voxlex.workflows.scan_writer import ScanWriter
 
@@ -29,6 +30,7 @@ def reconstruct(
     decoding: Decoding = "faithful",
     seed: int = 0,
     overwrite: bool = False,
+    workers: Workers = HERE,
     phases: Phases = silent,
 ) -> Written:
     """Write the reconstruction of every scan, and a sheet of originals, reconstructions and differences.
@@ -44,6 +46,7 @@ def reconstruct(
         decoding: How codes become images; see `Vocabulary.decode`.
         seed: Seed of the texture.
         overwrite: Write into a folder that is not empty.
+        workers: Who encodes and decodes.
         phases: Receives the progress of the work.
 
     Returns:
@@ -61,7 +64,7 @@ def reconstruct(
     pairs: list[tuple[Tensor, Tensor]] = []
     done = 0
     with phases("reconstructing") as progress:
-        for x, _, x_hat in reconstruct_in_batches(vocabulary, dataset, decode=decode):
+        for x, _, x_hat in reconstruct_in_batches(vocabulary, dataset, decode=decode, workers=workers):
             for original, reconstruction in zip(x, x_hat, strict=True):
                 writer.add(*((reconstruction, original) if inputs else (reconstruction,)))
                 if done in shown:

@@ -7,7 +7,7 @@ fraction of its millions of voxels; transforms of whole volumes do not serve her
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from voxlex.images.origin import Origin
 from voxlex.progress import Progress
 from voxlex.scans.read_write import write_scan
 from voxlex.scans.scan import Scan, StoredGrid
+from voxlex.workers import HERE, Workers
 
 _FINEST_MM = 1.7  # the template is smooth: sampling a slice more finely than this shows nothing new
 _WARP_STEP_MM = 3.3  # anatomies differ smoothly: between points this far apart, their displacement is interpolated
@@ -211,7 +212,13 @@ class PhantomSource:
         return self._view(frame).state
 
     def prepare(
-        self, folder: str | Path, frame: Frame, *, seed: int = 0, progress: Progress | None = None
+        self,
+        folder: str | Path,
+        frame: Frame,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        workers: Workers = HERE,
     ) -> PreparedDataset:
         """Make the phantom in its ready-to-train form, divided 80/10/10 by subject.
 
@@ -220,6 +227,7 @@ class PhantomSource:
             frame: Size of the images, and, for whole heads, the distance between their voxels.
             seed: Seed of the subjects and of their division into splits.
             progress: Called after each subject with the number of images done and in all.
+            workers: Who makes the subjects.
 
         Raises:
             DataError: If the folder exists or cannot be written.
@@ -228,8 +236,7 @@ class PhantomSource:
 
         def fill(spool: Spool) -> Filled:
             done = 0
-            for subject in range(self.options.subjects):
-                images = view.images(subject, seed=seed)
+            for images in workers.map(partial(view.images, seed=seed), range(self.options.subjects)):
                 for image in images:
                     spool.append(image)
                 done += len(images)
