@@ -11,7 +11,7 @@ from types import FrameType
 
 from voxlex.commands import COMMANDS
 from voxlex.errors import Interrupted, Terminated, VoxlexError
-from voxlex.names import printable
+from voxlex.stores.addresses import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _leaving_at_ctrl_c():
             name, rest = _command(words)
+            from voxlex.commands import places
             from voxlex.commands.parsing import parse
 
-            command = parse(name, rest)
+            command = None if places.has_addresses(rest) else parse(name, rest)
         with _ending_by_signals():
-            command.run()
+            places.run(name, rest) if command is None else command.run()
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
         by = f" by {signal.Signals(number).name}" if isinstance(stop, Terminated) else ""
@@ -116,7 +117,8 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
 
         close = get_close_matches(name, [*COMMANDS, *groups], n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""
-        print(f"voxlex: unknown command {name!r}; {meant}`voxlex {prefix}--help` lists all", file=sys.stderr)
+        unknown = shown(f"unknown command {name!r}")
+        print(f"voxlex: {unknown}; {meant}`voxlex {prefix}--help` lists all", file=sys.stderr)
         raise SystemExit(2)
     return name, inner[1:]
 
@@ -138,7 +140,7 @@ def _list_of_commands(prefix: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    return shown(" ".join(str(error).split())) or type(error).__name__
 
 
 def _print_anything() -> None:

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from voxlex.errors import DataError
 from voxlex.locks import Held, claimed, is_abandoned, lock
 from voxlex.names import resolved
@@ -26,6 +28,11 @@ _LONGEST_NAME = 255  # bytes, on nearly all file systems
 _OLD_S = 24 * 3600.0  # without locks, what nobody has changed for so long is taken for left over
 
 _swept: set[Path] = set()
+
+
+def cache_folder(cache: str | Path | None = None) -> Path:
+    """Return the folder of what can be made or fetched again: `cache`, else VOXLEX_CACHE, else that of the user."""
+    return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
 
 
 @contextmanager

@@ -304,10 +304,10 @@ def _in_batches(
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
-    """Load a trained vocabulary from its run folder, by the name of one that comes with the package, or from the Hub.
+    """Load a trained vocabulary from its run folder, by the name of a shipped one, or from the Hub or another address.
 
     Raises:
-        ConfigError: If the run is on the Hub ("hf://owner/name@revision"), and the extra is not installed.
+        ConfigError: If the run is at an address ("hf://owner/name", "s3://bucket/run"), and the extra is not installed.
         RunError: If the folder is not a run, is damaged, or has no trained autoencoder.
     """
     folder = RunFolder.open(Path(run))

@@ -33,7 +33,7 @@ COMMANDS = {
     "data index": "Write a table of the scans in a folder.",
     "data audit": "Look for bad images, duplicates, and leaks between splits.",
     "data fetch": "Download a public data set.",
-    "data cache": "Show or clean the cache of prepared data sets.",
+    "data cache": "Show or clean the cache of prepared data sets and downloads.",
 }
 """A description of each command. A command with two words, such as "data index", lies in the folder of the first."""
 

@@ -14,6 +14,7 @@ import tyro
 
 from voxlex.commands import command_named
 from voxlex.commands.common import EMPTY, READING, Command
+from voxlex.stores.addresses import masked
 
 _CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
 _BORDERS = str.maketrans("│╭╮╰╯─", "     -")
@@ -48,7 +49,7 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
         return _read(name, changing, kind)
     problem = _unknown_option(words, page.getvalue()) or _in_one_line(said.getvalue(), page.getvalue())
     more = "" if problem.endswith("?") else f"; `voxlex {name} --help` shows the arguments"
-    print(f"voxlex {name}: {problem}{more}", file=sys.stderr)
+    print(f"voxlex {name}: {masked(problem)}{more}", file=sys.stderr)
     raise SystemExit(2)
 
 

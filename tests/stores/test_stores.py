@@ -1,0 +1,277 @@
+"""Commands on a store give what they give on this machine, replace nothing foreign, and leave nothing half-written."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from s3fs import S3FileSystem
+
+import voxlex
+from hostile.command import check_refusal, run
+from voxlex.data.dataset import PreparedDataset
+from voxlex.stores import fetching, publishing
+
+from .conftest import BUCKET, SECRET, Bucket
+
+RUN = Path(__file__).parent.parent / "golden" / "transformer"
+TINY = [
+    "--size",
+    "32",
+    "--model.network.width",
+    "8",
+    "--model.quantizer.num-embeddings",
+    "16",
+    "--stage",
+    "autoencoder",
+]
+TINY += ["--training.autoencoder.batch-size", "2", "--precision", "32-true", "--accelerator", "cpu"]
+TINY += ["--training.keep-state"]
+
+Capture = pytest.CaptureFixture[str]
+
+
+def done(capfd: Capture, *words: object) -> str:
+    """Run a command that succeeds, and return what it said."""
+    said = run(capfd, *words)
+    assert said.status == 0, said.all
+    assert SECRET not in said.all
+    return said.all
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def nothing_left(tmp_path: Path) -> bool:
+    """Whether the cache holds no results that were on their way."""
+    return not [
+        path for path in (tmp_path / "cache").iterdir() if path.name not in ("stores", "unsent") and path.name[0] == "."
+    ]
+
+
+def test_results_are_those_of_this_machine(bucket: Bucket, scans: Path, tmp_path: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "scans")
+    done(capfd, "prepare", scans, "--out", "local", "--size", 32)
+    done(capfd, "prepare", "s3://heads/scans", "--out", "prepared", "--size", 32)
+    assert PreparedDataset.open(Path("prepared")).fingerprint == PreparedDataset.open(Path("local")).fingerprint
+    said = done(capfd, "encode", RUN, "s3://heads/scans/", "--out", "s3://heads/codes/a.parquet")
+    assert "codes of 8 images in s3://heads/codes/a.parquet" in said
+    done(capfd, "encode", RUN, scans, "--out", "a.parquet")
+    (tmp_path / "b.parquet").write_bytes(bucket.content()["codes/a.parquet"])
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "b.parquet"), pd.read_parquet("a.parquet"))
+    done(capfd, "decode", RUN, "s3://heads/codes/a.parquet", "--out", "s3://heads/decoded")
+    done(capfd, "decode", RUN, "a.parquet", "--out", "decoded")
+    assert bucket.below("decoded") == pictures(Path("decoded"))
+    assert nothing_left(tmp_path)
+
+
+def test_a_run_on_a_store_is_the_run(bucket: Bucket, tmp_path: Path, capfd: Capture) -> None:
+    bucket.upload(RUN, "runs/mine")
+    done(capfd, "info", "s3://heads/runs/mine")
+    done(capfd, "sample", "s3://heads/runs/mine", "--count", 1, "--out", "s3://heads/drawn")
+    done(capfd, "sample", RUN, "--count", 1, "--out", "drawn")
+    assert bucket.below("drawn") == pictures(Path("drawn"))
+    images = torch.rand(1, 1, 32, 32)
+    assert torch.equal(voxlex.load("s3://heads/runs/mine").encode(images), voxlex.load(RUN).encode(images))
+    check_refusal(
+        run(capfd, "pack", "s3://heads/runs/mine", "phantom", "--fit-on", "phantom"),
+        names="s3://heads/runs/mine",
+        says="copy the run",
+    )
+
+
+def test_a_training_goes_on_where_it_was(bucket: Bucket, scans: Path, tmp_path: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "scans")
+    for out, source in (("s3://heads/run", "s3://heads/scans"), ("run", scans)):
+        said = done(capfd, "train", source, "--out", out, "--steps", 1, *TINY)
+        assert f"train {source} --out {out} --resume --steps 2" in said
+        done(capfd, "train", source, "--out", out, "--steps", 2, "--resume", *TINY)
+    held = bucket.below("run")
+    assert held.keys() == pictures(Path("run")).keys()
+    assert held["autoencoder.safetensors"] == Path("run/autoencoder.safetensors").read_bytes()
+    assert json.loads(held["metadata.json"])["stages"]["autoencoder"]["steps"] == 2
+    assert not [
+        name for name, content in held.items() if SECRET.encode() in content or str(tmp_path).encode() in content
+    ]
+    said = run(capfd, "train", "s3://heads/scans", "--out", "s3://heads/run", "--steps", 1, *TINY[:-1])
+    check_refusal(said, names="s3://heads/run", says="exists already")
+    assert bucket.below("run") == held
+    assert nothing_left(tmp_path)
+
+
+def test_nothing_foreign_is_replaced(bucket: Bucket, scans: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "scans")
+    bucket.upload(scans, "results")
+    bucket.put("file", b"mine")
+    before = bucket.content()
+    for words in (
+        ["encode", RUN, "s3://heads/scans", "--out", "s3://heads/results"],
+        ["reconstruct", RUN, "s3://heads/scans", "--out", "s3://heads/results"],
+        ["reconstruct", RUN, "s3://heads/scans", "--out", "s3://heads/results", "--overwrite"],
+        ["reconstruct", RUN, "s3://heads/scans", "--out", "s3://heads/file", "--overwrite"],
+        ["train", "s3://heads/scans", "--out", "s3://heads/results", "--overwrite", "--steps", "1"],
+        ["reconstruct", RUN, "s3://heads/results", "--out", "s3://heads/results", "--overwrite"],
+        ["reconstruct", RUN, "s3://heads/scans/ill/1.png", "--out", "s3://heads/scans", "--overwrite"],
+        ["prepare", "s3://heads/scans", "--out", "s3://heads/file"],
+    ):
+        check_refusal(run(capfd, *words), names="s3://heads/")
+        assert bucket.content() == before
+
+
+def test_own_results_are_replaced_if_asked_for(bucket: Bucket, scans: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "scans")
+    done(capfd, "sample", RUN, "--count", 3, "--out", "s3://heads/drawn")
+    done(capfd, "sample", RUN, "--count", 2, "--out", "s3://heads/drawn", "--overwrite")
+    assert {"sample-0000.png", "sample-0001.png", "samples.png", ".voxlex"} == bucket.below("drawn").keys()
+    bucket.put("audit.json", b"{}")
+    done(capfd, "data", "audit", "s3://heads/scans", "--json", "s3://heads/audit.json", "--overwrite")
+    assert json.loads(bucket.content()["audit.json"])
+
+
+def test_archives(bucket: Bucket, scans: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "scans")
+    done(capfd, "pack", RUN, "s3://heads/scans/ill", "--out", "s3://heads/a.vxl", "--lossless", "--no-codes")
+    done(
+        capfd, "pack", RUN, "s3://heads/scans/healthy", "--out=s3://heads/a.vxl", "--lossless", "--no-codes", "--append"
+    )
+    assert len(done(capfd, "list", "--json", "s3://heads/a.vxl").split('"name"')) == 9
+    assert len(voxlex.open_archive("s3://heads/a.vxl")) == 8
+
+
+class Broken:
+    """Lets a method of the file system fail from its n-th call on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, *, after: int) -> None:
+        self.left, method = after, getattr(S3FileSystem, name)
+
+        def broken(system: Any, *args: Any, **more: Any) -> Any:
+            if not self.left:
+                raise PermissionError(f"signed with {SECRET}")
+            self.left -= 1
+            return method(system, *args, **more)
+
+        monkeypatch.setattr(S3FileSystem, name, broken)
+
+
+@pytest.mark.parametrize(("name", "after"), [("put_file", 0), ("put_file", 3), ("cp_file", 2)])
+def test_an_upload_that_fails_leaves_nothing(
+    name: str, after: int, bucket: Bucket, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.setattr(publishing, "THREADS", 1)
+    with monkeypatch.context() as patch:
+        Broken(patch, name, after=after)
+        said = run(capfd, "reconstruct", RUN, scans, "--out", "s3://heads/results/mine")
+    check_refusal(said, names="s3://heads/results/mine", says="denies access.*is kept in")
+    assert SECRET not in said.all
+    assert bucket.content() == {}
+    (kept,) = (tmp_path / "cache" / "unsent").iterdir()
+    assert str(kept / "mine") in said.err
+    done(capfd, "reconstruct", RUN, scans, "--out", "local")
+    assert pictures(kept / "mine") == pictures(Path("local"))
+    assert nothing_left(tmp_path)
+
+
+def test_only_what_is_new_is_downloaded(
+    bucket: Bucket, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    bucket.upload(scans, "scans")
+    monkeypatch.setattr(fetching, "THREADS", 1)
+    fetched: list[str] = []
+    whole = S3FileSystem.get_file
+
+    def get_file(system: Any, name: str, *args: Any, **more: Any) -> None:
+        fetched.append(name.rpartition("/")[2])
+        whole(system, name, *args, **more)
+
+    def indexed() -> list[str]:
+        fetched.clear()
+        done(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv", "--overwrite")
+        return sorted(fetched)
+
+    monkeypatch.setattr(S3FileSystem, "get_file", get_file)
+    with monkeypatch.context() as patch:
+        Broken(patch, "get_file", after=5)
+        said = run(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv")
+        check_refusal(said, names="s3://heads/scans", says="denies access")
+    assert len(fetched) == 5
+    assert len(indexed()) == 3
+    assert indexed() == []
+    bucket.put("scans/ill/1.png", scans / "ill" / "3.png")
+    assert indexed() == ["1.png"]
+    assert (tmp_path / "cache/stores/s3/heads/scans/ill/1.png").read_bytes() == (scans / "ill" / "3.png").read_bytes()
+    bucket.client.delete_object(Bucket=BUCKET, Key="scans/ill/1.png")
+    assert indexed() == []
+    assert "scans/ill/1.png" not in Path("index.csv").read_text()
+    os.truncate(tmp_path / "cache/stores/s3/heads/scans/ill/3.png", 10)
+    assert indexed() == ["3.png"]
+
+
+def test_a_table_names_addresses(bucket: Bucket, scans: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "study/scans")
+    done(capfd, "data", "index", "s3://heads/study/scans", "--out", "index.csv")
+    table = pd.read_csv("index.csv")
+    assert list(table["path"]) == [f"s3://heads/study/scans/{name}" for name in sorted(pictures(scans))]
+    done(capfd, "encode", RUN, "index.csv", "--out", "a.parquet")
+    relative = "path,label\n" + "".join(f"../scans/{name},x\n" for name in sorted(pictures(scans)))
+    bucket.put("study/tables/index.csv", relative.encode())
+    done(capfd, "encode", RUN, "s3://heads/study/tables/index.csv", "--out", "b.parquet")
+    done(capfd, "encode", RUN, scans, "--out", "c.parquet")
+    codes = [list(map(list, pd.read_parquet(f"{name}.parquet")["codes"])) for name in "abc"]
+    assert codes[0] == codes[1] == codes[2]
+    Path("wrong.csv").write_text("path\ns3://heads/study/none.png\n")
+    check_refusal(run(capfd, "encode", RUN, "wrong.csv"), names="s3://heads/study/none.png", says="no such object")
+
+
+def test_the_cache_is_listed_and_cleaned(bucket: Bucket, scans: Path, tmp_path: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "scans")
+    done(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv")
+    said = done(capfd, "data", "cache")
+    assert "s3://heads/scans\n" in said
+    assert "1 downloads of" in said
+    assert "1 downloads of" not in done(capfd, "data", "cache", "--clean", "--older-than", 1)
+    assert "1 downloads of" in done(capfd, "data", "cache", "--clean")
+    assert not list((tmp_path / "cache").rglob("*.png"))
+    assert "downloads" not in done(capfd, "data", "cache")
+
+
+@pytest.mark.parametrize(
+    ("words", "names", "says"),
+    [
+        (["info", "s3://heads/none"], "s3://heads/none", "no such object"),
+        (["encode", RUN, "s3://heads/none/"], "s3://heads/none", "no such object"),
+        (["encode", RUN, "s3://no-such-bucket/x"], "s3://no-such-bucket/x", "no such bucket"),
+        (["encode", RUN, "phantom", "--out", "s3://no-such-bucket/x.parquet"], "s3://no-such-bucket", "no such bucket"),
+        (
+            ["encode", RUN, "s5://heads/x"],
+            "s5://heads/x",
+            "expected an address that begins with s3://.*did you mean s3://",
+        ),
+        (["encode", RUN, "S3://"], "S3://", "expected a place after s3://"),
+        (["encode", RUN, f"s3://AKIAIOSFODNN7:{SECRET}@heads/x"], "s3://***@heads/x", "without credentials"),
+        (
+            ["encode", RUN, "phantom", "--out", f"s3://A:{SECRET}@heads/x.parquet"],
+            "s3://***@heads",
+            "without credentials",
+        ),
+        (["sample", RUN, "--out", "s3://heads"], "s3://heads", "expected a place in a bucket"),
+        (["sample", RUN, "--out", "https://host.org/x"], "https://host.org/x", "expected a place on a store"),
+        (["sample", RUN, "--out", "hf://datasets/owner/name"], "hf://datasets/owner/name", "voxlex push"),
+        (["encode", RUN, "s3://heads/both"], "s3://heads/both", "'a', which is both"),
+        (["encode", RUN, "s3://heads/up"], "/../", "expected a name that a file can have"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    words: list[str], names: str, says: str, bucket: Bucket, tmp_path: Path, capfd: Capture
+) -> None:
+    for key in ("both/a", "both/a/b.png", "up/../../../x.png"):
+        bucket.put(key, b"x")
+    before = bucket.content()
+    said = run(capfd, *words)
+    check_refusal(said, names=names, says=says)
+    assert SECRET not in said.all
+    assert bucket.content() == before
+    assert not list((tmp_path / "here").iterdir())
