@@ -89,10 +89,11 @@ def _masked_rest(rest: str) -> str:
 
 
 def without_credentials(address: str) -> str:
-    """Return an address that may be kept: without a name and a password, and on the web without a query."""
+    """Return an address that may be kept: one on the web without a name, a password and a query; others have none."""
+    if scheme_of(address) not in WEB:
+        return address
     scheme, _, rest = address.partition("://")
-    body = re.split("[?#]", rest)[0] if scheme_of(address) in WEB else rest
-    return f"{scheme}://{_masked_rest(body).removeprefix(f'{HIDDEN}@')}"
+    return f"{scheme}://{_masked_rest(re.split('[?#]', rest)[0]).removeprefix(f'{HIDDEN}@')}"
 
 
 def name_of(address: str) -> str:
@@ -133,5 +134,5 @@ def shown(text: str) -> str:
     """Return text to print: in one line, with addresses in place of their copies, and without credentials."""
     for folder in _own_folders:
         inside = re.escape(folder) + r"/[^\s:;,'\"()]*"
-        text = re.sub(inside, lambda found: address_of(Path(found[0])) or found[0], text)
+        text = re.sub(inside, lambda found: masked(address_of(Path(found[0])) or found[0]), text)
     return printable(masked(text))
