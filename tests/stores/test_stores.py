@@ -13,7 +13,6 @@ from s3fs import S3FileSystem
 import voxlex
 from hostile.command import check_refusal, run
 from voxlex.data.dataset import PreparedDataset
-from voxlex.stores import fetching, publishing
 
 from .conftest import BUCKET, SECRET, Bucket
 
@@ -69,7 +68,7 @@ def test_results_are_those_of_this_machine(bucket: Bucket, scans: Path, tmp_path
     assert nothing_left(tmp_path)
 
 
-def test_a_run_on_a_store_is_the_run(bucket: Bucket, tmp_path: Path, capfd: Capture) -> None:
+def test_a_run_on_a_store_is_the_run(bucket: Bucket, scans: Path, capfd: Capture) -> None:
     bucket.upload(RUN, "runs/mine")
     done(capfd, "info", "s3://heads/runs/mine")
     done(capfd, "sample", "s3://heads/runs/mine", "--count", 1, "--out", "s3://heads/drawn")
@@ -78,7 +77,7 @@ def test_a_run_on_a_store_is_the_run(bucket: Bucket, tmp_path: Path, capfd: Capt
     images = torch.rand(1, 1, 32, 32)
     assert torch.equal(voxlex.load("s3://heads/runs/mine").encode(images), voxlex.load(RUN).encode(images))
     check_refusal(
-        run(capfd, "pack", "s3://heads/runs/mine", "phantom", "--fit-on", "phantom"),
+        run(capfd, "pack", "s3://heads/runs/mine", scans, "--fit-on", scans),
         names="s3://heads/runs/mine",
         says="copy the run",
     )
@@ -134,36 +133,42 @@ def test_own_results_are_replaced_if_asked_for(bucket: Bucket, scans: Path, capf
 
 def test_archives(bucket: Bucket, scans: Path, capfd: Capture) -> None:
     bucket.upload(scans, "scans")
-    done(capfd, "pack", RUN, "s3://heads/scans/ill", "--out", "s3://heads/a.vxl", "--lossless", "--no-codes")
-    done(
-        capfd, "pack", RUN, "s3://heads/scans/healthy", "--out=s3://heads/a.vxl", "--lossless", "--no-codes", "--append"
-    )
-    assert len(done(capfd, "list", "--json", "s3://heads/a.vxl").split('"name"')) == 9
-    assert len(voxlex.open_archive("s3://heads/a.vxl")) == 8
+    done(capfd, "pack", RUN, "s3://heads/scans/ill", "--out", "s3://heads/a.vxl")
+    done(capfd, "pack", RUN, "s3://heads/scans/healthy", "--out=s3://heads/a.vxl", "--append")
+    assert len(json.loads(done(capfd, "list", "--json", "s3://heads/a.vxl"))) == 8
+    assert len(voxlex.open_archive("s3://heads/a.vxl", run=RUN)) == 8
 
 
-class Broken:
-    """Lets a method of the file system fail from its n-th call on."""
+class Requests:
+    """Counts the requests of a kind to the store, and denies them from a number on."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, *, after: int) -> None:
-        self.left, method = after, getattr(S3FileSystem, name)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: str, *, allowed: int | None = None) -> None:
+        self.keys: list[str] = []
+        self.allowed = allowed
+        call = S3FileSystem._call_s3
 
-        def broken(system: Any, *args: Any, **more: Any) -> Any:
-            if not self.left:
-                raise PermissionError(f"signed with {SECRET}")
-            self.left -= 1
-            return method(system, *args, **more)
+        async def counted(system: S3FileSystem, name: str, *args: Any, **more: Any) -> Any:
+            if name == kind:
+                if len(self.keys) == self.allowed:
+                    raise PermissionError(f"signed with {SECRET}")
+                self.keys.append(more["Key"])
+            return await call(system, name, *args, **more)
 
-        monkeypatch.setattr(S3FileSystem, name, broken)
+        monkeypatch.setattr(S3FileSystem, "_call_s3", counted)
 
 
-@pytest.mark.parametrize(("name", "after"), [("put_file", 0), ("put_file", 3), ("cp_file", 2)])
+@pytest.mark.parametrize(("kind", "allowed"), [("put_object", 4), ("copy_object", 2)])
 def test_an_upload_that_fails_leaves_nothing(
-    name: str, after: int, bucket: Bucket, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+    kind: str,
+    allowed: int,
+    bucket: Bucket,
+    scans: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Capture,
 ) -> None:
-    monkeypatch.setattr(publishing, "THREADS", 1)
     with monkeypatch.context() as patch:
-        Broken(patch, name, after=after)
+        Requests(patch, kind, allowed=allowed)
         said = run(capfd, "reconstruct", RUN, scans, "--out", "s3://heads/results/mine")
     check_refusal(said, names="s3://heads/results/mine", says="denies access.*is kept in")
     assert SECRET not in said.all
@@ -179,25 +184,17 @@ def test_only_what_is_new_is_downloaded(
     bucket: Bucket, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:
     bucket.upload(scans, "scans")
-    monkeypatch.setattr(fetching, "THREADS", 1)
-    fetched: list[str] = []
-    whole = S3FileSystem.get_file
-
-    def get_file(system: Any, name: str, *args: Any, **more: Any) -> None:
-        fetched.append(name.rpartition("/")[2])
-        whole(system, name, *args, **more)
 
     def indexed() -> list[str]:
-        fetched.clear()
-        done(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv", "--overwrite")
-        return sorted(fetched)
+        with monkeypatch.context() as patch:
+            requests = Requests(patch, "get_object")
+            done(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv", "--overwrite")
+        return [key.rpartition("/")[2] for key in requests.keys]
 
-    monkeypatch.setattr(S3FileSystem, "get_file", get_file)
     with monkeypatch.context() as patch:
-        Broken(patch, "get_file", after=5)
+        Requests(patch, "get_object", allowed=5)
         said = run(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv")
         check_refusal(said, names="s3://heads/scans", says="denies access")
-    assert len(fetched) == 5
     assert len(indexed()) == 3
     assert indexed() == []
     bucket.put("scans/ill/1.png", scans / "ill" / "3.png")

@@ -76,7 +76,7 @@ def copies(
     record = root / _RECORDS / f"{hashlib.blake2b(json.dumps(wanted).encode(), digest_size=16).hexdigest()}.json"
     with _alone(root):
         try:
-            found = list(in_order(find, wanted, threads=THREADS, ahead=100))
+            found = list(map(find, wanted) if len(wanted) == 1 else in_order(find, wanted, threads=THREADS, ahead=100))
         except UnreachableError as cause:
             places = _of_record(record, root, cause)
             os.utime(record)  # when it was used last
