@@ -12,7 +12,10 @@ from s3fs import S3FileSystem
 
 import voxlex
 from hostile.command import check_refusal, run
+from voxlex.config import Config
 from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import Interrupted
+from voxlex.run_folder import RunFolder
 
 from .conftest import BUCKET, SECRET, Bucket
 
@@ -85,20 +88,37 @@ def test_a_run_on_a_store_is_the_run(bucket: Bucket, scans: Path, capfd: Capture
 
 def test_a_training_goes_on_where_it_was(bucket: Bucket, scans: Path, tmp_path: Path, capfd: Capture) -> None:
     bucket.upload(scans, "scans")
-    for out, source in (("s3://heads/run", "s3://heads/scans"), ("run", scans)):
-        said = done(capfd, "train", source, "--out", out, "--steps", 1, *TINY)
-        assert f"train {source} --out {out} --resume --steps 2" in said
-        done(capfd, "train", source, "--out", out, "--steps", 2, "--resume", *TINY)
+    words = ["train", "s3://heads/scans", "--out", "s3://heads/run"]
+    said = done(capfd, *words, "--steps", 1, *TINY)
+    assert f"voxlex {' '.join(words)} --resume --steps 2" in said
+    done(capfd, "train", scans, "--out", "run", "--steps", 1, *TINY)
+    weights = bucket.below("run")["autoencoder.safetensors"]
+    assert weights == Path("run/autoencoder.safetensors").read_bytes()
+
+    done(capfd, *words, "--steps", 2, "--resume", *TINY)
     held = bucket.below("run")
-    assert held.keys() == pictures(Path("run")).keys()
-    assert held["autoencoder.safetensors"] == Path("run/autoencoder.safetensors").read_bytes()
+    assert {name for name in held if "/" not in name} == {path.name for path in Path("run").iterdir() if path.is_file()}
+    assert held["autoencoder.safetensors"] != weights
     assert json.loads(held["metadata.json"])["stages"]["autoencoder"]["steps"] == 2
-    assert not [
-        name for name, content in held.items() if SECRET.encode() in content or str(tmp_path).encode() in content
-    ]
-    said = run(capfd, "train", "s3://heads/scans", "--out", "s3://heads/run", "--steps", 1, *TINY[:-1])
-    check_refusal(said, names="s3://heads/run", says="exists already")
+    strangers = (SECRET.encode(), str(tmp_path).encode())
+    assert not [name for name, content in held.items() if any(word in content for word in strangers)]
+    check_refusal(run(capfd, *words, "--steps", 1, *TINY), names="s3://heads/run", says="exists already")
     assert bucket.below("run") == held
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_training_that_is_stopped_uploads_what_it_has_saved(
+    saved: bool, bucket: Bucket, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    def stopped(source: str, *, out: Path, config: Config, **_: object) -> None:
+        RunFolder.create(out, config)
+        raise Interrupted("stopped, and saved") if saved else KeyboardInterrupt
+
+    monkeypatch.setattr("voxlex.workflows.train.train", stopped)
+    said = run(capfd, "train", scans, "--out", "s3://heads/run")
+    assert (said.status, said.err) == (130, "voxlex: stopped, and saved\n" if saved else "voxlex: interrupted\n")
+    assert bucket.below("run").keys() == ({"config.yaml", "metadata.json"} if saved else set())
     assert nothing_left(tmp_path)
 
 

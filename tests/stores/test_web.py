@@ -11,6 +11,7 @@ import pytest
 import voxlex
 from hostile.command import check_refusal, run
 from voxlex.cli import main
+from voxlex.errors import DataError
 
 RUN = Path(__file__).parent.parent / "golden" / "transformer"
 SECRET = "0123456789abcdefsecret"
@@ -50,7 +51,7 @@ def test_a_signed_file_leaves_no_trace_of_its_signature(scans: Path, tmp_path: P
 
 def test_a_traceback_shows_no_credentials(web: Web, capfd: Capture) -> None:
     address = web().replace("://", f"://user:{SECRET}@")
-    with pytest.raises(voxlex.DataError) as caught:
+    with pytest.raises(DataError) as caught:
         main(["encode", str(RUN), f"{address}/none.png?sig={SECRET}", "--debug"])
     assert caught.value.__suppress_context__
     assert SECRET not in str(caught.value)

@@ -40,6 +40,9 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
     except SystemExit as exit_:
         if not exit_.code:
             raise
+    hidden = [masked(word) for word in words]
+    if hidden != list(words):  # the message repeats words, and breaks them into lines
+        return _read(name, hidden, kind)
     page = io.StringIO()
     with redirect_stdout(page), suppress(SystemExit):
         ask(args=["--help"])
@@ -49,7 +52,7 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
         return _read(name, changing, kind)
     problem = _unknown_option(words, page.getvalue()) or _in_one_line(said.getvalue(), page.getvalue())
     more = "" if problem.endswith("?") else f"; `voxlex {name} --help` shows the arguments"
-    print(f"voxlex {name}: {masked(problem)}{more}", file=sys.stderr)
+    print(f"voxlex {name}: {problem}{more}", file=sys.stderr)
     raise SystemExit(2)
 
 
