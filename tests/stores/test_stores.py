@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import requests
 import torch
 from s3fs import S3FileSystem
 
@@ -207,9 +208,9 @@ def test_only_what_is_new_is_downloaded(
 
     def indexed() -> list[str]:
         with monkeypatch.context() as patch:
-            requests = Requests(patch, "get_object")
+            counted = Requests(patch, "get_object")
             done(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv", "--overwrite")
-        return [key.rpartition("/")[2] for key in requests.keys]
+        return [key.rpartition("/")[2] for key in counted.keys]
 
     with monkeypatch.context() as patch:
         Requests(patch, "get_object", allowed=5)
@@ -292,3 +293,14 @@ def test_what_cannot_be_is_one_line(
     assert SECRET not in said.all
     assert bucket.content() == before
     assert not list((tmp_path / "here").iterdir())
+
+
+def test_denied_access_is_one_line(endpoint: str, bucket: Bucket, scans: Path, capfd: Capture) -> None:
+    bucket.upload(scans, "scans")
+    for words in (["encode", RUN, "s3://heads/scans"], ["encode", RUN, scans, "--out", "s3://heads/a.parquet"]):
+        requests.post(f"{endpoint}/moto-api/reset-auth", data="0", timeout=10)  # from now on, keys must be known
+        try:
+            said = run(capfd, *words)
+        finally:
+            requests.post(f"{endpoint}/moto-api/reset-auth", data="inf", timeout=10)
+        check_refusal(said, names="s3://heads/", says="the store denies access")

@@ -10,6 +10,7 @@ import pytest
 
 import voxlex
 from hostile.command import check_refusal, run
+from hub.stand_in import StandIn, serving
 from voxlex.cli import main
 from voxlex.errors import DataError
 
@@ -130,3 +131,20 @@ def test_help_and_places_of_this_machine_need_no_fsspec() -> None:
     program += "sys.exit(str({'fsspec', 's3fs', 'aiohttp'} & sys.modules.keys()) if 'fsspec' in sys.modules else 0)"
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_files_of_a_repository_of_the_hub(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: Web, capfd: Capture
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    with serving(StandIn(token=SECRET)) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        held = {f"data/{path.relative_to(scans).as_posix()}": path.read_bytes() for path in scans.rglob("*.png")}
+        commit = hub.add("someone/heads", held)
+        hub.add("someone/heads", {})
+        out = tmp_path / "a.parquet"
+        said = run(capfd, "encode", RUN, f"hf://someone/heads@{commit}/data", "--out", out)
+        assert said.status == 0, said.err
+        assert len(pd.read_parquet(out)) == 8
+        for address, says in (("heads@v9/data", "no such object"), ("none/data", "no such object|denies")):
+            check_refusal(run(capfd, "encode", RUN, f"hf://someone/{address}"), names=address, says=says)

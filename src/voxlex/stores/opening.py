@@ -4,6 +4,7 @@ Credentials are those that each file system finds by itself: in the environment,
 fsspec. None is read here. The messages of the stores are not repeated, because they may quote a request.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -66,7 +67,8 @@ def opened(address: str) -> Opened:
         raise DataError(f"{masked(address)}: expected an address that begins with {known}, got {scheme}://{meant}")
     try:
         with explained(address):
-            system, path = url_to_fs(address)
+            elsewhere = {"endpoint": os.environ.get("HF_ENDPOINT")} if scheme == "hf" else {}
+            system, path = url_to_fs(address, **elsewhere)
     except ImportError as cause:
         raise _not_installed(address, cause) from None
     system.invalidate_cache()  # what it listed earlier in this process may have changed
