@@ -78,8 +78,8 @@ def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
-    """A folder of eight small pictures in two classes."""
-    for number in range(8):
+    """A folder of six small pictures in two classes."""
+    for number in range(6):
         file = tmp_path / "scans" / ("ill" if number % 2 else "healthy") / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture(number)).save(file)

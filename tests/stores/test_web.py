@@ -145,6 +145,6 @@ def test_files_of_a_repository_of_the_hub(
         out = tmp_path / "a.parquet"
         said = run(capfd, "encode", RUN, f"hf://someone/heads@{commit}/data", "--out", out)
         assert said.status == 0, said.err
-        assert len(pd.read_parquet(out)) == 8
+        assert len(pd.read_parquet(out)) == 6
         for address, says in (("heads@v9/data", "no such object"), ("none/data", "no such object|denies")):
             check_refusal(run(capfd, "encode", RUN, f"hf://someone/{address}"), names=address, says=says)

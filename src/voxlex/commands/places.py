@@ -59,12 +59,14 @@ def run(name: str, words: Sequence[str]) -> None:
             address = _value(words[number])
             results[address] = stack.enter_context(_result(address, name, words, byte_bar))
             words[number] = words[number].replace(address, str(results[address]))
-        for address in _read_by(parse(name, words), words):
+        command = parse(name, words)
+        for address in _read_by(command, words):
             _check_apart(address, results)
             (copy,) = copies([address], name=masked(address), phases=byte_bar, note=lambda text: show_notes([text]))
             words = [word.replace(address, str(copy)) if _value(word) == address else word for word in words]
+            command = parse(name, words)
         _tell_further_processes(words)
-        parse(name, words).run()
+        command.run()
 
 
 def _value(word: str) -> str:

@@ -17,7 +17,10 @@ from voxlex.rows import go_on
 from voxlex.stores.addresses import masked, scheme_of
 
 SCHEMES = ("s3", "gs", "hf", "https", "http")
-"""What is tested or documented; fsspec may know others."""
+"""Kinds of stores by the beginning of their addresses."""
+
+_FURTHER = ("s3a", "gcs", "az", "abfs", "abfss", "oci", "oss", "memory")
+"""Others that work in the same way. What wraps another file system, such as `zip`, is none of these."""
 
 THREADS = 8
 """Objects that are on their way at once."""
@@ -56,19 +59,20 @@ def opened(address: str) -> Opened:
     """
     scheme = scheme_of(address)
     try:
-        from fsspec.core import url_to_fs
-        from fsspec.registry import known_implementations, registry
+        from fsspec.registry import get_filesystem_class
     except ModuleNotFoundError as cause:
         raise _not_installed(address, cause) from None
-    if scheme not in (*known_implementations, *registry):
+    if scheme not in (*SCHEMES, *_FURTHER):
         close = get_close_matches(scheme, SCHEMES, n=1, cutoff=0.3)
         meant = f"; did you mean {close[0]}://?" if close else ""
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise DataError(f"{masked(address)}: expected an address that begins with {known}, got {scheme}://{meant}")
     try:
         with explained(address):
+            kind = get_filesystem_class(scheme)
             elsewhere = {"endpoint": os.environ.get("HF_ENDPOINT")} if scheme == "hf" else {}
-            system, path = url_to_fs(address, **elsewhere)
+            system = kind(**kind._get_kwargs_from_urls(address), **elsewhere)
+            path = kind._strip_protocol(address)  # and not `url_to_fs`, which takes "::" in a name for a chain
     except ImportError as cause:
         raise _not_installed(address, cause) from None
     system.invalidate_cache()  # what it listed earlier in this process may have changed

@@ -1,7 +1,7 @@
 """Results at addresses: a command writes them here, and they are uploaded when they are complete.
 
-An object appears whole or not at all. The objects of a folder are uploaded below a hidden name beside it, and are then
-copied to their places by the store itself, first those by which a run or a prepared set is not known yet.
+An object appears whole or not at all. The objects of a folder are uploaded below a hidden name beside it, and the store
+itself then copies them to their places. The description by which a run or a prepared set is known comes last.
 """
 
 import secrets
@@ -70,16 +70,7 @@ class Result:
             DataError: If nothing can be written there, or it must not.
         """
         address = checked(address)
-        scheme = scheme_of(address)
-        if scheme in (*WEB, "hf"):
-            other = "; `voxlex push` writes a run into a repository of the Hub" if scheme == "hf" else ""
-            raise DataError(f"{masked(address)}: expected a place on a store such as s3:// or gs:// to write{other}")
-        system, path = opened(address)
-        place = place_for(path, scheme)
-        if len(place.parts) < 3:
-            raise DataError(f"{masked(address)}: expected a place in a bucket, such as {masked(address)}/results")
-        result = cls(address, workplace / place, system, path)
-        remember(result.place, address, below=workplace)
+        result = cls._in(workplace, address)
         found = _found(address)
         if found is not None and not (replaces or goes_on):
             raise DataError(
@@ -89,20 +80,38 @@ class Result:
         if tries:
             result._try()
         result.place.parent.mkdir(parents=True, exist_ok=True)
-        if found is not None:
-            result.before = _objects(found)
-            if found.is_folder or goes_on:
-                bring([found], workplace, phases=phases)
-            else:  # its content is of no use
-                result.place.touch()
+        if found is not None and (found.is_folder or goes_on):
+            bring([found], workplace, phases=phases)
+        elif found is not None:  # its content is of no use
+            result.place.touch()
+        result.before = _objects(found)
         result.copied = {file: _facts(file) for file in _files_below(result.place)}
         return result
+
+    @classmethod
+    def _in(cls, workplace: Path, address: str) -> "Result":
+        """Return a result in a folder.
+
+        Raises:
+            DataError: If nothing can be written to such an address.
+        """
+        scheme = scheme_of(address)
+        if scheme in (*WEB, "hf"):
+            other = "; `voxlex push` writes a run into a repository of the Hub" if scheme == "hf" else ""
+            raise DataError(f"{masked(address)}: expected a place on a store such as s3:// or gs:// to write{other}")
+        system, path = opened(address)
+        place = place_for(path, scheme)
+        if len(place.parts) < 3:
+            raise DataError(f"{masked(address)}: expected a place in a bucket, such as {masked(address)}/results")
+        remember(workplace / place, address, below=workplace)
+        return cls(address, workplace / place, system, path)
 
     def publish(self, *, phases: Phases = silent) -> None:
         """Upload the result, as far as it is new; objects that are not part of it any more are removed.
 
         Raises:
-            DataError: If it cannot be uploaded. What was there stays, and the result is kept on this machine.
+            DataError: If it cannot be uploaded. What was there stays, unless the store fails in copying over it, and
+                the result is kept on this machine.
         """
         files = _files_below(self.place)
         new = [file for file in files if self.copied.get(file) != _facts(file)]
@@ -173,10 +182,6 @@ class Result:
         with explained(self.address, what="cannot be written"):
             self.system.pipe_file(trial, b"")
             self.system.rm_file(trial)
-
-    def _check_unchanged(self) -> None:
-        if _objects(_found(self.address)) != self.before:
-            raise DataError(f"{masked(self.address)}: somebody else has written there meanwhile")
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
