@@ -7,6 +7,7 @@ as the object is the same.
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,8 @@ def at_hand(
     Args:
         place: A path, a name or an address.
         phases: Receives the progress of the download, in bytes.
-        note: Receives a sentence if the store cannot be reached, and an earlier copy is used.
+        note: Receives a sentence if an earlier copy is used since the store cannot be reached, or another process
+            downloads.
 
     Raises:
         ConfigError: If a package for this kind of store is not installed.
@@ -73,8 +75,8 @@ def copies(
     wanted = list(dict.fromkeys(text for text in addresses if text not in there))
     if not wanted:
         return [there[text] for text in addresses]
-    record = root / _RECORDS / f"{hashlib.blake2b(json.dumps(wanted).encode(), digest_size=16).hexdigest()}.json"
-    with _alone(root):
+    record = root / _RECORDS / f"{_digest(wanted)}.json"
+    with _alone(root, note):
         try:
             found = list(map(find, wanted) if len(wanted) == 1 else in_order(find, wanted, threads=THREADS, ahead=100))
         except UnreachableError as cause:
@@ -89,6 +91,12 @@ def copies(
         there[text] = root / place
         _remember(checked(text), place, root)
     return [there[text] for text in addresses]
+
+
+def _digest(addresses: Sequence[str]) -> str:
+    """Return a hash of addresses, without names and passwords, which could be guessed from it."""
+    plain = [re.sub(r"^([^/]*//)[^/?#]*@", r"\1", address) for address in addresses]
+    return hashlib.blake2b(json.dumps(plain).encode(), digest_size=16).hexdigest()
 
 
 def _by_name(one: Stored) -> str:
@@ -115,7 +123,7 @@ def _remember(address: str, place: Path, root: Path) -> None:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _alone(root: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Keep other processes from changing copies meanwhile, and wait for those that do."""
     try:
         root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # scans are private
@@ -123,12 +131,16 @@ def _alone(root: Path) -> Iterator[None]:
     except OSError as cause:
         text = f"{root}: the cache cannot be written: {cause.strerror}; set VOXLEX_CACHE to another folder"
         raise DataError(text) from cause
+    waits = False
     while True:
         try:
             with lock(root / _LOCK):
                 yield
                 return
-        except Held:
+        except Held as cause:
+            if not waits:
+                note(f"waiting for {cause.holder}, which downloads")
+            waits = True
             time.sleep(_LOOK_AGAIN_S)
 
 
