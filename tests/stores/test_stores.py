@@ -18,6 +18,7 @@ from voxlex.config import Config
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import Interrupted
 from voxlex.run_folder import RunFolder
+from voxlex.stores import fetching
 
 from .conftest import BUCKET, SECRET, Bucket
 
@@ -215,6 +216,7 @@ def test_only_what_is_new_is_downloaded(
         return [key.rpartition("/")[2] for key in counted.keys]
 
     with monkeypatch.context() as patch:
+        patch.setattr(fetching, "THREADS", 1)  # so that three are whole when the fourth is denied
         Requests(patch, "get_object", allowed=3)
         said = run(capfd, "data", "index", "s3://heads/scans", "--out", "index.csv")
         check_refusal(said, names="s3://heads/scans", says="denies access")
