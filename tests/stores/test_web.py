@@ -148,3 +148,14 @@ def test_files_of_a_repository_of_the_hub(
         assert len(pd.read_parquet(out)) == 6
         for address, says in (("heads@v9/data", "no such object"), ("none/data", "no such object|denies")):
             check_refusal(run(capfd, "encode", RUN, f"hf://someone/{address}"), names=address, says=says)
+
+
+def test_processes_that_a_training_starts_know_no_addresses(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: Web, capfd: Capture
+) -> None:
+    words = ["data", "index", f"{web()}/scans/ill/1.png?sig={SECRET}", "--out", str(tmp_path / "index.csv")]
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "voxlex", *words])
+    assert run(capfd, *words).status == 0
+    again = sys.orig_argv
+    assert (again[:5], again[6:]) == (["python", "-m", "voxlex", "data", "index"], words[3:])
+    assert Path(again[5]).read_bytes() == (scans / "ill" / "1.png").read_bytes()
