@@ -105,22 +105,23 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
                 raise DataError(f"{path}: exists already; remove it, or choose another place")
             _sweep_once(place.parent)
             building.mkdir()
-            with claimed(building):
-                yield building
-                _sync_tree(building)
-                if place.is_dir() and any(place.iterdir()):
-                    _move_into(place, building, last=last)
-                else:
-                    building.replace(place)
-            _sync_folder(place.parent)
+            try:
+                with claimed(building):
+                    yield building
+                    _sync_tree(building)
+                    if place.is_dir() and any(place.iterdir()):
+                        _move_into(place, building, last=last)
+                    else:
+                        building.replace(place)
+                _sync_folder(place.parent)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
     except Held as cause:
         raise DataError(
             f"{path}: {cause.holder} is making this folder; wait for it, or choose another place"
         ) from cause
     except OSError as cause:
         raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def _move_into(folder: Path, building: Path, *, last: str) -> None:
