@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from voxlex.cli import main
+from voxlex.commands.info import Info
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
 
@@ -78,6 +79,26 @@ def test_a_signal_while_preparing_clears_away_what_was_begun(tmp_path: Path, nam
     by = "" if name == "SIGINT" else f" by {name}"
     assert said.splitlines() == [f"voxlex: interrupted{by}"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "by"), [("SIGTERM", " by SIGTERM"), ("SIGHUP", " by SIGHUP"), ("SIGINT", "")])
+def test_a_signal_in_a_finalizer_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, by: str
+) -> None:
+    """Python drops what a finalizer or a callback raises, and imports run many of them."""
+
+    class Signals:
+        def __del__(self) -> None:
+            signal.raise_signal(getattr(signal, name))
+
+    def run(command: Info) -> None:
+        Signals()
+        for _ in range(WAIT_S * 20):
+            time.sleep(0.05)
+
+    monkeypatch.setattr(Info, "run", run)
+    assert main(["info", "brain-mri-128"]) == 128 + getattr(signal, name)
+    assert capsys.readouterr().err == f"voxlex: interrupted{by}\n"
 
 
 def test_two_commands_do_not_prepare_into_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
