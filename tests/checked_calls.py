@@ -19,9 +19,7 @@ from beartype import BeartypeConf, beartype
 from beartype.door import die_if_unbearable
 from jaxtyping import AbstractArray, TypeCheckError, install_import_hook, jaxtyped
 from torch import Tensor
-from torch.nn import Parameter
 
-_ARRAYS = {Tensor, Parameter, np.ndarray}
 _CONF = BeartypeConf(is_pep484_tower=True, violation_type=TypeCheckError)
 
 
@@ -118,7 +116,7 @@ def _kind(value: Any, any_length: bool) -> Hashable:
         _OfNoKind: If that is not all.
     """
     made = type(value)
-    if made in _ARRAYS:
+    if isinstance(value, (Tensor, np.ndarray)):
         return made, value.shape, value.dtype
     if made is tuple or made is list:
         kinds = [_kind(item, any_length) for item in value]

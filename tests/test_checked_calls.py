@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float, TypeCheckError
@@ -38,6 +39,15 @@ def first(pair: tuple[Float[Tensor, "n d"], Float[Tensor, "n"]], side: Literal["
     return pair[0]
 
 
+class Stored(np.ndarray):
+    """An array of another type, as those that are mapped from a file."""
+
+
+@_checked
+def size_of(x: Float[np.ndarray, "n d"]) -> int:
+    return x.size
+
+
 def made(result: object) -> Callable:
     @_checked
     def count(x: Float[Tensor, "n d"]) -> "int":
@@ -51,6 +61,7 @@ def test_what_fits_passes() -> None:
     assert len(list(rows_of(FLAT, FLAT))) == 2
     assert Pair(FLAT, torch.zeros(2)).one is FLAT
     assert made(3)(FLAT) == 3
+    assert size_of(FLAT.numpy().view(Stored)) == 6
     assert first((FLAT, FLAT[:, 0]), "right") is FLAT
 
 
@@ -65,6 +76,7 @@ def test_what_fits_passes() -> None:
         lambda: Pair(FLAT, torch.zeros(3)),
         lambda: first((FLAT, FLAT[0])),
         lambda: first((FLAT, FLAT[:, 0]), "up"),
+        lambda: size_of(FLAT[0].numpy().view(Stored)),
         lambda: made(3)(FLAT[0]),
         lambda: made("3")(FLAT),
         lambda: are_far(torch.zeros(3)),

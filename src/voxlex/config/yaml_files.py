@@ -55,7 +55,7 @@ def read_yaml(path: Path) -> Any:
     return content
 
 
-@lru_cache(maxsize=64)  # a command reads the settings of a run and its recipe several times, 15 ms each
+@lru_cache(maxsize=64)  # a command reads the settings of a run and its recipe several times, 5 ms each
 def _content(text: str, *, where: str) -> Any:
     try:
         loader = _Loader(text)
