@@ -13,6 +13,8 @@ from voxlex.commands import COMMANDS
 from voxlex.errors import Interrupted, Terminated, VoxlexError
 from voxlex.stores.addresses import shown
 
+_REPEAT_S = 0.01
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0, 1 after an error, 128 + N after the signal N (130 after Ctrl-C).
@@ -90,17 +92,43 @@ def _ending_by_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
+    if threading.current_thread() is not threading.main_thread():  # where Python does not allow handlers
+        yield
+        return
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-    if threading.current_thread() is not threading.main_thread():  # where Python does not allow handlers
-        caught = []
     for number in caught:
         signal.signal(number, end)
     try:
-        yield
+        with _repeating_lost_signals():
+            yield
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _repeating_lost_signals() -> Iterator[None]:
+    """Send a signal again whose exception came up where Python drops exceptions, so that the command still ends.
+
+    These are finalizers and callbacks of weak references. Each import runs such a callback.
+    """
+    usual = sys.unraisablehook
+
+    def repeat(lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            usual(lost)
+            return
+        number = lost.exc_value.number if isinstance(lost.exc_value, Terminated) else signal.SIGINT
+        timer = threading.Timer(_REPEAT_S, signal.raise_signal, (number,))  # at once, it would be lost here again
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
