@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
+from voxlex.progress import Progress, part_of
 from voxlex.types import Codes, checked_codes
 
 T = TypeVar("T")
@@ -112,6 +113,30 @@ def take(codes: Tensor | Sequence[Tensor], rows: slice | Sequence[int] | Tensor)
 def concatenate(batches: Iterable[Tensor | Sequence[Tensor]]) -> Tensor | tuple[Tensor, ...]:
     """Join the codes of several batches of images, level by level."""
     return from_levels([torch.cat(parts) for parts in zip(*map(levels_of, batches), strict=True)])
+
+
+def in_batches(
+    draw: Callable[[int, int, Progress | None], Tensor | tuple[Tensor, ...]],
+    count: int,
+    *,
+    at_once: int,
+    progress: Progress | None,
+) -> Tensor | tuple[Tensor, ...]:
+    """Draw the codes of `count` images, some at a time.
+
+    Args:
+        draw: Function that draws a batch. It gets the number of the first image, the size of the batch, and a progress.
+        count: Number of images in all.
+        at_once: Number of images in a batch.
+        progress: Called with the work done and the total work of all batches together.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    drawn = []
+    for start in range(0, count, at_once):
+        size = min(at_once, count - start)
+        drawn.append(draw(start, size, part_of(progress, start, size, count)))
+    return concatenate(drawn)
 
 
 def touched_cells(region: Bool[Tensor, "*space"], grid: Sequence[int]) -> Bool[Tensor, "*grid"]:
