@@ -18,6 +18,7 @@ COMMANDS = {
     "encode": "Store scans as codes.",
     "decode": "Turn codes back into scans.",
     "push": "Write a run into a repository of the Hugging Face Hub.",
+    "convert": "Make a run of a checkpoint of MONAI's VQVAE.",
     "export": "Write a vocabulary as graphs that run without voxlex.",
     "pack": "Pack scans into an archive.",
     "unpack": "Write the scans of an archive.",
