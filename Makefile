@@ -7,11 +7,13 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/voxlex demo --out runs/demo --overwrite
 
+# mypy takes one core, so the tests run beside it. They start Python often, which should not compile voxlex each time.
 test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/mypy >.venv/mypy.txt & mypy=$$!; \
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal; \
+	tests=$$?; wait $$mypy; types=$$?; cat .venv/mypy.txt; exit $$((tests | types))
 
 # Trains the vocabulary that comes with the package again, and puts it into its place: make vocabulary SOURCE=FOLDER
 vocabulary: .venv/installed
@@ -27,13 +29,19 @@ format: .venv/installed-test
 explorer:
 	cd explorer && npm ci --ignore-scripts && npm run build
 
-.venv/installed: pyproject.toml constraints.txt
+# pip would compile on one core what it installs.
+define install
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
-	touch $@
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '$(1)'
+	$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true  # some packages hold templates that are not Python
+	touch .venv/installed
+endef
 
-.venv/installed-test: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+.venv/installed: pyproject.toml constraints.txt
+	$(call install,.)
+
+.venv/installed-test: pyproject.toml constraints.txt
+	$(call install,.[test])
 	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
 		(apt-get update -qq && apt-get install -y -qq chromium)  # the tests of the explorer use it
 	command -v npm >/dev/null && npm ci --silent --ignore-scripts --prefix tests/export || true  # one test needs it

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from checked_calls import check_calls
@@ -17,6 +18,8 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGTERM", signal
         signal.signal(getattr(signal, _name), _usual)
 
 check_calls("voxlex")
+
+ACCELERATOR = torch.accelerator.is_available()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -36,9 +39,28 @@ def few_divisions_samples_and_draws() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def curves_drawn_once() -> Iterator[None]:
+    """Draw the curves of each kind once, and show them in every report. `tests/pages` draws all of them."""
+    from voxlex.pages import curves
+
+    draw, drawn = curves._svg, {}
+
+    def shown(figure: Figure) -> str:
+        kind = figure.axes[0].get_ylabel()
+        if kind not in drawn:
+            drawn[kind] = draw(figure)
+        return drawn[kind]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "_svg", shown)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    torch.manual_seed(0)
+    # For kinds of devices that are not there, torch.manual_seed notes the stack, which takes longer than many a test.
+    (torch.manual_seed if ACCELERATOR else torch.default_generator.manual_seed)(0)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float, TypeCheckError
@@ -32,6 +34,20 @@ class Pair:
     other: Float[Tensor, "n"]
 
 
+@_checked
+def first(pair: tuple[Float[Tensor, "n d"], Float[Tensor, "n"]], side: Literal["left", "right"] = "left") -> Tensor:
+    return pair[0]
+
+
+class Stored(np.ndarray):
+    """An array of another type, as those that are mapped from a file."""
+
+
+@_checked
+def size_of(x: Float[np.ndarray, "n d"]) -> int:
+    return x.size
+
+
 def made(result: object) -> Callable:
     @_checked
     def count(x: Float[Tensor, "n d"]) -> "int":
@@ -45,6 +61,8 @@ def test_what_fits_passes() -> None:
     assert len(list(rows_of(FLAT, FLAT))) == 2
     assert Pair(FLAT, torch.zeros(2)).one is FLAT
     assert made(3)(FLAT) == 3
+    assert size_of(FLAT.numpy().view(Stored)) == 6
+    assert first((FLAT, FLAT[:, 0]), "right") is FLAT
 
 
 @pytest.mark.parametrize(
@@ -56,6 +74,9 @@ def test_what_fits_passes() -> None:
         lambda: rows_of(FLAT[0]),
         lambda: rows_of(FLAT, FLAT, TALL),
         lambda: Pair(FLAT, torch.zeros(3)),
+        lambda: first((FLAT, FLAT[0])),
+        lambda: first((FLAT, FLAT[:, 0]), "up"),
+        lambda: size_of(FLAT[0].numpy().view(Stored)),
         lambda: made(3)(FLAT[0]),
         lambda: made("3")(FLAT),
         lambda: are_far(torch.zeros(3)),
@@ -64,5 +85,7 @@ def test_what_fits_passes() -> None:
     ],
 )
 def test_what_does_not_fit_is_an_error(call: Callable) -> None:
-    with pytest.raises(TypeCheckError):
-        call()
+    test_what_fits_passes()  # calls that were checked are no excuse for others
+    for _ in range(2):
+        with pytest.raises(TypeCheckError):
+            call()

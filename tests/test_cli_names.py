@@ -1,8 +1,8 @@
 """Every verb on names that are no text: bytes, escapes, line breaks, and names as long as can be."""
 
 import os
-import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -69,14 +69,18 @@ def test_a_single_scan_of_bytes(scans: Path, tmp_path: Path, capsys: Capture) ->
     assert capsys.readouterr().err.strip().isprintable()
 
 
-def test_a_terminal_that_knows_ascii_alone(scans: Path, tmp_path: Path) -> None:
+def test_a_terminal_that_knows_ascii_alone(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(np.eye(32, dtype=np.uint8)).save(scans / "脳é.png")
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    monkeypatch.chdir(tmp_path)
     for words in (["data", "audit", scans], ["reconstruct", RUN, scans, "--out", tmp_path / "é"]):
-        command = [sys.executable, "-m", "voxlex", *map(str, words)]
-        done = subprocess.run(command, env=environment, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.isascii()
+        printed = BytesIO()
+        terminal = TextIOWrapper(printed, encoding="ascii", write_through=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", terminal)
+            patch.setattr(sys, "stderr", terminal)
+            assert voxlex(*words) == 0
+        assert printed.getvalue()
+        assert printed.getvalue().isascii()
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ KINDS = [
         "pixlcnn",
         "prior.kind: expected one of pixelcnn, transformer, masked, got 'pixlcnn'; did you mean 'pixelcnn'?",
     ),
-    ("model.network", "unet", "model.network.kind: expected one of residual, paper, got 'unet'"),
+    ("model.network", "unet", "model.network.kind: expected one of residual, paper, monai, got 'unet'"),
     ("model.quantizer", "residul", "did you mean 'residual'?"),
     ("model.levels", "multiscale", "did you mean 'multi_scale'?"),
 ]
@@ -261,7 +261,7 @@ def test_kinds_that_cannot_be_built() -> None:
     layout = CodeLayout(num_embeddings=8, grid=(4, 4))
     with pytest.raises(ConfigError, match=r"prior: expected one of pixelcnn, .* got 'pixlcnn'; did you mean"):
         build_prior(UnheardOfPriorConfig(), layouts=[layout], conditions=Conditions())
-    with pytest.raises(ConfigError, match=r"network: expected one of residual, paper, got 'unet'"):
+    with pytest.raises(ConfigError, match=r"network: expected one of residual, paper, monai, got 'unet'"):
         build_autoencoder(ModelConfig(network=UnheardOfNetworkConfig()))
 
 

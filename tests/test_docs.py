@@ -9,7 +9,18 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.mark.parametrize(
-    "name", ["anomaly", "lossless", "probe", "priors", "quantizers", "data/scans", "data/volumes", "data/cubes"]
+    "name",
+    [
+        "anomaly",
+        "integrations",
+        "lossless",
+        "probe",
+        "priors",
+        "quantizers",
+        "data/scans",
+        "data/volumes",
+        "data/cubes",
+    ],
 )
 def test_the_python_of_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -58,7 +58,7 @@ def test_folder_appears_whole(tmp_path: Path):
 
 def test_folder_vanishes_on_failure(tmp_path: Path):
     def fail_halfway() -> None:
-        with atomic_folder(tmp_path / "run", last="b") as building:
+        with atomic_folder(tmp_path / "above" / "run", last="b") as building:
             (building / "a").write_text("a")
             raise RuntimeError("halfway")
 

@@ -67,16 +67,45 @@ def test_a_second_training_in_the_folder_is_refused_at_once(tmp_path: Path, caps
         assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_a_signal_while_preparing_clears_away_what_was_begun(tmp_path: Path, name: str) -> None:
-    out = tmp_path / "set"
-    process = start("prepare", "phantom", "--out", out, "--phantom.subjects", 5000)
+def test_a_signal_while_preparing_clears_away_what_was_begun(tmp_path: Path) -> None:
+    process = start("prepare", "phantom", "--out", tmp_path / "set", "--phantom.subjects", 5000)
     wait_until(lambda: any(tmp_path.glob(".set.*.tmp/scratch")), process)
-    process.send_signal(getattr(signal, name))
+    process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=WAIT_S)
-    assert process.returncode == 128 + getattr(signal, name)
-    by = "" if name == "SIGINT" else f" by {name}"
-    assert said.splitlines() == [f"voxlex: interrupted{by}"]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said.splitlines() == ["voxlex: interrupted by SIGTERM"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("in_finalizer", [False, True])
+@pytest.mark.parametrize(("name", "by"), [("SIGTERM", " by SIGTERM"), ("SIGHUP", " by SIGHUP"), ("SIGINT", "")])
+def test_every_signal_clears_away_and_none_is_lost(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    by: str,
+    in_finalizer: bool,
+) -> None:
+    """Python drops what a finalizer or a callback raises, and imports run many of them."""
+    number = getattr(signal, name)
+
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    def generate_subject(*_: object, **__: object) -> None:
+        assert any(tmp_path.glob(".set.*.tmp/scratch"))
+        if in_finalizer:
+            Finalized()
+        else:
+            signal.raise_signal(number)
+        for _ in range(WAIT_S * 20):
+            time.sleep(0.05)
+
+    monkeypatch.setattr("voxlex.data.phantoms.phantom.generate_subject", generate_subject)
+    assert main(["prepare", "phantom", "--out", str(tmp_path / "set")]) == 128 + number
+    assert capsys.readouterr().err == f"voxlex: interrupted{by}\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -25,7 +25,7 @@ FLOORS = [
     ["images"],
     ["tables"],
     ["duplicates", "lossless", "nn", "priors", "quantizers", "scans"],
-    ["codes", "config", "dicom", "files", "hub", "locks", "outputs", "rows", "workers"],
+    ["codes", "config", "dicom", "files", "hub", "locks", "outputs", "rows", "stores", "workers"],
     ["errors", "machine", "names", "progress", "shipped", "streams", "types"],
 ]
 """The rooms of the house, the highest floor first; a room imports from its own floor and from those below it."""

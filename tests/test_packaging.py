@@ -40,7 +40,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_sdist_holds_what_builds_tests_and_explains_the_package(distributions: dict[str, Path]) -> None:
     with tarfile.open(distributions["sdist"]) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    folders = {"src", "tests", "docs", "benchmarks", "tools", "explorer"}
+    folders = {"src", "tests", "docs", "benchmarks", "examples", "tools", "explorer"}
     assert {name for name in names if "/" in name} == set().union(*(files_of(REPOSITORY / name) for name in folders))
     pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "LICENSE"}
     tools = {"pyproject.toml", "constraints.txt", "Makefile", "Dockerfile", ".gitignore"}

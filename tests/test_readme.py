@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 SMALL_PRIOR = ["--prior.width", "16", "--prior.layers", "2", "--training.prior.batch-size", "2"]
-SMALLER = ["--model.network.width", "16", "--training.autoencoder.batch-size", "2", *SMALL_PRIOR]
+SMALLER = ["--size", "64", "--model.network.width", "16", "--training.autoencoder.batch-size", "2", *SMALL_PRIOR]
 
 
 def blocks(language: str) -> list[str]:

@@ -119,12 +119,12 @@ def test_two_devices_leave_one_run_and_say_so_once(tmp_path: Path) -> None:
     assert voxlex.load(run).sample(1, seed=0).shape == (1, 1, 32, 32)
 
 
-def test_two_devices_refuse_with_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "voxlex.cli", "train", str(PREPARED), "--out", str(tmp_path), "--devices", "2"]
-    too_many = ["--training.autoencoder.batch-size", "100"]
-    done = subprocess.run([*command, *TINY, *too_many], capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if line.startswith("voxlex: ")] == [
+def test_two_devices_refuse_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("voxlex.workflows.train.launch", lambda fabric: pytest.fail("was started"))
+    assert train(tmp_path, "--devices", "2", *TINY, "--training.autoencoder.batch-size", "100") == 1
+    assert capsys.readouterr().err.splitlines() == [
         "voxlex: training.autoencoder.batch_size: expected at most 8, as there are 16 training images for 2 devices, "
         "got 100"
     ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from voxlex.models import VQVAE
     from voxlex.priors import GatedPixelCNN, MaskedPrior, TransformerPrior
     from voxlex.quantizers import VectorQuantizer
+    from voxlex.scans.held import as_scan
     from voxlex.scans.read_write import read_scan, write_scan
     from voxlex.scans.scan import Scan
     from voxlex.vocabulary import Vocabulary, load
@@ -33,6 +34,7 @@ _HOMES = {
     "TransformerPrior": "voxlex.priors",
     "VectorQuantizer": "voxlex.quantizers",
     "Vocabulary": "voxlex.vocabulary",
+    "as_scan": "voxlex.scans.held",
     "load": "voxlex.vocabulary",
     "open_archive": "voxlex.archive.archive",
     "open_source": "voxlex.data.sources",
@@ -49,6 +51,7 @@ __all__ = [
     "TransformerPrior",
     "VectorQuantizer",
     "Vocabulary",
+    "as_scan",
     "load",
     "open_archive",
     "open_source",

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -14,10 +15,11 @@ from voxlex.config import Config, ModelConfig, NetworkConfig, PriorConfig, Quant
 from voxlex.config.levels import MultiScaleConfig, VQVAE2Config
 from voxlex.config.quantizers import GroupedQuantizerConfig, ResidualQuantizerConfig
 from voxlex.config.validation import one_of
-from voxlex.errors import ConfigError
+from voxlex.errors import ConfigError, RunError, brief
 from voxlex.models import NETWORKS, VQVAE, VQVAE2, Autoencoder, MultiScaleVQVAE
 from voxlex.models.texture import TexturedDecoder
 from voxlex.priors import PRIORS, Conditions, HierarchicalPrior, Prior
+from voxlex.priors.conditions import Categorical
 from voxlex.quantizers import QUANTIZERS, GroupedQuantizer, Quantizer, ResidualQuantizer
 
 T = TypeVar("T")
@@ -127,6 +129,30 @@ def build_prior(config: PriorConfig, *, layouts: Sequence[CodeLayout], condition
     return _within_memory(build, [*_sizes(config, "prior"), *codes, *cells])
 
 
+def described_conditions(metadata: Mapping[str, Any], *, where: Path) -> Conditions:
+    """Return the conditions of the prior of a run, as its metadata describe them.
+
+    Args:
+        metadata: The metadata of the run.
+        where: Their file, for messages.
+
+    Raises:
+        RunError: If they describe none.
+    """
+    try:
+        conditions = Conditions.from_description(metadata["conditions"])
+        for column in conditions.columns:
+            words = (column.name, *(column.values if isinstance(column, Categorical) else ()))
+            if not all(isinstance(word, str) for word in words):
+                raise TypeError("expected text")
+        return conditions
+    except (KeyError, TypeError, ValueError) as cause:
+        raise RunError(
+            f"{where}: conditions: expected the names of columns with their values or range, "
+            f"got {brief(metadata.get('conditions'))}"
+        ) from cause
+
+
 class _Size(NamedTuple):
     """A setting on which the size of a module depends, its value, and what is usual."""
 
@@ -141,6 +167,8 @@ def _sizes(config: Any, name: str) -> Iterator[_Size]:
         value, setting = getattr(config, field.name), f"{name}.{field.name}"
         if is_dataclass(value):
             yield from _sizes(value, setting)
+        elif isinstance(value, tuple):
+            yield from (_Size(setting, part, 1) for part in value if isinstance(part, int))
         elif isinstance(value, int):
             yield _Size(setting, value, field.default if isinstance(field.default, int) else 1)
 

@@ -11,7 +11,9 @@ from types import FrameType
 
 from voxlex.commands import COMMANDS
 from voxlex.errors import Interrupted, Terminated, VoxlexError
-from voxlex.names import printable
+from voxlex.stores.addresses import shown
+
+_REPEAT_S = 0.01
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _leaving_at_ctrl_c():
             name, rest = _command(words)
+            from voxlex.commands import places
             from voxlex.commands.parsing import parse
 
-            command = parse(name, rest)
+            command = None if places.has_addresses(rest) else parse(name, rest)
         with _ending_by_signals():
-            command.run()
+            places.run(name, rest) if command is None else command.run()
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
         by = f" by {signal.Signals(number).name}" if isinstance(stop, Terminated) else ""
@@ -89,17 +92,43 @@ def _ending_by_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
+    if threading.current_thread() is not threading.main_thread():  # where Python does not allow handlers
+        yield
+        return
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-    if threading.current_thread() is not threading.main_thread():  # where Python does not allow handlers
-        caught = []
     for number in caught:
         signal.signal(number, end)
     try:
-        yield
+        with _repeating_lost_signals():
+            yield
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _repeating_lost_signals() -> Iterator[None]:
+    """Send a signal again whose exception came up where Python drops exceptions, so that the command still ends.
+
+    These are finalizers and callbacks of weak references. Each import runs such a callback.
+    """
+    usual = sys.unraisablehook
+
+    def repeat(lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            usual(lost)
+            return
+        number = lost.exc_value.number if isinstance(lost.exc_value, Terminated) else signal.SIGINT
+        timer = threading.Timer(_REPEAT_S, signal.raise_signal, (number,))  # at once, it would be lost here again
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
@@ -116,7 +145,8 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
 
         close = get_close_matches(name, [*COMMANDS, *groups], n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""
-        print(f"voxlex: unknown command {name!r}; {meant}`voxlex {prefix}--help` lists all", file=sys.stderr)
+        unknown = shown(f"unknown command {name!r}")
+        print(f"voxlex: {unknown}; {meant}`voxlex {prefix}--help` lists all", file=sys.stderr)
         raise SystemExit(2)
     return name, inner[1:]
 
@@ -138,7 +168,7 @@ def _list_of_commands(prefix: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    return shown(" ".join(str(error).split())) or type(error).__name__
 
 
 def _print_anything() -> None:

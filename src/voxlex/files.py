@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from voxlex.errors import DataError
 from voxlex.locks import Held, claimed, is_abandoned, lock
 from voxlex.names import resolved
@@ -26,6 +28,11 @@ _LONGEST_NAME = 255  # bytes, on nearly all file systems
 _OLD_S = 24 * 3600.0  # without locks, what nobody has changed for so long is taken for left over
 
 _swept: set[Path] = set()
+
+
+def cache_folder(cache: str | Path | None = None) -> Path:
+    """Return the folder of what can be made or fetched again: `cache`, else VOXLEX_CACHE, else that of the user."""
+    return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
 
 
 @contextmanager
@@ -98,22 +105,23 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
                 raise DataError(f"{path}: exists already; remove it, or choose another place")
             _sweep_once(place.parent)
             building.mkdir()
-            with claimed(building):
-                yield building
-                _sync_tree(building)
-                if place.is_dir() and any(place.iterdir()):
-                    _move_into(place, building, last=last)
-                else:
-                    building.replace(place)
-            _sync_folder(place.parent)
+            try:
+                with claimed(building):
+                    yield building
+                    _sync_tree(building)
+                    if place.is_dir() and any(place.iterdir()):
+                        _move_into(place, building, last=last)
+                    else:
+                        building.replace(place)
+                _sync_folder(place.parent)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
     except Held as cause:
         raise DataError(
             f"{path}: {cause.holder} is making this folder; wait for it, or choose another place"
         ) from cause
     except OSError as cause:
         raise DataError(f"{path}: cannot be written: {_reason(cause)}") from cause
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def _move_into(folder: Path, building: Path, *, last: str) -> None:

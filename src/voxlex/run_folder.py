@@ -18,6 +18,7 @@ from voxlex.errors import ConfigError, RunError, brief
 from voxlex.files import atomic_file, is_building, locked, made, remove, sweep, write_json
 from voxlex.locks import Held
 from voxlex.outputs import RUN_METADATA, is_run
+from voxlex.stores.fetching import at_hand
 
 FORMAT_VERSION = 1
 
@@ -217,16 +218,18 @@ class RunFolder:
 
     @classmethod
     def located(cls, path: Path) -> "RunFolder":
-        """Return the folder of a run, a vocabulary by its name or a run on the Hub, without looking into it."""
+        """Return the folder of a run, also of one that is given by a name or an address, without looking into it."""
+        path = Path(at_hand(path))
         address = hub.address_of(path)
         return cls(shipped.located(path) if address is None else hub.downloaded(address))
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Open an existing run folder, a vocabulary that comes with the package by its name, or a run on the Hub.
+        """Open an existing run folder, a vocabulary that comes with the package by its name, or a run at an address.
 
         Raises:
-            ConfigError: If the run is on the Hub, and the extra is not installed.
+            ConfigError: If the run is at an address, and the extra is not installed.
+            DataError: If its store refuses.
             RunError: If there is no such folder, it is not a run, is damaged, or comes from an incompatible version.
         """
         run = cls.located(path)

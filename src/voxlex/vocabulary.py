@@ -5,18 +5,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
+import numpy as np
 import torch
 
 from voxlex import hub
-from voxlex.assembly import build_autoencoder, build_prior, build_texture
+from voxlex.assembly import build_autoencoder, build_prior, build_texture, described_conditions
 from voxlex.codes import CodeLayout, for_each_level, from_levels, in_batches, levels_of, take, touched_cells
 from voxlex.config import Config, Decoding
-from voxlex.errors import ConfigError, RunError, brief
+from voxlex.errors import ConfigError, RunError
+from voxlex.images.fit import Fitted, fit_whole
+from voxlex.images.frame import Frame
+from voxlex.images.restore import restore_scan
 from voxlex.models import Autoencoder
 from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
-from voxlex.models.texture import TexturedDecoder, noise_for
+from voxlex.models.batches import BATCH_SIZE
+from voxlex.models.texture import TexturedDecoder
 from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
 from voxlex.models.weights import load_weights
 from voxlex.priors import Conditions, Prior
@@ -26,12 +31,12 @@ from voxlex.priors.watching import Watch
 from voxlex.progress import Progress
 from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
+from voxlex.scans.held import as_held, as_scan, is_held
 from voxlex.streams import Streams
 from voxlex.types import Codes, CodesLike, Image, Levels
 
 _BATCH_SIZE = 64
 _CELLS_AT_ONCE = 2**17  # of code grids; the memory that a prior needs grows with this number
-
 _CANDIDATES = 8  # that an autoregressive prior draws for each inpainted result; see `Prior.complete`
 
 
@@ -56,13 +61,28 @@ class Vocabulary:
     metadata: Mapping[str, Any]
     texture: TexturedDecoder | None = None
 
-    def encode(self, images: ArrayLike) -> Codes | Levels:
-        """Return the codes of images of any size; see `Autoencoder.encode` for the accepted arrays.
+    def images_of(self, scan: Any) -> Fitted:
+        """Return the images that commands make of all of a scan; `as_scan` lists what can be a scan.
 
-        Images that are too large to be encoded at once are encoded in tiles, which gives the same codes.
+        With `fitted.origin`, `restore_grid` takes maps of the images to the scan's own grid.
+
+        Raises:
+            DataError: If it cannot be used, such as a picture for a vocabulary of volumes.
+            TypeError: If it is something else.
         """
-        dims = self.autoencoder.spatial_dims
-        x = to_image_tensor(images, channels=self.autoencoder.in_channels, spatial_dims=dims)
+        data = self.config.data
+        return fit_whole(as_scan(scan, data.reading), Frame.of(data), multiple_of=self.autoencoder.multiple_of)
+
+    def encode(self, images: ArrayLike | Any) -> Codes | Levels:
+        """Return the codes of images of any size. Too large ones are encoded in tiles, which gives the same codes.
+
+        Args:
+            images: Arrays as `Autoencoder.encode` takes them; or a scan in memory as `images_of` takes it, of which all
+                slices are encoded in their order, or one cube.
+        """
+        if is_held(images):
+            return self._encode_in_batches(np.stack(self.images_of(images).images))
+        x = to_image_tensor(images, channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims)
         return encode_tiled(self.autoencoder, x) if needs_tiles(x.shape[2:]) else self.autoencoder.encode(x)
 
     def decode(self, codes: CodesLike, *, decoding: Decoding = "faithful", seed: int = 0) -> Image:
@@ -81,7 +101,9 @@ class Vocabulary:
         tiled = needs_tiles(self.autoencoder.space_of([level.shape[2:] for level in levels]))
         if decoding == "faithful":
             return decode_tiled(self.autoencoder, levels) if tiled else self.autoencoder.decode(levels)
-        decode_textured = self._textured(levels, seed)
+        self.check_decoding("textured")
+        assert self.texture is not None
+        decode_textured = self.texture.of_tiles(self.autoencoder, levels, seed=seed)
         if tiled:
             return decode_tiled(self.autoencoder, levels, decode=decode_textured)
         return decode_textured(levels, (slice(None),))
@@ -93,18 +115,25 @@ class Vocabulary:
                 "decoding: expected a run with a textured decoder, got one without; train it with --stage texture"
             )
 
-    def _textured(self, levels: Levels, seed: int) -> Callable[[Levels, tuple[slice, ...]], Image]:
-        """Return a function that decodes tiles of these codes, each with its part of the noise."""
-        self.check_decoding("textured")
-        autoencoder, texture = self.autoencoder, self.texture
-        assert texture is not None
-        space = autoencoder.space_of([level.shape[2:] for level in levels])
-        noise = noise_for(levels, shape=(autoencoder.in_channels, *space), seed=seed)
-        return lambda own, region: texture.decode(autoencoder.latents(own), noise[region])
+    @overload
+    def reconstruct(self, images: ArrayLike, *, decoding: Decoding = "faithful", seed: int = 0) -> Image: ...
 
-    def reconstruct(self, images: ArrayLike, *, decoding: Decoding = "faithful", seed: int = 0) -> Image:
-        """Encode images and decode their codes: `decode(encode(images))`."""
-        return self.decode(self.encode(images), decoding=decoding, seed=seed)
+    @overload
+    def reconstruct(self, images: Any, *, decoding: Decoding = "faithful", seed: int = 0) -> Any: ...
+
+    def reconstruct(self, images: ArrayLike | Any, *, decoding: Decoding = "faithful", seed: int = 0) -> Any:
+        """Encode images and decode their codes: `decode(encode(images))`; see both for the arguments.
+
+        Returns:
+            Of arrays, images `(b, c, *space)`, float32 in [0, 1]. Of a scan in memory, an image of the same kind: on
+            its own grid and in its own grey values, as the command `reconstruct` writes it.
+        """
+        if not is_held(images):
+            return self.decode(self.encode(images), decoding=decoding, seed=seed)
+        fitted = self.images_of(images)
+        codes = self._encode_in_batches(np.stack(fitted.images))
+        x_hat = self._decode_in_batches(codes, decoding, seed, at_most=BATCH_SIZE).cpu()
+        return as_held(restore_scan(list(x_hat[:, 0].numpy()), fitted.origin), like=images)
 
     @property
     def best_decoding(self) -> Decoding:
@@ -246,8 +275,20 @@ class Vocabulary:
         """Number of images that are drawn in a batch."""
         return max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // sum(layout.cells for layout in self.layouts)))
 
-    def _decode_in_batches(self, codes: Codes | Levels, decoding: Decoding, seed: int) -> Image:
-        rows = batches(len(levels_of(codes)[0]), pixels_per_image=prod(self.space), at_most=_BATCH_SIZE)
+    def _encode_in_batches(self, images: np.ndarray) -> Codes | Levels:
+        at_once = next(batches(len(images), pixels_per_image=images[0].size, at_most=BATCH_SIZE)).stop
+
+        def encode(start: int, size: int, progress: Progress | None) -> Codes | Levels:
+            return self.encode(images[start : start + size])
+
+        return in_batches(encode, len(images), at_once=at_once, progress=None)
+
+    def _decode_in_batches(
+        self, codes: Codes | Levels, decoding: Decoding, seed: int, *, at_most: int | None = None
+    ) -> Image:
+        levels = levels_of(codes)
+        space = self.autoencoder.space_of([level.shape[2:] for level in levels])
+        rows = batches(len(levels[0]), pixels_per_image=prod(space), at_most=at_most or _BATCH_SIZE)
         return torch.cat([self.decode(take(codes, some), decoding=decoding, seed=seed) for some in rows])
 
     def _streams(self, seed: int | None) -> Callable[[int, int], Streams]:
@@ -284,10 +325,10 @@ class Vocabulary:
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
-    """Load a trained vocabulary from its run folder, by the name of one that comes with the package, or from the Hub.
+    """Load a trained vocabulary from its run folder, by the name of a shipped one, or from the Hub or another address.
 
     Raises:
-        ConfigError: If the run is on the Hub ("hf://owner/name@revision"), and the extra is not installed.
+        ConfigError: If the run is at an address ("hf://owner/name", "s3://bucket/run"), and the extra is not installed.
         RunError: If the folder is not a run, is damaged, or has no trained autoencoder.
     """
     folder = RunFolder.open(Path(run))
@@ -297,34 +338,15 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Vocabulary:
         autoencoder = build_autoencoder(config.model)
         layouts = autoencoder.layouts((config.data.size,) * autoencoder.spatial_dims)
         if folder.prior_file.exists():
-            prior = build_prior(config.prior, layouts=layouts, conditions=_conditions(folder, metadata))
+            prior = build_prior(
+                config.prior, layouts=layouts, conditions=described_conditions(metadata, where=folder.metadata_file)
+            )
     except (ConfigError, ValueError) as cause:
         raise RunError(f"{folder.config_file}: {cause}") from cause
-    load_weights(folder.autoencoder_file, autoencoder)
-    texture = None
-    if folder.texture_file.exists():
-        texture = build_texture(autoencoder)
-        load_weights(folder.texture_file, texture)
-        texture = texture.to(device).eval()
-    if prior is not None:
-        load_weights(folder.prior_file, prior)
-        prior = prior.to(device).eval()
-    return Vocabulary(
-        autoencoder=autoencoder.to(device).eval(), texture=texture, prior=prior, config=config, metadata=metadata
-    )
-
-
-def _conditions(folder: RunFolder, metadata: Mapping[str, Any]) -> Conditions:
-    """Return the conditions of the prior of a run, as its metadata describe them."""
-    try:
-        conditions = Conditions.from_description(metadata["conditions"])
-        for column in conditions.columns:
-            words = (column.name, *(column.values if isinstance(column, Categorical) else ()))
-            if not all(isinstance(word, str) for word in words):
-                raise TypeError("expected text")
-        return conditions
-    except (KeyError, TypeError, ValueError) as cause:
-        raise RunError(
-            f"{folder.metadata_file}: conditions: expected the names of columns with their values or range, "
-            f"got {brief(metadata.get('conditions'))}"
-        ) from cause
+    texture = build_texture(autoencoder) if folder.texture_file.exists() else None
+    modules = {folder.autoencoder_file: autoencoder, folder.texture_file: texture, folder.prior_file: prior}
+    for file, module in modules.items():
+        if module is not None:
+            load_weights(file, module)
+            module.to(device).eval()
+    return Vocabulary(autoencoder=autoencoder, texture=texture, prior=prior, config=config, metadata=metadata)

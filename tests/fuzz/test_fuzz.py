@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 COUNT = int(os.environ.get("VOXLEX_FUZZ", "150"))
 _TESTS = Path(__file__).parent.parent
-_GROUPS = [list(KINDS)[start::4] for start in range(4)]
+_GROUPS = [list(KINDS)[start::2] for start in range(2)]
 
 
 @pytest.mark.parametrize("kinds", _GROUPS, ids=", ".join)

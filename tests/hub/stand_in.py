@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -111,8 +112,12 @@ def serving(hub: StandIn) -> Iterator[StandIn]:
                     siblings = [{"rfilename": path} for path in files]
                     self.send(200, {"id": name, "modelId": name, "sha": sha, "siblings": siblings, "private": False})
                 case "tree":
-                    listed = files.items()
-                    self.send(200, [{"type": "file", "path": p, "size": len(c), "oid": etag(c)} for p, c in listed])
+                    folders = {str(above) for path in files for above in PurePosixPath(path).parents} - {"."}
+                    above = "/".join([*rest[2:], ""]).lstrip("/")
+                    inside = [path for path in (*files, *folders) if path.startswith(above)]
+                    if "recursive=true" not in self.path.lower():
+                        inside = [path for path in inside if "/" not in path.removeprefix(above)]
+                    self.send(200, [entry(files, path) for path in inside])
                 case "preupload":
                     modes = [
                         {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
@@ -169,6 +174,13 @@ def serving(hub: StandIn) -> Iterator[StandIn]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def entry(files: dict[str, bytes], path: str) -> dict[str, Any]:
+    """Return what the Hub tells of a file or a folder."""
+    if path not in files:
+        return {"type": "directory", "path": path, "oid": "0"}
+    return {"type": "file", "path": path, "size": len(files[path]), "oid": etag(files[path])}
 
 
 def etag(content: bytes) -> str:

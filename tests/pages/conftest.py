@@ -2,6 +2,15 @@
 
 import pytest
 
+from voxlex.pages import curves
+
+_DRAW = curves._svg
+
+
+@pytest.fixture(autouse=True)
+def all_curves_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "_svg", _DRAW)
+
 
 def row(stage: str, seconds: float, name: str, value: float) -> dict[str, str]:
     return {

@@ -70,7 +70,7 @@ class Case:
         """A float64 prior far enough from its initial state that every weight and bias matters."""
         options = SMALL[self.kind] | {"conditions": LABELLED if self.conditional else None} | changes
         with torch.random.fork_rng():
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             levels = [
                 KINDS[self.kind](layout=layout, context=self.layouts[:place], **options)
                 for place, layout in enumerate(self.layouts)

@@ -24,10 +24,15 @@ on_device = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)  # the run in the interpreter does without what the other tests begin with
+
+
 @pytest.mark.skipif(INTERPRETED, reason="this is the run it starts")
 def test_all_pass_in_the_interpreter() -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__).resolve())],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--noconftest", str(Path(__file__).resolve())],
         env=os.environ | {"TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

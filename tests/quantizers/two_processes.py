@@ -1,10 +1,11 @@
-"""Train a quantizer of every kind in one of two processes, or on both their batches in one, and save what it became.
+"""Train a quantizer of every kind in two processes, and on both their batches in one, and save what it became.
 
-    python two_processes.py RANK WORLD_SIZE FOLDER
+    python two_processes.py FOLDER
 
 Every module is built before the processes find each other, and each process has random numbers of its own.
 """
 
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -39,8 +40,7 @@ def batches(rank: int, world_size: int) -> list[Tensor]:
     return both if world_size == 1 else [batch[2 * rank : 2 * rank + 2] for batch in both]
 
 
-def main() -> None:
-    rank, world_size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+def train(rank: int, world_size: int, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     models = {kind: Model(kind) for kind in KINDS}
@@ -64,4 +64,12 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # A fork has imported everything already.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    runs = [(0, 2), (1, 2), (0, 1)]
+    processes = [context.Process(target=train, args=(*run, Path(sys.argv[1]))) for run in runs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(max(abs(process.exitcode or 0) for process in processes))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from monai.networks.nets.vqvae import VQVAE
 
 import voxlex
 from voxlex.cli import main
@@ -70,7 +72,7 @@ class Listener(io.StringIO):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with scans, the same beside a broken one, a mask, a run, codes and an archive."""
+    """A folder with scans, the same beside a broken one, a mask, a run, codes, an archive and a checkpoint of MONAI."""
     root = tmp_path_factory.mktemp("place")
     PhantomSource(PhantomOptions(subjects=6, slices=3)).write(root / "scans", Frame(size=32))
     shutil.copytree(root / "scans", root / "worse")
@@ -82,6 +84,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["train", str(root / "scans"), "--out", str(root / "run"), *SMALL]) == 0
     assert main(["encode", str(root / "run"), str(root / "scans"), "--out", str(root / "codes.parquet")]) == 0
     assert main(["pack", str(root / "run"), str(root / "scans"), "--out", str(root / "scans.vxl")]) == 0
+    convolution = {"downsample_parameters": (2, 4, 1, 1), "upsample_parameters": (2, 4, 1, 1, 0)}
+    theirs = VQVAE(2, 1, 1, channels=(4,), num_res_layers=1, num_res_channels=4, **convolution)
+    torch.save(theirs.state_dict(), root / "vqvae.pt")
     return root
 
 
@@ -94,6 +99,7 @@ CALLS = {
     "reconstruct": ["run", "scans", "--inputs"],
     "encode": ["run", "scans"],
     "decode": ["run", "codes.parquet"],
+    "convert": ["vqvae.pt", "--size", "32"],
     "export": ["run", "--format", "torch"],
     "pack": ["run", "worse", "--out", "worse.vxl"],
     "unpack": ["scans.vxl", "--run", "run"],

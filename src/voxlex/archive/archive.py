@@ -26,6 +26,7 @@ from voxlex.models import MultiScaleVQVAE
 from voxlex.rows import batches
 from voxlex.scans.samples import Samples
 from voxlex.scans.scan import Scan
+from voxlex.stores.fetching import at_hand
 from voxlex.types import Codes, Image, Levels
 from voxlex.vocabulary import Vocabulary, load
 
@@ -297,15 +298,17 @@ def open_archive(path: str | Path, *, run: str | Path | None = None, device: str
     """Open an archive that `voxlex pack` wrote.
 
     Args:
-        path: The archive.
+        path: The archive, or its address.
         run: The run that packed it. An archive that holds its model needs none.
         device: Where the model computes.
 
     Raises:
         ArchiveError: If the archive cannot be read, is damaged as a whole, or was packed with another run.
+        DataError: If an address cannot be read.
         RunError: If the run cannot be used.
     """
-    content = Content.open(Path(path))
+    content = Content.open(Path(at_hand(path)))
+    run = None if run is None else at_hand(run)
     header, held = content.header, content.read_tables()
     vocabulary, tables = None, None
     with content.naming("tables"):

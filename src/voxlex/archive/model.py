@@ -16,6 +16,7 @@ from voxlex.files import atomic_file, workplace
 from voxlex.models.weights import load_weights, save_weights
 from voxlex.priors import Conditions, Prior
 from voxlex.run_folder import RunFolder
+from voxlex.stores.fetching import is_copy
 from voxlex.vocabulary import Vocabulary
 
 _CONFIG, _DECODER, _PRIOR = "config.yaml", "decoder.safetensors", "prior.safetensors"
@@ -97,9 +98,11 @@ def tables_of_run(run: Path, vocabulary: Vocabulary) -> Tables | None:
 
 
 def check_keeps_tables(run: Path) -> None:
-    """Raise RunError if a run is given by a name, not by its folder, so that tables cannot become part of it."""
-    if RunFolder.located(run).path != run:
-        raise RunError(f"{run}: expected a run folder to keep tables in, got a name; copy the run into a folder first")
+    """Raise RunError if a run is given by a name or an address, so that tables cannot become part of it."""
+    if RunFolder.located(run).path != run or is_copy(run):
+        raise RunError(
+            f"{run}: expected a run folder to keep tables in, got a name or an address; copy the run into a folder"
+        )
 
 
 def keep_tables(run: Path, tables: Tables) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "encode": "Store scans as codes.",
     "decode": "Turn codes back into scans.",
     "push": "Write a run into a repository of the Hugging Face Hub.",
+    "convert": "Make a run of a checkpoint of MONAI's VQVAE.",
     "export": "Write a vocabulary as graphs that run without voxlex.",
     "pack": "Pack scans into an archive.",
     "unpack": "Write the scans of an archive.",
@@ -33,7 +34,7 @@ COMMANDS = {
     "data index": "Write a table of the scans in a folder.",
     "data audit": "Look for bad images, duplicates, and leaks between splits.",
     "data fetch": "Download a public data set.",
-    "data cache": "Show or clean the cache of prepared data sets.",
+    "data cache": "Show or clean the cache of prepared data sets and downloads.",
 }
 """A description of each command. A command with two words, such as "data index", lies in the folder of the first."""
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from voxlex.commands.common import say
 from voxlex.commands.train import Train
 from voxlex.config import with_budget
 from voxlex.errors import VoxlexError
@@ -42,7 +43,7 @@ class Check(Train):
         )
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            print(f"{'ok   ' if finding.ok else 'wrong'}  {finding.name:{width}}  {' '.join(finding.said.split())}")
+            say(f"{'ok   ' if finding.ok else 'wrong'}  {finding.name:{width}}  {' '.join(finding.said.split())}")
         wrong = [finding.said for finding in findings if not finding.ok]
         if wrong:
             raise VoxlexError(wrong[0])

@@ -11,6 +11,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from voxlex.errors import ConfigError
 from voxlex.names import printable, resolved, shortened
 from voxlex.scans.suffixes import without_suffix
+from voxlex.stores.addresses import shown
 from voxlex.tables.naming import is_table
 from voxlex.workers import Workers, workers_at
 
@@ -83,8 +84,8 @@ class Command(Protocol):
 
 
 def say(text: str) -> None:
-    """Print a line that may contain names of files."""
-    print(printable(text))
+    """Print a line that may contain names of files and addresses."""
+    print(shown(text))
 
 
 def place(default: str) -> Any:

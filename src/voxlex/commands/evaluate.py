@@ -8,6 +8,7 @@ from typing import Literal
 
 from voxlex.commands.common import OnRay, Run, Source, say
 from voxlex.config import ReadingOptions
+from voxlex.stores.addresses import shown
 
 
 @dataclass(kw_only=True)
@@ -67,7 +68,7 @@ class Evaluate:
                 workers=workers,
                 phases=progress_bar,
             )
-        _show(evaluation.figures, title=f"{self.run_folder} on {self.source} ({self.split})")
+        _show(evaluation.figures, title=shown(f"{self.run_folder} on {self.source} ({self.split})"))
         for warning in evaluation.warnings:
             say(f"warning: {warning}")
         if self.json is not None:

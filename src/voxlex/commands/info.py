@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voxlex.commands.common import Run
+from voxlex.stores.addresses import shown
 
 if TYPE_CHECKING:
     from voxlex.workflows.info import RunInfo
@@ -23,7 +24,7 @@ class Info:
         """Print the table and the settings."""
         from voxlex.workflows.info import info
 
-        _show(info(self.run_folder), title=str(self.run_folder))
+        _show(info(self.run_folder), title=shown(str(self.run_folder)))
 
 
 def _show(found: "RunInfo", *, title: str) -> None:

@@ -14,6 +14,7 @@ import tyro
 
 from voxlex.commands import command_named
 from voxlex.commands.common import EMPTY, READING, Command
+from voxlex.stores.addresses import masked
 
 _CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
 _BORDERS = str.maketrans("│╭╮╰╯─", "     -")
@@ -39,6 +40,9 @@ def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
     except SystemExit as exit_:
         if not exit_.code:
             raise
+    hidden = [masked(word) for word in words]
+    if hidden != list(words):  # the message repeats words, and breaks them into lines
+        return _read(name, hidden, kind)
     page = io.StringIO()
     with redirect_stdout(page), suppress(SystemExit):
         ask(args=["--help"])

@@ -21,8 +21,9 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from voxlex.data.dataset import PreparedDataset
-from voxlex.names import printable, resolved
+from voxlex.names import resolved
 from voxlex.progress import Progress
+from voxlex.stores.addresses import shown
 from voxlex.workflows.opening import skipped_lines
 
 
@@ -48,7 +49,7 @@ def show_skipped(dataset: PreparedDataset) -> None:
 def show_notes(notes: Iterable[str]) -> None:
     """Print sentences to standard error, one a line."""
     for note in notes:
-        print(printable(note), file=sys.stderr)
+        print(shown(note), file=sys.stderr)
 
 
 def warn_if_inside(out: Path, source: str) -> None:

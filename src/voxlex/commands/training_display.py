@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from voxlex import progress
 from voxlex.commands.terminal import progress_bar
-from voxlex.names import printable
+from voxlex.stores.addresses import shown
 
 
 class TerminalDisplay:
@@ -19,7 +19,7 @@ class TerminalDisplay:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._console.print(printable(text), markup=False)
+        self._console.print(shown(text), markup=False)
 
     def phase(self, name: str) -> AbstractContextManager[progress.Progress]:
         """Draw a bar in a terminal."""

@@ -4,7 +4,9 @@ A setting goes to both, unless its name begins with `encoder_` or `decoder_`.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
+
+from annotated_types import Interval, Len
 
 from voxlex.config.defaults import defaults_of
 from voxlex.config.settings import ByKind, Count, Depth, Kind, Settings
@@ -12,6 +14,15 @@ from voxlex.config.settings import ByKind, Count, Depth, Kind, Settings
 _ENCODER = defaults_of("models/autoencoder.py", "Encoder")
 _DECODER = defaults_of("models/autoencoder.py", "Decoder")
 _PAPER = defaults_of("models/paper.py", "PaperEncoder")
+_MONAI = defaults_of("models/monai.py", "MonaiEncoder")
+_MONAI_DECODER = defaults_of("models/monai.py", "MonaiDecoder")
+
+Activation = Literal["relu", "leaky_relu", "silu", "gelu", "elu"]
+Output = Literal["none", "relu", "sigmoid", "tanh"]
+Padding = Annotated[int, Interval(ge=0, le=127)]
+T = TypeVar("T")
+Small = Annotated[int, Interval(ge=1, le=15)]
+PerLevel = Annotated[tuple[T, ...], Len(1, 16)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +30,7 @@ class NetworkSettings(Settings):
     """What all networks have in common.
 
     Attributes:
-        kind: Kind of network: residual or paper. Another kind than the recipe's starts from its own defaults.
+        kind: Kind of network: residual, paper or monai. Another kind than the recipe's starts from its own defaults.
         downsampling: Side in pixels of the patch that one code stands for; a power of two.
         width: Number of channels on the code grid.
     """
@@ -65,4 +76,31 @@ class PaperNetworkConfig(NetworkSettings):
     block_width: Count = _PAPER.block_width
 
 
-NetworkConfig = Annotated[ResidualNetworkConfig | PaperNetworkConfig, ByKind("residual")]
+@dataclass(frozen=True, kw_only=True)
+class MonaiNetworkConfig(NetworkSettings):
+    """The network of MONAI's VQVAE, of whose checkpoints `voxlex convert` makes runs.
+
+    Attributes:
+        channels: Number of channels of each level; the last is width.
+        unit_widths: Number of channels inside the residual units of each level.
+        units: Number of residual units of each level.
+        encoder_convolutions: Stride, side of the kernel, dilation and padding of each level. The product of all strides
+            is downsampling.
+        decoder_convolutions: The same and the output padding of each transposed convolution, from the code grid on.
+        activation: Activation between convolutions.
+        decoder_output: Activation of the image.
+    """
+
+    kind: Kind[Literal["monai"]] = "monai"
+    downsampling: Count = _MONAI.downsampling
+    width: Count = _MONAI.width
+    channels: PerLevel[Count] = _MONAI.channels
+    unit_widths: PerLevel[Count] = _MONAI.unit_widths
+    units: Annotated[int, Interval(ge=0, le=100)] = _MONAI.units
+    encoder_convolutions: PerLevel[tuple[Small, Small, Small, Padding]] = _MONAI.convolutions
+    decoder_convolutions: PerLevel[tuple[Small, Small, Small, Padding, Padding]] = _MONAI_DECODER.convolutions
+    activation: Activation = _MONAI.activation
+    decoder_output: Output = _MONAI_DECODER.output
+
+
+NetworkConfig = Annotated[ResidualNetworkConfig | PaperNetworkConfig | MonaiNetworkConfig, ByKind("residual")]

@@ -1,5 +1,7 @@
 """Plain values from a YAML file, which may come from anybody: what is ambiguous or grows beyond bounds is refused."""
 
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ def read_yaml(path: Path) -> Any:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise ConfigError(f"{path}: expected a file of settings, up to {_MOST_BYTES} bytes, got {size} bytes")
-        content = _content(path.read_text(encoding="utf-8"), where=str(path))
+        content = deepcopy(_content(path.read_text(encoding="utf-8"), where=str(path)))
     except OSError as cause:
         raise ConfigError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
     except UnicodeDecodeError as cause:
@@ -53,6 +55,7 @@ def read_yaml(path: Path) -> Any:
     return content
 
 
+@lru_cache(maxsize=64)  # a command reads the settings of a run and its recipe several times, 5 ms each
 def _content(text: str, *, where: str) -> Any:
     try:
         loader = _Loader(text)

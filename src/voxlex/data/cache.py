@@ -11,12 +11,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from voxlex.data.dataset import FILES, FORMAT_VERSION, PreparedDataset, UnreadableError, is_prepared
 from voxlex.data.stored import read_record
 from voxlex.errors import DataError
-from voxlex.files import is_there, move, remove_among, workplace
+from voxlex.files import cache_folder, is_there, move, remove_among, workplace
 from voxlex.names import printable
 from voxlex.outputs import is_prepared_set
 
@@ -38,11 +36,6 @@ class Entry:
     name: str
     size: int
     used: float
-
-
-def cache_folder(cache: str | Path | None = None) -> Path:
-    """Return the folder of the cache: `cache`, else VOXLEX_CACHE, else the cache folder of the user."""
-    return Path(cache or os.environ.get("VOXLEX_CACHE") or platformdirs.user_cache_path("voxlex"))
 
 
 def cached(

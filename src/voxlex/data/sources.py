@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from voxlex.config.options import PhantomOptions, ReadingOptions
-from voxlex.data.cache import cache_folder, cached, place_of
+from voxlex.data.cache import cached, place_of
 from voxlex.data.dataset import PreparedDataset, is_prepared
 from voxlex.data.phantoms.phantom import PhantomSource
 from voxlex.data.scan_source import ScanSource
 from voxlex.errors import DataError
+from voxlex.files import cache_folder
 from voxlex.images.frame import Frame
 from voxlex.names import printable, resolved
 from voxlex.progress import Progress
+from voxlex.stores.fetching import at_hand
 from voxlex.tables.manifest import Index
 from voxlex.workers import HERE, Workers
 
@@ -195,7 +197,7 @@ def open_source(
     and the seed are the same.
 
     Args:
-        source: A source, or its path or name; see `find_source`.
+        source: A source, or its path or name, see `find_source`, or an address such as "s3://bucket/scans".
         frame: How scans become images. By default, a prepared folder is used unchanged, and other sources become images
             of 128×128 pixels.
         seed: Seed of the division into splits, and of the phantom's subjects. It has no effect on a prepared folder.
@@ -208,7 +210,7 @@ def open_source(
             written.
     """
     if isinstance(source, str | Path):
-        source = find_source(source)
+        source = find_source(at_hand(source))
     dataset = source.ready(frame)
     if dataset is None:
         own = Frame() if frame is None else frame

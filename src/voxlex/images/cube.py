@@ -7,6 +7,7 @@ rotated.
 """
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def head_centre(volume: np.ndarray) -> tuple[float, float, float]:
         inside = np.flatnonzero(filled > _SHARE_OF_LARGEST * filled.max())
         centre.append(float(inside[0] + inside[-1]) / 2 if len(inside) else (length - 1) / 2)
     return centre[0], centre[1], centre[2]
+
+
+def covering_side(scan: Scan, *, spacing_mm: float) -> int:
+    """Return the side of a cube around the middle of a volume that contains all of it, in voxels of `spacing_mm`."""
+    steps = scan.spacing_mm or (1.0, 1.0, 1.0)
+    longest_mm = max(count * step for count, step in zip(scan.voxels.shape, steps, strict=True))
+    return ceil(longest_mm / spacing_mm) + 1
 
 
 def fit_to_cube(

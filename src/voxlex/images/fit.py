@@ -1,8 +1,9 @@
 """Turn a scan file into the images that a model sees. The inverse is in `restore.py`."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from voxlex.config.options import ReadingOptions
 from voxlex.errors import DataError, naming
 from voxlex.images.canvas import fit_to_canvas
-from voxlex.images.cube import fit_to_cube, head_centre
+from voxlex.images.cube import covering_side, fit_to_cube, head_centre
 from voxlex.images.frame import Frame
 from voxlex.images.intensity import ConstantImageError, IntensityMap
 from voxlex.images.origin import Origin
@@ -78,6 +79,24 @@ def fit_voxels(scan: Scan, frame: Frame) -> Fitted:
         height, width = scan.voxels.shape
         fitted = _fit_picture(scan, height=height, width=width, frame=frame)
     return fitted._replace(notes=(*scan.notes, *fitted.notes))
+
+
+def fit_whole(scan: Scan, frame: Frame, *, multiple_of: int) -> Fitted:
+    """Make images of all of a scan, so that it can be restored: a picture, every slice, or one cube; see `fit_scan`.
+
+    Args:
+        scan: The scan.
+        frame: How it becomes images. If a cube of its size is too small for the scan, a larger one is made.
+        multiple_of: Number that divides the side of a larger cube.
+
+    Raises:
+        DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
+    """
+    size = frame.size
+    if frame.spatial_dims == 3 and scan.is_volume:
+        side = max(size, covering_side(scan, spacing_mm=frame.spacing_mm or 1.0))
+        size = ceil(side / multiple_of) * multiple_of
+    return fit_voxels(scan, replace(frame, size=size, whole=True))
 
 
 def _fit_picture(scan: Scan, *, height: int, width: int, frame: Frame) -> Fitted:

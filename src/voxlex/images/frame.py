@@ -39,6 +39,11 @@ class Frame:
         if self.spacing_mm is not None and not 0 < self.spacing_mm < math.inf:
             raise ConfigError(f"spacing_mm: expected more than 0 mm, got {self.spacing_mm}")
 
+    @classmethod
+    def of(cls, data: DataConfig, *, whole: bool = False) -> "Frame":
+        """Return the frame of an experiment with these settings."""
+        return cls(size=data.size, slices=data.slices, spacing_mm=data.spacing_mm, whole=whole)
+
     @property
     def spatial_dims(self) -> int:
         """2 for pictures and slices, 3 for cubes."""

@@ -4,6 +4,7 @@ from torch import nn
 
 from voxlex.models.autoencoder import Decoder, Encoder
 from voxlex.models.base import Autoencoder, Reconstruction
+from voxlex.models.monai import MonaiDecoder, MonaiEncoder
 from voxlex.models.multi_scale import MultiScaleVQVAE
 from voxlex.models.paper import PaperDecoder, PaperEncoder
 from voxlex.models.vqvae import VQVAE
@@ -12,6 +13,7 @@ from voxlex.models.vqvae2 import VQVAE2
 NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
     "residual": (Encoder, Decoder),
     "paper": (PaperEncoder, PaperDecoder),
+    "monai": (MonaiEncoder, MonaiDecoder),
 }
 """The encoder and the decoder of every network, by its kind."""
 
@@ -22,6 +24,8 @@ __all__ = [
     "Autoencoder",
     "Decoder",
     "Encoder",
+    "MonaiDecoder",
+    "MonaiEncoder",
     "MultiScaleVQVAE",
     "PaperDecoder",
     "PaperEncoder",

@@ -2,14 +2,14 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from voxlex.models.base import as_weights_of
+from voxlex.models.base import Autoencoder, as_weights_of
 from voxlex.nn.blocks import convolution, depth_to_space
 from voxlex.streams import Streams
 from voxlex.types import Image, Latents, Levels
@@ -69,6 +69,20 @@ class TexturedDecoder(nn.Module):
         """Decode latents to images, float32 in [0, 1]."""
         z_q = as_weights_of(self, z_q)
         return self(z_q, noise.to(z_q)).float().clamp(0, 1)
+
+    def of_tiles(
+        self, autoencoder: Autoencoder, levels: Levels, *, seed: int
+    ) -> Callable[[Levels, tuple[slice, ...]], Image]:
+        """Return a function that decodes tiles of codes, each with its part of the noise.
+
+        Args:
+            autoencoder: The autoencoder whose codes these are.
+            levels: The codes of whole images.
+            seed: Seed of the noise; see `noise_for`.
+        """
+        space = autoencoder.space_of([level.shape[2:] for level in levels])
+        noise = noise_for(levels, shape=(autoencoder.in_channels, *space), seed=seed)
+        return lambda own, region: self.decode(autoencoder.latents(own), noise[region])
 
 
 def noise_for(codes: Levels, *, shape: Sequence[int], seed: int) -> Image:

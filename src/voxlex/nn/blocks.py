@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-_CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
+CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
     2: nn.ConvTranspose2d,
     3: nn.ConvTranspose3d,
 }
@@ -13,10 +13,10 @@ def convolution(
     spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d | nn.Conv3d:
     """Return a convolution that divides the grid by `stride`. Stride 1 needs an odd kernel, stride 2 an even one."""
-    if spatial_dims not in _CONVOLUTIONS:
+    if spatial_dims not in CONVOLUTIONS:
         raise ValueError(f"spatial_dims: expected 2 or 3, got {spatial_dims}")
     padding = (kernel_size - stride + 1) // 2
-    return _CONVOLUTIONS[spatial_dims](
+    return CONVOLUTIONS[spatial_dims](
         in_channels, out_channels, kernel_size, stride=stride, padding=padding, groups=groups
     )
 
@@ -25,7 +25,7 @@ def doubling_convolution(
     spatial_dims: int, in_channels: int, out_channels: int
 ) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
     """Return a transposed convolution (kernel 4, stride 2) that doubles the grid."""
-    return _TRANSPOSED[spatial_dims](in_channels, out_channels, kernel_size=4, stride=2, padding=1)
+    return TRANSPOSED[spatial_dims](in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
 
 def halvings(downsampling: int, *, name: str = "downsampling") -> int:

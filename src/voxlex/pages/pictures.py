@@ -149,7 +149,7 @@ def sample_sheet(path: str | Path, samples: Image, *, captions: Sequence[str] | 
 def to_png(picture: Picture, *, mark: PngInfo | None = None) -> bytes:
     """Encode a picture as PNG, with a mark in its header if it becomes a file."""
     encoded = io.BytesIO()
-    picture.save(encoded, format="PNG", optimize=True, pnginfo=mark)
+    picture.save(encoded, format="PNG", pnginfo=mark)
     return encoded.getvalue()
 
 

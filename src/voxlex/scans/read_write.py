@@ -82,7 +82,7 @@ def read_scan(
         raise
     except Exception as cause:  # a damaged file makes libraries raise nearly anything
         raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
-    _check_plane(path, scan, plane)
+    check_plane(path, scan, plane)
     return scan
 
 
@@ -252,7 +252,12 @@ def _numbers(path: Path, suffix: str, options: Mapping[str, Any]) -> InFile:
     return read_metaimage(path, **options)
 
 
-def _check_plane(path: Path, scan: Scan, plane: Axis | None) -> None:
+def check_plane(path: Path, scan: Scan, plane: Axis | None) -> None:
+    """Refuse a volume that was acquired in another plane; see `acquired_plane`.
+
+    Raises:
+        LeftOutError: If it was. The message begins with `path`.
+    """
     if plane is None or not scan.is_volume or scan.spacing_mm is None:
         return
     found = acquired_plane(scan.voxels.shape, scan.spacing_mm)

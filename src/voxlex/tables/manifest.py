@@ -12,6 +12,8 @@ import pandas as pd
 from voxlex.errors import DataError
 from voxlex.names import as_on_disk, distinct, printable, resolved
 from voxlex.scans.listing import list_scans
+from voxlex.stores.addresses import address_of, is_address, joined
+from voxlex.stores.fetching import copies
 from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
 from voxlex.tables.joining import RENAMED, join
 from voxlex.tables.layouts import anonymous, describe_paths, folder_splits, number_visits, published_splits, read_layout
@@ -89,7 +91,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
 
     Args:
         source: The folder, or a single scan, or a table (.csv, .tsv, .parquet) with a column `path`, relative to the
-            table's folder or absolute.
+            table's folder or absolute. Paths may be addresses, such as "s3://bucket/a.png".
         split_folders: Use folders named train, validation and test as splits. By default, this is done only for layouts
             that are known to be divided by subject.
         subject: Column of the table that names persons; by default, it is known by its name.
@@ -161,7 +163,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     column = find(list(raw.columns), PATHS)
     if column is None:
         raise DataError(f"{path}: expected a column 'path', got {', '.join(raw.columns)}")
-    root, paths = _below_one_root(path, raw[column], cells.lines)
+    root, paths = _below_one_root(path, _at_hand(path, raw[column]), cells.lines)
     paths, on_disk = _printable(paths)
     layout = read_layout(paths)
     table = layout.table
@@ -232,6 +234,23 @@ def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[
     return (table.parent if common == str(home) else Path(common)), [
         Path(place).relative_to(common).as_posix() for place in places
     ]
+
+
+def _at_hand(table: Path, column: pd.Series) -> pd.Series:
+    """Copy the scans at addresses, and return a column of paths on this machine.
+
+    In a table that is itself the copy of one at an address, paths are relative to that address.
+    """
+    home = address_of(resolved(table).parent)
+    named = column.map(lambda path: path if is_address(path) else "")
+    if home is not None:
+        inner = (column != "") & (named == "") & ~column.map(os.path.isabs)
+        named = named.where(~inner, column.map(lambda path: joined(home, path)))
+    wanted = [address for address in named if address]
+    if not wanted:
+        return column
+    found = dict(zip(wanted, copies(wanted, name=f"the scans of {table}"), strict=True))
+    return pd.Series([str(found.get(address, path)) for address, path in zip(named, column, strict=True)], dtype=object)
 
 
 def _place(home: Path, path: str) -> str:

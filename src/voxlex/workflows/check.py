@@ -15,10 +15,10 @@ from lightning_fabric import Fabric
 from voxlex.assembly import build_autoencoder, build_shapes
 from voxlex.config import Config, validated
 from voxlex.config.consistency import check_consistent
-from voxlex.data.cache import cache_folder
 from voxlex.data.dataset import COLUMNS, PreparedDataset
 from voxlex.data.sources import Source
 from voxlex.errors import ConfigError, DataError, RunError, VoxlexError
+from voxlex.files import cache_folder
 from voxlex.images.frame import Frame
 from voxlex.models import Autoencoder
 from voxlex.models.weights import load_weights

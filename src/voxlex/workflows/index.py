@@ -12,6 +12,7 @@ from voxlex.errors import DataError
 from voxlex.files import atomic_file
 from voxlex.names import printable, resolved
 from voxlex.outputs import check_file
+from voxlex.stores.addresses import address_of, without_credentials
 from voxlex.tables.manifest import Index, index_source, join_table
 from voxlex.tables.naming import TABLE_SUFFIXES
 from voxlex.tables.text_files import as_cell
@@ -68,9 +69,18 @@ def _only(found: Index, sequences: Sequence[str], *, where: str | Path) -> Index
 
 
 def _with_paths_from(folder: Path, found: Index) -> pd.DataFrame:
-    home, root = resolved(folder), resolved(found.root)
+    root = resolved(found.root)
+    if any(address_of(root / path) is not None for path in found.table["path"]):  # copies, which are not for ever
+        return found.table.assign(path=[_written(_address(found.place(path))) for path in found.table["path"]])
+    home = resolved(folder)
     prefix = root.relative_to(home) if root.is_relative_to(home) else root
     return found.table.assign(path=[_written((prefix / path).as_posix()) for path in found.table["path"]])
+
+
+def _address(place: Path) -> str:
+    """Return the address of a copy without credentials, or the place itself."""
+    address = address_of(resolved(place))
+    return str(place) if address is None else without_credentials(address)
 
 
 def _written(path: str) -> str:

@@ -115,8 +115,7 @@ def files_of_scans(root: Path, paths: Iterable[str]) -> Iterator[Path]:
 
 def frame_of(config: Config, *, whole: bool = False) -> Frame:
     """Return the frame of an experiment, which describes how scans become images."""
-    data = config.data
-    return Frame(size=data.size, slices=data.slices, spacing_mm=data.spacing_mm, whole=whole)
+    return Frame.of(config.data, whole=whole)
 
 
 def skipped_lines(dataset: PreparedDataset) -> list[str]:

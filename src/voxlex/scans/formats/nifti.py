@@ -58,7 +58,7 @@ def read_nifti(
     with naming(path), _opened(path, spacing_mm) as (source, layout):
         numbers = _numbers_in(source, layout, volume=volume, max_gigabytes=max_gigabytes)
         stored = _stored(layout, numbers.shape)
-        return Scan.from_file(_grey(numbers, stored), stored, nan=nan, unknown=layout.unknown)
+        return Scan.from_file(grey_of(numbers, stored), stored, nan=nan, unknown=layout.unknown)
 
 
 def read_nifti_samples(
@@ -105,7 +105,7 @@ def grey_of_samples(samples: Samples, stored: StoredGrid, *, unknown: tuple[str,
     """
     if samples.values.shape != stored.shape:
         raise DataError(f"expected a volume of shape {stored.shape}, got {samples.values.shape}")
-    return Scan.from_file(_grey(samples.values, stored), stored, nan="background", unknown=unknown)
+    return Scan.from_file(grey_of(samples.values, stored), stored, nan="background", unknown=unknown)
 
 
 def write_nifti_samples(path: Path, samples: Samples) -> None:
@@ -137,6 +137,26 @@ def write_nifti(path: Path, scan: Scan) -> None:
     image = _image(numbers, affine, 1 if scan.stored is None else scan.stored.space, (slope, intercept))
     image.header["descrip"] = MARK.encode()
     _write(path, image.to_bytes())
+
+
+def grey_of(numbers: np.ndarray, stored: StoredGrid) -> np.ndarray:
+    """Apply slope and intercept to the numbers of a file, with the precision of float64, in the memory of float32.
+
+    Raises:
+        DataError: If `float32` cannot hold the grey values.
+    """
+    if (stored.slope, stored.intercept) == (1, 0):
+        return numbers
+    grey = np.empty(numbers.shape, np.float32, order="F")
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for index in range(numbers.shape[-1]):
+            exact = numbers[..., index].astype(np.float64) * stored.slope + stored.intercept
+            grey[..., index] = exact
+    largest = np.abs(grey).max()
+    vanishing = largest < SMALLEST and numbers.any() and not stored.intercept
+    if vanishing or (np.isinf(largest) and np.isfinite(numbers[np.isinf(grey)]).any()):
+        raise DataError(f"expected grey values that float32 can hold, got a slope of {stored.slope:g}")
+    return grey
 
 
 def _image(numbers: np.ndarray, affine: np.ndarray, space: int, scaling: tuple[float, float]) -> Any:
@@ -213,22 +233,6 @@ def _stored(layout: Layout, shape: tuple[int, ...]) -> StoredGrid:
         intercept=layout.intercept,
         space=layout.space,
     )
-
-
-def _grey(numbers: np.ndarray, stored: StoredGrid) -> np.ndarray:
-    """Apply slope and intercept with the precision of float64, in the memory of float32."""
-    if (stored.slope, stored.intercept) == (1, 0):
-        return numbers
-    grey = np.empty(numbers.shape, np.float32, order="F")
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for index in range(numbers.shape[-1]):
-            exact = numbers[..., index].astype(np.float64) * stored.slope + stored.intercept
-            grey[..., index] = exact
-    largest = np.abs(grey).max()
-    vanishing = largest < SMALLEST and numbers.any() and not stored.intercept
-    if vanishing or (np.isinf(largest) and np.isfinite(numbers[np.isinf(grey)]).any()):
-        raise DataError(f"expected grey values that float32 can hold, got a slope of {stored.slope:g}")
-    return grey
 
 
 def _numbers(values: np.ndarray, stored: StoredGrid | None) -> tuple[np.ndarray, float, float]:

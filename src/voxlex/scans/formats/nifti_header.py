@@ -92,12 +92,9 @@ def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None
     shape, dtype = _shape(header), _dtype(header)
     slope, intercept = _scaling(header)
     single = bytes(header["magic"]).startswith(b"n+")
-    sform, qform = int(header["sform_code"]), int(header["qform_code"])
-    unknown = () if sform or qform else ("orientation",)
+    space, unknown = space_of(header)
     unit = int(header["xyzt_units"]) & 7
-    if unit > 3 or sform < 0 or qform < 0:
-        raise DataError("its header is damaged: expected known units of length and codes of space, got others")
-    if not sform:
+    if not int(header["sform_code"]):
         steps, doubts = with_spacing([float(step) for step in header["pixdim"][1:4]], shape, spacing_mm)
         unit = 2 if "spacing" in doubts else unit
         header["pixdim"][1:4] = steps
@@ -106,9 +103,7 @@ def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None
         affine = np.array(header.get_best_affine(), np.float64)
     except Exception:
         raise DataError("its header is damaged: its qform is not a rotation") from None
-    affine[:3] *= _MM.get(unit, 1.0)
-    if unit == 0:
-        _check_plausible(affine, shape)
+    affine = in_mm(affine, shape, unit=unit)
     if not math.isfinite(float(header["vox_offset"])):
         raise DataError("its header is damaged: it does not say where its voxels begin")
     offset = int(header["vox_offset"]) if single else max(0, int(header["vox_offset"]))
@@ -121,10 +116,41 @@ def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None
         slope=slope,
         intercept=intercept,
         affine=affine,
-        space=(sform or qform) if (sform or qform) in _SPACES else 2,
+        space=space,
         unknown=unknown,
         header=start[: 348 if version == 1 else 540],
     )
+
+
+def space_of(header: Any) -> tuple[int, tuple[str, ...]]:
+    """Return the code of the coordinate space of a NIfTI header, and "orientation" if it is unknown.
+
+    Raises:
+        DataError: If a code, or the unit of length, is none that NIfTI knows.
+    """
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if int(header["xyzt_units"]) & 7 > 3 or sform < 0 or qform < 0:
+        raise DataError("its header is damaged: expected known units of length and codes of space, got others")
+    code = sform or qform
+    return code if code in _SPACES else 2, () if code else ("orientation",)
+
+
+def in_mm(affine: np.ndarray, shape: tuple[int, ...], *, unit: int) -> np.ndarray:
+    """Return an affine in mm, from one in the unit that a NIfTI header names.
+
+    Args:
+        affine: `(4, 4)` map from voxel indices.
+        shape: Lengths of the axes.
+        unit: NIfTI's code of the unit of length; 0 if the header names none, which is taken to be mm.
+
+    Raises:
+        DataError: If no unit is named, and mm are not plausible.
+    """
+    scaled = affine.copy()
+    scaled[:3] *= _MM.get(unit, 1.0)
+    if unit == 0:
+        _check_plausible(scaled, shape)
+    return scaled
 
 
 def mgh_layout(start: bytes, *, spacing_mm: Sequence[float] | None) -> Layout:
