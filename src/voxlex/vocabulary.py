@@ -190,8 +190,7 @@ class Vocabulary:
         prior, streams, given = self._prior_for("sampling"), self._streams(seed), self._encoded(condition, count)
 
         def draw(start: int, size: int, progress: Progress | None) -> Codes | Levels:
-            some = None if given is None else given[start : start + size]
-            own = streams(first + start, size)
+            some, own = None if given is None else given[start : start + size], streams(first + start, size)
             return prior.sample(size, condition=some, generator=own, progress=progress, watch=watch, **options)
 
         return in_batches(draw, count, at_once=self.drawn_at_once, progress=progress)
