@@ -29,6 +29,7 @@ from voxlex.training.team import Team
 
 SCHEDULE = StageConfig(batch_size=2, validations=3)
 SLOW_S, QUICK_S = 0.05, 0.005
+ENDS = ("killed", "hangs", "fails")
 
 
 class Toy(Objective[Tensor]):
@@ -95,6 +96,8 @@ def train(toy: Toy, budget: Budget, *, turn: str, team: Team, folder: Path, resu
         ended = f"{type(error).__name__}: {error}"
     left = {"step": step, "taken": toy.taken, "ended": ended, "weights": toy.result.state_dict()}
     torch.save(left, folder / f"{turn}{'-resumed' if resume else ''}-{team.fabric.global_rank}.pt")
+    if ended.startswith("ToldElsewhere") and turn in ENDS:
+        raise ToldElsewhere(ended)
 
 
 def train_all(team: Team, folder: Path) -> None:

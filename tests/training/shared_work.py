@@ -47,8 +47,9 @@ def autoencoder() -> VQVAE:
     torch.manual_seed(0)
     settings: dict[str, Any] = {"embedding_dim": 4, "width": 8, "blocks": 1}
     quantizer = VectorQuantizer(num_embeddings=8, embedding_dim=4)
-    quantizer.codebook.start(torch.randn(64, 4))
-    return VQVAE(encoder=Encoder(**settings), quantizer=quantizer, decoder=Decoder(**settings))
+    model = VQVAE(encoder=Encoder(**settings), quantizer=quantizer, decoder=Decoder(**settings))
+    model(torch.rand(8, 1, 16, 16))  # the codebook starts
+    return model
 
 
 def autoencoder_objective(schedule: AutoencoderStageConfig) -> AutoencoderObjective:

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -63,6 +64,8 @@ def choose_devices(*, accelerator: str = "auto", devices: int = 1, precision: Pr
 def launch(fabric: Fabric) -> Team:
     """Start Fabric with a process for each device, and return the team of these processes."""
     keep_freed_memory()
+    # Kernels are stored with channels last, and gradients are exchanged as if they were not, which costs next to nothing.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     watch = None
     if isinstance(fabric.strategy, DDPStrategy) and fabric.strategy.num_processes > 1:
         assert fabric.strategy.cluster_environment is not None
