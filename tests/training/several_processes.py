@@ -1,13 +1,15 @@
 """Train a toy in several processes: to the end of a budget in minutes, to a signal, on from there, and until the end.
 
-    python several_processes.py PROCESSES FOLDER END
+    python several_processes.py PROCESSES FOLDER END START
 
 The last process hangs, fails or waits to be killed, according to END. Unless it is to be killed, the rest is left out.
+With START "here", the first process starts the others; with "launched", they are started as a launcher does it.
 Each process leaves `RANK.pid`, and `TURN-RANK.pt` with the step and the weights that a turn of training ended with.
 """
 
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -113,9 +115,29 @@ def train_all(team: Team, folder: Path) -> None:
     shared_work.work(team, folder)
 
 
+def fork(processes: int) -> None:
+    """Return in as many new processes, with the variables of torchrun, and end when all of them have ended."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "none"}
+    os.environ |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0"}
+    children = []
+    for rank in range(processes):
+        child = os.fork()
+        if not child:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            return
+        children.append(child)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    sys.exit(statuses[0])
+
+
 def main() -> None:
-    processes, folder, end = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    processes, folder, end, start = int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
     torch.set_num_threads(1)
+    if start == "launched":
+        fork(processes)
     team = launch(choose_devices(accelerator="cpu", devices=processes))
     (folder / f"{team.rank}.pid").write_text(str(os.getpid()))
     if end == "killed":

@@ -28,6 +28,7 @@ TURNS = ("alike", "slowed", "whole", "signal", "signal-resumed")
 WAIT_S = 240
 END_S = 30
 FULL = os.environ.get("VOXLEX_PROCESSES") == "1"
+WAYS = [(2, "launched"), *([(2, "here"), (4, "here"), (4, "launched")] if FULL else [])]
 
 
 @dataclass
@@ -40,11 +41,12 @@ class Ran:
     said: str
 
 
-@pytest.fixture(scope="module", params=[(2, 1), (4, 0)], ids=["two", "four"])
+@pytest.fixture(scope="module", params=[(2, 1, "here"), (4, 0, "launched")], ids=["two", "four"])
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    count, killed = request.param
+    count, killed, start = request.param
     folder = tmp_path_factory.mktemp("processes")
     command = [sys.executable, str(Path(__file__).parent / "several_processes.py"), str(count), str(folder), "killed"]
+    command.append(start)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + WAIT_S
     while not RunFolder(folder / "killed").state_file("toy").exists():
@@ -84,7 +86,7 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(ran: Ran) -> None:
 
 def test_when_one_is_killed_one_of_the_others_tells(ran: Ran) -> None:
     told = [line for line in ran.said.splitlines() if line.startswith("told: ")]
-    gone = "the first process ended" if ran.killed == 0 else f"process {ran.killed} of 2 ended by SIGKILL"
+    gone = "a process was lost" if ran.killed == 0 else "process 1 of 2 ended by SIGKILL"
     assert told == [
         f"told: toy: {gone}, and the others cannot continue without it; --resume continues from the last saved state"
     ]
@@ -171,11 +173,12 @@ class Ended:
     seconds: float
 
 
-def ended(folder: Path, *, count: int, end: str) -> Ended:
+def ended(folder: Path, *, count: int, end: str, start: str) -> Ended:
     """Start several processes, the last of which stops to work in a step, and wait until all have ended."""
     command = [sys.executable, str(Path(__file__).parent / "several_processes.py"), str(count), str(folder), end]
+    command.append(start)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    files = RunFolder(folder / {"stopped": "killed"}.get(end, end))
+    files = RunFolder(folder / end)
     deadline = time.monotonic() + WAIT_S
     while not files.state_file("toy").exists():
         assert process.poll() is None, process.communicate()[1]
@@ -195,9 +198,9 @@ def assert_resumes(folder: Path, end: str) -> None:
     assert fit(toy, team=team, budget=budget, schedule=SCHEDULE, seed=0, files=files, resume=True).step == step + 5
 
 
-@pytest.mark.parametrize("count", [2, *([4] if FULL else [])])
-def test_a_process_that_hangs_ends_all(tmp_path: Path, count: int) -> None:
-    found = ended(tmp_path, count=count, end="hangs")
+@pytest.mark.parametrize(("count", "start"), WAYS)
+def test_a_process_that_hangs_ends_all(tmp_path: Path, count: int, start: str) -> None:
+    found = ended(tmp_path, count=count, end="hangs", start=start)
     (told,) = found.said
     assert f"process {count - 1} of {count} hangs at line " in told
     assert "of several_processes.py, and the others cannot continue without it; --resume continues" in told
@@ -206,9 +209,9 @@ def test_a_process_that_hangs_ends_all(tmp_path: Path, count: int) -> None:
     assert_resumes(tmp_path, "hangs")
 
 
-@pytest.mark.parametrize("count", [2, *([4] if FULL else [])])
-def test_an_error_in_a_process_ends_all_and_is_told_once(tmp_path: Path, count: int) -> None:
-    found = ended(tmp_path, count=count, end="fails")
+@pytest.mark.parametrize(("count", "start"), WAYS)
+def test_an_error_in_a_process_ends_all_and_is_told_once(tmp_path: Path, count: int, start: str) -> None:
+    found = ended(tmp_path, count=count, end="fails", start=start)
     assert found.said == ["told: step 200: expected a sound memory, got a bad one"]
     assert found.status == 1
     assert_resumes(tmp_path, "fails")

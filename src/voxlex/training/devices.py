@@ -64,7 +64,7 @@ def choose_devices(*, accelerator: str = "auto", devices: int = 1, precision: Pr
 def launch(fabric: Fabric) -> Team:
     """Start Fabric with a process for each device, and return the team of these processes."""
     keep_freed_memory()
-    # Kernels are stored with channels last, and gradients are exchanged as if they were not, which costs next to nothing.
+    # Kernels have channels last, and their gradients are exchanged as if they did not, which costs next to nothing.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     watch = None
     if isinstance(fabric.strategy, DDPStrategy) and fabric.strategy.num_processes > 1:
