@@ -130,7 +130,7 @@ def test_tasks_of_slurm_end_together(tmp_path: Path, signaled: signal.Signals) -
     first, second = (start(command, common | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in ("0", "1"))
     wait_until(lambda: is_training(run), first)
     second.send_signal(signaled)
-    said = [process.communicate(timeout=30)[1] for process in (first, second)]
+    said = [process.communicate(timeout=WAIT_S)[1] for process in (first, second)]
     told = [line for words in said for line in of_voxlex(words)]
     assert len(told) == 1, told
     if signaled == signal.SIGTERM:

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.slow
 
 TURNS = ("alike", "slowed", "whole", "signal", "signal-resumed")
 WAIT_S = 240
-END_S = 30
 FULL = os.environ.get("VOXLEX_PROCESSES") == "1"
 WAYS = [(2, "launched"), *([(2, "here"), (4, "here"), (4, "launched")] if FULL else [])]
 
@@ -166,11 +165,10 @@ def assert_close(first: dict[str, Any], second: dict[str, Any]) -> None:
 
 @dataclass
 class Ended:
-    """How the first process ended, what all of them said, and how long they took after the trouble."""
+    """How the first process ended, and what all of them said."""
 
     status: int
     said: list[str]
-    seconds: float
 
 
 def ended(folder: Path, *, count: int, end: str, start: str) -> Ended:
@@ -184,10 +182,9 @@ def ended(folder: Path, *, count: int, end: str, start: str) -> Ended:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    began = time.monotonic()
     _, said = process.communicate(timeout=WAIT_S)
     lines = [line for line in said.splitlines() if line.startswith(("told: ", "voxlex: "))]
-    return Ended(process.returncode, lines, time.monotonic() - began)
+    return Ended(process.returncode, lines)
 
 
 def assert_resumes(folder: Path, end: str) -> None:
@@ -205,7 +202,6 @@ def test_a_process_that_hangs_ends_all(tmp_path: Path, count: int, start: str) -
     assert f"process {count - 1} of {count} hangs at line " in told
     assert "of several_processes.py, and the others cannot continue without it; --resume continues" in told
     assert found.status == 1
-    assert found.seconds < END_S + 5  # the first state is saved some steps before
     assert_resumes(tmp_path, "hangs")
 
 
