@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import shared_work
@@ -134,7 +135,8 @@ def fork(processes: int) -> None:
 
 
 def main() -> None:
-    processes, folder, end, start = int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
+    processes, folder = int(sys.argv[1]), Path(sys.argv[2])
+    end, start = sys.argv[3:]
     torch.set_num_threads(1)
     if start == "launched":
         fork(processes)
@@ -143,7 +145,11 @@ def main() -> None:
     if end == "killed":
         train_all(team, folder)
     at = 200 if team.rank == processes - 1 else None
-    toys = {"killed": Toy, "hangs": lambda: Toy(hang_at=at), "fails": lambda: Toy(fail_at=at)}
+    toys: dict[str, Callable[[], Toy]] = {
+        "killed": Toy,
+        "hangs": lambda: Toy(hang_at=at),
+        "fails": lambda: Toy(fail_at=at),
+    }
     team = Team(team.fabric, team.watch)  # the interruption has ended the first one
     with team.ending_together():
         train(toys[end](), Budget(minutes=10), turn=end, team=team, folder=folder)

@@ -5,9 +5,10 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from voxlex.training.team import Team
 from voxlex.training.texture import TextureObjective
 
 STEPS = 4
+OPTIMIZERS: tuple[Literal["muon", "adamw"], ...] = ("muon", "adamw")
 PRIORS = ("pixelcnn", "transformer", "masked", "two levels")
 
 
@@ -87,7 +89,11 @@ def prior_objective(schedule: PriorStageConfig) -> PriorObjective:
     return PriorObjective(prior=prior, training=codes(64), validation=codes(70), schedule=schedule)
 
 
-OBJECTIVES = {"autoencoder": autoencoder_objective, "texture": texture_objective, "prior": prior_objective}
+OBJECTIVES: dict[str, Callable[[Any], Objective[Any]]] = {
+    "autoencoder": autoencoder_objective,
+    "texture": texture_objective,
+    "prior": prior_objective,
+}
 SCHEDULES: dict[str, StageConfig] = {
     "autoencoder": AutoencoderStageConfig(batch_size=4, continuous_share=0.0, validations=1),
     "texture": TextureStageConfig(batch_size=4, validations=1),
@@ -98,7 +104,7 @@ SCHEDULES: dict[str, StageConfig] = {
 def objective_of(name: str, *, parts: int = 1) -> tuple[Objective[Any], StageConfig]:
     """Return an objective and its schedule, which takes its batch of 4 in so many parts."""
     schedule = replace(SCHEDULES[name], batch_size=4 // parts, accumulate=parts)
-    return OBJECTIVES[name](schedule), schedule  # type: ignore[operator]
+    return OBJECTIVES[name](schedule), schedule
 
 
 def trained(
@@ -190,7 +196,7 @@ def work(team: Team, folder: Path) -> None:
             at_once.load_state({"pull": 0.25, "times_beyond": 0})
         left[f"{name} alone"] = validated(at_once)
         left[f"{name} in parts"] = weights(trained(name, team, RunFolder(folder / f"{name} in parts"), parts=2))
-    for optimizer in ("muon", "adamw"):
+    for optimizer in OPTIMIZERS:
         SCHEDULES["prior"] = replace(SCHEDULES["prior"], optimizer=optimizer)
         for kind in ("whole", "sharded"):
             files = RunFolder(folder / f"{optimizer} {kind}")

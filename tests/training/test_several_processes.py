@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import shared_work
@@ -119,7 +119,7 @@ def test_parts_of_a_batch_count_as_the_whole(ran: Ran, name: str) -> None:
         assert_close(left[f"{name} in parts"], left[f"{name} at once"])
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("optimizer", shared_work.OPTIMIZERS)
 def test_a_divided_prior_learns_as_a_whole_one(ran: Ran, optimizer: str) -> None:
     for left in ran.left["shared"]:
         whole, divided = (left[f"{optimizer} {kind} losses"] for kind in ("whole", "sharded"))
@@ -145,8 +145,10 @@ def test_each_process_holds_its_part_of_a_divided_prior(ran: Ran) -> None:
     assert ran.left["shared"][0]["muon whole held"] == (every, every)
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
-def test_the_state_of_a_divided_prior_is_resumed_by_one_process(ran: Ran, tmp_path: Path, optimizer: str) -> None:
+@pytest.mark.parametrize("optimizer", shared_work.OPTIMIZERS)
+def test_the_state_of_a_divided_prior_is_resumed_by_one_process(
+    ran: Ran, tmp_path: Path, optimizer: Literal["muon", "adamw"]
+) -> None:
     after = []
     for kind in ("whole", "sharded"):
         files = RunFolder(tmp_path / kind)

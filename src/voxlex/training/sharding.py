@@ -92,8 +92,8 @@ def as_whole(part: Tensor, *, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor):
         return part
     mesh, placements = like.device_mesh, like.placements
-    divided = DTensor.from_local(part, mesh, placements, run_check=False, shape=like.shape, stride=like.stride())
-    return divided.full_tensor()
+    parts = DTensor.from_local(part, mesh, placements, run_check=False, shape=like.shape, stride=like.stride())
+    return parts.full_tensor()
 
 
 def divided(tensor: Tensor, *, like: Tensor) -> Tensor:
