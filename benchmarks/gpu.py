@@ -35,7 +35,8 @@ from voxlex.quantizers import VectorQuantizer
 from voxlex.quantizers.search import nearest
 from voxlex.training.batch_size import sized
 from voxlex.training.devices import choose_devices
-from voxlex.training.objectives import AutoencoderObjective, CodeBatch, OnePlayer, PriorObjective
+from voxlex.training.objective import OnePlayer
+from voxlex.training.objectives import AutoencoderObjective, CodeBatch, PriorObjective
 from voxlex.training.recording import RecordedSteps
 from voxlex.training.team import Team
 

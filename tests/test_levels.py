@@ -33,7 +33,8 @@ from voxlex.scans.read_write import read_scan
 from voxlex.training.budget import Budget
 from voxlex.training.journal import read_journal
 from voxlex.training.loop import fit
-from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
+from voxlex.training.objective import Objective
+from voxlex.training.objectives import AutoencoderObjective, PriorObjective
 from voxlex.training.team import Team
 from voxlex.workflows.decode import decode
 from voxlex.workflows.encode import encode

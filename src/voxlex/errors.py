@@ -70,7 +70,15 @@ class Terminated(KeyboardInterrupt):
 
 
 class ToldElsewhere(VoxlexError):
-    """Training ends in this process because it ends in all processes; another process reports why."""
+    """Training ends in this process because it ends in all processes; another process reports why.
+
+    Attributes:
+        status: The exit status of all processes.
+    """
+
+    def __init__(self, message: str, *, status: int = 1) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 @contextmanager

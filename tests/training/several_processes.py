@@ -1,32 +1,38 @@
-"""Train a toy in several processes: to the end of a budget in minutes, to a signal, on from there, and until killed.
+"""Train a toy in several processes: to the end of a budget in minutes, to a signal, on from there, and until the end.
 
-    python several_processes.py PROCESSES FOLDER
+    python several_processes.py PROCESSES FOLDER END START
 
+The last process hangs, fails or waits to be killed, according to END. Unless it is to be killed, the rest is left out.
+With START "here", the first process starts the others; with "launched", they are started as a launcher does it.
 Each process leaves `RANK.pid`, and `TURN-RANK.pt` with the step and the weights that a turn of training ended with.
 """
 
 import os
 import signal
+import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import shared_work
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from voxlex.config import StageConfig
-from voxlex.errors import Interrupted, ToldElsewhere, VoxlexError
+from voxlex.errors import Interrupted, ToldElsewhere
 from voxlex.run_folder import RunFolder
 from voxlex.training.budget import Budget
 from voxlex.training.devices import choose_devices, launch
 from voxlex.training.loop import fit
-from voxlex.training.objectives import Objective, Step
+from voxlex.training.objective import Objective, Step
 from voxlex.training.player import Player
 from voxlex.training.team import Team
 
 SCHEDULE = StageConfig(batch_size=2, validations=3)
 SLOW_S, QUICK_S = 0.05, 0.005
+ENDS = ("killed", "hangs", "fails")
 
 
 class Toy(Objective[Tensor]):
@@ -35,12 +41,21 @@ class Toy(Objective[Tensor]):
     Args:
         seconds: What a step takes.
         signal_at: The step in which this process gets a SIGTERM.
+        hang_at: The step in which this process does not get on.
+        fail_at: The step in which this process fails.
     """
 
     name = "toy"
     yardstick = "error"
 
-    def __init__(self, *, seconds: float = QUICK_S, signal_at: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        seconds: float = QUICK_S,
+        signal_at: int | None = None,
+        hang_at: int | None = None,
+        fail_at: int | None = None,
+    ) -> None:
         torch.manual_seed(1)
         self.result = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, 4))
         self.player = Player.scheduled(self.result, SCHEDULE)
@@ -48,7 +63,7 @@ class Toy(Objective[Tensor]):
         self.points = torch.randn(64, 4)
         self.rows = len(self.points)
         self.seconds = seconds
-        self.signal_at = signal_at
+        self.signal_at, self.hang_at, self.fail_at = signal_at, hang_at, fail_at
         self.taken = 0
 
     def load(self, rows: Tensor, *, step: int) -> Tensor:
@@ -58,7 +73,9 @@ class Toy(Objective[Tensor]):
         self.taken += 1
         if self.taken == self.signal_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(self.seconds)
+        if self.taken == self.fail_at:
+            raise ValueError(f"step {self.taken}: expected a sound memory, got a bad one")
+        time.sleep(1000 if self.taken == self.hang_at else self.seconds)
         loss = (self.player.on_devices(batch) - batch).square().mean()
         self.player.descend(fabric, [loss])
         return Step(losses={"l2": loss}, measure=dict)
@@ -82,15 +99,13 @@ def train(toy: Toy, budget: Budget, *, turn: str, team: Team, folder: Path, resu
         ended = f"{type(error).__name__}: {error}"
     left = {"step": step, "taken": toy.taken, "ended": ended, "weights": toy.result.state_dict()}
     torch.save(left, folder / f"{turn}{'-resumed' if resume else ''}-{team.fabric.global_rank}.pt")
+    if ended.startswith("ToldElsewhere") and turn in ENDS:
+        raise ToldElsewhere(ended)
 
 
-def main() -> None:
-    processes, folder = int(sys.argv[1]), Path(sys.argv[2])
-    torch.set_num_threads(1)
-    team = launch(choose_devices(accelerator="cpu", devices=processes))
-    rank = team.fabric.global_rank
-    (folder / f"{rank}.pid").write_text(str(os.getpid()))
-    last = rank == processes - 1
+def train_all(team: Team, folder: Path) -> None:
+    """Train as long as nothing is wrong."""
+    last = team.rank == team.size - 1
     second = Budget(minutes=1 / 60)
     train(Toy(), second, turn="alike", team=team, folder=folder)
     train(Toy(seconds=SLOW_S if last else QUICK_S), second, turn="slowed", team=team, folder=folder)
@@ -98,13 +113,52 @@ def main() -> None:
     train(Toy(), steps, turn="whole", team=team, folder=folder)
     train(Toy(signal_at=8 if last else None), steps, turn="signal", team=team, folder=folder)
     train(Toy(), steps, turn="signal", team=team, folder=folder, resume=True)
-    train(Toy(), Budget(minutes=10), turn="killed", team=team, folder=folder)
+    shared_work.work(team, folder)
+
+
+def fork(processes: int) -> None:
+    """Return in as many new processes, with the variables of torchrun, and end when all of them have ended."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "none"}
+    os.environ |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0"}
+    children = []
+    for rank in range(processes):
+        child = os.fork()
+        if not child:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            return
+        children.append(child)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    sys.exit(statuses[0])
+
+
+def main() -> None:
+    processes, folder = int(sys.argv[1]), Path(sys.argv[2])
+    end, start = sys.argv[3:]
+    torch.set_num_threads(1)
+    if start == "launched":
+        fork(processes)
+    team = launch(choose_devices(accelerator="cpu", devices=processes))
+    (folder / f"{team.rank}.pid").write_text(str(os.getpid()))
+    if end == "killed":
+        train_all(team, folder)
+    at = 200 if team.rank == processes - 1 else None
+    toys: dict[str, Callable[[], Toy]] = {
+        "killed": Toy,
+        "hangs": lambda: Toy(hang_at=at),
+        "fails": lambda: Toy(fail_at=at),
+    }
+    team = Team(team.fabric, team.watch)  # the interruption has ended the first one
+    with team.ending_together():
+        train(toys[end](), Budget(minutes=10), turn=end, team=team, folder=folder)
 
 
 if __name__ == "__main__":
     try:
         main()
-    except VoxlexError as error:
+    except Exception as error:
         if not isinstance(error, ToldElsewhere):
             print(f"told: {error}", file=sys.stderr, flush=True)
         sys.exit(1)

@@ -22,7 +22,7 @@ from voxlex.training.checkpoint import load_state
 from voxlex.training.display import SILENCE, Display, Silence
 from voxlex.training.journal import read_journal
 from voxlex.training.loop import Fitted, fit
-from voxlex.training.objectives import Objective, Step
+from voxlex.training.objective import Objective, Step
 from voxlex.training.pictures import Shown, read_about
 from voxlex.training.player import Player
 from voxlex.training.team import Team

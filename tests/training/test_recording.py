@@ -13,7 +13,8 @@ from voxlex.config import AutoencoderStageConfig, Config, PriorStageConfig, Stag
 from voxlex.data.dataset import PreparedDataset
 from voxlex.priors import TransformerPrior
 from voxlex.training.devices import choose_devices
-from voxlex.training.objectives import AutoencoderObjective, CodeBatch, OnePlayer, PriorObjective
+from voxlex.training.objective import OnePlayer
+from voxlex.training.objectives import AutoencoderObjective, CodeBatch, PriorObjective
 from voxlex.training.recording import RecordedSteps, recorded
 from voxlex.training.team import Team
 

@@ -1,15 +1,17 @@
-"""Two and three processes take the same steps, end together, and never wait for one that is gone."""
+"""Two and four processes take the same steps, share work, end together, and never wait for one that is gone."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+import shared_work
 import torch
 from lightning_fabric import Fabric
 from several_processes import SCHEDULE, Toy
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.slow
 
 TURNS = ("alike", "slowed", "whole", "signal", "signal-resumed")
 WAIT_S = 240
+FULL = os.environ.get("VOXLEX_PROCESSES") == "1"
+WAYS = [(2, "launched"), *([(2, "here"), (4, "here"), (4, "launched")] if FULL else [])]
 
 
 @dataclass
@@ -36,11 +40,12 @@ class Ran:
     said: str
 
 
-@pytest.fixture(scope="module", params=[(2, 1), (3, 0)], ids=["two", "three"])
+@pytest.fixture(scope="module", params=[(2, 1, "here"), (4, 0, "launched")], ids=["two", "four"])
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    count, killed = request.param
+    count, killed, start = request.param
     folder = tmp_path_factory.mktemp("processes")
-    command = [sys.executable, str(Path(__file__).parent / "several_processes.py"), str(count), str(folder)]
+    command = [sys.executable, str(Path(__file__).parent / "several_processes.py"), str(count), str(folder), "killed"]
+    command.append(start)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + WAIT_S
     while not RunFolder(folder / "killed").state_file("toy").exists():
@@ -49,7 +54,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         time.sleep(0.1)
     os.kill(int((folder / f"{killed}.pid").read_text()), signal.SIGKILL)
     _, said = process.communicate(timeout=WAIT_S)  # to the end of all who can write there
-    left = {turn: [torch.load(folder / f"{turn}-{rank}.pt") for rank in range(count)] for turn in TURNS}
+    left = {turn: [torch.load(folder / f"{turn}-{rank}.pt") for rank in range(count)] for turn in (*TURNS, "shared")}
     return Ran(folder, killed, left, said)
 
 
@@ -80,7 +85,7 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(ran: Ran) -> None:
 
 def test_when_one_is_killed_one_of_the_others_tells(ran: Ran) -> None:
     told = [line for line in ran.said.splitlines() if line.startswith("told: ")]
-    gone = "the first process ended" if ran.killed == 0 else f"process {ran.killed} of 2 ended by SIGKILL"
+    gone = "a process was lost" if ran.killed == 0 else "process 1 of 2 ended by SIGKILL"
     assert told == [
         f"told: toy: {gone}, and the others cannot continue without it; --resume continues from the last saved state"
     ]
@@ -93,3 +98,119 @@ def test_what_a_killed_process_was_part_of_is_resumed(ran: Ran) -> None:
     budget = Budget(steps=step + 5)
     fitted = fit(toy, team=team, budget=budget, schedule=SCHEDULE, seed=0, files=files, resume=True)
     assert (fitted.step, toy.taken) == (step + 5, 5)
+
+
+def test_the_first_process_prepares_and_the_others_find_it(ran: Ran) -> None:
+    first, *others = [left["prepared"] for left in ran.left["shared"]]
+    assert first == []
+    assert all(len(found) >= 1 for found in others)
+
+
+@pytest.mark.parametrize("name", shared_work.OBJECTIVES)
+def test_held_out_rows_are_shared_and_each_counts_once(ran: Ran, name: str) -> None:
+    first, *others = ran.left["shared"]
+    assert first[f"{name} shared"] == pytest.approx(first[f"{name} alone"], rel=1e-5, abs=1e-6)
+    assert all(other[f"{name} shared"] == first[f"{name} shared"] for other in others)
+
+
+@pytest.mark.parametrize("name", shared_work.OBJECTIVES)
+def test_parts_of_a_batch_count_as_the_whole(ran: Ran, name: str) -> None:
+    for left in ran.left["shared"]:
+        assert_close(left[f"{name} in parts"], left[f"{name} at once"])
+
+
+@pytest.mark.parametrize("optimizer", shared_work.OPTIMIZERS)
+def test_a_divided_prior_learns_as_a_whole_one(ran: Ran, optimizer: str) -> None:
+    for left in ran.left["shared"]:
+        whole, divided = (left[f"{optimizer} {kind} losses"] for kind in ("whole", "sharded"))
+        both = whole.keys() & divided.keys()  # other steps are noted if they take long
+        assert {"1 train/loss", f"{shared_work.STEPS} validation/bits_per_code"} <= both
+        assert {name: divided[name] for name in both} == pytest.approx({name: whole[name] for name in both}, rel=1e-4)
+        assert_close(left[f"{optimizer} sharded"], left[f"{optimizer} whole"])
+
+
+@pytest.mark.parametrize("kind", shared_work.PRIORS)
+def test_a_prior_of_any_kind_can_be_divided(ran: Ran, kind: str) -> None:
+    for left in ran.left["shared"]:
+        whole, divided = left[f"{kind} losses"]
+        assert divided == pytest.approx(whole, rel=1e-3)
+        assert len(set(whole)) == len(whole)
+
+
+def test_each_process_holds_its_part_of_a_divided_prior(ran: Ran) -> None:
+    held = [left["muon sharded held"] for left in ran.left["shared"]]
+    every = held[0][1]
+    assert sum(own for own, _ in held) == every
+    assert max(own for own, _ in held) < 1.3 * every / len(held)  # rows of a matrix are not divided further
+    assert ran.left["shared"][0]["muon whole held"] == (every, every)
+
+
+@pytest.mark.parametrize("optimizer", shared_work.OPTIMIZERS)
+def test_the_state_of_a_divided_prior_is_resumed_by_one_process(
+    ran: Ran, tmp_path: Path, optimizer: Literal["muon", "adamw"]
+) -> None:
+    after = []
+    for kind in ("whole", "sharded"):
+        files = RunFolder(tmp_path / kind)
+        shutil.copytree(ran.folder / f"{optimizer} {kind}", files.path)
+        shared_work.SCHEDULES["prior"] = replace(shared_work.SCHEDULES["prior"], optimizer=optimizer)
+        team = Team(Fabric(accelerator="cpu", devices=1))
+        after.append(shared_work.trained("prior", team, files, steps=shared_work.STEPS + 2))
+    assert_close(shared_work.weights(after[0]), shared_work.weights(after[1]))
+
+
+def assert_close(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Compare all weights together: where a gradient is almost zero, both optimizers make steps of its rounding."""
+    assert first.keys() == second.keys()
+    a, b = (torch.cat([value.double().flatten() for value in weights.values()]) for weights in (first, second))
+    assert (a - b).norm() < 2e-3 * a.norm()  # after so many steps, Muon and AdamW are 0.03 apart
+
+
+@dataclass
+class Ended:
+    """How the first process ended, and what all of them said."""
+
+    status: int
+    said: list[str]
+
+
+def ended(folder: Path, *, count: int, end: str, start: str) -> Ended:
+    """Start several processes, the last of which stops to work in a step, and wait until all have ended."""
+    command = [sys.executable, str(Path(__file__).parent / "several_processes.py"), str(count), str(folder), end]
+    command.append(start)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    files = RunFolder(folder / end)
+    deadline = time.monotonic() + WAIT_S
+    while not files.state_file("toy").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    _, said = process.communicate(timeout=WAIT_S)
+    lines = [line for line in said.splitlines() if line.startswith(("told: ", "voxlex: "))]
+    return Ended(process.returncode, lines)
+
+
+def assert_resumes(folder: Path, end: str) -> None:
+    files = RunFolder(folder / end)
+    step = load_state(files.state_file("toy"))["step"]
+    toy, team = Toy(), Team(Fabric(accelerator="cpu", devices=1))
+    budget = Budget(steps=step + 5)
+    assert fit(toy, team=team, budget=budget, schedule=SCHEDULE, seed=0, files=files, resume=True).step == step + 5
+
+
+@pytest.mark.parametrize(("count", "start"), WAYS)
+def test_a_process_that_hangs_ends_all(tmp_path: Path, count: int, start: str) -> None:
+    found = ended(tmp_path, count=count, end="hangs", start=start)
+    (told,) = found.said
+    assert f"process {count - 1} of {count} hangs at line " in told
+    assert "of several_processes.py, and the others cannot continue without it; --resume continues" in told
+    assert found.status == 1
+    assert_resumes(tmp_path, "hangs")
+
+
+@pytest.mark.parametrize(("count", "start"), WAYS)
+def test_an_error_in_a_process_ends_all_and_is_told_once(tmp_path: Path, count: int, start: str) -> None:
+    found = ended(tmp_path, count=count, end="fails", start=start)
+    assert found.said == ["told: step 200: expected a sound memory, got a bad one"]
+    assert found.status == 1
+    assert_resumes(tmp_path, "fails")

@@ -24,7 +24,8 @@ from voxlex.models import VQVAE
 from voxlex.run_folder import RunFolder
 from voxlex.training.budget import Budget
 from voxlex.training.loop import Fitted, fit
-from voxlex.training.objectives import AutoencoderObjective, Objective, Step
+from voxlex.training.objective import Objective, Step
+from voxlex.training.objectives import AutoencoderObjective
 from voxlex.training.team import Team
 from voxlex.training.texture import LIMITS, TextureObjective
 from voxlex.types import Image
@@ -167,7 +168,7 @@ def test_images_without_anything_do_not_spoil_the_gauges(trained: VQVAE, images:
     own = copy.deepcopy(trained)
     objective = objective_for(own, images)
     objective.texture.eval()
-    objective.validation_batches = [torch.zeros(2, 1, 48, 48)]
+    objective.held_out = torch.zeros(2, 1, 48, 48)
     for module in (own.decoder, objective.texture.decoder):
         module.register_forward_hook(lambda module, inputs, output: output - 1)  # decodes nothing but black
     assert math.isfinite(figures(objective)["distance"])

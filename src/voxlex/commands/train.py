@@ -12,7 +12,7 @@ import tyro
 
 from voxlex.commands.common import Source, name_of, place, say
 from voxlex.config import CHOICES, Config, load_recipe, with_budget, with_kinds, with_prior_of
-from voxlex.errors import TrainingError, VoxlexError
+from voxlex.errors import ToldElsewhere, TrainingError, VoxlexError
 from voxlex.run_folder import RunFolder
 
 Settings = Annotated[Config, tyro.conf.arg(name="")]
@@ -67,6 +67,8 @@ class Train:
                 overwrite=self.overwrite,
                 display=TerminalDisplay() if speaks else SILENCE,
             )
+        except ToldElsewhere as error:
+            sys.exit(error.status)
         except (KeyboardInterrupt, VoxlexError) as error:
             if speaks or isinstance(error, TrainingError):
                 raise

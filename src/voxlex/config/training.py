@@ -37,7 +37,8 @@ class StageConfig(Settings):
 
     Attributes:
         optimizer: adamw; or muon, which updates matrices by Muon and the other parameters by AdamW.
-        batch_size: Number of images in a step, on each device. "auto" is 4 on a CPU, and more on a GPU.
+        batch_size: Number of images that are computed at once, on each device. "auto" is 4 on a CPU, and more on a GPU.
+        accumulate: Number of batches in a step. Their gradients are added up, as if they were one larger batch.
         learning_rate: Peak of the learning rate.
         weight_decay: Weight decay of kernels and matrices; biases, embeddings and codebooks have none.
         betas: Decay rates of AdamW's two running averages, from 0 to below 1.
@@ -48,6 +49,7 @@ class StageConfig(Settings):
 
     optimizer: Literal["adamw", "muon"] = "adamw"
     batch_size: Literal["auto"] | Count = "auto"
+    accumulate: Count = 1
     learning_rate: Positive = 4e-3
     weight_decay: NotNegative = 1e-4
     betas: tuple[Share, Share] = (0.9, 0.99)
@@ -149,7 +151,10 @@ class TrainingConfig(Settings):
         prior_share: Share of the minutes that the prior gets if all stages are trained, from 0 to below 1.
         seed: Seed of the random numbers, from 0 to 2³² - 1: weights, order of the images, and splits.
         accelerator: Kind of device: auto, cpu, gpu or mps.
-        devices: Number of devices.
+        devices: Number of devices. Under torchrun or Slurm, 1 stands for as many as there are processes.
+        strategy: What each device holds of a prior. With ddp it holds the whole prior, and with fsdp a part of it.
+            "auto" is ddp, and fsdp for priors that would take more than half of the memory of a GPU. The networks of
+            the other stages are always whole.
         precision: Precision of the arithmetic. "auto" takes bfloat16 where the hardware supports it well.
         threads: Number of torch's threads on a CPU. "auto" keeps to OMP_NUM_THREADS if it is set. Otherwise, if the
             budget is in minutes, it times steps and takes the number that is fastest beside the machine's other work.
@@ -168,6 +173,7 @@ class TrainingConfig(Settings):
     seed: Annotated[int, Interval(ge=0, lt=2**32), tyro.conf.arg(aliases=("--seed",))] = 0
     accelerator: Annotated[str, tyro.conf.arg(aliases=("--accelerator",))] = "auto"
     devices: Annotated[Count, tyro.conf.arg(aliases=("--devices",))] = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Annotated[Literal["auto", "32-true", "bf16-mixed"], tyro.conf.arg(aliases=("--precision",))] = "auto"
     threads: Literal["auto"] | Count = "auto"
     cuda_graphs: bool = True

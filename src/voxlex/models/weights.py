@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from voxlex.errors import RunError
 from voxlex.files import atomic_file
@@ -17,11 +17,16 @@ _FINGERPRINT = "blake2b"
 
 
 def save_weights(path: Path, module: nn.Module, *, about: Mapping[str, str]) -> None:
-    """Write the parameters and buffers of a module, with a few facts about them in the header.
+    """Write the parameters and buffers of a module, with a few facts about them in the header; see `save_tensors`."""
+    save_tensors(path, module.state_dict(), about=about)
+
+
+def save_tensors(path: Path, state: Mapping[str, Tensor], *, about: Mapping[str, str]) -> None:
+    """Write the parameters and buffers of a module, by their names, with a few facts about them in the header.
 
     Equal weights and facts give equal files, byte for byte.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     header, content = _parts(save(tensors))
     header["__metadata__"] = dict(about)
     header["__metadata__"][_FINGERPRINT] = _fingerprint(header, content)

@@ -50,12 +50,14 @@ class Quantizer(PreciseBuffers, ABC):
         num_codebooks: Number of codes in each cell, q.
 
     Attributes:
+        more_to_come: Whether other forward passes belong to the same training step; see `expect_more`.
         remedy: What the user can try when the data uses only a few codewords.
         recordable: Whether the work of a training step never depends on numbers that are on the device, so that a CUDA
             graph can record it.
     """
 
     recordable: bool = False
+    more_to_come: bool = False
     remedy = "a lower learning rate, a larger batch or fewer codewords"
 
     def __init__(self, *, num_embeddings: int, embedding_dim: int, num_codebooks: int = 1) -> None:
@@ -133,6 +135,16 @@ class Quantizer(PreciseBuffers, ABC):
         Args:
             progress: Share of the training that is complete, from 0 to 1.
         """
+
+    def expect_more(self, more: bool) -> None:
+        """Set whether further forward passes belong to the same training step.
+
+        Codebooks then learn from all of them together in the last one, as from one larger batch. What else a quantizer
+        computes of a batch as a whole, such as an entropy, it computes in each pass. A codebook starts at the first.
+        """
+        for part in self.modules():
+            if isinstance(part, Quantizer):
+                part.more_to_come = more
 
     def _usable(
         self, vectors: Float[Tensor, "n d"], codewords: Float[Tensor, "k v"] | None = None

@@ -1,5 +1,6 @@
 """Vector quantization, the quantizer of the VQ-VAE."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -21,6 +22,9 @@ _GENTLE = 0.25
 
 _NOISE = 1e-3
 """Variance of the noise of DiVeQ."""
+
+_Assigned = tuple[Tensor, Tensor, Tensor | None]
+"""Vectors `(n, d)`, the codeword of each, and which of them are usable."""
 
 _CODEBOOKS: dict[str, type[Codebook]] = {"ema": EMACodebook, "loss": LearnedCodebook}
 
@@ -114,6 +118,7 @@ class VectorQuantizer(Quantizer):
             decay=decay,
             revival_threshold=revival_threshold,
         )
+        self._to_learn: list[_Assigned] = []
         self.rates = (
             CodewordRates(num_embeddings=num_embeddings, weight=rate_weight, decay=decay) if rate_weight else None
         )
@@ -190,6 +195,11 @@ class VectorQuantizer(Quantizer):
         codewords: Float[Tensor, "k d"],
         usable: Bool[Tensor, " n"] | None,
     ) -> None:
+        self._to_learn.append((vectors, indices, usable))
+        if self.more_to_come:
+            return
+        vectors, indices, usable = _joined(self._to_learn)
+        self._to_learn.clear()
         if self.rates is not None:
             squares = (vectors - codewords[indices]).square().sum(dim=1)
         self.codebook.learn(vectors, indices, usable)
@@ -211,3 +221,15 @@ class VectorQuantizer(Quantizer):
         if self.training and self.orthogonality_weight:
             losses["orthogonality"] = self.orthogonality_weight * orthogonality_loss(codewords)
         return losses
+
+
+def _joined(parts: Sequence[_Assigned]) -> _Assigned:
+    """Join the vectors of several forward passes, their codes, and which of them are usable."""
+    if len(parts) == 1:
+        return parts[0]
+    vectors, codes, usable = zip(*parts, strict=True)
+    known = [
+        torch.ones_like(own, dtype=torch.bool) if which is None else which
+        for own, which in zip(codes, usable, strict=True)
+    ]
+    return torch.cat(vectors), torch.cat(codes), torch.cat(known)

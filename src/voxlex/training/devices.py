@@ -3,17 +3,19 @@
 import ctypes
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
 from voxlex.errors import ConfigError
-from voxlex.training.processes import start_others
+from voxlex.training.processes import launched, start_others
 from voxlex.training.team import Team
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -27,16 +29,34 @@ def choose_devices(*, accelerator: str = "auto", devices: int = 1, precision: Pr
     Args:
         accelerator: "auto", "cpu", "gpu", "mps" or another accelerator of Fabric.
         devices: Number of devices. With more than one, each device has a process, which takes a part of every batch.
+            Where a launcher has started the processes, 1 stands for as many as it has started on each machine.
         precision: Precision of the arithmetic. Weights are always float32.
 
     Raises:
-        ConfigError: If this machine does not have such devices, or not enough of them.
+        ConfigError: If this machine does not have such devices, or not enough of them, or a launcher has started
+            another number of processes.
     """
+    launcher = launched()
+    if launcher is not None and devices not in (1, launcher.on_each):
+        raise ConfigError(
+            f"training.devices: expected {launcher.on_each}, as many processes as were started on each machine, or 1, "
+            f"got {devices}"
+        )
+    count, machines = (devices, 1) if launcher is None else (launcher.on_each, launcher.machines)
     # As long as latents are not quantized, steps do not use the parameters of the quantizer.
-    strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
+    strategy = "auto" if count * machines == 1 else "ddp_find_unused_parameters_true"
+    # Without a launcher, a job of Slurm with one task is like any other machine.
+    environment = None if launcher is not None else LightningEnvironment()
     try:
         with _only_warnings():
-            return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+            return Fabric(
+                accelerator=accelerator,
+                devices=count,
+                num_nodes=machines,
+                strategy=strategy,
+                precision=precision,
+                plugins=environment,
+            )
     except Exception as cause:  # Fabric raises different errors for each kind of device
         raise ConfigError(f"training.accelerator {accelerator!r}, training.devices {devices}: {cause}") from cause
 
@@ -44,6 +64,8 @@ def choose_devices(*, accelerator: str = "auto", devices: int = 1, precision: Pr
 def launch(fabric: Fabric) -> Team:
     """Start Fabric with a process for each device, and return the team of these processes."""
     keep_freed_memory()
+    # Kernels have channels last, and their gradients are exchanged as if they did not, which costs next to nothing.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     watch = None
     if isinstance(fabric.strategy, DDPStrategy) and fabric.strategy.num_processes > 1:
         assert fabric.strategy.cluster_environment is not None

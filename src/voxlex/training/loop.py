@@ -30,9 +30,10 @@ from voxlex.training.display import SILENCE, Display, StageDisplay
 from voxlex.training.interrupt import StopRequest, stop_requests
 from voxlex.training.journal import Journal, JournalFiles
 from voxlex.training.loader import Loader
-from voxlex.training.objectives import Objective, Step
+from voxlex.training.objective import Objective, Step
 from voxlex.training.pictures import Strip
 from voxlex.training.recording import recorded
+from voxlex.training.sharding import load_whole, whole
 from voxlex.training.team import Team
 from voxlex.training.threads import ThreadChooser
 
@@ -157,12 +158,14 @@ class _Trainer:
         self.schedule = schedule
         self.batches = Batches(
             rows=objective.rows,
-            batch_size=number_of(schedule),
+            batch_size=number_of(schedule) * schedule.accumulate,
             seed=seed,
             rank=self.fabric.global_rank,
             processes=self.fabric.world_size,
             setting=f"--training.{objective.name}.batch-size",
         )
+        objective.accumulate = schedule.accumulate
+        objective.team = team
         for player in objective.players.values():
             player.set_up(self.fabric)
         kept = objective.keep_on(self.fabric.device)
@@ -187,10 +190,11 @@ class _Trainer:
         if self.unknown_best:
             self._validate(journal, display, progress=self.progress)
         self._train_mode(True)
-        with stop_requests() as stop, self.load:
+        with stop_requests() as stop, self.load, self.team.getting_on():
             while (before := self.progress) < 1 and not self.ended:
-                step = self._take_step(threads)
-                signal_name = self._agree(started, stop)
+                with self.team.step():
+                    step = self._take_step(threads)
+                    signal_name = self._agree(started, stop)
                 if self.elapsed_s - last_shown >= _SHOW_EVERY_S or self.step == 1 or self.progress >= 1:
                     last_shown = self.elapsed_s
                     self._show(step, journal, display)
@@ -295,21 +299,23 @@ class _Trainer:
         """Give the result its best weights, and return their step."""
         if self.best is None or self.best.step == self.step:
             return self.step
-        self.objective.result.load_state_dict(self.best.weights)
+        load_whole(self.objective.result, self.best.weights)
         return self.best.step
 
     def save(self) -> None:
         """Write the state for resuming."""
         random = self.team.gathered(random_state())
+        players = {name: player.state(keep=self.team.first) for name, player in self.objective.players.items()}
+        best = None if self.best is None else whole(dict(vars(self.best)), keep=self.team.first)
         if not self.team.first:
             return
         state = {
-            "players": {name: player.state() for name, player in self.objective.players.items()},
+            "players": players,
             "random": random[0],
             "random_of_others": random[1:],
             "step": self.step,
             "elapsed_s": self.elapsed_s,
-            "best": None if self.best is None else vars(self.best),
+            "best": best,
             "objective": self.objective.state(),
         }
         save_state(self.state_file, state)

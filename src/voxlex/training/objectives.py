@@ -1,15 +1,12 @@
 """The objectives of autoencoder and prior: what they optimize, and how they are validated."""
 
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from jaxtyping import Int64
+from torch import Tensor
 
 from voxlex import metrics
 from voxlex.codes import concatenate, for_each_level, levels_of, take
@@ -23,129 +20,28 @@ from voxlex.priors.conditions import Condition
 from voxlex.rows import batches, evenly_spaced
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.image_rows import ImageRows, fits_on
+from voxlex.training.objective import OnePlayer, Step
 from voxlex.training.patches import Patches
 from voxlex.training.pictures import Shown
 from voxlex.training.player import Player
 from voxlex.types import Codes, Image, Levels
 
-Batch = TypeVar("Batch")
-
 _VALIDATION_PIXELS = 2**20
 """Pixels or voxels of all images of a validation: 64 images of 128×128."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """The result of a training step: its loss terms, and a function that computes figures to show."""
-
-    losses: Mapping[str, Float[Tensor, ""]]
-    measure: Callable[[], dict[str, float]]
-
-
-class Objective(ABC, Generic[Batch]):
-    """Base class of objectives: modules that learn, the rows that they learn from, and the update in one step.
-
-    Attributes:
-        name: Name of the stage, which also names its files in the run folder.
-        players: The modules that learn, with their optimizers, by name.
-        result: The module whose weights the run keeps.
-        rows: Number of training rows.
-        yardstick: Validation figure by which the best weights are chosen; smaller is better. With None, the last
-            weights are kept.
-        begins_well: Whether the weights before the first step may be the best.
-        shown: Pictures of held-out rows at the last validation; None if there is nothing to see.
-    """
-
-    name: str
-    players: Mapping[str, Player]
-    result: nn.Module
-    rows: int
-    yardstick: str | None = None
-    begins_well: bool = False
-    shown: Shown | None = None
-
-    def keep_on(self, device: torch.device) -> bool:
-        """Keep the training rows on a GPU, if they fit there, and return whether batches come from there now."""
-        return False
-
-    @abstractmethod
-    def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Batch:
-        """Load a batch. All randomness in it is determined by the rows and the step."""
-
-    @abstractmethod
-    def update(self, fabric: Fabric, batch: Batch, *, progress: float) -> Step:
-        """Take one step of each player.
-
-        Args:
-            fabric: The devices.
-            batch: What `load` returned, on the device.
-            progress: Share of the budget that is spent, from 0 up to 1.
-        """
-
-    @abstractmethod
-    def validate(self, *, progress: float) -> dict[str, float]:
-        """Return the figures of held-out rows. The players are in eval mode.
-
-        Args:
-            progress: Share of the budget that was spent when the last step began.
-        """
-
-    def alarm(self, *, progress: float) -> str | None:
-        """Return a warning, if the last validation calls for one."""
-        return None
-
-    def state(self) -> dict[str, float]:
-        """Return what the objective must remember to resume, beside its players."""
-        return {}
-
-    def load_state(self, state: Mapping[str, float]) -> None:
-        """Restore what `state` returned."""
-
-    def gives_up(self) -> bool:
-        """Return whether further training would only do harm, by the last validations."""
-        return False
-
-
-class OnePlayer(Objective[Batch]):
-    """Base class of objectives with one player, whose step is a forward pass and a gradient step.
-
-    Attributes:
-        player: The module that learns.
-    """
-
-    player: Player
-
-    def begin(self, *, progress: float) -> None:
-        """Set what depends on the progress, before a forward pass."""
-
-    @abstractmethod
-    def forward(self, batch: Batch, *, progress: float) -> Step:
-        """Compute the losses of a batch."""
-
-    def work(self, *, progress: float) -> Hashable | None:
-        """Return what tells apart steps that do different work; None if the work depends on numbers on the device.
-
-        Steps of equal work can be recorded once and replayed; see `recording`.
-        """
-        return None
-
-    def update(self, fabric: Fabric, batch: Batch, *, progress: float) -> Step:
-        """Take a gradient step."""
-        self.begin(progress=progress)
-        step = self.forward(batch, progress=progress)
-        self.player.descend(fabric, step.losses.values())
-        return step
-
-
-def validation_batches(validation: PreparedDataset, *, at_most: int) -> list[Image]:
-    """Return batches of held-out images, evenly spaced, but no more than a validation soon is through with.
+def held_out_images(validation: PreparedDataset, *, at_most: int) -> Image:
+    """Return held-out images, evenly spaced, but no more than a validation soon is through with.
 
     Validation takes time from the training, so there are at most 2²⁰ pixels or voxels, or 8 images if they are larger.
     """
     most = max(_VALIDATION_PIXELS // validation.images[0].size, 8)
-    chosen = validation.tensor(evenly_spaced(len(validation), min(at_most, most)))
-    rows = batches(len(chosen), pixels_per_image=chosen[0].numel(), at_most=32)
-    return [chosen[some] for some in rows]
+    return validation.tensor(evenly_spaced(len(validation), min(at_most, most)))
+
+
+def in_batches(images: Image, rows: Int64[Tensor, " m"]) -> list[Int64[Tensor, " b"]]:
+    """Return rows of images in batches for a validation."""
+    return [rows[some] for some in batches(len(rows), pixels_per_image=images[0].numel(), at_most=32)]
 
 
 class AutoencoderObjective(OnePlayer[Image]):
@@ -188,7 +84,7 @@ class AutoencoderObjective(OnePlayer[Image]):
         self.loss_weights = dict(loss_weights)
         self.continuous_share = continuous_share
         self.warning: str | None = None
-        self.validation_batches = validation_batches(validation, at_most=validation_images)
+        self.held_out = held_out_images(validation, at_most=validation_images)
 
     def keep_on(self, device: torch.device) -> bool:
         """Keep the training images on a GPU, if they fit there."""
@@ -197,6 +93,11 @@ class AutoencoderObjective(OnePlayer[Image]):
     def load(self, rows: Int64[Tensor, " b"], *, step: int) -> Image:
         """Load images or patches, and vary them if there is an augmentation."""
         return self.images.load(rows, step=step)
+
+    def expect_more(self, more: bool) -> None:
+        """Let the codebooks wait for all parts of a batch."""
+        for quantizer in self.autoencoder.quantizers:
+            quantizer.expect_more(more)
 
     def begin(self, *, progress: float) -> None:
         """Let the quantizers follow their schedules."""
@@ -235,19 +136,22 @@ class AutoencoderObjective(OnePlayer[Image]):
         per_image: list[Tensor] = []
         codes: list[Codes | Levels] = []
         seen: list[Shown] = []
-        for images in self.validation_batches:
-            x = images.to(self.autoencoder.device)
+        every = torch.arange(len(self.held_out))
+        for rows in in_batches(self.held_out, self.own_rows(every)):
+            x = self.held_out[rows].to(self.autoencoder.device)
             outputs = self.player.on_devices(x, quantize=self._quantizes(progress))
             x_hat = outputs.x_hat.float().clamp(0, 1)
             measures = [metrics.l1(x_hat, x), metrics.psnr_db(x_hat, x), metrics.ssim(x_hat, x)]
             per_image.append(torch.stack(measures, dim=1))
             codes += [] if outputs.codes is None else [outputs.codes]
             seen.append(Shown.of(x, x_hat))
-        self.shown = Shown.joined(seen)
-        figures = dict(zip(("l1", "psnr_db", "ssim"), torch.cat(per_image).mean(dim=0).tolist(), strict=True))
+        self.shown = self.shown_of_all(seen, rows=len(every))
+        means = self.of_all(torch.cat(per_image), rows=len(every)).mean(dim=0)
+        figures = dict(zip(("l1", "psnr_db", "ssim"), means.tolist(), strict=True))
         self.warning = None
         if codes:
-            health = health_of(self.autoencoder.quantizers, concatenate(codes))
+            of_all = for_each_level(lambda level: self.of_all(level, rows=len(every)), concatenate(codes))
+            health = health_of(self.autoencoder.quantizers, of_all)
             named = {name.removeprefix("codebook."): value for name, value in health.figures.items()}
             figures |= {name: value for name, value in named.items() if name.endswith(("perplexity", "usage"))}
             self.warning = "; ".join(health.warnings) or None
@@ -341,9 +245,11 @@ class PriorObjective(OnePlayer[CodeBatch]):
     def validate(self, *, progress: float) -> dict[str, float]:
         """Return the bits per code of the held-out codes."""
         device = self.prior.device
-        nats, count = 0.0, 0
-        for codes, condition in self.validation_batches:
+        count, found = len(self.validation_batches), list[Tensor]()
+        for place in self.own_rows(torch.arange(count)).tolist():  # masks of a masked prior depend on the whole batch
+            codes, condition = self.validation_batches[place]
             on_device = for_each_level(lambda level: level.to(device), codes)
-            nats += float(self.player.on_devices.loss(on_device, condition.to(device))) * len(condition)
-            count += len(condition)
-        return {"bits_per_code": metrics.bits(nats / count)}
+            found.append(self.player.on_devices.loss(on_device, condition.to(device)).cpu().double())
+        nats = self.of_all(torch.stack(found), rows=count)
+        sizes = nats.new_tensor([len(batch.condition) for batch in self.validation_batches])
+        return {"bits_per_code": metrics.bits(float((nats * sizes).sum() / sizes.sum()))}

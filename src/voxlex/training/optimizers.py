@@ -12,6 +12,7 @@ from voxlex.config import StageConfig
 from voxlex.priors.depth import DepthHead
 from voxlex.priors.neighbours import EarlierNeighbours
 from voxlex.training.devices import automatic_precision
+from voxlex.training.sharding import as_whole, divided, local
 
 _KERNELS = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -57,6 +58,9 @@ class Muon(torch.optim.Optimizer):
     et al., 2502.16982, section 2.2), so that one learning rate fits both. A kernel counts as a matrix with a row for
     each of its first axis.
 
+    Where processes hold parts of the parameters, matrices of one shape at a time are put together for the iteration,
+    which all processes compute alike. Everything else is computed for each part alone.
+
     Args:
         groups: Groups of parameters, each with `orthogonal`: whether its parameters are updated as matrices.
         lr: Learning rate.
@@ -94,29 +98,32 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _step_matrices(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        gradients = [_gradient(parameter) for parameter in parameters]
-        means = [self._state(parameter, "momentum") for parameter in parameters]
+        gradients = [local(_gradient(parameter)) for parameter in parameters]
+        means = [local(self._state(parameter, "momentum")) for parameter in parameters]
         torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
         ahead = list(torch._foreach_lerp(gradients, means, group["momentum"]))
-        by_shape: dict[torch.Size, list[int]] = {}
-        wide = [_wide(update) for update in ahead]
-        for place, matrix in enumerate(wide):
-            by_shape.setdefault(matrix.shape, []).append(place)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for place, parameter in enumerate(parameters):
+            by_shape.setdefault(_wide_shape(parameter), []).append(place)
         for places in by_shape.values():
-            evened = orthogonalized(torch.stack([wide[place] for place in places]), iterations=self.iterations)
+            wide = [_wide(as_whole(ahead[place], like=parameters[place])) for place in places]
+            evened = orthogonalized(torch.stack(wide), iterations=self.iterations)
             for place, matrix in zip(places, evened * (0.2 * evened.shape[2] ** 0.5), strict=True):
-                high = parameters[place].shape[0] == matrix.shape[0]
-                ahead[place] = (matrix if high else matrix.mT).reshape(parameters[place].shape)
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                parameter = parameters[place]
+                high = parameter.shape[0] == matrix.shape[0]
+                update = (matrix if high else matrix.mT).reshape(parameter.shape)
+                ahead[place] = local(divided(update, like=parameter))
+        own = [local(parameter) for parameter in parameters]
+        torch._foreach_mul_(own, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_mul_(ahead, group["lr"])
-        torch._foreach_sub_(parameters, ahead)
+        torch._foreach_sub_(own, ahead)
 
     def _step_others(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         adamw_step(
-            parameters,
-            [_gradient(parameter) for parameter in parameters],
-            [self._state(parameter, "exp_avg") for parameter in parameters],
-            [self._state(parameter, "exp_avg_sq") for parameter in parameters],
+            [local(parameter) for parameter in parameters],
+            [local(_gradient(parameter)) for parameter in parameters],
+            [local(self._state(parameter, "exp_avg")) for parameter in parameters],
+            [local(self._state(parameter, "exp_avg_sq")) for parameter in parameters],
             [],
             [self._state(parameter, "step") for parameter in parameters],
             fused=True,
@@ -152,6 +159,12 @@ def orthogonalized(matrices: Float[Tensor, "n r c"], *, iterations: int) -> Floa
         products = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(products, products, products, beta=-4.775, alpha=2.0315), x, beta=3.4445)
     return x.to(matrices.dtype)
+
+
+def _wide_shape(tensor: Tensor) -> tuple[int, int]:
+    """Return the shape that `_wide` gives."""
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    return min(rows, columns), max(rows, columns)
 
 
 def _wide(tensor: Tensor) -> Tensor:

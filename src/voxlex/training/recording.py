@@ -11,7 +11,7 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from voxlex.training.objectives import Objective, OnePlayer, Step
+from voxlex.training.objective import Objective, OnePlayer, Step
 from voxlex.training.team import Team
 
 _PLAIN_STEPS = 5
@@ -20,7 +20,7 @@ _PLAIN_STEPS = 5
 
 def recorded(objective: Objective[Any], team: Team) -> "RecordedSteps | None":
     """Return a function that records and replays the steps of an objective; None where that cannot be done."""
-    alone_on_gpu = team.alone and team.fabric.device.type == "cuda"
+    alone_on_gpu = team.alone and team.fabric.device.type == "cuda" and objective.accumulate == 1
     return RecordedSteps(objective, team) if alone_on_gpu and isinstance(objective, OnePlayer) else None
 
 

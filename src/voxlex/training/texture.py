@@ -13,6 +13,7 @@ from voxlex import metrics
 from voxlex.codes import levels_of
 from voxlex.config import TextureStageConfig
 from voxlex.data.dataset import PreparedDataset
+from voxlex.data.phantoms.lesions import Planted
 from voxlex.evaluation.lesions import kept_contrast, largest_change, plant_small
 from voxlex.losses import log_spectrum_loss, reconstruction_losses
 from voxlex.models import Autoencoder
@@ -20,7 +21,8 @@ from voxlex.models.texture import TexturedDecoder
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.critic import PatchCritic, critic_loss
 from voxlex.training.image_rows import ImageRows
-from voxlex.training.objectives import Objective, Step, validation_batches
+from voxlex.training.objective import Objective, Step, mean_step, parts_of
+from voxlex.training.objectives import held_out_images, in_batches
 from voxlex.training.patches import Patches
 from voxlex.training.pictures import Shown
 from voxlex.training.player import Player
@@ -128,7 +130,7 @@ class TextureObjective(Objective[Image]):
         self.pull = _FIRST
         self.images = ImageRows(training, patches=patches, augmentation=augmentation)
         self.rows = len(training)
-        self.validation_batches = validation_batches(validation, at_most=validation_images)
+        self.held_out = held_out_images(validation, at_most=validation_images)
         self.beyond: list[str] = []
         self.times_beyond = 0
 
@@ -142,6 +144,35 @@ class TextureObjective(Objective[Image]):
 
     def update(self, fabric: Fabric, batch: Image, *, progress: float) -> Step:
         """Take a step towards images with the detail of real ones, and a step of the critic."""
+        steps: list[Step] = []
+        seen: list[tuple[Image, Image, Image]] = []
+        self.player.optimizer.zero_grad()
+        for place, part in enumerate(parts_of(batch, self.accumulate)):
+            with self.player.adding_up(fabric, more=place + 1 < self.accumulate):
+                losses, drawn, faithful = self._losses(fabric, part, progress=progress)
+                fabric.backward(torch.stack(list(losses.values())).sum() / self.accumulate)
+            steps.append(Step(losses=losses, measure=dict))
+            seen.append((part, drawn.detach(), faithful))
+        if self.player.accepts(self.player.clipped(fabric)):
+            self.player.optimizer.step()
+        if self.critic is not None:
+            self._teach(self.critic, fabric, seen)
+        return mean_step(steps)
+
+    def _teach(self, critic: Player, fabric: Fabric, seen: list[tuple[Image, Image, Image]]) -> None:
+        """Take a step of the critic."""
+        critic.optimizer.zero_grad()
+        for place, (real, drawn, faithful) in enumerate(seen):
+            with critic.adding_up(fabric, more=place + 1 < len(seen)):
+                scores = [critic.on_devices(images, faithful).float() for images in (real, drawn)]
+                fabric.backward(critic_loss(*scores) / len(seen))
+        if critic.accepts(critic.clipped(fabric)):
+            critic.optimizer.step()
+
+    def _losses(
+        self, fabric: Fabric, batch: Image, *, progress: float
+    ) -> tuple[dict[str, Float[Tensor, ""]], Image, Image]:
+        """Return the losses of a batch, what the decoder draws, and what the autoencoder decodes for the critic."""
         with torch.no_grad(), fabric.autocast():
             z_q = self.autoencoder.latents(levels_of(self.autoencoder.encode(batch)))
             faithful = self.autoencoder.decoder(z_q).float() if self.critic else batch
@@ -151,11 +182,7 @@ class TextureObjective(Objective[Image]):
             losses["detail"] = self.pull * self.spectrum_weight * log_spectrum_loss(drawn, batch)
         if self.critic is not None:
             losses["critic"] = self._against_critic(drawn, faithful, losses, progress=progress)
-        self.player.descend(fabric, losses.values())
-        if self.critic is not None:
-            scores = [self.critic.on_devices(images, faithful).float() for images in (batch, drawn.detach())]
-            self.critic.descend(fabric, [critic_loss(*scores)])
-        return Step(losses=losses, measure=dict)
+        return losses, drawn, faithful
 
     def _against_critic(
         self, drawn: Image, faithful: Image, losses: Mapping[str, Tensor], *, progress: float
@@ -173,7 +200,11 @@ class TextureObjective(Objective[Image]):
     def validate(self, *, progress: float) -> dict[str, float]:
         """Return the distance of the local spectra, plus what is beyond the limits, and the gauges."""
         generator = torch.Generator().manual_seed(0)
-        found = _Gauges.joined([self._gauged(images, generator) for images in self.validation_batches])
+        every = torch.arange(len(self.held_out))
+        noise, planted = self._drawn(generator)
+        own = in_batches(self.held_out, self.own_rows(every))
+        part = _Gauges.joined([self._gauged(self.held_out[rows], noise[rows], planted.rows(rows)) for rows in own])
+        found = _Gauges(**{name: self.of_all(values, rows=len(every)) for name, values in vars(part).items()})
         self.shown = Shown.joined([Shown.of(found.x, found.drawn)])
         measured = {name: value for name, value in found.against_limits().items() if not math.isnan(value)}
         self.beyond = [
@@ -214,9 +245,19 @@ class TextureObjective(Objective[Image]):
         """Return whether the limits were crossed at several validations in a row."""
         return self.times_beyond >= _PATIENCE
 
-    def _gauged(self, images: Image, generator: torch.Generator) -> "_Gauges":
-        x, noise = images.to(self.autoencoder.device), torch.randn(images.shape, generator=generator)
-        planted = plant_small(x, generator=generator)
+    def _drawn(self, generator: torch.Generator) -> tuple[Image, Planted]:
+        """Draw noise for all held-out images, and plant a lesion in each."""
+        noise: list[Image] = []
+        planted: list[Planted] = []
+        for rows in in_batches(self.held_out, torch.arange(len(self.held_out))):
+            images = self.held_out[rows]
+            noise.append(torch.randn(images.shape, generator=generator))
+            planted.append(plant_small(images, generator=generator))
+        return torch.cat(noise), Planted(*(torch.cat(parts) for parts in zip(*planted, strict=True)))
+
+    def _gauged(self, images: Image, noise: Image, on_cpu: Planted) -> "_Gauges":
+        x = images.to(self.autoencoder.device)
+        planted = Planted(*(part.to(x.device) for part in on_cpu))
         codes = self.autoencoder.encode(x)
         faithful, drawn = self.autoencoder.decode(codes), self._decode(codes, noise)
         with_lesion = self.autoencoder.encode(planted.images)

@@ -29,6 +29,7 @@ from voxlex.priors.conditions import Table
 from voxlex.training.batch_size import number_of, sized
 from voxlex.training.devices import Precision, automatic_precision, choose_devices
 from voxlex.training.memory import BYTES_PER_WEIGHT, estimate_step_memory, memory_of
+from voxlex.training.processes import launched
 from voxlex.workflows.extent import Extent, check_extent, estimate_extent, extent_of, prepared_already
 from voxlex.workflows.opening import files_of, frame_of, source_of
 from voxlex.workflows.plan import Plan, Stage, plan_training
@@ -135,8 +136,8 @@ class Experiment:
 
     def check_device(self) -> str:
         """Check that the devices are there."""
-        devices = self.config.training.devices
-        return f"{self.fabric.device.type}, {self.precision}" + (f", {devices} processes" if devices > 1 else "")
+        several = f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{self.fabric.device.type}, {self.precision}{several}"
 
     def check_data(self) -> str:
         """Check that there is data that can be read, and that a run goes on with its own."""
@@ -155,7 +156,7 @@ class Experiment:
         """Check that each split gets images, and that they are enough for a batch."""
         if self.extent is None:
             return "not known before they are prepared"
-        check_extent(self.config, self.extent, self.plan)
+        check_extent(self.config, self.extent, self.plan, processes=self.processes)
         extent, about = self.extent, "" if self.extent.counted else "about "
         return about + ", ".join(f"{count} for {split}" for split, count in extent.per_split.items())
 
@@ -255,6 +256,12 @@ class Experiment:
         """Precision of the arithmetic."""
         given, accelerator = self.config.training.precision, self.config.training.accelerator
         return automatic_precision(accelerator) if given == "auto" else given
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train together, on all machines."""
+        launcher = launched()
+        return self.config.training.devices if launcher is None else launcher.on_each * launcher.machines
 
     @cached_property
     def fabric(self) -> Fabric:

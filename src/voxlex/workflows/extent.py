@@ -127,10 +127,16 @@ def estimate_extent(source: Source, frame: Frame, *, seed: int) -> Extent | None
     )
 
 
-def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
-    """Check that each split has images, and that those to train on fill a batch of each stage.
+def check_extent(config: Config, extent: Extent, plan: Plan, *, processes: int = 1) -> None:
+    """Check that each split has images, and that those to train on fill a step of each stage.
 
     Of an estimate, only what is certain is refused.
+
+    Args:
+        config: The experiment.
+        extent: How many images there are.
+        plan: What is trained.
+        processes: Number of processes that train.
 
     Raises:
         ConfigError: If there are too few images for a setting.
@@ -151,11 +157,12 @@ def check_extent(config: Config, extent: Extent, plan: Plan) -> None:
         ("prior", plan.prior_share, training.prior, 1 + training.prior.variations),
     ]
     for name, share, stage, versions in stages:
-        most = rows * versions // config.training.devices
+        most = rows * versions // (processes * stage.accumulate)
         if share and number_of(stage) > (most if extent.counted else _MARGIN * most):
             raise ConfigError(
                 f"training.{name}.batch_size: expected at most {most}, as there are {rows} {what}"
-                + (f" for {config.training.devices} devices" if config.training.devices > 1 else "")
+                + (f" for {processes} devices" if processes > 1 else "")
+                + (f" and {stage.accumulate} batches in a step" if stage.accumulate > 1 else "")
                 + f", got {number_of(stage)}"
             )
     if (

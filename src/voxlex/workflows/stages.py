@@ -15,17 +15,19 @@ from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import DataError
 from voxlex.files import remove
 from voxlex.models import Autoencoder
-from voxlex.models.weights import load_weights, save_weights
-from voxlex.priors import Conditions
+from voxlex.models.weights import load_weights, save_tensors
+from voxlex.priors import Conditions, Prior
 from voxlex.run_folder import PRIOR, TEXTURE, RunFolder, versions
 from voxlex.training.augmentation import Augmentation
 from voxlex.training.batch_size import StageT, number_of, sized
 from voxlex.training.budget import Budget
 from voxlex.training.display import Display
 from voxlex.training.loop import Fitted, fit
-from voxlex.training.memory import estimate_step_memory
-from voxlex.training.objectives import AutoencoderObjective, Objective, PriorObjective
+from voxlex.training.memory import BYTES_PER_WEIGHT, estimate_step_memory, memory_of
+from voxlex.training.objective import Objective
+from voxlex.training.objectives import AutoencoderObjective, PriorObjective
 from voxlex.training.patches import Patches
+from voxlex.training.sharding import whole
 from voxlex.training.team import Team
 from voxlex.training.texture import TextureObjective
 from voxlex.training.threads import ThreadChooser
@@ -154,7 +156,17 @@ class Stages:
         prior.start(training.codes, from_levels([quantizer.codewords() for quantizer in autoencoder.quantizers]))
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation, schedule=stage)
+        objective.player.sharded = self._shards(prior)
         self._fit(objective, stage, share, self.folder.prior_file)
+
+    def _shards(self, prior: Prior) -> bool:
+        """Return whether to divide the parameters of the prior among the processes."""
+        strategy, device = self.config.training.strategy, self.team.fabric.device
+        if strategy != "auto":
+            return strategy == "fsdp"
+        limit = memory_of(device) if device.type == "cuda" else None
+        needed = BYTES_PER_WEIGHT * sum(parameter.numel() for parameter in prior.parameters())
+        return limit is not None and needed > limit / 2
 
     def _patches(self) -> Patches | None:
         stage = self.config.training.autoencoder
@@ -224,10 +236,11 @@ class Stages:
             threads=self._threads(budget),
             record=training.cuda_graphs,
         )
+        kept = whole(objective.result.state_dict(), keep=self.team.first)
         if not self.team.first:
             return
         try:
-            save_weights(weights, objective.result, about={"voxlex": versions()["voxlex"], "stage": objective.name})
+            save_tensors(weights, kept, about={"voxlex": versions()["voxlex"], "stage": objective.name})
             self._note_stage(objective, stage, fitted)
         except DataError as cause:
             further = "; --resume goes on from the last saved state" if state_file.exists() else ""
@@ -268,6 +281,8 @@ class Stages:
             "device": str(self.team.fabric.device),
             "precision": self.precision,
             "batch_size": number_of(stage),
+            "accumulate": stage.accumulate,
+            "processes": self.team.size,
             "learning_rate": stage.learning_rate,
         }
         self._note({"stages": self.folder.metadata().get("stages", {}) | {objective.name: facts}})

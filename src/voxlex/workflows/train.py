@@ -5,10 +5,13 @@ from pathlib import Path
 
 from voxlex.assembly import build_shapes
 from voxlex.config import Config, validated
+from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import DataError
 from voxlex.run_folder import RunFolder
 from voxlex.training.devices import launch
 from voxlex.training.display import SILENCE, Display
 from voxlex.training.processes import is_first_process
+from voxlex.training.team import Team
 from voxlex.training.threads import fixed_threads
 from voxlex.workflows.check import Experiment, conditions_of
 from voxlex.workflows.extent import check_extent, extent_of
@@ -56,18 +59,16 @@ def _train(experiment: Experiment, display: Display) -> RunFolder:
     """Train in a folder that this process has locked."""
     experiment.check()
     config, plan = experiment.config, experiment.plan
-    dataset = open_for(config, experiment.source, phases=display.phase)
-    for line in skipped_lines(dataset):
-        display.note(line)
-    conditions = conditions_of(config, dataset)
-    plan.check_data(dataset)
-    check_extent(config, extent_of(dataset), plan)
-    build_shapes(config, conditions)
-
     team = launch(experiment.fabric)
     threads = config.training.threads
     one_number = fixed_threads(None if threads == "auto" else threads)
-    with one_number, team.naming_the_lost(str(experiment.out)), ExitStack() as changing:
+    with one_number, team.ending_together(), team.naming_the_lost(str(experiment.out)), ExitStack() as changing:
+        shown = display if team.first else SILENCE
+        dataset = _opened(experiment, team, shown)
+        conditions = conditions_of(config, dataset)
+        plan.check_data(dataset)
+        check_extent(config, extent_of(dataset), plan, processes=team.size)
+        build_shapes(config, conditions)
         team.fabric.barrier()  # all processes have made their plan before the first one changes the folder
         if team.first:
             changing.enter_context(plan.carried_out(config))
@@ -80,7 +81,7 @@ def _train(experiment: Experiment, display: Display) -> RunFolder:
             team=team,
             precision=experiment.precision,
             resume=plan.goes_on,
-            display=display if team.first else SILENCE,
+            display=shown,
         )
         stages.describe_data()
         share = plan.autoencoder_share
@@ -89,6 +90,22 @@ def _train(experiment: Experiment, display: Display) -> RunFolder:
             stages.texture(autoencoder, plan.texture_share)
         if plan.prior_share:
             stages.prior(autoencoder, plan.prior_share)
+        team.fabric.barrier()  # from here on, no process waits for another
     if team.first:
         write_run_report(plan.folder, dataset, phases=display.phase)
     return plan.folder
+
+
+def _opened(experiment: Experiment, team: Team, display: Display) -> PreparedDataset:
+    """Return the images, which the first process prepares if need be, and the others then find."""
+    dataset = team.in_turn(
+        lambda: open_for(experiment.config, experiment.source, phases=display.phase), note="images are prepared"
+    )
+    for line in skipped_lines(dataset):
+        display.note(line)
+    prints = set(team.gathered(dataset.fingerprint))
+    if len(prints) > 1:
+        raise DataError(
+            f"{dataset.name}: expected the same images in all processes, got fingerprints {', '.join(sorted(prints))}"
+        )
+    return dataset

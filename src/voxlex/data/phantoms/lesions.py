@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,6 +43,10 @@ class Planted(NamedTuple):
 
     images: Image
     shapes: Float[Tensor, "b 1 *space"]
+
+    def rows(self, rows: Int64[Tensor, " m"]) -> "Planted":
+        """Return some of the images."""
+        return Planted(self.images[rows], self.shapes[rows])
 
     @property
     def masks(self) -> Bool[Tensor, "b 1 *space"]:
