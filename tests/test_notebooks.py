@@ -1,5 +1,6 @@
-"""The notebooks run from top to bottom, in quick form."""
+"""The notebooks run from top to bottom, in quick form; what is kept of a run is a whole run."""
 
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,17 @@ def test_the_notebooks_run(tmp_path: Path) -> None:
     run = [sys.executable, str(REPOSITORY / "tools" / "docs" / "execute.py"), str(joined)]
     done = subprocess.run(run, env={**os.environ, "VOXLEX_QUICK": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_kept_notebook_was_run_as_a_whole_or_not_at_all(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    counts = [cell["execution_count"] for cell in code]
+    assert counts in (list(range(1, len(code) + 1)), [None] * len(code))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert {output["output_type"] for output in outputs} <= {"stream", "display_data"}
+    assert {output["name"] for output in outputs if output["output_type"] == "stream"} <= {"stdout"}  # no warnings
 
 
 def test_there_are_three_and_they_are_small() -> None:

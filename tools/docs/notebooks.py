@@ -29,7 +29,7 @@ def pages_of(path: str, text: str) -> dict[str, str | bytes]:
             if picture:
                 files[str(place.with_name(name))] = picture
     title, *rest = parts
-    note = f'*This page is <a href="{place.name}" download>a notebook</a>, with what it printed and drew.*'
+    note = f'*This page is made from <a href="{place.name}" download>a notebook</a>, which you can run and change.*'
     files[str(place.with_suffix(".md"))] = "\n\n".join([title, note, *rest]) + "\n"
     return files
 
