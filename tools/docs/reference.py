@@ -51,8 +51,7 @@ def python(names: str) -> str:
     """Return directives that describe the public names of modules, or single names.
 
     Args:
-        names: Dotted names, separated by spaces. Of a module that has them, all names in `__all__` are described that
-            are not described where they come from.
+        names: Dotted names, separated by spaces. A module stands for all names in its `__all__`.
     """
     return "\n\n".join(f"::: {name}" for given in names.split() for name in public_names(given))
 
