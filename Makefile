@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test vocabulary format explorer clean
+.PHONY: demo test vocabulary format explorer docs notebooks clean
 
 demo: .venv/installed
 	$(BIN)/voxlex demo --out runs/demo --overwrite
@@ -29,6 +29,14 @@ format: .venv/installed-test
 explorer:
 	cd explorer && npm ci --ignore-scripts && npm run build
 
+# Builds the site of the documentation, which opens from site/index.html.
+docs: .venv/installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Runs the notebooks again, some ten minutes on one core, and keeps what they print and draw.
+notebooks: .venv/installed-test
+	$(BIN)/python tools/docs/execute.py docs/notebooks/*.ipynb
+
 # pip would compile on one core what it installs.
 define install
 	$(PYTHON) -m venv .venv
@@ -48,4 +56,4 @@ endef
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

@@ -43,7 +43,7 @@ def test_the_sdist_holds_what_builds_tests_and_explains_the_package(distribution
     folders = {"src", "tests", "docs", "benchmarks", "examples", "tools", "explorer"}
     assert {name for name in names if "/" in name} == set().union(*(files_of(REPOSITORY / name) for name in folders))
     pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "LICENSE"}
-    tools = {"pyproject.toml", "constraints.txt", "Makefile", "Dockerfile", ".gitignore"}
+    tools = {"pyproject.toml", "constraints.txt", "Makefile", "Dockerfile", "mkdocs.yml", ".gitignore"}
     assert {name for name in names if "/" not in name} == pages | tools | {"PKG-INFO"}
 
 

@@ -16,7 +16,9 @@ from voxlex.commands import command_named
 from voxlex.commands.common import EMPTY, READING, Command
 from voxlex.stores.addresses import masked
 
-_CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+"""How the classes of commands become parsers, in every command."""
+
 _BORDERS = str.maketrans("│╭╮╰╯─", "     -")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -32,7 +34,7 @@ def parse(name: str, words: Sequence[str]) -> Command:
 
 
 def _read(name: str, words: Sequence[str], kind: type[Any]) -> Any:
-    ask = partial(tyro.cli, kind, prog=f"voxlex {name}", config=_CONFIG, registry=READING)
+    ask = partial(tyro.cli, kind, prog=f"voxlex {name}", config=CONFIG, registry=READING)
     said = io.StringIO()
     try:
         with redirect_stderr(said):
