@@ -14,10 +14,10 @@ from voxlex.errors import DataError, naming
 from voxlex.files import atomic_file
 from voxlex.outputs import MARK
 from voxlex.scans.formats.content import Unpacked, check_beside, check_memory, check_regular, unpacked
+from voxlex.scans.formats.mgh_header import mgh_layout
 from voxlex.scans.formats.nifti_header import (
     Layout,
     described_by,
-    mgh_layout,
     nifti_layout,
     numbers_of_header,
     with_mark,

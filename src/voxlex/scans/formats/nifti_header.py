@@ -1,4 +1,4 @@
-"""What the headers of NIfTI, Analyze and FreeSurfer's MGH files say, and what they do not say.
+"""What the headers of NIfTI and Analyze files say, and what they do not say.
 
 The headers are parsed by nibabel without its repairs, which would turn an unknown distance of 0 into 1 mm and say so on
 the terminal.
@@ -33,7 +33,6 @@ _NUMBERS = (
 )
 """Fields of a NIfTI header that describe voxels. The others hold text, or are not used any more."""
 
-_MGH_HEADER = 284
 _LARGEST_MAT = 1_000_000
 _ANALYZE_AXES = {  # where columns, rows and slices run to, by Analyze's code of orientation
     0: ((-1, 0, 0), (0, 1, 0), (0, 0, 1)),  # transverse: left, front, top
@@ -153,48 +152,6 @@ def in_mm(affine: np.ndarray, shape: tuple[int, ...], *, unit: int) -> np.ndarra
     return scaled
 
 
-def mgh_layout(start: bytes, *, spacing_mm: Sequence[float] | None) -> Layout:
-    """Read the header of a FreeSurfer file.
-
-    Raises:
-        DataError: If it is of another kind, is damaged, or does not say the distance between voxels.
-    """
-    import nibabel
-
-    header: Any = nibabel.freesurfer.mghformat.MGHHeader(start[:_MGH_HEADER].ljust(_MGH_HEADER, b"\0"), check=False)
-    if len(start) < _MGH_HEADER or int.from_bytes(start[:4], "big") != 1:
-        raise DataError(f"expected an MGH file, got {_kind_or_damaged(start)}")
-    kept = [int(length) for length in header["dims"]]
-    if min(kept) < 1:
-        raise DataError(f"its header is damaged: expected lengths above 0, got {kept}")
-    shape = tuple(kept if kept[3] > 1 else kept[:3])
-    try:
-        dtype = np.dtype(header.get_data_dtype()).newbyteorder(">")
-    except Exception:
-        raise DataError("its header is damaged: it names an unknown type of numbers") from None
-    unknown: tuple[str, ...] = ()
-    good = int.from_bytes(start[28:30], "big") == 1
-    steps, doubts = with_spacing([float(step) for step in header["delta"]] if good else [], shape, spacing_mm)
-    if not good:
-        unknown = (*doubts, "orientation")
-        affine = np.eye(4)  # FreeSurfer's convention: to the left, down and to the front
-        affine[:3, :3] = np.array([[-1, 0, 0], [0, 0, 1], [0, -1, 0]]) * steps
-    else:
-        unknown = doubts
-        header["delta"] = steps
-        affine = np.array(header.get_affine(), np.float64)
-    return Layout(
-        shape=shape,
-        dtype=dtype,
-        offset=_MGH_HEADER,
-        slope=1.0,
-        intercept=0.0,
-        affine=affine,
-        space=1 if good else 2,
-        unknown=unknown,
-    )
-
-
 def numbers_of_header(header: bytes, *, shape: tuple[int, ...]) -> bytes:
     """Return a NIfTI header with the numbers of another, but without its text, for a single file.
 
@@ -256,11 +213,6 @@ def _version(path: Path, start: bytes) -> int:
     if size == 348 and pair:
         return 0
     raise DataError("expected a NIfTI file, got one without NIfTI's mark: it is of another kind or damaged")
-
-
-def _kind_or_damaged(start: bytes) -> str:
-    kind = kind_of(start)
-    return "a file that is damaged or cut short" if kind == "something else" else kind
 
 
 def _shape(header: Any) -> tuple[int, ...]:
