@@ -11,7 +11,7 @@ import inspect
 from collections import abc
 from collections.abc import Callable, Hashable, Mapping
 from types import FunctionType, SimpleNamespace
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Unpack, get_args, get_origin, get_type_hints
 
 import jaxtyping
 import numpy as np
@@ -148,7 +148,7 @@ def _check(bound: inspect.BoundArguments, hints: Mapping[str, Any], result_of: C
     """Check arguments, get the result, and check it with them."""
     with jaxtyped("context"):
         for name, value in bound.arguments.items():
-            if name in hints:
+            if name in hints and get_origin(hints[name]) is not Unpack:  # beartype takes those only where it compiles
                 for one in _each(value, bound.signature.parameters[name].kind):
                     die_if_unbearable(one, hints[name], conf=_CONF)
         result = result_of()
@@ -158,6 +158,7 @@ def _check(bound: inspect.BoundArguments, hints: Mapping[str, Any], result_of: C
 
 
 def _each(value: Any, kind: Any) -> Any:
+    """Return the arguments of a parameter, each of which has its hint."""
     if kind is inspect.Parameter.VAR_POSITIONAL:
         return value
     return value.values() if kind is inspect.Parameter.VAR_KEYWORD else (value,)

@@ -213,6 +213,13 @@ def remove(path: Path) -> None:
         raise DataError(f"{path}: cannot be removed: {_reason(cause)}") from cause
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove the folders in a folder in which there are no files, and the folder itself if none are left."""
+    for place, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            Path(place).rmdir()
+
+
 def remove_among(folder: Path, patterns: Collection[str]) -> None:
     """Remove the files of a folder whose names fit one of some patterns, and the folder if nothing else is in it.
 

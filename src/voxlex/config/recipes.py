@@ -36,11 +36,16 @@ def read_config(path: Path, *, complete: bool = False) -> Config:
         _begin_with_the_default(content)
     config = parse(Config, content, where=str(path))
     lost = [section.name for section in fields(Config) if section.name not in content]
-    if complete and (lost or not path.read_bytes().endswith(b"\n")):
+    if complete and (lost or _is_cut_short(path.read_bytes())):
         got = f"none of {', '.join(lost)}" if lost else "a file that is cut short"
         remedy = "restore it from a copy, or train anew with --overwrite"
         raise ConfigError(f"{path}: expected all settings of a run, got {got}; {remedy}")
     return config
+
+
+def _is_cut_short(content: bytes) -> bool:
+    """Return whether a file lacks its end: a last line, and the mark of the end if it has that of a start."""
+    return not content.endswith(b"...\n" if content.startswith(b"---\n") else b"\n")
 
 
 def _add_what_was_not_there(content: Any) -> None:
@@ -68,8 +73,8 @@ def _begin_with_the_default(content: Any) -> None:
 
 
 def dump_config(config: Config) -> str:
-    """Return a configuration as YAML."""
-    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    """Return a configuration as YAML, with marks of its start and its end, which tell whether it is whole."""
+    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, explicit_start=True, explicit_end=True)
 
 
 def recipe_names() -> list[str]:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from voxlex.errors import DataError
-from voxlex.files import atomic_file, cache_folder, remove, write_json
+from voxlex.files import atomic_file, cache_folder, remove, remove_empty, write_json
 from voxlex.locks import Held, lock
 from voxlex.names import printable, resolved
 from voxlex.progress import Phases, silent
@@ -235,7 +235,7 @@ def _drop_others(folder: Path, kept: set[Path]) -> None:
         for file in (Path(place, name) for name in names):
             if file not in kept:
                 remove(file)
-    _remove_empty(folder)
+    remove_empty(folder)
 
 
 def _write_record(record: Path, name: str, places: Sequence[Path], objects: Sequence[Stored]) -> None:
@@ -309,11 +309,5 @@ def clean_downloads(*, older_than_days: float = 0.0) -> list[Download]:
             remove(one.record)
         for folder in root.iterdir():
             if folder.is_dir() and folder.name != _RECORDS:
-                _remove_empty(folder)
+                remove_empty(folder)
     return removed
-
-
-def _remove_empty(folder: Path) -> None:
-    for place, _, _ in os.walk(folder, topdown=False):
-        with suppress(OSError):
-            Path(place).rmdir()

@@ -39,7 +39,7 @@ def held_out_images(validation: PreparedDataset, *, at_most: int) -> Image:
     return validation.tensor(evenly_spaced(len(validation), min(at_most, most)))
 
 
-def in_batches(images: Image, rows: Int64[Tensor, " m"]) -> list[Int64[Tensor, " b"]]:
+def in_batches(images: Image, rows: Int64[Tensor, " m"]) -> list[Int64[Tensor, " _"]]:
     """Return rows of images in batches for a validation."""
     return [rows[some] for some in batches(len(rows), pixels_per_image=images[0].numel(), at_most=32)]
 

@@ -4,11 +4,9 @@ import logging
 import os
 import pickle
 import secrets
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import traceback
 import uuid
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from voxlex.errors import ClusterError, ConfigError
+from voxlex.files import workplace
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -206,7 +205,8 @@ def _connected(ray: Any, address: str, *, cpus: int) -> Iterator[None]:
     """Start a cluster on this machine, or connect to one that runs."""
     with ExitStack() as stack:
         if address == "local":
-            place = stack.enter_context(_private_folder())
+            short = Path("/tmp")  # for logs and sockets, whose paths must be short
+            place = stack.enter_context(workplace(short if short.is_dir() else None))
             where: dict[str, Any] = {"num_cpus": cpus, "num_gpus": 0, "object_store_memory": _STORE}
             where |= {"address": "local", "include_dashboard": False, "_temp_dir": str(place)}
         else:
@@ -220,17 +220,6 @@ def _connected(ray: Any, address: str, *, cpus: int) -> Iterator[None]:
                 reason = " ".join(str(cause).split()) or type(cause).__name__
                 raise ClusterError(f"--ray {address}: cannot be used: {reason}") from cause
         yield
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Give a folder for logs and sockets, whose paths must be short, that nobody else can read."""
-    short = Path("/tmp")
-    folder = Path(tempfile.mkdtemp(prefix="voxlex-", dir=short if short.is_dir() else None))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
