@@ -98,3 +98,7 @@ def test_pages_ask_no_other_host_for_anything(site: Path) -> None:
 def test_formulas_need_no_script(site: Path) -> None:
     assert "<math" in page(site, "quantizers")
     assert [file.name for file in site.rglob("*.html") if "arithmatex" in file.read_text(encoding="utf-8")] == []
+
+
+def test_notebooks_show_their_pictures(site: Path) -> None:
+    assert page(site, "notebooks/first-vocabulary").count("<img") >= 4

@@ -122,9 +122,9 @@ CALLS = {
 
 
 def demo_of_few(name: str) -> Config:
-    """Return the recipe of the demo with a tenth of its pseudo-subjects."""
+    """Return the recipe of the demo with a fortieth of its pseudo-subjects."""
     recipe = load_recipe(name)
-    phantom = replace(recipe.data.phantom, subjects=recipe.data.phantom.subjects // 10)
+    phantom = replace(recipe.data.phantom, subjects=recipe.data.phantom.subjects // 40)
     return replace(recipe, data=replace(recipe.data, phantom=phantom))
 
 
