@@ -1,11 +1,15 @@
 import errno
 import os
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from voxlex import files
 from voxlex.errors import DataError
 from voxlex.files import atomic_file, atomic_folder, made, move
 
@@ -164,3 +168,28 @@ def test_folders_made_in_vain_are_removed(tmp_path: Path) -> None:
     with made(tmp_path / "c" / "d"):
         (tmp_path / "c" / "kept").write_text("")
     assert [path.name for path in tmp_path.rglob("*")] == ["c", "kept"]
+
+
+def test_nothing_is_built_in_a_folder_while_another_thread_sweeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sweeping, swept = Event(), Event()
+
+    def slow_sweep(folder: Path, *, name: str | None = None) -> None:
+        sweeping.set()
+        assert swept.wait(60)
+
+    def write(name: str) -> None:
+        with atomic_file(tmp_path / "new" / name) as building:
+            building.write_text(name)
+
+    monkeypatch.setattr(files, "sweep", slow_sweep)
+    with ThreadPoolExecutor(2) as pool:
+        writing = [pool.submit(write, "a")]
+        assert sweeping.wait(60)
+        writing.append(pool.submit(write, "b"))
+        time.sleep(0.2)
+        before = list((tmp_path / "new").iterdir())
+        swept.set()
+        for one in writing:
+            one.result()
+    assert before == []
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a", "b"]

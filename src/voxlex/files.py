@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import platformdirs
@@ -28,6 +29,7 @@ _LONGEST_NAME = 255  # bytes, on nearly all file systems
 _OLD_S = 24 * 3600.0  # without locks, what nobody has changed for so long is taken for left over
 
 _swept: set[Path] = set()
+_sweeping = Lock()
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:
@@ -231,10 +233,9 @@ def remove_among(folder: Path, patterns: Collection[str]) -> None:
     if folder.is_symlink():
         remove(folder)
         return
-    for pattern in patterns:
-        for path in sorted(folder.glob(pattern)):
-            if path.is_symlink() or path.is_file():
-                remove(path)
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        if path.is_symlink() or path.is_file():
+            remove(path)
     with suppress(OSError):  # what somebody else has put into it stays, and so does the folder
         folder.rmdir()
 
@@ -285,7 +286,7 @@ def sweep(folder: Path, *, name: str | None = None) -> None:
     for path in found:
         if name is not None and path.name.split(".")[1:-2] != [name]:
             continue
-        abandoned = is_abandoned(path) if not path.is_symlink() else False
+        abandoned = not path.is_symlink() and is_abandoned(path)
         if abandoned or (abandoned is None and _is_old(path)):
             with suppress(OSError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -293,9 +294,10 @@ def sweep(folder: Path, *, name: str | None = None) -> None:
 
 def _sweep_once(folder: Path, *, name: str | None = None) -> None:
     """Sweep a folder before the first file is written into it, and not again for each of thousands."""
-    if folder not in _swept:
-        _swept.add(folder)
-        sweep(folder, name=name)
+    with _sweeping:  # another thread that is about to write here waits, for its file would be swept, too
+        if folder not in _swept:
+            _swept.add(folder)
+            sweep(folder, name=name)
 
 
 def _is_old(path: Path) -> bool:
