@@ -146,6 +146,7 @@ def test_ctrl_c_while_a_command_starts_is_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "voxlex: interrupted\n")
 
 
+@pytest.mark.skipif(os.environ.get("VOXLEX_PROCESSES") != "1", reason="VOXLEX_PROCESSES=1 runs it; others do the same")
 def test_hanging_up_one_of_two_processes_saves(tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["train", PREPARED, "--out", run, "--steps", 100_000, "--stage", "autoencoder", "--devices", 2, *TINY]
