@@ -103,10 +103,8 @@ class Vocabulary:
             return decode_tiled(self.autoencoder, levels) if tiled else self.autoencoder.decode(levels)
         self.check_decoding("textured")
         assert self.texture is not None
-        decode_textured = self.texture.of_tiles(self.autoencoder, levels, seed=seed)
-        if tiled:
-            return decode_tiled(self.autoencoder, levels, decode=decode_textured)
-        return decode_textured(levels, (slice(None),))
+        textured = self.texture.of_tiles(self.autoencoder, levels, seed=seed)
+        return decode_tiled(self.autoencoder, levels, decode=textured) if tiled else textured(levels, (slice(None),))
 
     def check_decoding(self, decoding: Decoding) -> None:
         """Raise RunError if codes are to be decoded in a way that the run was not trained for."""
