@@ -144,13 +144,13 @@ def main() -> None:
     (folder / f"{team.rank}.pid").write_text(str(os.getpid()))
     if end == "killed":
         train_all(team, folder)
+        team = Team(team.fabric, team.watch)  # the interruption has ended the first one
     at = 200 if team.rank == processes - 1 else None
     toys: dict[str, Callable[[], Toy]] = {
         "killed": Toy,
         "hangs": lambda: Toy(hang_at=at),
         "fails": lambda: Toy(fail_at=at),
     }
-    team = Team(team.fabric, team.watch)  # the interruption has ended the first one
     with team.ending_together():
         train(toys[end](), Budget(minutes=10), turn=end, team=team, folder=folder)
 

@@ -198,9 +198,7 @@ def test_an_item_that_kills_all_of_its_workers_is_given_up() -> None:
 
     errors = SimpleNamespace(RayError=DiedError, RayTaskError=ZeroDivisionError)
     task = SimpleNamespace(remote=lambda *_: None)
-    ray = SimpleNamespace(
-        remote=lambda **_: lambda _: task, put=lambda _: None, get=get, exceptions=errors, cancel=lambda _: None
-    )
+    ray = SimpleNamespace(remote=lambda **_: lambda _: task, put=lambda _: None, get=get, exceptions=errors)
     with pytest.raises(ClusterError, match=r"^--ray: expected a result .* 4 tries of one item failed, .* DiedError;"):
         list(RayWorkers(ray, count=1, threads=1).map(abs, [1]))
 

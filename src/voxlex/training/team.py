@@ -162,8 +162,7 @@ class Team:
             time.sleep(_HEARD_S)  # usually the first process meets the same error, and reports it
         speaks = pulse.has_the_word()
         pulse.announce(_status(error))
-        if self.first and self.watch is None:
-            time.sleep(_HEARD_S)  # the place where the processes meet may be in this one
+        self._let_others_ask()
         if not speaks:
             raise ToldElsewhere(str(error), status=_status(error)) from error
 
@@ -208,7 +207,13 @@ class Team:
         """End this process, which does not end by itself."""
         assert self._pulse is not None
         speaks = trouble.status is None and self._pulse.has_the_word()
+        self._let_others_ask()
         end_process(trouble, speaks=speaks, others=() if self.watch is None else self.watch.others)
+
+    def _let_others_ask(self) -> None:
+        """Wait until the others have heard of an end if the place where they meet may be in this process."""
+        if self.first and self.watch is None:
+            time.sleep(_HEARD_S)
 
     def _expect(self, seconds: float | None) -> None:
         if self._pulse is not None:

@@ -73,6 +73,9 @@ class RayWorkers:
     def map(self, function: Callable[[T], R], items: Iterable[T], **here: Any) -> Generator[R]:
         """Yield the result for each item; see `Workers.map`.
 
+        If the caller wants no more, the few items that are under way end by themselves. Ray would cancel them by a
+        KeyboardInterrupt wherever they are, and a worker that was importing PyTorch then cannot import it again.
+
         Raises:
             ClusterError: If workers have died at the same item again and again.
             Exception: What the function raises.
@@ -80,16 +83,12 @@ class RayWorkers:
         # The function holds the model. It is stored once, and each worker keeps it for all of its items.
         own = _Function(uuid.uuid4().hex, self.ray.put(function), self.threads, _versions())
         pending: deque[Any] = deque()
-        try:
-            for item in items:
-                pending.append(self._task.remote(own, item))
-                if len(pending) >= _IN_FLIGHT * self.count:
-                    yield self._result(pending.popleft())
-            while pending:
+        for item in items:
+            pending.append(self._task.remote(own, item))
+            if len(pending) >= _IN_FLIGHT * self.count:
                 yield self._result(pending.popleft())
-        finally:
-            for task in pending:
-                self.ray.cancel(task)
+        while pending:
+            yield self._result(pending.popleft())
 
     def _result(self, task: Any) -> Any:
         try:
