@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voxlex import metrics
-from voxlex.config import load_recipe
+from voxlex.config import beginning_with, load_recipe
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.sources import open_source
 from voxlex.evaluation.generation import judge_samples, load_features
@@ -48,6 +48,9 @@ AT_ONCE = 50
 """Images that are drawn at a time."""
 
 RECIPES = ["default", "generation", "scales", "vqvae2"]
+
+PRETRAINED = "pretrained"
+"""The recipe `generation`, which begins with the weights of the vocabulary that comes with the package."""
 
 FIGURES = ["c2st", "precision", "coverage", "swd", "frechet"]
 
@@ -85,11 +88,14 @@ def in_parts(work: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     return torch.cat([work(part) for part in rows.split(AT_ONCE)])
 
 
-def ours(recipe: str, dataset: PreparedDataset, *, source: str, minutes: float, out: Path) -> Trained:
+def ours(recipe: str, *, source: str, minutes: float, out: Path, pretrained: str | None = None) -> Trained:
     config = load_recipe(recipe)
+    if pretrained is not None:
+        config = beginning_with(config, pretrained, load(pretrained).config)
     config = replace(config, training=replace(config.training, minutes=minutes, threads=1))
-    train(source, out=out / recipe, config=config, overwrite=True)
-    vocabulary = load(out / recipe)
+    place = out / (recipe if pretrained is None else PRETRAINED)
+    train(source, out=place, config=config, overwrite=True)
+    vocabulary = load(place)
     decoding = vocabulary.best_decoding
     return Trained(
         reconstruct=lambda x: vocabulary.reconstruct(x, decoding=decoding),
@@ -267,7 +273,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--features", nargs="+", default=["default", "deep"])
-    parser.add_argument("--only", nargs="+", help=f"{', '.join(RECIPES)}, monai, diffusion, medlatents")
+    parser.add_argument("--only", nargs="+", help=f"{', '.join(RECIPES)}, {PRETRAINED}, monai, diffusion, medlatents")
     parser.add_argument("--out", type=Path, default=Path("runs/generation"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -276,9 +282,10 @@ def main() -> None:
     training, test = dataset.subset("train"), dataset.subset("test")
     images, real = training.tensor(), test.tensor()
     groups = [str(group) for group in test.manifest["group"]]
-    mine = partial(ours, dataset=dataset, source=options.source, minutes=options.minutes, out=options.out)
+    mine = partial(ours, source=options.source, minutes=options.minutes, out=options.out)
     contenders: dict[str, Callable[[], Trained]] = {
         **{recipe: partial(mine, recipe) for recipe in RECIPES},
+        PRETRAINED: partial(mine, "generation", pretrained="brain-mri-128"),
         "monai": lambda: monai_transformer(images, minutes=options.minutes),
         "diffusion": lambda: monai_diffusion(images, minutes=options.minutes),
         "medlatents": lambda: medlatents(images, minutes=options.minutes),

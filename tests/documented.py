@@ -6,7 +6,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 
-SMALL_PRIOR = ["--prior.width", "16", "--prior.layers", "2", "--training.prior.batch-size", "2"]
+SMALL_PRIOR = ["--prior.width", "16", "--prior.heads", "2", "--prior.layers", "2", "--training.prior.batch-size", "2"]
 SMALLER = ["--size", "64", "--model.network.width", "16", "--training.autoencoder.batch-size", "2", *SMALL_PRIOR]
 
 
@@ -33,4 +33,5 @@ def shortened(command: list[str]) -> list[str]:
     for option in ("--minutes", "--steps"):
         if option in words:
             del words[words.index(option) : words.index(option) + 2]
-    return [*words, "--steps", "2", *(SMALL_PRIOR if "--stage" in command and "prior" in command else SMALLER)]
+    same_autoencoder = "--pretrained" in command or ("--stage" in command and "prior" in command)
+    return [*words, "--steps", "2", *(SMALL_PRIOR if same_autoencoder else SMALLER)]

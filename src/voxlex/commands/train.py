@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from voxlex.commands.common import Source, name_of, place, say
-from voxlex.config import CHOICES, Config, load_recipe, with_budget, with_kinds, with_prior_of
+from voxlex.config import CHOICES, Config, beginning_with, load_recipe, with_budget, with_kinds, with_prior_of
 from voxlex.errors import ToldElsewhere, TrainingError, VoxlexError
 from voxlex.run_folder import RunFolder
 
@@ -121,6 +121,7 @@ def _settings_to_change(words: Sequence[str]) -> Config:
     ahead = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for option in ("recipe", "out", "stage", *(f"{setting}.kind" for setting in CHOICES)):
         ahead.add_argument(f"--{option}", nargs="?")
+    ahead.add_argument("--training.pretrained", "--pretrained", dest="pretrained", nargs="?")
     ahead.add_argument("--resume", action="store_true")
     try:
         given, _ = ahead.parse_known_args(words)
@@ -135,7 +136,8 @@ def _settings_to_start_from(given: Namespace) -> Config:
     recipe = load_recipe(given.recipe or "default")
     run = RunFolder(Path(given.out)) if given.out and (given.resume or given.stage in _LATER) else None
     if run is None or not run.config_file.exists():
-        return recipe
+        place = given.pretrained or recipe.training.pretrained
+        return recipe if place is None else beginning_with(recipe, place, RunFolder.open(Path(place)).config())
     own = run.config()
     if given.stage == "prior" and given.recipe:
         return with_prior_of(own, recipe)

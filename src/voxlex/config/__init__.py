@@ -11,6 +11,7 @@ from voxlex.config.priors import PriorConfig
 from voxlex.config.quantizers import QuantizerConfig
 from voxlex.config.recipes import (
     CHOICES,
+    beginning_with,
     dump_config,
     load_recipe,
     read_config,
@@ -49,6 +50,7 @@ __all__ = [
     "StageConfig",
     "TextureStageConfig",
     "TrainingConfig",
+    "beginning_with",
     "check_shape",
     "dump_config",
     "load_recipe",

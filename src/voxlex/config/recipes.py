@@ -18,6 +18,9 @@ from voxlex.errors import ConfigError
 CHOICES = ("model.network", "model.quantizer", "model.levels", "prior")
 """Settings that have a `kind`."""
 
+_GENTLE = 0.4
+"""Factor on the learning rates of weights that were trained before."""
+
 
 def read_config(path: Path, *, complete: bool = False) -> Config:
     """Read a configuration from a YAML file.
@@ -115,6 +118,30 @@ def with_budget(config: Config, *, minutes: float | None, steps: int | None) -> 
 def with_prior_of(config: Config, recipe: Config) -> Config:
     """Return the configuration with the prior of a recipe, and its training; the rest stays."""
     return replace(config, prior=recipe.prior, training=replace(config.training, prior=recipe.training.prior))
+
+
+def beginning_with(config: Config, place: str, run: Config) -> Config:
+    """Return a configuration that begins with the weights of a run: with its networks, and with smaller steps.
+
+    Args:
+        config: What to train otherwise, such as a recipe.
+        place: The run, by its folder, name or address.
+        run: Its settings.
+    """
+    training = config.training
+    stages: dict[str, Any] = {
+        name: replace(stage, learning_rate=_GENTLE * stage.learning_rate)
+        for name, stage in (("autoencoder", training.autoencoder), ("prior", training.prior))
+    }
+    stages["autoencoder"] = replace(stages["autoencoder"], continuous_share=0.0)  # there is a codebook already
+    return replace(
+        config,
+        data=replace(config.data, size=run.data.size, spacing_mm=run.data.spacing_mm),
+        model=run.model,
+        losses=run.losses,
+        prior=run.prior,
+        training=replace(training, pretrained=place, **stages),
+    )
 
 
 def with_kinds(config: Config, kinds: Mapping[str, str]) -> Config:

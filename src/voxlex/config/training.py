@@ -161,6 +161,8 @@ class TrainingConfig(Settings):
         cuda_graphs: On a single GPU, record steps as CUDA graphs and replay them, where that is possible.
         keep_state: Keep the state of training in a finished run. Without it the run can still be trained further, but
             the optimizer starts with new running averages.
+        pretrained: A run whose weights training begins with: its folder, the name of a vocabulary that comes with the
+            package, or an address. Its networks and its size of images come with it, and steps are smaller.
         autoencoder: Training of the autoencoder.
         texture: Training of the textured decoder.
         prior: Training of the prior.
@@ -178,6 +180,7 @@ class TrainingConfig(Settings):
     threads: Literal["auto"] | Count = "auto"
     cuda_graphs: bool = True
     keep_state: bool = False
+    pretrained: Annotated[str | None, tyro.conf.arg(aliases=("--pretrained",), metavar="RUN")] = None
     autoencoder: AutoencoderStageConfig = field(default_factory=AutoencoderStageConfig)
     texture: TextureStageConfig = field(default_factory=TextureStageConfig)
     prior: PriorStageConfig = field(default_factory=PriorStageConfig)

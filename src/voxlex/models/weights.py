@@ -36,8 +36,13 @@ def save_tensors(path: Path, state: Mapping[str, Tensor], *, about: Mapping[str,
         file.writelines((len(words).to_bytes(8, "little"), words, content))
 
 
-def load_weights(path: Path, module: nn.Module) -> None:
+def load_weights(path: Path, module: nn.Module, *, without: str | None = None) -> None:
     """Load weights into a module of the same configuration.
+
+    Args:
+        path: The file.
+        module: The module.
+        without: Weights with this in their names stay as they are in the module, whatever the file has.
 
     Raises:
         RunError: If the file is missing, damaged, or holds the weights of another configuration. Damage is found by the
@@ -52,6 +57,9 @@ def load_weights(path: Path, module: nn.Module) -> None:
         raise RunError(f"{path}: cannot be read as weights: {cause}") from cause
     _check_fingerprint(path)
     expected = module.state_dict()
+    if without is not None:
+        own, read = ({name for name in side if without in name} for side in (expected, tensors))
+        tensors = {name: tensors[name] for name in tensors.keys() - read} | {name: expected[name] for name in own}
     for name in sorted(expected.keys() | tensors.keys()):
         shapes = [tuple(side[name].shape) if name in side else "nothing" for side in (expected, tensors)]
         if shapes[0] != shapes[1]:

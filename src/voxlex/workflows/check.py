@@ -33,6 +33,7 @@ from voxlex.training.processes import launched
 from voxlex.workflows.extent import Extent, check_extent, estimate_extent, extent_of, prepared_already
 from voxlex.workflows.opening import files_of, frame_of, source_of
 from voxlex.workflows.plan import Plan, Stage, plan_training
+from voxlex.workflows.pretrained import Pretrained
 
 _OF_REPORT = 30e6  # bytes of the report, the pictures and the curves
 
@@ -170,8 +171,10 @@ class Experiment:
         """Check that both networks can be built, and that an autoencoder that is used as it is can be loaded."""
         if not self.plan.autoencoder_share:
             load_weights(self.plan.folder.autoencoder_file, build_autoencoder(self.config.model))
+        begun = "" if self.pretrained is None else f"; begins with the weights of {self.pretrained.place}"
         weights = [f"autoencoder {_weights(self.models[0]):,} weights"]
-        return ", ".join(weights + [f"prior {_weights(self.models[1]):,} weights"] * (self.plan.prior_share > 0))
+        weights += [f"prior {_weights(self.models[1]):,} weights"] * (self.plan.prior_share > 0)
+        return ", ".join(weights) + begun
 
     def check_memory(self) -> str:
         """Check that a step of the autoencoder and the codes of all images fit into the memory of the machine."""
@@ -225,6 +228,11 @@ class Experiment:
         return plan_training(
             self.out, config=self.config, stage=self.stage, resume=self.resume, overwrite=self.overwrite
         )
+
+    @cached_property
+    def pretrained(self) -> Pretrained | None:
+        """The run whose weights training begins with; None if there is none, or all stages have begun already."""
+        return Pretrained.of(self.config) if self.plan.begins_anything else None
 
     @cached_property
     def frame(self) -> Frame:

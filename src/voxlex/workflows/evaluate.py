@@ -176,6 +176,13 @@ def _warnings_of_new_images(figures: Mapping[str, float], *, samples: int, held_
 def _warnings_of_split(vocabulary: Vocabulary, dataset: PreparedDataset) -> list[str]:
     warnings = []
     own = vocabulary.metadata.get("data", {})
+    begun_with = vocabulary.metadata.get("pretrained", {})
+    if begun_with and begun_with["data"].get("fingerprint") != dataset.fingerprint:
+        warnings.append(
+            f"The run began with the weights of {begun_with['run']}, which was trained on "
+            f"{begun_with['data'].get('name', 'unknown images')}. If some test images were among those, the figures "
+            "look better than they are."
+        )
     if own.get("fingerprint") != dataset.fingerprint:
         warnings.append(
             f"These images are not the data set that the run was trained on ({own.get('name', 'unknown')}). If some "

@@ -35,6 +35,14 @@ class Plan:
     texture_share: float
     prior_share: float
 
+    @property
+    def begins_anything(self) -> bool:
+        """Whether an autoencoder or a prior is trained of which nothing is there yet."""
+        shares = {AUTOENCODER: self.autoencoder_share, PRIOR: self.prior_share}
+        trained = [stage for stage, share in shares.items() if share]
+        kept = [stage for stage in trained if self.goes_on and stage != self.replaces]
+        return any(stage not in kept or not any(map(Path.exists, self.folder.files_of(stage))) for stage in trained)
+
     def check_data(self, dataset: PreparedDataset) -> None:
         """Check that a run is continued with the same images, because others would be divided in another way.
 

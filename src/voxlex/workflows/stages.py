@@ -32,6 +32,7 @@ from voxlex.training.team import Team
 from voxlex.training.texture import TextureObjective
 from voxlex.training.threads import ThreadChooser
 from voxlex.workflows.opening import data_notes
+from voxlex.workflows.pretrained import Pretrained
 from voxlex.workflows.prior_data import prior_data
 
 
@@ -46,6 +47,7 @@ class Stages:
         team: The devices, and the processes that train on them.
         precision: Precision of the arithmetic.
         resume: Continue each stage where it stopped.
+        pretrained: The run whose weights new stages begin with; None to begin with random weights.
         display: Display that shows the progress.
     """
 
@@ -59,6 +61,7 @@ class Stages:
         team: Team,
         precision: str,
         resume: bool,
+        pretrained: Pretrained | None,
         display: Display,
     ) -> None:
         self.folder = folder
@@ -70,6 +73,7 @@ class Stages:
         self.team = team
         self.precision = precision
         self.resume = resume
+        self.pretrained = pretrained
         self.display = display
         self._unsaid = data_notes(dataset)  # said before the first stage learns, when nothing is refused any more
 
@@ -84,12 +88,15 @@ class Stages:
             "subject_unknown": int((self.dataset.manifest["subject"] == "").sum()),
             "skipped": len(self.dataset.skipped),
         }
-        self._note({"data": description})
+        begun_with = {} if self.pretrained is None else {"pretrained": self.pretrained.describe()}
+        self._note({"data": description} | begun_with)
 
     def autoencoder(self, share: float) -> Autoencoder:
         """Train the autoencoder with a share of the run's minutes."""
         torch.manual_seed(self.config.training.seed)
         autoencoder = build_autoencoder(self.config.model)
+        if self.pretrained is not None:
+            self.pretrained.start_autoencoder(autoencoder)
         stage = self._sized(self.config.training.autoencoder)
         autoencoder.checkpoint_activations = stage.checkpoint_activations
         objective = AutoencoderObjective(
@@ -154,6 +161,8 @@ class Stages:
             conditions=self.conditions,
         )
         prior.start(training.codes, from_levels([quantizer.codewords() for quantizer in autoencoder.quantizers]))
+        if self.pretrained is not None:
+            self.pretrained.start_prior(prior, self.conditions)
         self._note({"conditions": self.conditions.describe()})
         objective = PriorObjective(prior=prior, training=training, validation=validation, schedule=stage)
         objective.player.sharded = self._shards(prior)

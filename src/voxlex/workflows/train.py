@@ -81,6 +81,7 @@ def _train(experiment: Experiment, display: Display) -> RunFolder:
             team=team,
             precision=experiment.precision,
             resume=plan.goes_on,
+            pretrained=experiment.pretrained,
             display=shown,
         )
         stages.describe_data()
