@@ -32,7 +32,6 @@ from torch.nn import functional
 
 from voxlex import metrics
 from voxlex.config import beginning_with, load_recipe
-from voxlex.data.dataset import PreparedDataset
 from voxlex.data.sources import open_source
 from voxlex.evaluation.generation import judge_samples, load_features
 from voxlex.images.frame import Frame
