@@ -82,8 +82,8 @@ class ToldElsewhere(VoxlexError):
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Prepend a file name to the message of a DataError, unless the message begins with it already."""
+def naming(path: Path | str) -> Iterator[None]:
+    """Prepend the name of a file or a scan to the message of a DataError, unless the message begins with it already."""
     try:
         yield
     except VoxlexError as cause:

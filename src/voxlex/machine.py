@@ -14,7 +14,7 @@ _OF_THE_MACHINE = {getattr(errno, name) for name in _NAMES if hasattr(errno, nam
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 
-def trouble(error: BaseException, *, path: Path) -> str | None:
+def trouble(error: BaseException, *, path: Path | None) -> str | None:
     """Return what is wrong with the machine if an error comes from it; None if the file is to blame.
 
     Memory, the number of open files, disks and networks are the machine's. A permission is the file's, unless it is
@@ -22,13 +22,15 @@ def trouble(error: BaseException, *, path: Path) -> str | None:
 
     Args:
         error: The error, with the errors that caused it.
-        path: The file or folder that was read.
+        path: The file or folder that was read; None if there was none.
     """
     for cause in _causes(error):
         if isinstance(cause, MemoryError):
             return "the memory does not suffice"
         if isinstance(cause, OSError) and _is_of_the_machine(cause, path):
             return cause.strerror or str(cause)
+    if path is None:
+        return None
     try:  # libraries that are not of Python do not tell why they could not open a file
         _touch(path)
     except OSError as cause:
@@ -37,9 +39,10 @@ def trouble(error: BaseException, *, path: Path) -> str | None:
     return None
 
 
-def _is_of_the_machine(cause: OSError, path: Path) -> bool:
+def _is_of_the_machine(cause: OSError, path: Path | None) -> bool:
     if cause.errno in _FORBIDDEN:
-        return os.access(cause.filename or path, os.R_OK)
+        forbidden = cause.filename or path
+        return forbidden is not None and os.access(forbidden, os.R_OK)
     return cause.errno in _OF_THE_MACHINE
 
 

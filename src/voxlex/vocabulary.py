@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -12,15 +13,16 @@ import torch
 
 from voxlex import hub
 from voxlex.assembly import build_autoencoder, build_prior, build_texture, described_conditions
-from voxlex.codes import CodeLayout, for_each_level, from_levels, in_batches, levels_of, take, touched_cells
+from voxlex.codes import CodeLayout, for_each_level, from_levels, in_batches, levels_of, touched_cells
 from voxlex.config import Config, Decoding
 from voxlex.errors import ConfigError, RunError
 from voxlex.images.fit import Fitted, fit_whole
 from voxlex.images.frame import Frame
+from voxlex.images.redrawing import Redrawing
 from voxlex.images.restore import restore_scan
 from voxlex.models import Autoencoder
 from voxlex.models.arrays import ArrayLike, as_array, to_image_tensor
-from voxlex.models.batches import BATCH_SIZE
+from voxlex.models.batches import BATCH_SIZE, decode_codes, encode_images
 from voxlex.models.texture import TexturedDecoder
 from voxlex.models.tiling import decode_tiled, encode_tiled, needs_tiles
 from voxlex.models.weights import load_weights
@@ -29,7 +31,6 @@ from voxlex.priors.conditions import Categorical, Condition, Table, values_for
 from voxlex.priors.draw import SamplingOptions
 from voxlex.priors.watching import Watch
 from voxlex.progress import Progress
-from voxlex.rows import batches
 from voxlex.run_folder import RunFolder
 from voxlex.scans.held import as_held, as_scan, is_held
 from voxlex.streams import Streams
@@ -81,7 +82,7 @@ class Vocabulary:
                 slices are encoded in their order, or one cube.
         """
         if is_held(images):
-            return self._encode_in_batches(np.stack(self.images_of(images).images))
+            return encode_images(self.encode, np.stack(self.images_of(images).images))
         x = to_image_tensor(images, channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims)
         return encode_tiled(self.autoencoder, x) if needs_tiles(x.shape[2:]) else self.autoencoder.encode(x)
 
@@ -129,7 +130,7 @@ class Vocabulary:
         if not is_held(images):
             return self.decode(self.encode(images), decoding=decoding, seed=seed)
         fitted = self.images_of(images)
-        codes = self._encode_in_batches(np.stack(fitted.images))
+        codes = encode_images(self.encode, np.stack(fitted.images))
         x_hat = self._decode_in_batches(codes, decoding, seed, at_most=BATCH_SIZE).cpu()
         return as_held(restore_scan(list(x_hat[:, 0].numpy()), fitted.origin), like=images)
 
@@ -195,8 +196,8 @@ class Vocabulary:
 
     def inpaint(
         self,
-        image: ArrayLike,
-        mask: ArrayLike,
+        image: ArrayLike | Any,
+        mask: ArrayLike | Any,
         *,
         count: int = 8,
         condition: Table | None = None,
@@ -204,7 +205,7 @@ class Vocabulary:
         seed: int | None = None,
         decoding: Decoding | None = None,
         progress: Progress | None = None,
-    ) -> Image:
+    ) -> Any:
         """Redraw a region of an image from the prior, given the other codes of the image.
 
         The codes of the cells that the region touches are drawn anew, and also those of the neighbouring cells, because
@@ -212,8 +213,8 @@ class Vocabulary:
 
         Args:
             image: One image of the vocabulary's size, as `encode` takes it: `(h, w)`, `(h, w, c)` or `(c, h, w)`, or
-                `(d, h, w)` for a vocabulary of volumes.
-            mask: Mask with the sides of the image, true inside the region.
+                `(d, h, w)` for volumes. Or a scan in memory, a picture or a volume, as `as_scan` takes it.
+            mask: Mask with the sides of the image, true inside the region. Of a scan in memory, one with its grid.
             count: Number of independent draws.
             condition: Known values of `conditions` for this image, by name.
             temperature: A value below 1 keeps draws close to what is likely.
@@ -222,15 +223,20 @@ class Vocabulary:
             progress: Called with the work done and the total work.
 
         Returns:
-            Images `(count, c, *space)`, float32 in [0, 1].
+            Images `(count, c, *space)`, float32 in [0, 1]; of a scan in memory, a list of images of the same kind.
 
         Raises:
+            DataError: If a scan in memory or its mask cannot be used.
             RunError: If the run has no prior.
             ValueError: If the image and the mask do not fit each other or the vocabulary, or the mask is empty.
         """
         prior = self._prior_for("inpainting")
         if count < 1:
             raise ValueError(f"count: expected at least 1, got {count}")
+        data, task = self.config.data, None
+        if is_held(image):
+            task = Redrawing.of(image, mask, Frame.of(data), data.reading)
+            image, mask = task.seen, task.seen_region
         x = to_image_tensor(
             as_array(image)[None], channels=self.autoencoder.in_channels, spatial_dims=self.autoencoder.spatial_dims
         )
@@ -258,7 +264,8 @@ class Vocabulary:
         at_once = max(1, self.drawn_at_once // _CANDIDATES)
         codes = in_batches(draw, count, at_once=at_once, progress=progress)
         drawn = self._decode_in_batches(codes, decoding or self.best_decoding, seed)
-        return torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+        drawn = torch.where(region.to(drawn.device), drawn, x.to(drawn.device))
+        return drawn if task is None else task.versions(drawn[:, 0].cpu().numpy())
 
     def _prior_for(self, what: str) -> Prior:
         if self.prior is None:
@@ -272,21 +279,12 @@ class Vocabulary:
         """Number of images that are drawn in a batch."""
         return max(1, min(_BATCH_SIZE, _CELLS_AT_ONCE // sum(layout.cells for layout in self.layouts)))
 
-    def _encode_in_batches(self, images: np.ndarray) -> Codes | Levels:
-        at_once = next(batches(len(images), pixels_per_image=images[0].size, at_most=BATCH_SIZE)).stop
-
-        def encode(start: int, size: int, progress: Progress | None) -> Codes | Levels:
-            return self.encode(images[start : start + size])
-
-        return in_batches(encode, len(images), at_once=at_once, progress=None)
-
     def _decode_in_batches(
-        self, codes: Codes | Levels, decoding: Decoding, seed: int, *, at_most: int | None = None
+        self, codes: Codes | Levels, decoding: Decoding, seed: int, *, at_most: int = _BATCH_SIZE
     ) -> Image:
-        levels = levels_of(codes)
-        space = self.autoencoder.space_of([level.shape[2:] for level in levels])
-        rows = batches(len(levels[0]), pixels_per_image=prod(space), at_most=at_most or _BATCH_SIZE)
-        return torch.cat([self.decode(take(codes, some), decoding=decoding, seed=seed) for some in rows])
+        space = self.autoencoder.space_of([level.shape[2:] for level in levels_of(codes)])
+        decode = partial(self.decode, decoding=decoding, seed=seed)
+        return decode_codes(decode, codes, pixels_per_image=prod(space), at_most=at_most)
 
     def _streams(self, seed: int | None) -> Callable[[int, int], Streams]:
         """Return a function that makes the random numbers of some of the images, from the number of the first."""

@@ -1,8 +1,7 @@
 """The examination of one image in an audit."""
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from voxlex.errors import DataError
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.intensity import ConstantImageError, IntensityMap
 from voxlex.images.stack import AXES, displayed, seen_along
-from voxlex.scans.read_write import read_scan
+from voxlex.scans.places import Place, scan_at
 
 BINS = 64
 """Number of bins from black to white in which grey values are counted."""
@@ -52,16 +51,16 @@ class Examination:
     unknown: tuple[str, ...] = ()
 
 
-def examine_file(path: Path, reading: ReadingOptions | None = None) -> Examination:
+def examine_scan(place: Place, reading: ReadingOptions | None = None) -> Examination:
     """Read a scan and examine it. Problems are noted in the result and do not raise errors."""
     try:
-        scan = read_scan(path, **asdict(reading or ReadingOptions()))
+        scan = scan_at(place, reading)
         intensity = IntensityMap.of(scan)
     except ConstantImageError as cause:
         height, width = _plane(scan.voxels).shape
         return Examination(problem=str(cause), constant=True, height=height, width=width)
     except DataError as cause:
-        return Examination(problem=str(cause).removeprefix(f"{path}: "))
+        return Examination(problem=str(cause).removeprefix(f"{place}: "))
     content = hashlib.blake2b(f"{scan.voxels.shape} {scan.voxels.dtype}".encode(), digest_size=16)
     content.update(np.ascontiguousarray(scan.voxels).data)
     plane = _plane(scan.voxels)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from voxlex.audit.examination import BINS, Examination, examine_file, examine_pixels
+from voxlex.audit.examination import BINS, Examination, examine_pixels, examine_scan
 from voxlex.audit.unknown import OF_PICTURES, Unknown, unknowns
 from voxlex.config.options import ReadingOptions
 from voxlex.data.dataset import PreparedDataset
@@ -91,7 +91,7 @@ def audit_scans(index: Index, reading: ReadingOptions | None = None, *, progress
     """Audit the scans of a folder or a table, as they are stored."""
     table = index.table.reset_index(drop=True)
     places = [index.place(path) for path in table["path"]]
-    looked_at = _in_parallel(partial(examine_file, reading=reading), places)
+    looked_at = _in_parallel(partial(examine_scan, reading=reading), places)
     # Days of visits and names of persons in paths go into no page and no file.
     table = table.assign(path=[printable(name) for name in undated_paths(table)])
     return _audit(index.name, table, _counted(looked_at, len(table), progress), notes=index.notes)

@@ -1,8 +1,8 @@
 """The source for scans: decode them in parallel, make images of them, and list unusable scans."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
@@ -24,11 +24,9 @@ from voxlex.machine import trouble
 from voxlex.names import printable
 from voxlex.progress import Progress
 from voxlex.rows import evenly_spaced
-from voxlex.scans.listing import files_of_scan
-from voxlex.scans.read_write import read_scan
-from voxlex.scans.suffixes import is_volume
+from voxlex.scans.places import Held, Place, files_at, fingerprint, is_volume_at, scan_at
 from voxlex.tables.layouts import anonymous, undated_paths
-from voxlex.tables.manifest import Index, index_source
+from voxlex.tables.manifest import Index, index_images, index_source
 from voxlex.workers import HERE, Workers
 
 _TOLERATED = 0.1  # largest tolerated share of unreadable scans
@@ -37,7 +35,7 @@ _VOLUMES = BoundedSemaphore(8)  # threads that read volumes, which need much mem
 
 @dataclass(frozen=True, eq=False)
 class ScanSource:
-    """The scans of a folder or of a table, or a single scan.
+    """The scans of a folder or of a table, a single scan, or scans in memory.
 
     Attributes:
         index: The scans, with facts about them.
@@ -48,6 +46,7 @@ class ScanSource:
     index: Index
     allow_leak: bool = False
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    _fingerprints: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def at(
@@ -66,9 +65,16 @@ class ScanSource:
         index = index_source(place, subject=subject)
         return cls(index, allow_leak=allow_leak, reading=reading or ReadingOptions())
 
+    @classmethod
+    def of(
+        cls, images: Mapping[str, Held], *, allow_leak: bool = False, reading: ReadingOptions | None = None
+    ) -> "ScanSource":
+        """List scans in memory; see `index_images`."""
+        return cls(index_images(images), allow_leak=allow_leak, reading=reading or ReadingOptions())
+
     @property
     def name(self) -> str:
-        """Name of the folder or the table."""
+        """Name of the folder or the table; "images" for scans in memory."""
         return self.index.name
 
     def ready(self, frame: Frame | None) -> PreparedDataset | None:
@@ -77,13 +83,13 @@ class ScanSource:
 
     def state(self, frame: Frame) -> list[object]:
         """Return the facts about the scans, and the names, sizes and times of all of their files."""
-        places = [self.index.place(path) for path in self.index.table["path"]]
-        # A series is a folder, and the time of the folder does not change with its files.
-        files = [file for place in places for file in files_of_scan(place)]
         state: list[object] = [self.index.table.to_csv(index=False)]
-        for file in files:
-            name = file.relative_to(self.index.root).as_posix()
-            state.append((name, *_state_of(file)))
+        for path in self.index.table["path"]:
+            place = self.index.place(path)
+            if isinstance(place, Path):  # a series is a folder, whose time does not change with its files
+                state += [(file.relative_to(self.index.root).as_posix(), *_state_of(file)) for file in files_at(place)]
+            else:
+                state.append(self._fingerprint(place))
         leaking = ["leaks allowed"] if self.allow_leak else []
         read = self.reading.changed()
         options = frame.options(volumes=self._has_volumes)
@@ -109,7 +115,7 @@ class ScanSource:
             frame: How the scans become images.
             seed: Seed of the division into splits.
             progress: Called after each scan.
-            workers: Who reads the scans; they must find the files at the same places.
+            workers: Who reads the scans; they must find files at the same places, and are sent scans in memory.
 
         Returns:
             The data set, opened from the folder. Constant and unreadable scans are left out and listed in `skipped`.
@@ -147,7 +153,13 @@ class ScanSource:
 
     @cached_property
     def _has_volumes(self) -> bool:
-        return any(is_volume(self.index.place(path)) for path in self.index.table["path"])
+        return any(is_volume_at(self.index.place(path)) for path in self.index.table["path"])
+
+    def _fingerprint(self, place: Held) -> str:
+        """Return the hash of a scan in memory, which is read once for it."""
+        if place.name not in self._fingerprints:
+            self._fingerprints[place.name] = fingerprint(place, self.reading)
+        return self._fingerprints[place.name]
 
 
 def covering(
@@ -182,12 +194,12 @@ def covering(
     return replace(frame, size=ceil(side / multiple_of) * multiple_of)
 
 
-def _length_mm(reading: ReadingOptions, place: Path) -> float | None:
+def _length_mm(reading: ReadingOptions, place: Place) -> float | None:
     """Return the length of the longest axis of a volume; None for other scans, and for unreadable ones."""
     try:
-        scan = read_scan(place, **asdict(reading))
+        scan = scan_at(place, reading)
     except DataError as cause:
-        if problem := trouble(cause, path=place):
+        if problem := _trouble(cause, place):
             raise DataError(_passing(place, problem)) from cause
         return None
     if not scan.is_volume or scan.spacing_mm is None:
@@ -204,7 +216,11 @@ def _state_of(file: Path) -> tuple[int, int, bool]:
     return status.st_size, status.st_mtime_ns, os.access(file, os.R_OK)
 
 
-def _passing(place: Path, problem: str) -> str:
+def _trouble(cause: BaseException, place: Place) -> str | None:
+    return trouble(cause, path=place if isinstance(place, Path) else None)
+
+
+def _passing(place: Place, problem: str) -> str:
     again = "the file may be intact, so run the command again when the machine can read it"
     return f"{place}: cannot be read at this moment: {problem}; {again}"
 
@@ -268,15 +284,15 @@ def _fit_each(
     return workers.map(partial(_fit, frame, reading), pairs, threads=threads, ahead=4 * threads)
 
 
-def _fit(frame: Frame, reading: ReadingOptions, pair: tuple[str, Path]) -> Fitted | Skip:
+def _fit(frame: Frame, reading: ReadingOptions, pair: tuple[str, Place]) -> Fitted | Skip:
     path, place = pair
     try:
-        if not is_volume(place):
+        if not is_volume_at(place):
             return fit_scan(place, frame, reading)
         with _VOLUMES:
             return fit_scan(place, frame, reading)
     except (DataError, OSError, MemoryError, UnicodeError) as cause:
-        if problem := trouble(cause, path=place):
+        if problem := _trouble(cause, place):
             raise DataError(_passing(place, problem)) from cause
         reason = str(cause).removeprefix(f"{place}: ") or type(cause).__name__
         return Skip(path, printable(reason), constant=isinstance(cause, ConstantImageError | LeftOutError))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from voxlex.config.options import PhantomOptions, ReadingOptions
 from voxlex.data.cache import cached, place_of
@@ -16,6 +16,7 @@ from voxlex.files import cache_folder
 from voxlex.images.frame import Frame
 from voxlex.names import printable, resolved
 from voxlex.progress import Progress
+from voxlex.scans.places import held_by_name
 from voxlex.stores.fetching import at_hand
 from voxlex.tables.manifest import Index
 from voxlex.workers import HERE, Workers
@@ -31,7 +32,7 @@ class Source(Protocol):
 
     @property
     def index(self) -> Index | None:
-        """The scans, if the source consists of scan files; None otherwise."""
+        """The scans, if the source consists of scans; None otherwise."""
 
     def ready(self, frame: Frame | None) -> PreparedDataset | None:
         """Return the images if they are prepared already; None if `prepare` must make them.
@@ -135,19 +136,27 @@ class SourceOptions:
     subject: str | None = None
 
 
+SourceLike = str | Path | Any
+"""What a source can be opened from; see `find_source`."""
+
+
 class Kind(NamedTuple):
     """A kind of source.
 
     Attributes:
-        fits: Function that tells whether a place is of this kind.
+        fits: Function that tells whether a place, or scans in memory by their names, are of this kind.
         make: Function that makes a source of such a place.
     """
 
-    fits: Callable[[str], bool]
-    make: Callable[[str, SourceOptions], Source]
+    fits: Callable[[Any], bool]
+    make: Callable[[Any, SourceOptions], Source]
 
 
 KINDS = (
+    Kind(
+        lambda place: isinstance(place, dict),
+        lambda images, options: ScanSource.of(images, allow_leak=options.allow_leak, reading=options.reading),
+    ),
     Kind(lambda place: place == PhantomSource.name, lambda _, options: PhantomSource(options.phantom)),
     Kind(lambda place: is_prepared(Path(place)), lambda place, _: PreparedSource(Path(place))),
     Kind(
@@ -160,22 +169,27 @@ KINDS = (
 """All kinds of sources. The first that fits is used. For a folder named "phantom", write "./phantom"."""
 
 
-def find_source(place: str | Path, options: SourceOptions | None = None) -> Source:
-    """Return the source for a path or a name.
+def find_source(place: SourceLike, options: SourceOptions | None = None) -> Source:
+    """Return the source for a path, for a name, or for scans in memory.
 
     Args:
         place: "phantom", a prepared folder, a folder of scans, a single scan, or a table of scans (.csv, .tsv,
-            .parquet).
+            .parquet); or scans in memory, one, a list, or a dictionary by name, as `as_scan` and `held_by_name` take
+            them. A source is returned as it is.
         options: Options of the source.
 
     Raises:
         DataError: If there is no such file or folder, or no scan in it.
+        TypeError: If it is something else.
     """
-    if not str(place).strip():
+    if isinstance(place, Source):
+        return place
+    given = str(place) if isinstance(place, str | Path) else held_by_name(place)
+    if not given or (isinstance(given, str) and not given.strip()):
         raise DataError("source: expected a path or a name, got an empty text; '.' is the current folder")
     for kind in KINDS:
-        if kind.fits(str(place)):
-            return kind.make(str(place), options or SourceOptions())
+        if kind.fits(given):
+            return kind.make(given, options or SourceOptions())
     meant = (
         f"; did you mean {PhantomSource.name!r}?" if get_close_matches(str(place).lower(), [PhantomSource.name]) else ""
     )
@@ -183,7 +197,7 @@ def find_source(place: str | Path, options: SourceOptions | None = None) -> Sour
 
 
 def open_source(
-    source: str | Path | Source,
+    source: SourceLike,
     frame: Frame | None = None,
     *,
     seed: int = 0,
@@ -193,11 +207,12 @@ def open_source(
 ) -> PreparedDataset:
     """Open a source of images, and prepare it first if necessary.
 
-    Prepared images are kept in the cache. They are used again as long as the files (names, sizes and times), the frame
-    and the seed are the same.
+    Prepared images are kept in the cache. They are used again as long as the files (names, sizes and times), or the
+    contents of scans in memory, the frame and the seed are the same.
 
     Args:
-        source: A source, or its path or name, see `find_source`, or an address such as "s3://bucket/scans".
+        source: A source, its path or name, or scans in memory; see `find_source`. Or an address such as
+            "s3://bucket/scans".
         frame: How scans become images. By default, a prepared folder is used unchanged, and other sources become images
             of 128×128 pixels.
         seed: Seed of the division into splits, and of the phantom's subjects. It has no effect on a prepared folder.
@@ -209,8 +224,7 @@ def open_source(
         DataError: If the source cannot be used, was prepared at another size or spacing, or the cache cannot be
             written.
     """
-    if isinstance(source, str | Path):
-        source = find_source(at_hand(source))
+    source = find_source(at_hand(source) if isinstance(source, str | Path) else source)
     dataset = source.ready(frame)
     if dataset is None:
         own = Frame() if frame is None else frame

@@ -1,7 +1,7 @@
-"""Turn a scan file into the images that a model sees. The inverse is in `restore.py`."""
+"""Turn a scan into the images that a model sees. The inverse is in `restore.py`."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -20,7 +20,8 @@ from voxlex.images.resampling import forwards
 from voxlex.images.stack import Stack, seen_along
 from voxlex.scans.formats.pictures import MIN_SIDE, read_picture
 from voxlex.scans.grid import acquired_plane
-from voxlex.scans.read_write import check_picture, read_scan
+from voxlex.scans.places import Place, scan_at
+from voxlex.scans.read_write import check_picture
 from voxlex.scans.scan import Scan
 from voxlex.scans.suffixes import IMAGE_SUFFIXES, suffix_of
 
@@ -41,7 +42,7 @@ class Fitted(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def fit_scan(path: Path, frame: Frame, reading: ReadingOptions | None = None) -> Fitted:
+def fit_scan(place: Place, frame: Frame, reading: ReadingOptions | None = None) -> Fitted:
     """Read a scan and make images of it: one from a picture, and slices or one cube from a volume.
 
     A volume has one intensity map for all of its slices. A volume of one slice is seen in the plane of this slice,
@@ -49,20 +50,20 @@ def fit_scan(path: Path, frame: Frame, reading: ReadingOptions | None = None) ->
     asks for whole volumes.
 
     Args:
-        path: The scan.
+        place: The scan.
         frame: How the scan becomes images.
-        reading: What to read of a file that leaves a choice.
+        reading: What to read of a scan that leaves a choice.
 
     Raises:
         DataError: If the scan cannot be used. This is a `ConstantImageError` if all of its grey values are equal.
     """
     reading = reading or ReadingOptions()
-    with naming(path):
-        if suffix_of(path) in IMAGE_SUFFIXES and frame.spatial_dims == 2:
-            check_picture(path, volume=reading.volume, series=reading.series)
-            pixels, height, width, missing = read_picture(path, reduce_to=frame.size, nan=reading.nan)
+    with naming(str(place)):
+        if isinstance(place, Path) and suffix_of(place) in IMAGE_SUFFIXES and frame.spatial_dims == 2:
+            check_picture(place, volume=reading.volume, series=reading.series)
+            pixels, height, width, missing = read_picture(place, reduce_to=frame.size, nan=reading.nan)
             return _fit_picture(Scan(voxels=pixels, missing=missing), height=height, width=width, frame=frame)
-        return fit_voxels(read_scan(path, **asdict(reading)), frame)
+        return fit_voxels(scan_at(place, reading), frame)
 
 
 def fit_voxels(scan: Scan, frame: Frame) -> Fitted:

@@ -1,7 +1,6 @@
 """Regions of scans: read them from a mask, find them in the image of a model, and give them new values."""
 
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -11,7 +10,7 @@ from voxlex.errors import DataError, naming
 from voxlex.images.canvas import fit_to_canvas
 from voxlex.images.cube import region_in_cube
 from voxlex.images.origin import Origin
-from voxlex.scans.read_write import read_scan
+from voxlex.scans.places import Place, scan_at
 from voxlex.scans.scan import Scan
 
 Region = Bool[np.ndarray, "*space"]
@@ -20,16 +19,16 @@ Region = Bool[np.ndarray, "*space"]
 _SHIFT = 0.1  # of a voxel; different programs write the affine of one grid with smaller differences than this
 
 
-def read_region(path: Path, scan: Scan, reading: ReadingOptions | None = None) -> Region:
-    """Read a mask of a scan. The mask is a file of any format with the grid of the scan, and is 0 outside the region.
+def read_region(place: Place, scan: Scan, reading: ReadingOptions | None = None) -> Region:
+    """Read a mask of a scan, a file or an image in memory with the grid of the scan, which is 0 outside the region.
 
     The axes of the mask may be stored in another order than those of the scan. Only the positions of voxels matter.
 
     Raises:
         DataError: If the mask cannot be read, has another grid, or is empty.
     """
-    mask = read_scan(path, **asdict(reading or ReadingOptions()))
-    with naming(path):
+    mask = scan_at(place, reading, labels=True)
+    with naming(str(place)):
         if mask.is_volume != scan.is_volume or mask.voxels.shape != scan.voxels.shape:
             raise DataError(f"expected a mask with the size of the scan, {_size(scan)}, got {_size(mask)}")
         _check_place(mask, scan)

@@ -5,9 +5,10 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from voxlex.codes import concatenate, for_each_level, take
+from voxlex.codes import concatenate, for_each_level, levels_of, take
 from voxlex.data.dataset import PreparedDataset, unit_images
 from voxlex.progress import Progress
 from voxlex.rows import batches
@@ -90,6 +91,18 @@ def encode_dataset(
 ) -> Codes | Levels:
     """Encode every image, and return the codes on the CPU."""
     return concatenate(encode_in_batches(codec, dataset, progress=progress, workers=workers))
+
+
+def encode_images(encode: Callable[[np.ndarray], Codes | Levels], images: np.ndarray) -> Codes | Levels:
+    """Encode images `(n, *space)` in batches."""
+    rows = batches(len(images), pixels_per_image=images[0].size, at_most=BATCH_SIZE)
+    return concatenate(encode(images[some]) for some in rows)
+
+
+def decode_codes(decode: Decode, codes: Codes | Levels, *, pixels_per_image: int, at_most: int = BATCH_SIZE) -> Image:
+    """Decode codes in batches."""
+    rows = batches(len(levels_of(codes)[0]), pixels_per_image=pixels_per_image, at_most=at_most)
+    return torch.cat([decode(take(codes, some)) for some in rows])
 
 
 def encoded_batch(codec: Codec, pixels: np.ndarray) -> Codes | Levels:

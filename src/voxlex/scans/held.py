@@ -1,10 +1,12 @@
 """Scans that other libraries hold in memory: images of nibabel and SimpleITK, and images and subjects of torchio.
 
 `as_scan` reads them as `read_scan` reads their files, and `as_held` gives a scan back as an image of the same kind.
+Where a file is taken, too, `places.py` takes either.
 """
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from voxlex.config.options import ReadingOptions
 from voxlex.errors import DataError, naming
 from voxlex.scans.formats.itk_files import itk_image
 from voxlex.scans.formats.nifti import grey_of
-from voxlex.scans.formats.nifti_header import in_mm, space_of
+from voxlex.scans.formats.nifti_header import in_mm, numbers_of_header, space_of
 from voxlex.scans.grid import StoredGrid, affine_from_lps
-from voxlex.scans.read_write import check_plane
-from voxlex.scans.scan import Scan, choose_volume
+from voxlex.scans.read_write import check_plane, samples_in
+from voxlex.scans.samples import Samples
+from voxlex.scans.scan import InFile, Scan, choose_volume
 
 _KINDS = {
     ("nibabel", "SpatialImage"): "nibabel",
@@ -38,7 +41,7 @@ def is_held(value: object) -> bool:
     return isinstance(value, Scan) or _kind_of(value) is not None
 
 
-def as_scan(image: Any, reading: ReadingOptions | None = None) -> Scan:
+def as_scan(image: Any, reading: ReadingOptions | None = None, *, labels: bool = False, name: str = "image") -> Scan:
     """Return the scan that another library holds, in canonical order and with its own grey values, as `read_scan` does.
 
     Args:
@@ -46,6 +49,8 @@ def as_scan(image: Any, reading: ReadingOptions | None = None) -> Scan:
             torchio; or a `Subject` of torchio with one `ScalarImage`. A `Scan` is returned as it is.
         reading: What to read of an image that leaves a choice: the volume of one with several, what NaN means, and the
             plane that a volume must be acquired in.
+        labels: Whether it is a mask, for which a `LabelMap` of torchio may stand, too; of a subject, its only one.
+        name: What the image is called in messages.
 
     Raises:
         DataError: If the image cannot be used: several volumes and none is chosen, colour, label maps, a subject with
@@ -54,19 +59,32 @@ def as_scan(image: Any, reading: ReadingOptions | None = None) -> Scan:
     """
     if isinstance(image, Scan):
         return image
-    kind, reading = _kind_of(image), reading or ReadingOptions()
-    if kind is None:
-        raise TypeError(
-            f"image: expected an image of nibabel, SimpleITK or torchio, or a voxlex.Scan, got {type(image).__name__}"
-        )
-    name = Path("image")
+    reading = reading or ReadingOptions()
     with naming(name):
-        if kind == "subject":
-            _, image = _only_image(image)
-            kind = "torchio"
-        scan = {"nibabel": _of_nibabel, "SimpleITK": _of_itk, "torchio": _of_torchio}[kind](image, reading)
+        found = _numbers_in(_checked(image), reading, labels=labels)
+        values = found.values if found.stored is None else grey_of(found.values, found.stored)
+        scan = replace(found, values=values).scan(nan=reading.nan)
     check_plane(name, scan, reading.plane)
     return scan
+
+
+def as_samples(image: Any, reading: ReadingOptions | None = None, *, name: str = "image") -> Samples:
+    """Return the numbers of an image, or of a `Scan`, as `read_samples` returns those of its file.
+
+    Args:
+        image: What `as_scan` takes.
+        reading: See `as_scan`.
+        name: See `as_scan`.
+
+    Raises:
+        DataError: If the image cannot be used, or NIfTI has no such numbers.
+        TypeError: If it is not such an image.
+    """
+    with naming(name):
+        found, header = _numbers_in(_checked(image), reading or ReadingOptions()), getattr(image, "header", None)
+        if not _is_nifti(header):
+            return samples_in(found)
+        return Samples(values=found.values, extra=_header_of(image, found))
 
 
 def as_held(scan: Scan, *, like: Any) -> Any:
@@ -95,9 +113,53 @@ def _kind_of(value: object) -> str | None:
     return next((_KINDS[base] for base in bases if base in _KINDS), None)
 
 
-def _of_nibabel(image: Any, reading: ReadingOptions) -> Scan:
-    import nibabel
+def is_flat(image: Any) -> bool:
+    """Return whether an image, or a `Scan`, is a picture `(h, w)` and not a volume."""
+    if isinstance(image, Scan):
+        return not image.is_volume
+    return _kind_of(image) == "SimpleITK" and image.GetDimension() == 2
 
+
+def files_of_held(image: Any) -> list[Path]:
+    """Return the files that an image is read from when it is used, or was read from."""
+    kind = _kind_of(image)
+    if kind == "nibabel":
+        return [Path(part.filename) for part in image.file_map.values() if part.filename is not None]
+    if kind == "subject":
+        return [file for one in image.get_images(intensity_only=False) for file in files_of_held(one)]
+    paths = image.path if kind == "torchio" else None
+    return [Path(path) for path in (paths if isinstance(paths, list) else [paths]) if path is not None]
+
+
+def _checked(image: Any) -> Any:
+    if not is_held(image):
+        raise TypeError(
+            f"image: expected an image of nibabel, SimpleITK or torchio, or a voxlex.Scan, got {type(image).__name__}"
+        )
+    return image
+
+
+def _numbers_in(image: Any, reading: ReadingOptions, *, labels: bool = False) -> InFile:
+    """Return the numbers of an image, before slope and intercept are applied."""
+    kind = _kind_of(image)
+    if kind == "subject":
+        _, image = _only_image(image, labels=labels)
+        kind = "torchio"
+    if kind == "torchio" and image.type != "intensity" and not labels:
+        raise DataError(f"expected grey values (a torchio.ScalarImage), got an image of the type {image.type}")
+    readers = {None: _of_scan, "nibabel": _of_nibabel, "SimpleITK": _of_itk, "torchio": _of_torchio}
+    return readers[kind](image, reading)
+
+
+def _of_scan(scan: Scan, reading: ReadingOptions) -> InFile:
+    if not scan.is_volume:
+        return InFile(values=scan.as_stored)
+    values, affine = scan.for_file()
+    space = 1 if scan.stored is None else scan.stored.space
+    return InFile(values=values, stored=StoredGrid(shape=values.shape, affine=affine, dtype=values.dtype, space=space))
+
+
+def _of_nibabel(image: Any, reading: ReadingOptions) -> InFile:
     held = image.dataobj
     scaled = hasattr(held, "get_unscaled")  # a file that is not read yet, with the slope that nibabel would apply
     values = np.asarray(held.get_unscaled() if scaled else held)
@@ -108,7 +170,7 @@ def _of_nibabel(image: Any, reading: ReadingOptions) -> Scan:
         raise DataError("expected an affine, which says where voxels lie, got None")
     affine, space = np.array(image.affine, np.float64), 1
     unknown: tuple[str, ...] = ()
-    if isinstance(image.header, nibabel.Nifti1Header):
+    if _is_nifti(image.header):
         space, unknown = space_of(image.header)
         affine = in_mm(affine, values.shape, unit=int(image.header["xyzt_units"]) & 7)
     return _volume(
@@ -116,7 +178,27 @@ def _of_nibabel(image: Any, reading: ReadingOptions) -> Scan:
     )
 
 
-def _of_itk(image: Any, reading: ReadingOptions) -> Scan:
+def _is_nifti(header: Any) -> bool:
+    if header is None:
+        return False
+    import nibabel
+
+    return isinstance(header, nibabel.Nifti1Header)
+
+
+def _header_of(image: Any, found: InFile) -> bytes:
+    """Return the numbers of the header that nibabel would write with an image."""
+    assert found.stored is not None
+    header = image.header.copy()
+    header.set_data_dtype(found.values.dtype)
+    header.set_slope_inter(found.stored.slope, found.stored.intercept)
+    if not np.allclose(header.get_best_affine(), image.affine):
+        header.set_sform(image.affine, code="aligned")
+        header.set_qform(image.affine, code="unknown")
+    return numbers_of_header(header.binaryblock, shape=found.values.shape)
+
+
+def _of_itk(image: Any, reading: ReadingOptions) -> InFile:
     import SimpleITK
 
     channels = image.GetNumberOfComponentsPerPixel()
@@ -125,15 +207,13 @@ def _of_itk(image: Any, reading: ReadingOptions) -> Scan:
     values, axes = SimpleITK.GetArrayFromImage(image), image.GetDimension()
     spacing = np.array(image.GetSpacing())
     if axes == 2:
-        return Scan.picture(values, spacing_mm=tuple(spacing[::-1].tolist()), nan=reading.nan)
+        return InFile(values=values, spacing_mm=tuple(spacing[::-1].tolist()))
     directions = np.reshape(image.GetDirection(), (axes, axes))[:3, :3]
     affine = affine_from_lps(directions * spacing[:3], np.array(image.GetOrigin()[:3]))
     return _volume(values.T, affine, reading, kind="SimpleITK")
 
 
-def _of_torchio(image: Any, reading: ReadingOptions) -> Scan:
-    if image.type != "intensity":
-        raise DataError(f"expected grey values (a torchio.ScalarImage), got an image of the type {image.type}")
+def _of_torchio(image: Any, reading: ReadingOptions) -> InFile:
     data = image.data.cpu()
     values = (data if data.dtype.itemsize > 2 or not data.is_floating_point() else data.float()).numpy()
     values = values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
@@ -150,7 +230,7 @@ def _volume(
     intercept: float = 0.0,
     space: int = 1,
     unknown: tuple[str, ...] = (),
-) -> Scan:
+) -> InFile:
     """Return a volume of the numbers of an image, of which further axes than three hold several volumes."""
     if values.ndim < 2 or not values.size:
         raise DataError(f"expected a volume, got an array of shape {values.shape}")
@@ -163,16 +243,18 @@ def _volume(
         values = values.reshape((*values.shape[:3], -1), order="F")[..., chosen]
     dtype = values.dtype.newbyteorder("=")
     stored = StoredGrid(shape=values.shape, affine=affine, dtype=dtype, slope=slope, intercept=intercept, space=space)
-    return Scan.from_file(grey_of(values, stored), stored, nan=reading.nan, unknown=unknown)
+    return InFile(values=values, stored=stored, unknown=unknown)
 
 
-def _only_image(subject: Any) -> tuple[str, Any]:
-    """Return the one image of a subject that holds grey values, and its name."""
-    images = subject.get_images_dict(intensity_only=True)
+def _only_image(subject: Any, *, labels: bool = False) -> tuple[str, Any]:
+    """Return the one image of a subject that holds grey values, or labels, and its name."""
+    images = subject.get_images_dict(intensity_only=False)
+    images = {name: image for name, image in images.items() if (image.type != "intensity") == labels}
     if len(images) != 1:
         names = ", ".join(images) or "none"
         advice = f'; give one of them, such as subject["{next(iter(images))}"]' if images else ""
-        raise DataError(f"expected a subject with one intensity image, got {names}{advice}")
+        kind = "label map" if labels else "intensity image"
+        raise DataError(f"expected a subject with one {kind}, got {names}{advice}")
     return next(iter(images.items()))
 
 

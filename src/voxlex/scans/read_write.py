@@ -142,7 +142,7 @@ def read_samples(path: str | Path, reading: ReadingOptions) -> Samples:
         if not dicom and suffix in _WITH_NUMBERS:
             found = _numbers(path, suffix, options)
             with naming(path):
-                return _samples_in(found)
+                return samples_in(found)
         scan = read_scan(path, **asdict(reading))
         with naming(path):
             return _samples_as_read(scan)
@@ -152,8 +152,12 @@ def read_samples(path: str | Path, reading: ReadingOptions) -> Samples:
         raise DataError(f"{path}: is damaged or cut short, and cannot be read") from cause
 
 
-def _samples_in(found: InFile) -> Samples:
-    """Return the numbers of a file as samples, with any that are not finite."""
+def samples_in(found: InFile) -> Samples:
+    """Return the numbers of a file as samples, with any that are not finite.
+
+    Raises:
+        DataError: If NIfTI or a picture cannot hold them.
+    """
     if found.stored is None:
         pixels = found.scan(nan="background").voxels
         if pixels.dtype.kind == "f":
@@ -252,7 +256,7 @@ def _numbers(path: Path, suffix: str, options: Mapping[str, Any]) -> InFile:
     return read_metaimage(path, **options)
 
 
-def check_plane(path: Path, scan: Scan, plane: Axis | None) -> None:
+def check_plane(path: Path | str, scan: Scan, plane: Axis | None) -> None:
     """Refuse a volume that was acquired in another plane; see `acquired_plane`.
 
     Raises:

@@ -12,6 +12,7 @@ import pandas as pd
 from voxlex.errors import DataError
 from voxlex.names import as_on_disk, distinct, printable, resolved
 from voxlex.scans.listing import list_scans
+from voxlex.scans.places import Held, Place
 from voxlex.stores.addresses import address_of, is_address, joined
 from voxlex.stores.fetching import copies
 from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
@@ -56,7 +57,8 @@ class Index:
         remarks: Sentences about facts that were guessed, or left out.
         passed_over: Sentences about files that look like scans and do not count: the results of the program, pipes, and
             what lies in folders that cannot be listed.
-        on_disk: The path on the disk of each scan whose `path` differs from it, because it cannot be printed.
+        places: Where each scan is that is not found at its `path`: on the disk under a name that cannot be printed, or
+            in memory.
     """
 
     name: str
@@ -65,11 +67,11 @@ class Index:
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
-    on_disk: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
 
-    def place(self, path: str) -> Path:
-        """Return where the scan of a row lies."""
-        return self.root / self.on_disk.get(path, path)
+    def place(self, path: str) -> Place:
+        """Return where the scan of a row is."""
+        return self.places.get(path, self.root / path)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -107,8 +109,8 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
     folder = Path(source)
     name = printable(anonymous(resolved(folder).name))
     if folder.is_file():
-        paths, on_disk = _printable([folder.name])
-        return Index(name=name, root=folder.parent, table=_ordered(describe_paths(paths)), on_disk=on_disk)
+        paths, places = _printable([folder.name], root=folder.parent)
+        return Index(name=name, root=folder.parent, table=_ordered(describe_paths(paths)), places=places)
     if not folder.exists():
         raise DataError(f"{folder}: no such file or folder")
     if not folder.is_dir():
@@ -118,7 +120,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
         folder = resolved(folder)
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
-    paths, on_disk = _printable(paths)
+    paths, places = _printable(paths, root=folder)
     table, left_out, remarks = _with_participants(folder, paths)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
@@ -130,8 +132,22 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
         left_out=left_out,
         remarks=remarks,
         passed_over=tuple(passed_over),
-        on_disk=on_disk,
+        places=places,
     )
+
+
+def index_images(images: Mapping[str, Held]) -> Index:
+    """List scans in memory as if they were the files of a folder.
+
+    Args:
+        images: The scans by their names, from `held_by_name`.
+    """
+    layout = read_layout(list(images))
+    table, splits = layout.table, published_splits(list(images))
+    if splits is not None:
+        table["split"] = splits
+    name = "images"
+    return Index(name=name, root=Path(name), table=_ordered(table), remarks=tuple(layout.notes), places=dict(images))
 
 
 def join_table(index: Index, path: str | Path, *, subject: str | None = None) -> Index:
@@ -164,7 +180,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     if column is None:
         raise DataError(f"{path}: expected a column 'path', got {', '.join(raw.columns)}")
     root, paths = _below_one_root(path, _at_hand(path, raw[column]), cells.lines)
-    paths, on_disk = _printable(paths)
+    paths, places = _printable(paths, root=root)
     layout = read_layout(paths)
     table = layout.table
     session = find([name for name in raw.columns if name != "SES"], SESSIONS)  # SES is the socioeconomic status
@@ -196,7 +212,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
         root=root,
         table=table,
         left_out=tuple(left_out),
-        on_disk=on_disk,
+        places=places,
         remarks=(*cells.notes, *guesses, *found.notes),
     )
 
@@ -209,10 +225,10 @@ def _check_groups(path: Path, raw: pd.DataFrame, table: pd.DataFrame) -> None:
         )
 
 
-def _printable(paths: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Return paths as text for tables, and the path on the disk of each that is another."""
+def _printable(paths: list[str], *, root: Path) -> tuple[list[str], dict[str, Place]]:
+    """Return paths as text for tables, and where each is on the disk that is called otherwise there."""
     names = distinct(paths)
-    return names, {name: path for name, path in zip(names, paths, strict=True) if name != path}
+    return names, {name: root / path for name, path in zip(names, paths, strict=True) if name != path}
 
 
 def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[Path, list[str]]:

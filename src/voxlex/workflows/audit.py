@@ -4,7 +4,7 @@ from pathlib import Path
 
 from voxlex.audit.findings import Audit, audit_prepared, audit_scans
 from voxlex.config.options import ReadingOptions
-from voxlex.data.sources import SourceOptions, find_source, open_source
+from voxlex.data.sources import SourceLike, SourceOptions, find_source, open_source
 from voxlex.files import write_json
 from voxlex.outputs import check_file, check_files_differ
 from voxlex.pages.audit_page import write_audit
@@ -13,7 +13,7 @@ from voxlex.workflows.opening import check_readable, files_of
 
 
 def audit(
-    place: str,
+    place: SourceLike,
     *,
     out: Path | None = None,
     json_file: Path | None = None,
@@ -24,8 +24,8 @@ def audit(
     """Audit a source, and write the findings.
 
     Args:
-        place: Path or name of the source; see `find_source`. Scans are examined as they are stored, and other sources
-            after they are prepared.
+        place: Path or name of the source, or scans in memory; see `find_source`. Scans are examined as they are, and
+            other sources after they are prepared.
         out: HTML page to write.
         json_file: JSON file to write. It lists every path.
         reading: What to read of scan files that leave a choice, and what to assume where they say nothing.

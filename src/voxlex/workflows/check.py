@@ -16,7 +16,7 @@ from voxlex.assembly import build_autoencoder, build_shapes
 from voxlex.config import Config, validated
 from voxlex.config.consistency import check_consistent
 from voxlex.data.dataset import COLUMNS, PreparedDataset
-from voxlex.data.sources import Source
+from voxlex.data.sources import Source, SourceLike
 from voxlex.errors import ConfigError, DataError, RunError, VoxlexError
 from voxlex.files import cache_folder
 from voxlex.images.frame import Frame
@@ -57,7 +57,7 @@ class Experiment:
     """An experiment that is to be trained, and its checks. They change nothing, and take seconds.
 
     Args:
-        source: Path or name of the source.
+        source: Path or name of the source, or scans in memory; see `find_source`.
         out: The run folder.
         config: The whole experiment.
         stage: The stage to train, or "all".
@@ -67,7 +67,7 @@ class Experiment:
 
     def __init__(
         self,
-        source: str,
+        source: SourceLike,
         *,
         out: Path,
         config: Config,
@@ -303,7 +303,13 @@ class Experiment:
 
 
 def check(
-    source: str, *, out: Path, config: Config, stage: Stage = "all", resume: bool = False, overwrite: bool = False
+    source: SourceLike,
+    *,
+    out: Path,
+    config: Config,
+    stage: Stage = "all",
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> list[Finding]:
     """Check a whole experiment, as `train` does before it begins, and return what is found.
 

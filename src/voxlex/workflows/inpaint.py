@@ -1,33 +1,25 @@
 """Redraw a region of a scan in several versions."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from voxlex.config import Decoding, ReadingOptions
-from voxlex.errors import DataError, naming
-from voxlex.images.fit import fit_voxels
-from voxlex.images.frame import Frame
-from voxlex.images.region import read_region, region_in_image
-from voxlex.images.restore import restore_grid
+from voxlex.images.redrawing import Redrawing
 from voxlex.outputs import SUFFIXES, check_folder
 from voxlex.progress import Phases, silent
-from voxlex.scans.read_write import read_scan
-from voxlex.scans.scan import Scan
+from voxlex.scans.places import place_of
 from voxlex.vocabulary import Vocabulary
-from voxlex.workflows.opening import frame_of
+from voxlex.workflows.opening import files_of_scans, frame_of
 from voxlex.workflows.results import output_folder, remove_numbered
 from voxlex.workflows.versions import DRAW, write_versions
 
 
 def inpaint(
     vocabulary: Vocabulary,
-    image: Path,
+    image: Any,
     *,
-    mask: Path,
+    mask: Any,
     out: Path,
     count: int = 8,
     condition: Mapping[str, Any] | None = None,
@@ -46,8 +38,8 @@ def inpaint(
 
     Args:
         vocabulary: A vocabulary with a prior.
-        image: The scan: a file, or the folder of a DICOM series.
-        mask: A file of any format with the same grid. It is 0 outside the region to redraw.
+        image: The scan: a file, the folder of a DICOM series, or a scan in memory as `as_scan` takes it.
+        mask: A file of any format, or a scan in memory, with the same grid. It is 0 outside the region to redraw.
         out: Folder for the results.
         count: Number of independent draws.
         condition: Known values of the prior's conditions for this scan, by name.
@@ -61,25 +53,19 @@ def inpaint(
 
     Raises:
         RunError: If the vocabulary does not have a prior.
-        DataError: If a file cannot be read, the scan is a picture and the vocabulary takes volumes or vice versa, the
+        DataError: If a scan cannot be read, it is a picture and the vocabulary takes volumes or vice versa, the
             mask does not fit the scan, or the folder cannot be used.
         ValueError: If an argument is out of range, or a condition is unknown.
     """
     vocabulary.check_decoding(decoding or "faithful")
-    check_folder(out, overwrite=overwrite, reads=[image, mask])
+    reads = files_of_scans([place_of(image, name="image"), place_of(mask, name="mask")])
+    check_folder(out, overwrite=overwrite, reads=reads)
     reading = (reading or ReadingOptions()).over(vocabulary.config.data.reading)
-    scan = read_scan(image, **asdict(reading))
-    frame = frame_of(vocabulary.config)
-    with naming(image):
-        _check_kind(scan, frame)
-        (seen,), origin, *_ = fit_voxels(scan, frame)
-    region = read_region(mask, scan, replace(reading, volume=None, series=None, plane=None))
-    with naming(mask):
-        seen_region = region_in_image(region, origin, size=frame.size)
+    task = Redrawing.of(image, mask, frame_of(vocabulary.config), reading)
     with phases("inpainting") as progress:
         draws = vocabulary.inpaint(
-            seen,
-            seen_region,
+            task.seen,
+            task.seen_region,
             count=count,
             condition=condition,
             temperature=temperature,
@@ -87,14 +73,7 @@ def inpaint(
             decoding=decoding,
             progress=progress,
         ).cpu()
-    drawn = [restore_grid([draw[0].numpy()], origin)[region] for draw in draws]
     out = output_folder(out, overwrite=overwrite)
-    write_versions(out, scan, region=region, values=origin.intensity.from_unit(np.stack(drawn)), origin=origin)
-    remove_numbered(out, DRAW, start=len(drawn), suffix=SUFFIXES[scan.voxels.ndim])
-
-
-def _check_kind(scan: Scan, frame: Frame) -> None:
-    if scan.voxels.ndim != frame.spatial_dims:
-        kinds = {2: "picture", 3: "volume"}
-        run = "images" if frame.spatial_dims == 2 else "volumes"
-        raise DataError(f"expected a {kinds[frame.spatial_dims]} for a run of {run}, got a {kinds[scan.voxels.ndim]}")
+    values = task.values(draws[:, 0].numpy())
+    write_versions(out, task.scan, region=task.region, values=values, origin=task.origin)
+    remove_numbered(out, DRAW, start=len(draws), suffix=SUFFIXES[task.scan.voxels.ndim])

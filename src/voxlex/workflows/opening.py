@@ -7,12 +7,12 @@ from voxlex.config import Config
 from voxlex.config.options import ReadingOptions
 from voxlex.data.dataset import FILES, PreparedDataset
 from voxlex.data.scan_source import covering
-from voxlex.data.sources import PreparedSource, Source, SourceOptions, find_source, open_source
+from voxlex.data.sources import PreparedSource, Source, SourceLike, SourceOptions, find_source, open_source
 from voxlex.errors import DataError
 from voxlex.images.frame import Frame
 from voxlex.names import printable
 from voxlex.progress import Phases, silent
-from voxlex.scans.listing import files_of_scan
+from voxlex.scans.places import Place, files_at
 from voxlex.tables.manifest import participant_tables
 from voxlex.workers import HERE, Workers
 
@@ -20,12 +20,12 @@ _LISTED = 20
 _NAMES = {name: f"--{name}" for name in ("volume", "series", "plane", "nan")}
 
 
-def source_of(config: Config, place: str, reading: ReadingOptions | None = None) -> Source:
+def source_of(config: Config, place: SourceLike, reading: ReadingOptions | None = None) -> Source:
     """Return the source at a place, with the settings of an experiment; see `find_source`.
 
     Args:
         config: The experiment.
-        place: Path or name of the source.
+        place: Path or name of the source, or scans in memory.
         reading: What to read of scan files. Settings that differ from the defaults count; the others are those of the
             experiment.
 
@@ -40,7 +40,7 @@ def source_of(config: Config, place: str, reading: ReadingOptions | None = None)
 
 def open_for(
     config: Config,
-    place: str | Source,
+    place: SourceLike,
     *,
     whole: bool = False,
     reading: ReadingOptions | None = None,
@@ -51,7 +51,7 @@ def open_for(
 
     Args:
         config: The experiment.
-        place: A source, or its path or name; see `find_source`.
+        place: A source, its path or name, or scans in memory; see `find_source`.
         whole: Take all of each volume, so that it can be restored: every slice, or a cube that is large enough for the
             largest volume. Otherwise only the part that models learn from is taken.
         reading: See `source_of`.
@@ -61,7 +61,7 @@ def open_for(
     Raises:
         DataError: If the source cannot be used, or `reading` is given for a source without scan files.
     """
-    source = source_of(config, place, reading) if isinstance(place, str) else place
+    source = place if isinstance(place, Source) else source_of(config, place, reading)
     frame = frame_of(config, whole=whole)
     if whole and frame.spatial_dims == 3 and source.index is not None:
         with phases("measuring volumes") as progress:
@@ -88,29 +88,30 @@ def check_readable(source: Source, reading: ReadingOptions) -> None:
         raise DataError(f"{source.name}: expected scan files for {options}, got images that are prepared already")
 
 
-def files_of(place: str | Path) -> Iterator[Path]:
+def files_of(place: SourceLike) -> Iterator[Path]:
     """Yield what a source is read from, which no result may replace: its scans, wherever they lie, and its place.
+
+    Args:
+        place: See `find_source`.
 
     Raises:
         DataError: The source cannot be used.
     """
     source = find_source(place)
     if source.index is not None:
-        root, paths = source.index.root, list(source.index.table["path"])
-        yield from files_of_scans(root, [source.index.on_disk.get(path, path) for path in paths])
-        yield from (table for _, table in participant_tables(root, paths))
+        paths = list(source.index.table["path"])
+        yield from files_of_scans(map(source.index.place, paths))
+        yield from (table for _, table in participant_tables(source.index.root, paths))
     if isinstance(source, PreparedSource):
         yield from (source.folder / name for name in FILES)
-    if Path(place).exists():
+    if isinstance(place, str | Path) and Path(place).exists():
         yield Path(place)
 
 
-def files_of_scans(root: Path, paths: Iterable[str]) -> Iterator[Path]:
+def files_of_scans(places: Iterable[Place]) -> Iterator[Path]:
     """Yield the files of scans, and the folder, too, of each that is a series."""
-    for path in paths:
-        yield root / path
-        if (files := files_of_scan(root / path)) != [root / path]:
-            yield from files
+    for place in places:
+        yield from {place, *files_at(place)} if isinstance(place, Path) else files_at(place)
 
 
 def frame_of(config: Config, *, whole: bool = False) -> Frame:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from voxlex.config.options import ReadingOptions
 from voxlex.data.sources import Source
 from voxlex.errors import DataError
 from voxlex.rows import go_on
-from voxlex.scans.read_write import read_samples
+from voxlex.scans.places import Place, samples_at
 from voxlex.tables.layouts import undated_paths
 from voxlex.workers import HERE, Here, Workers
 
@@ -21,9 +20,9 @@ _THREADS = 4
 
 
 class Residual(NamedTuple):
-    """The samples of a scan as bytes: the file that they are from, their shape as in `Record.shape`, and the bytes."""
+    """The samples of a scan as bytes: where they are from, their shape as in `Record.shape`, and the bytes."""
 
-    place: Path
+    place: Place
     shape: tuple[int, ...]
     coded: bytes
 
@@ -33,11 +32,11 @@ class Originals:
     """Where the scans of a source are, and how they are read.
 
     Attributes:
-        places: The file or folder of each scan, by its path in the manifest of the data set.
+        places: Where each scan is, by its path in the manifest of the data set.
         reading: What is read of files that leave a choice.
     """
 
-    places: Mapping[str, Path]
+    places: Mapping[str, Place]
     reading: ReadingOptions
 
     @classmethod
@@ -71,8 +70,8 @@ class Originals:
         return workers.map(code, places, threads=threads, ahead=2 * threads, stopped=stopped)
 
 
-def _coded(reading: ReadingOptions, stopped: Event | None, place: Path) -> Residual:
+def _coded(reading: ReadingOptions, stopped: Event | None, place: Place) -> Residual:
     from voxlex.archive.exact import samples_to_bytes  # compilers take a second to import
 
-    samples = read_samples(place, reading)
+    samples = samples_at(place, reading)
     return Residual(place, samples.shape, samples_to_bytes(samples, before_slice=partial(go_on, stopped)))

@@ -53,4 +53,4 @@ def write_from_labels(
 
 def _label_maps(folder: Path) -> Iterator[Path]:
     yield folder
-    yield from files_of_scans(folder, find_scans(folder))
+    yield from files_of_scans(folder / name for name in find_scans(folder))

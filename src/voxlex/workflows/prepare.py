@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from voxlex.data.dataset import PreparedDataset
-from voxlex.data.sources import SourceOptions, find_source
+from voxlex.data.sources import SourceLike, SourceOptions, find_source
 from voxlex.images.frame import Frame
 from voxlex.progress import Phases, silent
 from voxlex.workers import HERE, Workers
@@ -11,7 +11,7 @@ from voxlex.workflows.opening import check_readable
 
 
 def prepare(
-    place: str,
+    place: SourceLike,
     frame: Frame,
     *,
     out: Path,
@@ -23,7 +23,7 @@ def prepare(
     """Prepare a source and write it to the folder `out`.
 
     Args:
-        place: Path or name of the source; see `find_source`.
+        place: Path or name of the source, or scans in memory; see `find_source`.
         frame: How scans become images.
         out: Folder to create. It must not exist.
         seed: Seed of the division into splits, and of the phantom's subjects.

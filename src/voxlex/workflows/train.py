@@ -6,6 +6,7 @@ from pathlib import Path
 from voxlex.assembly import build_shapes
 from voxlex.config import Config, validated
 from voxlex.data.dataset import PreparedDataset
+from voxlex.data.sources import SourceLike
 from voxlex.errors import DataError
 from voxlex.run_folder import RunFolder
 from voxlex.training.devices import launch
@@ -22,7 +23,7 @@ from voxlex.workflows.stages import Stages
 
 
 def train(
-    source: str,
+    source: SourceLike,
     *,
     out: Path,
     config: Config,
@@ -37,7 +38,7 @@ def train(
     shows progress.
 
     Args:
-        source: A folder of images, a prepared data set, or "phantom".
+        source: A folder of images, a prepared data set, "phantom", or scans in memory; see `find_source`.
         out: The run folder.
         config: The whole experiment. With `resume`, it must agree with the settings of the run.
         stage: The stage to train, or "all"; "texture" and "prior" continue a run that has an autoencoder.
