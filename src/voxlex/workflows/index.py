@@ -12,6 +12,7 @@ from voxlex.errors import DataError
 from voxlex.files import atomic_file
 from voxlex.names import printable, resolved
 from voxlex.outputs import check_file
+from voxlex.scans.places import Place
 from voxlex.stores.addresses import address_of, without_credentials
 from voxlex.tables.manifest import Index, index_source, join_table
 from voxlex.tables.naming import TABLE_SUFFIXES
@@ -77,9 +78,9 @@ def _with_paths_from(folder: Path, found: Index) -> pd.DataFrame:
     return found.table.assign(path=[_written((prefix / path).as_posix()) for path in found.table["path"]])
 
 
-def _address(place: Path) -> str:
+def _address(place: Place) -> str:
     """Return the address of a copy without credentials, or the place itself."""
-    address = address_of(resolved(place))
+    address = address_of(resolved(Path(str(place))))
     return str(place) if address is None else without_credentials(address)
 
 

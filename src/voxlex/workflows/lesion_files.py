@@ -1,8 +1,9 @@
-"""Known lesions of scans: masks in the scan's format, or boxes in a text file."""
+"""Known lesions of scans: masks as files or in memory, or boxes in a text file."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -10,7 +11,7 @@ from jaxtyping import Bool
 from voxlex.errors import DataError, naming
 from voxlex.images.origin import Origin
 from voxlex.names import printable
-from voxlex.scans.read_write import read_scan
+from voxlex.scans.places import Place, held_by_name, scan_at
 from voxlex.scans.suffixes import without_suffix
 
 Lesions = Bool[np.ndarray, "*space"]
@@ -26,18 +27,22 @@ class LesionFiles:
     and the height of the picture from its top left corner, as YOLO writes them. A scan without a file has no lesion.
 
     Args:
-        folder: The folder.
+        folder: The folder; or masks in memory, a dictionary by the names of their scans, as `held_by_name` takes it.
         boxes: Whether it holds boxes, and not masks.
 
     Raises:
         DataError: If it is not a folder, or holds nothing of that kind.
     """
 
-    def __init__(self, folder: Path, *, boxes: bool = False) -> None:
+    def __init__(self, folder: Path | Mapping[str, Any], *, boxes: bool = False) -> None:
+        self._boxes = boxes
+        self._files: dict[str, Place] = {}
+        if not isinstance(folder, Path):
+            self._files = {_stem(name): mask for name, mask in held_by_name(folder).items()}
+            return
         if not folder.is_dir():
             found = "a file" if folder.exists() else "nothing there"
             raise DataError(f"{folder}: expected a folder of {'boxes' if boxes else 'masks'}, got {found}")
-        self._boxes = boxes
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
         kept = [path for path in files if (path.suffix.lower() == ".txt") == boxes]
         self._files = {_stem(path.relative_to(folder).as_posix()): path for path in kept}
@@ -55,10 +60,12 @@ class LesionFiles:
         Raises:
             DataError: If the file cannot be read, or does not fit the scan.
         """
-        path = self._files.get(_stem(name))
-        if path is None:
+        place = self._files.get(_stem(name))
+        if place is None:
             return np.zeros(shape, bool)
-        return self._in_boxes(path, shape) if self._boxes else self._in_mask(path, origin, shape)
+        if self._boxes and isinstance(place, Path):
+            return self._in_boxes(place, shape)
+        return self._in_mask(place, origin, shape)
 
     def check(self, scans: Iterable[tuple[str, Origin, tuple[int, ...]]]) -> None:
         """Read the file of each scan, so that one that does not fit is known before any work is done.
@@ -72,9 +79,9 @@ class LesionFiles:
         if not sum(bool(self.of(*scan).any()) for scan in scans if _stem(scan[0]) in self._files):
             raise DataError("lesions: expected one in at least one scan, got none; files must be called like the scans")
 
-    def _in_mask(self, path: Path, origin: Origin, shape: tuple[int, ...]) -> Lesions:
-        mask = read_scan(path)
-        with naming(path):
+    def _in_mask(self, place: Place, origin: Origin, shape: tuple[int, ...]) -> Lesions:
+        mask = scan_at(place, labels=True)
+        with naming(str(place)):
             if mask.voxels.shape != shape:
                 raise DataError(f"expected a mask with the size of the scan, {shape}, got {mask.voxels.shape}")
             if mask.affine is not None and origin.stored is not None:
