@@ -32,6 +32,9 @@ FILES = (
 )
 """All that a repository may hold of a run; others are neither pushed nor downloaded."""
 
+_OWN = ("README.md", CHECKSUMS)
+"""Files that are written for a repository, and are not those of the run."""
+
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _ADDRESS = re.compile(r"hf:/+(.*)", re.DOTALL)
 _LARGEST_LIST = 2**20  # bytes of the list of checksums
@@ -51,6 +54,12 @@ class Address:
 
     def __str__(self) -> str:
         return f"hf://{self.repository}" + (f"@{self.revision}" if self.revision else "")
+
+
+def files_of(run: Path) -> dict[str, bytes]:
+    """Return the files of a run that others may have, by name: settings, metadata, weights and figures."""
+    places = [run / name for name in FILES if name not in _OWN]
+    return {place.name: place.read_bytes() for place in places if place.is_file()}
 
 
 def address_of(run: Path) -> Address | None:

@@ -39,7 +39,7 @@ def description(vocabulary: Vocabulary, files: Mapping[str, Graph], *, name: str
             "size": list(vocabulary.space),
             "sides_are_multiples_of": autoencoder.multiple_of,
             "range": [0, 1],
-            "prepare": _preparation(vocabulary.config.data, channels=autoencoder.in_channels),
+            "prepare": preparation(vocabulary.config.data, channels=autoencoder.in_channels),
         },
         "codes": [
             {
@@ -55,7 +55,7 @@ def description(vocabulary: Vocabulary, files: Mapping[str, Graph], *, name: str
     }
 
 
-def _preparation(data: DataConfig, *, channels: int) -> list[str]:
+def preparation(data: DataConfig, *, channels: int) -> list[str]:
     """Return the steps from a scan to an image, in order."""
     size = data.size
     if data.spacing_mm is None:

@@ -1,4 +1,4 @@
-"""The page of a run in a repository: what it is, what it learned from, how good it is, and what it cannot do."""
+"""The page of a run that is passed on: what it is, what it learned from, how good it is, and what it cannot do."""
 
 import json
 import math
@@ -22,7 +22,9 @@ _LIMITS = (
 
 def card(
     *,
-    repository: str,
+    name: str,
+    use: Sequence[str],
+    source: str,
     metadata: Mapping[str, Any],
     layouts: Sequence[CodeLayout],
     space: Sequence[int],
@@ -34,7 +36,9 @@ def card(
     """Return the card of a run in Markdown, with the header that the Hub reads.
 
     Args:
-        repository: Owner and name.
+        name: Name of the run.
+        use: Lines of Python that show its use.
+        source: What a reader should cite for the weights.
         metadata: Metadata of the run.
         layouts: Layout of the codes of each level, coarsest first.
         space: Sides of an image.
@@ -46,15 +50,18 @@ def card(
     new = f"New images: a {prior} prior." if prior else "It has no prior."
     lines = [
         *_header(licence),
-        f"# {repository.partition('/')[2]}",
+        f"# {name}",
         "",
         f"A discrete vocabulary of medical images, trained with voxlex: images of {_sides(space)} become "
         f"{_codes(layouts)}. Decodings: {', '.join(decoders)}. {new}",
-        *_use(repository),
+        "",
+        "```python",
+        *use,
+        "```",
         *_section("Data", _data(metadata)),
         *_section("Figures", _figures(figures)),
         *_section("Limits", [f"- {limit}" for limit in _LIMITS]),
-        *_section("How to cite", _citation(repository, metadata)),
+        *_section("How to cite", _citation(source, metadata)),
     ]
     if not licence:
         lines += ["", "The licence of the weights was not said; ask their owner before you use them."]
@@ -78,24 +85,12 @@ def _codes(layouts: Sequence[CodeLayout]) -> str:
     )
 
 
-def _use(repository: str) -> list[str]:
-    return [
-        "",
-        "```python",
-        "import voxlex  # pip install 'voxlex[hub]'",
-        "",
-        f'vocabulary = voxlex.load("hf://{repository}")',
-        "codes = vocabulary.encode(images)",
-        "```",
-    ]
-
-
-def _citation(repository: str, metadata: Mapping[str, Any]) -> list[str]:
+def _citation(source: str, metadata: Mapping[str, Any]) -> list[str]:
     version = metadata.get("versions", {}).get("voxlex", "of an unknown version")
     return [
         "A. van den Oord, O. Vinyals, K. Kavukcuoglu. Neural Discrete Representation Learning. 2017. arXiv 1711.00937.",
         "",
-        f"Weights: `hf://{repository}`, with the commit that you used. voxlex {version}.",
+        f"Weights: {source}. voxlex {version}.",
     ]
 
 
