@@ -1,5 +1,6 @@
 """`voxlex export --format monai-bundle`: a bundle by MONAI's own rules, which does what the commands do."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -111,8 +112,10 @@ def test_metadata_says_what_monai_asks_and_what_the_network_takes_and_gives(
     from monai.bundle import verify_metadata, verify_net_in_out
 
     file, config = (str(bundles / name / "configs" / f"{which}.json") for which in ("metadata", "inference"))
-    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
-    verify_metadata(meta_file=file, filepath=str(tmp_path / "schema.json"))
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(SCHEMA))
+    known = hashlib.sha256(schema.read_bytes()).hexdigest()
+    verify_metadata(meta_file=file, filepath=str(schema), hash_val=known, hash_type="sha256")
     verify_net_in_out(
         net_id="network_def", meta_file=file, config_file=config, device="cpu", bundle_root=str(bundles / name)
     )

@@ -55,6 +55,10 @@ class StoredGrid:
     intercept: float = 0.0
     space: int = 1
 
+    def __post_init__(self) -> None:
+        """Make 0 of −0, which some programs write and others do not, so that equal grids are stored alike."""
+        object.__setattr__(self, "affine", self.affine + 0.0)
+
     @cached_property
     def canonical(self) -> Grid:
         """The same grid in canonical order.
