@@ -24,7 +24,7 @@ from voxlex.machine import trouble
 from voxlex.names import printable
 from voxlex.progress import Progress
 from voxlex.rows import evenly_spaced
-from voxlex.scans.places import Held, Place, files_at, fingerprint, is_volume_at, scan_at
+from voxlex.scans.places import InMemory, Place, files_at, fingerprint, is_volume_at, scan_at
 from voxlex.tables.layouts import anonymous, undated_paths
 from voxlex.tables.manifest import Index, index_images, index_source
 from voxlex.workers import HERE, Workers
@@ -67,7 +67,7 @@ class ScanSource:
 
     @classmethod
     def of(
-        cls, images: Mapping[str, Held], *, allow_leak: bool = False, reading: ReadingOptions | None = None
+        cls, images: Mapping[str, InMemory], *, allow_leak: bool = False, reading: ReadingOptions | None = None
     ) -> "ScanSource":
         """List scans in memory; see `index_images`."""
         return cls(index_images(images), allow_leak=allow_leak, reading=reading or ReadingOptions())
@@ -155,7 +155,7 @@ class ScanSource:
     def _has_volumes(self) -> bool:
         return any(is_volume_at(self.index.place(path)) for path in self.index.table["path"])
 
-    def _fingerprint(self, place: Held) -> str:
+    def _fingerprint(self, place: InMemory) -> str:
         """Return the hash of a scan in memory, which is read once for it."""
         if place.name not in self._fingerprints:
             self._fingerprints[place.name] = fingerprint(place, self.reading)

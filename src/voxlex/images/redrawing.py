@@ -14,7 +14,7 @@ from voxlex.images.origin import Origin
 from voxlex.images.region import Region, read_region, region_in_image, with_values
 from voxlex.images.restore import restore_grid
 from voxlex.scans.held import as_held
-from voxlex.scans.places import Held, Place, place_of, scan_at
+from voxlex.scans.places import InMemory, Place, place_of, scan_at
 from voxlex.scans.scan import Scan
 
 
@@ -70,7 +70,7 @@ class Redrawing:
     def versions(self, draws: Float[np.ndarray, "n *image"]) -> list[Any]:
         """Return the scan with the region of each of some draws of the image: what was in memory, as the same kind."""
         scans = [with_values(self.scan, self.region, drawn) for drawn in self.values(draws)]
-        return [as_held(scan, like=self.place.image) if isinstance(self.place, Held) else scan for scan in scans]
+        return [as_held(scan, like=self.place.image) if isinstance(self.place, InMemory) else scan for scan in scans]
 
 
 def _check_kind(scan: Scan, frame: Frame) -> None:

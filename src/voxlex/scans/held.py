@@ -49,7 +49,7 @@ def as_scan(image: Any, reading: ReadingOptions | None = None, *, labels: bool =
             torchio; or a `Subject` of torchio with one `ScalarImage`. A `Scan` is returned as it is.
         reading: What to read of an image that leaves a choice: the volume of one with several, what NaN means, and the
             plane that a volume must be acquired in.
-        labels: Whether it is a mask, for which a `LabelMap` of torchio may stand, too; of a subject, its only one.
+        labels: Whether it is a mask. Then it may be a `LabelMap` of torchio, and of a subject it is the only one.
         name: What the image is called in messages.
 
     Raises:
@@ -248,8 +248,10 @@ def _volume(
 
 def _only_image(subject: Any, *, labels: bool = False) -> tuple[str, Any]:
     """Return the one image of a subject that holds grey values, or labels, and its name."""
-    images = subject.get_images_dict(intensity_only=False)
-    images = {name: image for name, image in images.items() if (image.type != "intensity") == labels}
+    images = subject.get_images_dict(intensity_only=True)
+    if labels:
+        every = subject.get_images_dict(intensity_only=False)
+        images = {name: image for name, image in every.items() if name not in images} or images
     if len(images) != 1:
         names = ", ".join(images) or "none"
         advice = f'; give one of them, such as subject["{next(iter(images))}"]' if images else ""

@@ -26,7 +26,7 @@ _WHAT = "an image of nibabel, SimpleITK or torchio, or a voxlex.Scan"
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class InMemory:
     """A scan in memory.
 
     Attributes:
@@ -41,7 +41,7 @@ class Held:
         return self.name
 
 
-Place = Path | Held
+Place = Path | InMemory
 """The file or the folder of a scan, or a scan in memory."""
 
 
@@ -57,14 +57,14 @@ def place_of(scan: Any, *, name: str) -> Place:
     """
     if isinstance(scan, str | Path):
         return Path(scan)
-    if isinstance(scan, Held):
+    if isinstance(scan, InMemory):
         return scan
     if not is_held(scan):
         raise TypeError(f"{name}: expected a path, {_WHAT}, got {type(scan).__name__}")
-    return Held(scan, name)
+    return InMemory(scan, name)
 
 
-def held_by_name(images: Any) -> dict[str, Held]:
+def held_by_name(images: Any) -> dict[str, InMemory]:
     """Return scans in memory by their names.
 
     Args:
@@ -79,8 +79,8 @@ def held_by_name(images: Any) -> dict[str, Held]:
     if is_held(images):
         images = [images]
     if not isinstance(images, Mapping):
-        if not isinstance(images, Iterable):
-            raise TypeError(f"images: expected {_WHAT}, or several of them, got {type(images).__name__}")
+        if not isinstance(images, Iterable) or isinstance(images, Iterator):  # which could be gone through once only
+            raise TypeError(f"images: expected {_WHAT}, or a list of them, got {type(images).__name__}")
         given = list(images)
         width = len(str(max(len(given) - 1, 0)))
         images = {f"image-{number:0{width}d}": image for number, image in enumerate(given)}
@@ -90,7 +90,7 @@ def held_by_name(images: Any) -> dict[str, Held]:
         _check_name(name)
         if not is_held(image):
             raise TypeError(f"{name}: expected {_WHAT}, got {type(image).__name__}")
-    return {name: Held(images[name], name) for name in sorted(images)}
+    return {name: InMemory(images[name], name) for name in sorted(images)}
 
 
 def scan_at(place: Place, reading: ReadingOptions | None = None, *, labels: bool = False) -> Scan:
@@ -133,7 +133,7 @@ def files_at(place: Place) -> list[Path]:
     return files_of_scan(place) if isinstance(place, Path) else files_of_held(place.image)
 
 
-def fingerprint(place: Held, reading: ReadingOptions) -> str:
+def fingerprint(place: InMemory, reading: ReadingOptions) -> str:
     """Return a hash of all that is read of a scan in memory; of one that cannot be used, why."""
     try:
         scan = scan_at(place, reading)
@@ -150,7 +150,7 @@ def fingerprint(place: Held, reading: ReadingOptions) -> str:
 
 
 @contextmanager
-def _sound(place: Held) -> Iterator[None]:
+def _sound(place: InMemory) -> Iterator[None]:
     """Say of errors of other libraries, which may read a file only now, what `read_scan` says of them."""
     try:
         yield

@@ -12,7 +12,7 @@ import pandas as pd
 from voxlex.errors import DataError
 from voxlex.names import as_on_disk, distinct, printable, resolved
 from voxlex.scans.listing import list_scans
-from voxlex.scans.places import Held, Place
+from voxlex.scans.places import InMemory, Place
 from voxlex.stores.addresses import address_of, is_address, joined
 from voxlex.stores.fetching import copies
 from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
@@ -136,7 +136,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
     )
 
 
-def index_images(images: Mapping[str, Held]) -> Index:
+def index_images(images: Mapping[str, InMemory]) -> Index:
     """List scans in memory as if they were the files of a folder.
 
     Args:
