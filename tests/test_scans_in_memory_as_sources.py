@@ -275,6 +275,7 @@ def test_scans_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         ([], DataError, "expected at least one scan, got none"),
         (np.zeros((3, 9, 9)), TypeError, "image-0: expected an image of nibabel.*got ndarray"),
         ([Path("a.nii.gz")], TypeError, "image-0: expected an image of nibabel.*got PosixPath"),
+        (iter([scan_of(head(), RAS)]), TypeError, "images: expected an image of nibabel.*got list_iterator"),
         (7, TypeError, "images: expected an image of nibabel.*got int"),
         ({"../a": scan_of(head(), RAS)}, DataError, "images: expected names such as 'sub-01/t1', got '../a'"),
         ({"/a": scan_of(head(), RAS)}, DataError, "images: expected names"),

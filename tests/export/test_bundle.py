@@ -147,7 +147,8 @@ def test_weights_are_plain_tensors_and_the_run_is_a_run(bundles: Path) -> None:
     x = torch.rand(2, 1, 32, 32)
     assert torch.equal(network(x), load(bundle / "models" / "run").reconstruct(x))
     own = {f"models/run/{file.name}" for file in (GOLDEN / "transformer").iterdir()}
-    described = {"configs/metadata.json", "configs/inference.json", "models/model.pt", "docs/README.md", "LICENSE"}
+    described = {"models/model.pt", "docs/README.md", "LICENSE"}
+    described |= {f"configs/{name}" for name in ("metadata.json", "inference.json", "logging.conf")}
     assert everything_in(bundle).keys() - own == described
     assert not any(str(GOLDEN).encode() in content for content in everything_in(bundle).values())
 
@@ -197,4 +198,5 @@ def test_the_command_of_monai_runs_a_bundle(bundles: Path, scans: Path, tmp_path
     command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", *given]
     done = subprocess.run(command, cwd=bundles / "volumes", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert f"codes of 2 images in {tmp_path / 'codes.parquet'}" in done.stdout
     assert {"codes.parquet", "reconstructions"} == {path.name for path in tmp_path.iterdir()}

@@ -114,6 +114,19 @@ def bundle_inference() -> dict[str, Any]:
     }
 
 
+def bundle_logging() -> str:
+    """Return the content of `configs/logging.conf`: MONAI prints what is said of the work."""
+    sections = {
+        "loggers": ["keys=root"],
+        "handlers": ["keys=console"],
+        "formatters": ["keys=plain"],
+        "logger_root": ["level=INFO", "handlers=console"],
+        "handler_console": ["class=StreamHandler", "formatter=plain", "args=(sys.stdout,)"],
+        "formatter_plain": ["format=%(asctime)s - %(name)s - %(levelname)s - %(message)s"],
+    }
+    return "\n".join("\n".join([f"[{name}]", *lines, ""]) for name, lines in sections.items())
+
+
 def _monai() -> str:
     try:
         return metadata.version("monai")

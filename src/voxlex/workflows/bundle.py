@@ -5,13 +5,13 @@ from pathlib import Path
 import torch
 
 from voxlex import hub
-from voxlex.export.bundle import RUN, bundle_inference, bundle_metadata
+from voxlex.export.bundle import RUN, bundle_inference, bundle_logging, bundle_metadata
 from voxlex.files import atomic_folder, write_json
 from voxlex.run_folder import RunFolder
 from voxlex.workflows.cards import card_of, figures_of
 from voxlex.workflows.in_monai import Reconstructor
 
-METADATA, INFERENCE = "configs/metadata.json", "configs/inference.json"
+METADATA, INFERENCE, LOGGING = "configs/metadata.json", "configs/inference.json", "configs/logging.conf"
 WEIGHTS, README, LICENCE = "models/model.pt", "docs/README.md", "LICENSE"
 
 
@@ -50,7 +50,7 @@ def export_bundle(run: Path, *, out: Path, name: str = "voxlex", licence: str | 
         figures=figures,
         licence=licence,
     )
-    texts = {README: card, LICENCE: _licence(licence)}
+    texts = {README: card, LICENCE: _licence(licence), LOGGING: bundle_logging()}
     contents = {f"{RUN}/{file}": content for file, content in hub.files_of(folder.path).items()}
     contents |= {file: text.encode() for file, text in texts.items()}
     with atomic_folder(out, last="configs") as building:
