@@ -75,7 +75,6 @@ def test_a_handedness_that_is_not_said_is_the_usual_one(tmp_path: Path, claimed:
     np.testing.assert_array_equal(found[0], found[1])
 
 
-
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_simpleitk_sees_each_voxel_at_the_same_place(tmp_path: Path, orientation: str):
     affine = affine_of(orientation)
