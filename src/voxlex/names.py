@@ -74,6 +74,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def sentence(text: str) -> str:
+    """Return a text that begins with a capital letter and ends with a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
 def resolved(path: Path) -> Path:
     """Return an absolute path without links; a link to itself stays, for which `Path.resolve` raises an error."""
     return Path(os.path.realpath(path))
