@@ -30,7 +30,7 @@ def unified(labels: pd.Series) -> pd.Series:
     labels = labels.map(lambda label: unicodedata.normalize("NFC", label))
     known = set(labels)
     whole = {label: found[1] for label in known if (found := _WHOLE.fullmatch(label)) and found[1] in known}
-    return labels.replace(whole)
+    return labels.map(lambda label: whole.get(label, label))
 
 
 def notes_on_labels(labels: Sequence[str]) -> list[str]:
