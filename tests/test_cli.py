@@ -360,6 +360,22 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_drawn(
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["help"], "usage: voxlex COMMAND"),
+        (["help", "info"], "usage: voxlex info"),
+        (["help", "data"], "usage: voxlex data COMMAND"),
+        (["help", "data", "cache"], "usage: voxlex data cache"),
+    ],
+)
+def test_help_is_a_command_too(words: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 0
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("words", "hint"),
     [
         (["train", "phantom", "--out", "x", "--minuts", "3"], "--minutes"),

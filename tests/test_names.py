@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from voxlex.names import as_on_disk, distinct, folded, length_limit, printable, shortened
+from voxlex.names import accented, as_on_disk, counted, distinct, folded, length_limit, printable, sentence, shortened
 
 NAMES = {
     b"m\xfcller.png": "m%FCller.png",
@@ -59,3 +59,16 @@ def test_long_names_are_cut_between_characters_and_differ() -> None:
 
 def test_the_file_system_says_how_long_names_are(tmp_path: Path) -> None:
     assert length_limit(tmp_path / "not" / "yet") == os.pathconf(tmp_path, "PC_NAME_MAX")
+
+
+def test_accents_are_parts_of_letters_or_stand_after_them() -> None:
+    assert accented("e\u0301.png") == accented("\u00e9.png") == ("\u00e9.png", "e\u0301.png")
+
+
+def test_one_thing_is_in_the_singular() -> None:
+    assert [counted(number, "scan") for number in (0, 1, 2)] == ["0 scans", "1 scan", "2 scans"]
+
+
+def test_sentences_begin_large_and_end() -> None:
+    assert sentence("subjects: unknown") == "Subjects: unknown."
+    assert sentence("Done.") == "Done."

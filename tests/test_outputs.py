@@ -132,6 +132,15 @@ def test_a_file_is_replaced_when_that_is_asked_for_unless_it_is_read(tmp_path: P
         check_files_differ(old, None, tmp_path / "x" / ".." / "old.csv")
 
 
+def test_a_file_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
+    scan = picture(tmp_path / "scan.png")
+    (tmp_path / "old.JSON").write_text("{}")
+    check_file(tmp_path / "old.JSON", overwrite=True, suffixes=(".json",))
+    check_file(tmp_path / "new.txt", overwrite=True, suffixes=(".json",))
+    with pytest.raises(DataError, match=r"scan\.png: is not a \.json file, and is not replaced by one"):
+        check_file(scan, overwrite=True, suffixes=(".json",))
+
+
 def test_files_are_removed_and_renamed_in_one_place_only() -> None:
     words = {"rmtree", "unlink", "rmdir", "rename", "renames", "removedirs"}
     found = []

@@ -133,6 +133,8 @@ def _repeating_lost_signals() -> Iterator[None]:
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
     """Split the words into the name of a command and its arguments, or print the list of commands and exit."""
+    if words[:1] == ["help"]:  # as in `git help COMMAND`
+        words = [*words[1:], "--help"]
     groups = {name.partition(" ")[0] for name in COMMANDS if " " in name}
     prefix = f"{words[0]} " if words and words[0] in groups else ""
     inner = words[1:] if prefix else words

@@ -187,7 +187,8 @@ def _column_names(levels: int) -> list[tuple[str, str]]:
 def _read(path: Path, *, at_most: int) -> pa.Table:
     """Read a Parquet file of up to so many bytes of memory, in parts: what its footer claims need not be true."""
     if not path.is_file():
-        raise CodesError(f"{path}: no such file")
+        missing = "expected a file of codes, got a folder" if path.is_dir() else "no such file"
+        raise CodesError(f"{path}: {missing}")
     too_large = CodesError(
         f"{path}: expected a table of up to {at_most / 1e9:g} GB of memory, got a larger one; divide it into several"
     )

@@ -109,12 +109,11 @@ def codebook_health(quantizer: Quantizer, codes: LevelCodes) -> CodebookHealth:
     norms = quantizer.codeword_norms().flatten()
     perplexity = metrics.perplexity(counts)
     in_use = metrics.usage(counts)
-    name, found = ("perplexity", perplexity) if quantizer.equal_use else ("use", in_use * quantizer.num_embeddings)
+    found = perplexity if quantizer.equal_use else in_use * quantizer.num_embeddings
     collapsed = found < _COLLAPSED * min(quantizer.num_embeddings, codes[:, 0].numel())
-    warning = (
-        f"the codebook is collapsing: {name} {found:.0f} of {quantizer.num_embeddings} codewords; "
-        f"try {quantizer.remedy}"
-    )
+    share = f"{found:.0f} of {quantizer.num_embeddings} codewords"
+    said = f"perplexity {share}" if quantizer.equal_use else f"{share} in use"
+    warning = f"the codebook is collapsing: {said}; try {quantizer.remedy}"
     return CodebookHealth(
         codewords=counts.numel(),
         usage=in_use,

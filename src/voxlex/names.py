@@ -52,6 +52,14 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def accented(name: str) -> tuple[str, str]:
+    """Return a name with accents as parts of letters, as Linux and Windows write it, and after letters, as macOS does.
+
+    Both look the same, and are two names for a file system.
+    """
+    return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
+
+
 def shortened(name: str, *, limit: int = _USUAL_LIMIT) -> str:
     """Return a name of at most `limit` bytes: its start, and a hash of the whole, which tells it from others."""
     encoded = _bytes(name)
@@ -59,6 +67,16 @@ def shortened(name: str, *, limit: int = _USUAL_LIMIT) -> str:
         return name
     digest = blake2b(encoded, digest_size=_HASH_BYTES).hexdigest()
     return f"{encoded[: limit - len(digest) - 1].decode('utf-8', 'ignore')}-{digest}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts, in the singular or the plural: "1 scan", "12 scans"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """Return a text that begins with a capital letter and ends with a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
 
 
 def resolved(path: Path) -> Path:

@@ -100,16 +100,18 @@ def own_results(folder: Path, names: Collection[str], *, among_results: bool) ->
     return own, results
 
 
-def check_file(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> None:
+def check_file(out: Path, *, overwrite: bool, reads: Iterable[Path] = (), suffixes: tuple[str, ...] = ()) -> None:
     """Refuse a place for a file before the work is done.
 
     Args:
         out: The file to write.
         overwrite: Replace a file that is there.
         reads: What the command reads, files and folders, which it must not replace; taken only if `out` is there.
+        suffixes: How the names of files end that may be replaced, in lower case; by default, in any way.
 
     Raises:
-        DataError: If it is a folder, exists and is not to be replaced, or is what the command reads by any name.
+        DataError: If it is a folder, exists and is not to be replaced, is what the command reads by any name, or is of
+            another kind.
     """
     if not is_there(out):
         return
@@ -119,6 +121,8 @@ def check_file(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> Non
         raise DataError(f"{out}: exists already; choose another file, or replace it with --overwrite")
     if _identity(out) in _identities(reads):
         raise DataError(f"{out}: is what is read, which the result would replace; choose another file")
+    if suffixes and not out.name.lower().endswith(suffixes):
+        raise DataError(f"{out}: is not a {suffixes[0]} file, and is not replaced by one; choose another name")
 
 
 def check_files_differ(*outs: Path | None) -> None:

@@ -32,6 +32,14 @@ def test_loss_terms_are_all_drawn_and_measures_are_not(journal: list[dict[str, s
     assert not any("psnr" in text or "codes" in text for text in words)
 
 
+@pytest.mark.parametrize(("last", "ticks"), [(0.03, {"0.05", "0.1", "0.2", "0.5"}), (1e-7, {"0.1"})])
+def test_ticks_do_not_cover_one_another(last: float, ticks: set[str]):
+    (plot,) = training_curves(noted("train/loss", (10, 0.8), (60, last)))
+    words = texts(plot)
+    assert ticks <= set(words)
+    assert sum("." in word or "e-" in word for word in words) < 9
+
+
 def test_figures_never_noted_have_no_picture():
     assert training_curves([]) == []
     (only,) = training_curves(noted("validation/ssim", (1, 0.5), (2, 0.6)))

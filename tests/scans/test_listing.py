@@ -10,7 +10,7 @@ import pytest
 from scans.dicom_files import make_dicom_picture, make_dicom_series, make_enhanced_file
 from scans.volumes import affine_of
 from voxlex.errors import DataError
-from voxlex.scans.listing import find_scans
+from voxlex.scans.listing import find_scans, list_scans
 from voxlex.scans.read_write import read_scan
 from voxlex.scans.suffixes import is_volume
 
@@ -25,6 +25,19 @@ def _touch(folder: Path, *names: str) -> Path:
 def test_pictures_and_volumes_are_found_at_all_depths_and_sorted(tmp_path: Path):
     _touch(tmp_path, "b/2.PNG", "b/c/t1.nii.gz", "a.NII", "notes.txt", "b/t1.json", ".hidden/1.png", ".2.png", "c.gz")
     assert find_scans(tmp_path) == ["a.NII", "b/2.PNG", "b/c/t1.nii.gz"]
+
+
+def test_files_that_may_hold_scans_and_are_not_read_are_counted(tmp_path: Path):
+    _touch(tmp_path, "a.png", "b.BMP", "c/d.bmp", "c/e.nii.bz2", "f.tar.gz", "notes.txt", "x.json", "README.gz")
+    found = list_scans(tmp_path)
+    assert found.scans == ["a.png"]
+    assert found.notes == [
+        "passed over 4 files of kinds that are not read: .bmp (2), .nii.bz2 (1), .tar.gz (1); if they hold scans, "
+        "convert or unpack them"
+    ]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match=r"expected at least one scan, got none.*passed over 4 files of kinds"):
+        list_scans(tmp_path)
 
 
 def test_links_in_a_circle_end(tmp_path: Path):

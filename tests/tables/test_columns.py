@@ -99,5 +99,7 @@ def test_columns_that_contradict_each_other() -> None:
 
 def test_columns_of_splits() -> None:
     assert split_column(table(Partition=["train", "Testing"]), split_named) == "Partition"
+    assert split_column(table(dataset=["train", "test", ""]), split_named) == "dataset"
     assert split_column(table(set=["a", "b"]), split_named) is None
+    assert split_column(table(set=["train", "train"]), split_named) is None  # then nothing is held out
     assert split_column(table(split=["oops"]), split_named) == "split"  # whose values are then refused by name

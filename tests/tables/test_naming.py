@@ -7,6 +7,7 @@ from voxlex.tables.naming import is_class_folder, slice_of, subject_of
     ("path", "subject", "slice_number"),
     [
         ("sub-01/ses-2/anat/sub-01_ses-2_T1w_slice-07.png", "sub-01", 7),
+        ("Sub-07/SUB-07_T1w.png", "Sub-07", None),
         ("sub-ABC9/slice-11.png", "sub-ABC9", 11),
         ("disc1/OAS1_0001_MR1/RAW/OAS1_0001_MR1_mpr-1_anon_sag_66.png", "OAS1_0001", None),
         ("OAS1_0001_MR2.png", "OAS1_0001", None),

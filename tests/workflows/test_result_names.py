@@ -23,6 +23,11 @@ def names(*paths: str, endings: Sequence[str] = ("",), limit: int = 255) -> list
     return [file for scan in scans_of(table(paths), endings=endings, limit=limit) for file in scan.files(endings)]
 
 
+def test_two_rows_of_one_picture_are_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"a\.png: expected one row for each picture or cube, got 2; give each a path"):
+        names("a.png", "a.png")
+
+
 def test_results_are_called_like_their_scans() -> None:
     assert names("a.png", "x/b.jpg", "x/c.jpg", "x/c.tif") == ["a.png", "x/b.png", "x/c.jpg.png", "x/c.tif.png"]
 

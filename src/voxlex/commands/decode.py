@@ -8,6 +8,7 @@ import tyro
 
 from voxlex.commands.common import Run, name_of, place, say
 from voxlex.config import Decoding
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -52,4 +53,4 @@ class Decode:
             phases=progress_bar,
         )
         show_notes(written.notes)
-        say(f"{written.count} scans in {out}")
+        say(f"{counted(written.count, 'scan')} in {out}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from voxlex.commands.common import OnRay, Run, Source, name_of, place, say
 from voxlex.config import ReadingOptions
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -52,4 +53,4 @@ class Encode:
             )
             show_skipped(dataset)
             count = encode(vocabulary, dataset, out=out, overwrite=self.overwrite, workers=workers, phases=progress_bar)
-        say(f"codes of {count} images in {out}")
+        say(f"codes of {counted(count, 'image')} in {out}")

@@ -52,7 +52,9 @@ class Evaluate:
 
         if self.json is not None:
             read = (*RunFolder(self.run_folder).files(), Path(self.features))
-            check_file(self.json, overwrite=self.overwrite, reads=chain(read, files_of(self.source)))
+            check_file(
+                self.json, overwrite=self.overwrite, reads=chain(read, files_of(self.source)), suffixes=(".json",)
+            )
         vocabulary = load(self.run_folder)
         with self.on_ray.open() as workers:
             dataset = open_for(

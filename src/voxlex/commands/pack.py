@@ -65,7 +65,7 @@ class Pack:
         out = self.out or Path(f"{name_of(self.source)}.vxl")
         reads = list(chain(RunFolder(self.run_folder).files(), files_of(self.source)))
         if not self.append:
-            check_file(out, overwrite=self.overwrite, reads=reads)
+            check_file(out, overwrite=self.overwrite, reads=reads, suffixes=(".vxl",))
         check_codes(with_codes=not self.no_codes, exact=self.lossless, coder=self.coder, fitted=self.fit_on is not None)
         vocabulary = load(self.run_folder)
         originals = None

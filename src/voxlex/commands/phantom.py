@@ -5,6 +5,7 @@ from pathlib import Path
 
 from voxlex.commands.common import say
 from voxlex.config.options import PhantomOptions
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -41,7 +42,7 @@ class Phantom:
             files = write_from_labels(
                 self.out, self.labels, seed=self.seed, overwrite=self.overwrite, phases=progress_bar
             )
-            say(f"{len(files)} volumes in {self.out}")
+            say(f"{counted(len(files), 'volume')} in {self.out}")
             return
         size = self.size if self.size is not None else (64 if self.volumes else 128)
         files = write(

@@ -8,6 +8,7 @@ import tyro
 
 from voxlex.commands.common import OnRay, Source, say
 from voxlex.config import DataConfig, PhantomOptions, ReadingOptions, SliceOptions
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -64,4 +65,4 @@ class Prepare:
         show_skipped(dataset)
         show_notes(data_notes(dataset))
         warn_if_inside(self.out, self.source)
-        say(f"{len(dataset)} images in {self.out}, {len(dataset.skipped)} skipped")
+        say(f"{counted(len(dataset), 'image')} in {self.out}, {len(dataset.skipped)} skipped")

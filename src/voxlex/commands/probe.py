@@ -42,7 +42,7 @@ class Probe:
         from voxlex.workflows.probe import probe_column, write_probe
 
         if self.json is not None:
-            check_file(self.json, overwrite=self.overwrite, reads=files_of(self.source))
+            check_file(self.json, overwrite=self.overwrite, reads=files_of(self.source), suffixes=(".json",))
         if self.out is not None:
             check_folder(self.out, overwrite=self.overwrite, reads=files_of(self.source))
         vocabulary = load(self.run_folder)

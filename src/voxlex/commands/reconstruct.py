@@ -6,6 +6,7 @@ from typing import Annotated
 
 from voxlex.commands.common import OnRay, Run, Source, name_of, place, say
 from voxlex.config import Decoding, ReadingOptions
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -70,4 +71,4 @@ class Reconstruct:
                 phases=progress_bar,
             )
         show_notes(written.notes)
-        say(f"{written.count} reconstructions in {out}")
+        say(f"{counted(written.count, 'reconstruction')} in {out}")

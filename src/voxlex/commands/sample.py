@@ -6,6 +6,7 @@ from typing import Annotated
 
 from voxlex.commands.common import OnRay, Run, name_of, place, say, wanted
 from voxlex.config import Decoding
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -68,4 +69,4 @@ class Sample:
                 top_p=self.top_p,
                 min_p=self.min_p,
             )
-        say(f"{self.count} samples in {out}")
+        say(f"{counted(self.count, 'sample')} in {out}")

@@ -8,6 +8,7 @@ import tyro
 
 from voxlex.commands.common import Run, name_of, place, say
 from voxlex.config import ReadingOptions
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -56,4 +57,4 @@ class Similar:
         )
         for path, similarity in zip(found["path"], found["similarity"], strict=True):
             say(f"{similarity:7.4f}  {path}")
-        say(f"{len(found)} scans in {out}")
+        say(f"{counted(len(found), 'scan')} in {out}")

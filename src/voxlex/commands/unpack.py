@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from voxlex.commands.common import name_of, place, say
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -45,6 +46,6 @@ class Unpack:
             archive, out=out, only=self.only, preview=self.preview, overwrite=self.overwrite, phases=progress_bar
         )
         show_notes([*done.notes, *done.failed])
-        say(f"{done.count} scans in {out}")
+        say(f"{counted(done.count, 'scan')} in {out}")
         if done.failed or archive.damage:
             raise ArchiveError(f"{self.archive}: is damaged; what is whole was unpacked")

@@ -28,6 +28,7 @@ _MARGINS = {"left": 0.15, "right": 0.985, "bottom": 0.16, "top": 0.965}  # fitti
 _FEW_POINTS = 25  # fewer points are marked one by one
 _MOST_POINTS = 150  # more points are not visible in such a small picture
 
+_FEW_DECADES = 10**2.5
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _STYLE = {
@@ -290,7 +291,9 @@ def _power_of_ten(value: float, _: int | None) -> str:
 
 def _scale_by_logarithm(axes: Axes) -> None:
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    ticks: tuple[float, ...] = (1, 2, 5) if high < _FEW_DECADES * low else (1,)  # more would cover one another
+    axes.yaxis.set_major_locator(LogLocator(subs=ticks))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 

@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 from voxlex.errors import DataError
 from voxlex.scans.companions import companions
-from voxlex.scans.suffixes import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, folder_of_series, is_dicom
+from voxlex.scans.suffixes import (
+    DICOM_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VOLUME_SUFFIXES,
+    folder_of_series,
+    is_dicom,
+    unread_suffix,
+)
 from voxlex.scans.walking import PassedOver, files_in, walk
 
 _BY_SUFFIX = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if suffix not in DICOM_SUFFIXES)
@@ -36,7 +43,8 @@ def find_scans(folder: str | Path) -> list[str]:
     """List the scans below a folder: picture files, volume files, and DICOM series.
 
     Hidden files and folders are left out, and so are files with other suffixes, what is not a regular file, and, below
-    `folder`, the results of the program. Links to folders are followed once.
+    `folder`, the results of the program. The notes of `list_scans` name those that may hold scans. Links to folders are
+    followed once.
 
     A folder of DICOM files counts as one scan if it holds one series of slices, and several series in it are called
     "folder/series-3" and so on, by their numbers. Files that are scans of their own, such as X-rays and multi-frame
@@ -78,6 +86,8 @@ def _listing(folder: Path) -> Listing:
         others = set(names) - set(known)
         dicom = [name for name in names if name in others and is_dicom(Path(place, name))]
         found += [prefix + name for name in known]
+        unread = (unread_suffix(name) for name in sorted(others.difference(dicom)))
+        passed_over.unread += [suffix for suffix in unread if suffix]
         scans = _dicom_scans(place, prefix, dicom, passed_over)
         found += [f"{prefix}{name}" if name else prefix.rstrip("/") or "." for name in scans]
     return Listing(sorted(found), passed_over.notes())

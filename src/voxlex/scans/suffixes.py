@@ -23,6 +23,11 @@ NUMPY_SUFFIXES = (".npy", ".npz")
 VOLUME_SUFFIXES = (*NIBABEL_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES, *NUMPY_SUFFIXES, *DICOM_SUFFIXES)
 """Suffixes of volume files, in lower case."""
 
+_UNREAD = re.compile(
+    r"\.(?:bmp|gif|webp|jp2|j2k|jxl|avif|heic|pgm|nii\.(?:bz2|xz|zst)|(?:mnc|brik|gipl|mif)(?:\.gz)?|par|vtk|h5|hdf5|"
+    r"dcm\.gz|zip|7z|rar|tgz|tar(?:\.[a-z0-9]+)?)$",
+    re.IGNORECASE,
+)
 _SERIES = re.compile(r"series-\d+(-(axial|coronal|sagittal)(-\d+)?)?")
 _DOUBLE = (".nii.gz", ".hdr.gz", ".img.gz")
 
@@ -31,6 +36,12 @@ def suffix_of(path: str | Path) -> str:
     """Return the suffix of a file name in lower case, where ".nii.gz" is one suffix."""
     path = Path(path)
     return next((suffix for suffix in _DOUBLE if path.name.lower().endswith(suffix)), path.suffix.lower())
+
+
+def unread_suffix(name: str) -> str:
+    """Return the suffix of a file that may hold scans, and is not read; "" for others."""
+    found = _UNREAD.search(name)
+    return found[0].lower() if found else ""
 
 
 def without_suffix(path: str) -> str:

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,16 +38,19 @@ class PassedOver:
         special: Pipes, sockets and devices, each with its kind.
         folders: Folders that cannot be listed, each with the reason.
         without_image: DICOM files that are not scans, such as reports and localisers, each with the reason.
+        unread: Suffixes of files that may hold scans in formats that are not read, once for each file.
     """
 
     own: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     without_image: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
         """Return a sentence for each kind."""
         places = sorted({path.rpartition("/")[0] or "." for path in self.own})
+        suffixes = [f"{suffix} ({count:,})" for suffix, count in sorted(Counter(self.unread).items())]
         advice = "; to use such a folder, name it as the source"
         return [
             f"passed over {len(found)} {what} {_listed(shown)}{more}"
@@ -55,6 +59,12 @@ class PassedOver:
                 (self.special, "that are not regular files:", self.special, ""),
                 (self.folders, "folders that cannot be listed:", self.folders, ""),
                 (self.without_image, "DICOM files that are not scans:", self.without_image, ""),
+                (
+                    self.unread,
+                    "files of kinds that are not read:",
+                    suffixes,
+                    "; if they hold scans, convert or unpack them",
+                ),
             )
             if found
         ]

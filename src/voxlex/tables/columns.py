@@ -6,7 +6,7 @@ are "Numéro patient" and "numeropatient".
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -34,8 +34,12 @@ SESSIONS = (
 )
 """Names of a column of sessions or visits, the surest first."""
 
-SPLITS = ("split", "datasetsplit", "partition", "subset", "set")
-"""Names of a column of splits, the surest first. All but the first count only if every value names a split."""
+SPLITS = (
+    *("split", "datasetsplit", "partition", "subset", "set"),
+    *("dataset", "fold", "usage", "phase", "traintest", "traintestsplit", "traintestval", "splitset", "purpose"),
+)
+"""Names of a column of splits, the surest first. All but the first count only if they name two splits or three, and
+nothing else."""
 
 _PERSON = (
     r"(?:subjects?|subj|participants?|patients?|patienten|proband(?:en)?|persons?|personen|individuals?|individuum|"
@@ -90,6 +94,16 @@ def find(columns: Sequence[str], names: Sequence[str]) -> str | None:
     """Return the column with the surest of some names; None if no column has one."""
     known = {letters(column): column for column in reversed(list(columns))}
     return next((known[name] for name in names if name in known), None)
+
+
+def called(columns: Iterable[str], name: str) -> str | None:
+    """Return the column of a name, however it is written ("label", "Label", "LABEL"); None if there is none.
+
+    The name itself comes first. Of several other spellings, none is taken.
+    """
+    columns = list(columns)
+    alike = [column for column in columns if re.sub(r"[\W_]", "", column).casefold() == name]
+    return name if name in columns else alike[0] if len(alike) == 1 else None
 
 
 def is_subject(name: str) -> bool:
@@ -190,7 +204,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def split_column(table: pd.DataFrame, named: Callable[[str], str]) -> str | None:
-    """Return the column of splits; another one than "split" only if each of its values names a split.
+    """Return the column of splits; another one than "split" only if its values are names of splits.
 
     Args:
         table: A table of text.
@@ -203,7 +217,7 @@ def split_column(table: pd.DataFrame, named: Callable[[str], str]) -> str | None
             continue
         if name == "split":
             return column
-        known = table[column][table[column] != ""]
-        if len(known) and all(named(word) for word in known.unique()):
+        words = set(table[column]) - {""}
+        if len(words) > 1 and all(map(named, words)):
             return column
     return None

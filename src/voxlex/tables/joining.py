@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
-from voxlex.tables.columns import PATHS, SESSIONS, is_coarser, is_subject, is_sure, letters, subject_columns
+from voxlex.tables.columns import PATHS, SESSIONS, called, is_coarser, is_subject, is_sure, letters, subject_columns
 from voxlex.tables.naming import date_of, session_of, stem_of
 from voxlex.tables.persons import subject_keys
 from voxlex.tables.reading import days_of, holds_days, identifies
@@ -68,13 +68,15 @@ def join(manifest: pd.DataFrame, table: pd.DataFrame, *, where: str | Path, subj
     of_people = any(is_subject(name) for name in keys)
     found = _subjects(matched, manifest, keys=keys, where=where, chosen=subject, of_people=of_people)
     result = manifest.assign(subject=found.values)
+    known = {called(table.columns, own): own for own in ("sequence", "label", "split")}
     for name in table.columns:
         if name in keys or name in left_out or name in ("path", "slice", found.column):
             continue
-        if name in manifest.columns and name not in RENAMED:
-            result[name] = matched[name].where(matched[name] != "", manifest[name])
+        own = known.get(name, name)
+        if own in manifest.columns and own not in RENAMED:
+            result[own] = matched[name].where(matched[name] != "", manifest[own])
         else:
-            result[RENAMED.get(name, name)] = matched[name]
+            result[RENAMED.get(own, own)] = matched[name]
     from_table = found.column is not None and bool((matched[found.column] != "").all())
     left_out += [found.column] if found.column and found.hidden and found.column not in left_out else []
     return Joined(table=result, left_out=left_out, notes=list(found.notes), names_subjects=from_table)
@@ -151,11 +153,11 @@ def _session_forms(manifest: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 def _subject_forms(subject: str) -> tuple[str, ...]:
     # IXI's own table says 2 for IXI002.
     number = (str(int(subject[3:])),) if re.fullmatch(r"IXI\d+", subject) else ()
-    return (subject.removeprefix("sub-"), *number) if subject else ()
+    return (re.sub(r"^sub-", "", subject, flags=re.IGNORECASE), *number) if subject else ()
 
 
 def _bare(column: pd.Series) -> pd.Series:
-    return column.str.replace(r"^(?:sub|ses)-", "", regex=True)
+    return column.str.replace(r"^(?:sub|ses)-", "", case=False, regex=True)
 
 
 def _check_unique(used: pd.DataFrame, table: pd.DataFrame, keys: tuple[str, ...], *, where: str | Path) -> None:

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
-from voxlex.names import as_on_disk, distinct, printable, resolved
+from voxlex.names import accented, as_on_disk, distinct, printable, resolved
 from voxlex.scans.listing import list_scans
 from voxlex.scans.places import InMemory, Place
 from voxlex.stores.addresses import address_of, is_address, joined
 from voxlex.stores.fetching import copies
-from voxlex.tables.columns import PATHS, SESSIONS, find, split_column
+from voxlex.tables.columns import PATHS, SESSIONS, called, find, split_column
 from voxlex.tables.joining import RENAMED, join
+from voxlex.tables.label_maps import notes_on_label_maps
+from voxlex.tables.labels import note_without_label, notes_on_labels, unified
 from voxlex.tables.layouts import anonymous, describe_paths, folder_splits, number_visits, published_splits, read_layout
 from voxlex.tables.naming import day_in, is_table, split_named
 from voxlex.tables.persons import same_subjects
@@ -35,7 +37,7 @@ RESERVED = (
 PARTICIPANTS = "participants.tsv"
 """Name of the BIDS table that lies beside the folders of subjects."""
 
-_BIDS_SUBJECT = re.compile(r"(|.*?/)sub-[A-Za-z0-9]+/")
+_BIDS_SUBJECT = re.compile(r"(|.*?/)sub-[A-Z0-9]+/", re.IGNORECASE)
 _LISTED = 5
 
 
@@ -83,7 +85,8 @@ class Index:
             for name in RESERVED
             if f"{name}_given" in self.table
         ]
-        return (*self.remarks, *left_out, *renamed, *unknown_subjects(self.table))
+        maps, labels = notes_on_label_maps(list(self.table["path"])), notes_on_labels(list(self.table["label"]))
+        return (*self.remarks, *left_out, *renamed, *maps, *labels, *unknown_subjects(self.table))
 
 
 def index_source(source: str | Path, *, split_folders: bool = False, subject: str | None = None) -> Index:
@@ -185,17 +188,18 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     table = layout.table
     session = find([name for name in raw.columns if name != "SES"], SESSIONS)  # SES is the socioeconomic status
     split = split_column(raw, split_named)
-    other = (column, session, split, "label", "sequence", "slice", "group")  # these have another meaning than subjects
+    label, sequence, number = (called(raw.columns, name) for name in ("label", "sequence", "slice"))
+    other = (column, session, split, label, sequence, number, "group")  # these have another meaning than subjects
     found = subjects_of(raw, table["subject"], where=path, guessed=layout.guessed, chosen=subject, ignored=other)
     table["subject"] = found.values
-    dated = [name for name in ("label", "sequence") if name in raw and identifies(raw[name])]
-    for own, name in (("session", session), ("sequence", "sequence"), ("label", "label")):
-        if name in raw and name not in dated:
+    dated = [name for name in (label, sequence) if name is not None and identifies(raw[name])]
+    for own, name in (("session", session), ("sequence", sequence), ("label", label)):
+        if name is not None and name not in dated:
             table[own] = raw[name].where(raw[name] != "", table[own])
     if session is not None and holds_days(raw[session]):
         table["session"] = [day_in(name.replace("/", "-")) or name for name in table["session"]]
-    if "slice" in raw:
-        table["slice"] = _slices(raw["slice"], where=path, lines=cells.lines)
+    if number is not None:
+        table["slice"] = _slices(raw[number], where=path, lines=cells.lines)
     table["session"] = number_visits(list(table["subject"]), list(table["session"]))
     extras = [name for name in raw.columns if name not in {*other, found.column, "subject"}]
     left_out = [*dated, *(name for name in extras if identifies(raw[name]))]
@@ -206,6 +210,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
         table["split"] = splits
     table = _ordered(table)
     _check_groups(path, raw, table)
+    unlabelled = [] if (table["label"] != "").any() else note_without_label(list(raw.columns))
     guesses = [] if found.column and (raw[found.column] != "").all() else layout.notes
     return Index(
         name=printable(anonymous(resolved(path).stem)),
@@ -213,7 +218,7 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
         table=table,
         left_out=tuple(left_out),
         places=places,
-        remarks=(*cells.notes, *guesses, *found.notes),
+        remarks=(*cells.notes, *guesses, *found.notes, *unlabelled),
     )
 
 
@@ -270,10 +275,12 @@ def _at_hand(table: Path, column: pd.Series) -> pd.Series:
 
 
 def _place(home: Path, path: str) -> str:
-    """Return where a scan is; a table may name it as text that can be printed."""
+    """Return where a scan is; a table may name it as text that can be printed, or in another encoding of accents."""
     place = os.path.normpath(home / path)
-    on_disk = as_on_disk(place)
-    return on_disk if on_disk != place and not os.path.lexists(place) and os.path.lexists(on_disk) else place
+    if os.path.lexists(place):
+        return place
+    others = (os.path.normpath(home / other) for other in (as_on_disk(path), *accented(path)))
+    return next((other for other in others if os.path.lexists(other)), place)
 
 
 def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
@@ -343,7 +350,7 @@ def _slices(column: pd.Series, *, where: Path, lines: np.ndarray) -> pd.Series:
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     same = pd.Series(same_subjects(list(table["subject"])), index=table.index, dtype=object)
-    table = table.assign(group=same.where(same != "", table["path"]))
+    table = table.assign(label=unified(table["label"]), group=same.where(same != "", table["path"]))
     table.columns = [f"{name}_given" if name in RESERVED else name for name in table.columns]
     more = [name for name in table.columns if name not in INDEX_COLUMNS]
     return table.assign(**{name: typed(table[name]) for name in more})[[*INDEX_COLUMNS, *more]]

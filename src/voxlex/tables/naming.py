@@ -9,7 +9,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """Files that are tables."""
 
 _SUBJECTS = (
-    re.compile(r"(?:^|[/_])(sub-[A-Za-z0-9]+)(?=[/_.]|$)"),  # BIDS: sub-01/anat/sub-01_T1w.png
+    re.compile(r"(?:^|[/_])(sub-[A-Z0-9]+)(?=[/_.]|$)", re.IGNORECASE),  # BIDS: sub-01/anat/sub-01_T1w.png
     re.compile(r"(?:^|[/_])(OAS[12]_\d{4})_MR\d", re.IGNORECASE),  # OASIS-1 and -2: OAS1_0001_MR1
     re.compile(r"(?:^|[/_])(OAS3\d{4})(?=[/_.]|$)", re.IGNORECASE),  # OASIS-3: OAS30001_MR_d0129
     re.compile(r"(?:^|[/_])(\d{3}_S_\d{4,5})(?=[/_.]|$)"),  # ADNI: 002_S_0413
@@ -147,7 +147,7 @@ def sequence_of(path: str) -> str:
     session in OASIS-1 and -2.
     """
     name = stem_of(path)
-    if name.startswith("sub-"):
+    if name.lower().startswith("sub-"):
         return next((part for part in reversed(name.split("_")) if "-" not in part and not slice_of(part)), "")
     if _KERAS_LABELS.search(path):
         return "seg"

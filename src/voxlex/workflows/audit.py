@@ -36,9 +36,9 @@ def audit(
         DataError: If the source cannot be used, or a file exists or cannot be written.
     """
     check_files_differ(out, json_file)
-    for file in (out, json_file):
+    for file, suffixes in ((out, (".html", ".htm")), (json_file, (".json",))):
         if file is not None:
-            check_file(file, overwrite=overwrite, reads=files_of(place))
+            check_file(file, overwrite=overwrite, reads=files_of(place), suffixes=suffixes)
     reading = reading or ReadingOptions()
     source = find_source(place, SourceOptions(reading=reading))
     check_readable(source, reading)

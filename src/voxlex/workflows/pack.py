@@ -127,7 +127,7 @@ def pack(
     check_codes(with_codes=with_codes, exact=originals is not None, coder=coder)
     if append:
         return _extend(run, vocabulary, dataset, out, originals, with_codes, workers, phases)
-    check_file(out, overwrite=overwrite, reads=reads)
+    check_file(out, overwrite=overwrite, reads=reads, suffixes=(".vxl",))
     kept = _kept(vocabulary, codebooks)
     if coder == "prior":
         _check_prior(vocabulary, codebooks)

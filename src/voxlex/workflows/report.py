@@ -11,7 +11,7 @@ from voxlex.codes import levels_of, take
 from voxlex.config import dump_config
 from voxlex.data.dataset import PreparedDataset
 from voxlex.metrics import code_counts
-from voxlex.names import resolved
+from voxlex.names import counted, resolved, sentence
 from voxlex.pages.pictures import quality_captions, reconstruction_sheet, sample_sheet
 from voxlex.pages.report import ClosePair, ReportContent, pair_captions, write_report
 from voxlex.progress import Phases, silent
@@ -127,7 +127,9 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _warnings(dataset: PreparedDataset, evaluation: Evaluation) -> list[str]:
-    warnings = [*evaluation.warnings, *dataset.notes]
-    if dataset.skipped:
-        warnings.append(f"{len(dataset.skipped)} source images could not be read and were left out.")
-    return warnings
+    nobody = not (dataset.manifest["subject"] != "").any()  # which the evaluation says, too
+    notes = [note for note in dataset.notes if not (nobody and note.startswith("subjects: unknown for"))]
+    left_out = [f"{counted(len(dataset.skipped), 'source image')} could not be read, and left out"] * bool(
+        dataset.skipped
+    )
+    return [sentence(text) for text in (*evaluation.warnings, *notes, *left_out)]

@@ -99,6 +99,8 @@ def scans_of(
             if origin.is_sliced:
                 check_slices(rows)
                 _ = origin.stack  # raises an error if the affine does not span a space
+            elif length > 1:
+                raise DataError(f"expected one row for each picture or cube, got {length}; give each a path of its own")
         slices = [int(index) for index in rows] if origin.is_sliced else []
         suffix = (suffixes or {}).get(path, "")
         scans.append(ScanRows(name=path, origin=origin, slices=slices, count=length, suffix=suffix))

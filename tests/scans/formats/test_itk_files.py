@@ -60,6 +60,18 @@ def test_nrrd_in_ras_coordinates(tmp_path: Path):
     assert b"DOE" not in (tmp_path / "b.nrrd").read_bytes()
 
 
+@pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
+def test_voxels_in_a_file_beside_the_header(tmp_path: Path, suffix: str):
+    values = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / f"a{suffix}"))
+    name = next(path.name for path in tmp_path.iterdir() if path.suffix != suffix)
+    header = (tmp_path / f"a{suffix}").read_text()
+    written = header.replace(name, f"./{name}").replace("ElementSpacing", "ElementSize")
+    assert written != header
+    (tmp_path / f"a{suffix}").write_text(written)
+    assert np.array_equal(np.sort(read_scan(tmp_path / f"a{suffix}").voxels, axis=None), values.ravel())
+
+
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
 def test_two_axes_are_a_picture(tmp_path: Path, suffix: str):
     values = np.arange(80, dtype=np.uint16).reshape(8, 10)

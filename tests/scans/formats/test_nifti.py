@@ -62,6 +62,19 @@ def test_a_marker_stays_where_it_is_in_the_head(tmp_path: Path, orientation: str
         assert nibabel.aff2axcodes(nibabel.load(tmp_path / "canonical.nii").affine) == ("R", "A", "S")
 
 
+@pytest.mark.parametrize(("claimed", "meant"), [(0.0, 1.0), (np.nan, 1.0), (3.0, 1.0), (-1.0, -1.0), (-0.5, -1.0)])
+def test_a_handedness_that_is_not_said_is_the_usual_one(tmp_path: Path, claimed: float, meant: float):
+    affine = affine_of("LPS")
+    path = _save(tmp_path / "a.nii", marked(affine), affine, sform_code=0, qform_code=1)
+    content = bytearray(path.read_bytes())
+    found = []
+    for qfac in (claimed, meant):
+        content[76:80] = np.array([qfac], "<f4").tobytes()  # pixdim[0]
+        path.write_bytes(content)
+        found.append(read_scan(path).affine)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_simpleitk_sees_each_voxel_at_the_same_place(tmp_path: Path, orientation: str):
     affine = affine_of(orientation)

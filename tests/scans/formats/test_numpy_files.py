@@ -37,6 +37,12 @@ def test_spacing_in_the_file_or_given(tmp_path: Path):
         read_scan(tmp_path / "a.npy", spacing_mm=(1, 0, 2))
 
 
+def test_a_picture_in_colour_is_told_apart_from_a_volume_of_unknown_spacing(tmp_path: Path):
+    np.save(tmp_path / "a.npy", np.zeros((16, 18, 3), np.uint8))
+    with pytest.raises(DataError, match="if it is a picture in colour, save it as PNG"):
+        read_scan(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("dtype", [bool, np.float16, np.int64, np.uint64, np.float64, np.int8])
 def test_types_that_other_formats_do_not_know(tmp_path: Path, dtype: type):
     values = (marked(np.eye(4)) % 2).astype(dtype)

@@ -79,6 +79,33 @@ def test_transparency_becomes_black(tmp_path: Path):
     assert (read[:, 5:] == 0).all()
 
 
+def _deep_png(pixels: np.ndarray, colour_type: int) -> bytes:
+    """Return a PNG file of 16-bit samples `(h, w, samples)`, which Pillow cannot write."""
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("colour_type", "samples"), [(2, 3), (4, 2), (6, 4)])
+def test_dark_16_bit_colour_does_not_lose_its_levels_in_silence(tmp_path: Path, colour_type: int, samples: int):
+    values = np.repeat(np.linspace(0, 65535, 20 * 16).reshape(20, 16, 1), samples, axis=2)
+    values[..., 3 if samples == 4 else 1] = 65535  # transparency, or the green of many
+    (tmp_path / "a.png").write_bytes(_deep_png(values, colour_type))
+    assert np.ptp(read_picture(tmp_path / "a.png").pixels) > 60
+    values = values // 64
+    if samples != 3:
+        values[..., -1] = 65535
+    (tmp_path / "b.png").write_bytes(_deep_png(values, colour_type))  # 10 bits of 16, as of a scanner
+    with pytest.raises(
+        DataError, match=r"b\.png: holds 16-bit colour with values below 16,384.*save it as 16-bit grey"
+    ):
+        read_picture(tmp_path / "b.png")
+
+
 def test_palette_and_one_bit_pictures_become_8_bit_grey(tmp_path: Path):
     bits = picture() > 120
     Image.fromarray(bits).save(tmp_path / "bits.png")

@@ -109,7 +109,10 @@ def _affine(
     fields: dict[str, str], shape: tuple[int, ...], spacing_mm: Sequence[float] | None
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     axes = len(shape)
-    steps = numbers_in(fields.get("elementspacing", ""), name="ElementSpacing")[:3]
+    claimed = fields.get(
+        "elementspacing", fields.get("elementsize", "")
+    )  # MetaIO, too, takes the size for the distance
+    steps = numbers_in(claimed, name="ElementSpacing")[:3]
     if axes == 2:
         known = len(steps) == 2 and all(0 < step < np.inf for step in steps)
         return (np.diag([*steps, 1.0, 1.0]) if known else None), ()

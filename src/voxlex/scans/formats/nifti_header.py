@@ -97,6 +97,7 @@ def nifti_layout(path: Path, start: bytes, *, spacing_mm: Sequence[float] | None
         steps, doubts = with_spacing([float(step) for step in header["pixdim"][1:4]], shape, spacing_mm)
         unit = 2 if "spacing" in doubts else unit
         header["pixdim"][1:4] = steps
+        header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1  # NIfTI: 0 counts as 1; nibabel wants one of these
         unknown = (*doubts, *unknown)
     try:
         affine = np.array(header.get_best_affine(), np.float64)

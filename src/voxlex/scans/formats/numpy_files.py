@@ -139,9 +139,10 @@ def _in_file(
     if affine is None:
         if steps is None or len(steps) != 3:
             if given_mm is None:
+                colour = "; if it is a picture in colour, save it as PNG" if values.shape[2] in (3, 4) else ""
                 raise DataError(
                     "does not say how far apart its voxels are; give spacing_mm=(x, y, z), or --reading.spacing-mm "
-                    "X Y Z on the command line"
+                    f"X Y Z on the command line{colour}"
                 )
             steps, unknown = check_spacing(given_mm), ("spacing",)
         unknown = (*unknown, "orientation")

@@ -32,6 +32,9 @@ SAMPLE_BITS, SAMPLE_FORMAT = 258, 339
 """Tags of a TIFF file."""
 
 
+_EIGHT_BITS = ("LA", "RGB", "RGBA", "RGBX", "CMYK")  # modes of Pillow that hold the upper 8 bits of 16
+_FEW_LEVELS = 64
+
 _READERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
@@ -63,7 +66,8 @@ def read_picture(path: Path, *, reduce_to: int | None = None, nan: Nan = "error"
 
     Colour becomes luminance (ITU-R 601), transparency becomes black, 1-bit and palette pictures become 8-bit grey, and
     an EXIF orientation is applied. 16-bit grey stays `uint16`, floats `float32`, other integers become the next of
-    `VOXEL_TYPES`; 16-bit colour, and 16-bit grey with transparency, have 8 bits. White stored as zero is turned round.
+    `VOXEL_TYPES`. Of 16-bit colour, and 16-bit grey with transparency, the upper 8 bits are read, if they are not too
+    few. White stored as zero is turned round.
 
     Args:
         path: A PNG, JPEG or TIFF file; its content tells which, not its suffix.
@@ -73,7 +77,8 @@ def read_picture(path: Path, *, reduce_to: int | None = None, nan: Nan = "error"
 
     Raises:
         DataError: If the file is missing, not regular, empty, damaged, not a picture, a decompression bomb, of several
-            pages, too small, of a type of pixels that is not read, or holds pixels that are not finite.
+            pages, too small, of a type of pixels that is not read, or holds pixels that are not finite or dark 16-bit
+            colour.
     """
     with opened_picture(path) as (_, image):
         return _decode(image, reduce_to=reduce_to, nan=nan)
@@ -174,12 +179,18 @@ def _decode(image: ImageFile, *, reduce_to: int | None, nan: Nan) -> Picture:
     if isinstance(image, JpegImageFile):
         # Asking for "L" makes the decoder hand out its luminance channel and skip the colour.
         image.draft("L", image.size if reduce_to is None else (2 * reduce_to, 2 * reduce_to))
+    halved = image.mode in _EIGHT_BITS and any(";16" in str(tile[3]) for tile in image.tile)
     image.load()
     signed, deep = _numbers_of(image)
     if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # 5 to 8: lying on its side
         height, width = width, height
     ImageOps.exif_transpose(image, in_place=True)
     pixels, missing = voxels_of(grey_of(image, signed=signed, deep=deep), nan=nan)
+    if halved and 0 < pixels.max() < _FEW_LEVELS:
+        raise DataError(
+            f"holds 16-bit colour with values below {_FEW_LEVELS << 8:,}, of which the 8 bits that are read keep "
+            f"{int(pixels.max()) + 1}; save it as 16-bit grey"
+        )
     return Picture(pixels, height, width, missing)
 
 

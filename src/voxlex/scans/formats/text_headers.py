@@ -173,6 +173,7 @@ def _beside(name: str, header: Path) -> Path:
     """
     if name.split()[:1] == ["LIST"] or "%" in name:
         raise DataError("names several files of voxels (a list or a pattern), which are not read; save it as one file")
+    name = name.removeprefix("./")
     if Path(name).name != name or "\\" in name or name in (".", ".."):
         raise DataError("names a file that does not lie in its own folder; only files beside the header are read")
     place = header.parent / name
