@@ -22,7 +22,7 @@ FULL = os.environ.get("VOXLEX_PROCESSES") == "1"
 TINY = ["--size", "32", "--data.phantom.subjects", "12", "--model.network.width", "8", "--prior.width", "8"]
 TINY += ["--model.quantizer.num-embeddings", "16", "--prior.layers", "1", "--training.autoencoder.batch-size", "2"]
 TINY += ["--precision", "32-true", "--accelerator", "cpu", "--stage", "autoencoder"]
-WAIT_S = 240
+WAIT_S = 900
 
 TORCHRUN = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "1"}
 TORCHRUN |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "none"}
