@@ -16,6 +16,8 @@ from voxlex.training.pictures import Shown, Strip
 from .browser import Served, Watched, chromium
 from .conftest import GOLDEN, MARKUP
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:

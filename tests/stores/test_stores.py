@@ -91,6 +91,7 @@ def test_a_run_on_a_store_is_the_run(bucket: Bucket, scans: Path, capfd: Capture
     )
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_where_it_was(bucket: Bucket, scans: Path, tmp_path: Path, capfd: Capture) -> None:
     bucket.upload(scans, "scans")
     words = ["train", "s3://heads/scans", "--out", "s3://heads/run"]
