@@ -1,5 +1,6 @@
 """Check every annotated shape and type of voxlex while the tests run, and keep its cache out of the user's."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from checked_calls import check_calls
+from order import slow_first
 from scans.pictures import picture
 
 # A shell starts what runs in the background with these ignored, and all processes of the tests would ignore them, too.
@@ -20,6 +22,12 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGTERM", signal
 check_calls("voxlex")
 
 ACCELERATOR = torch.accelerator.is_available()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        items[:] = slow_first(items, processes=processes)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -44,6 +44,8 @@ from voxlex.workflows.reconstruct import reconstruct
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.sample import sample
 
+pytestmark = pytest.mark.slow
+
 SCHEDULE = StageConfig(batch_size=8, learning_rate=1e-2, weight_decay=1e-2, warmup=0.1, validations=2)
 
 

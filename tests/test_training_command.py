@@ -110,7 +110,7 @@ def test_threads(
 def test_two_devices_leave_one_run_and_say_so_once(tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "voxlex.cli", "train", str(PREPARED), "--out", str(run), "--devices", "2"]
-    done = subprocess.run([*command, "--steps", "3", *TINY], capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run([*command, "--steps", "3", *TINY], capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     report, _ = done.stdout.splitlines()
     assert report == f"report: {run / 'report.html'}"

@@ -119,10 +119,16 @@ def _repeating_lost_signals() -> Iterator[None]:
         if not isinstance(lost.exc_value, KeyboardInterrupt):
             usual(lost)
             return
-        number = lost.exc_value.number if isinstance(lost.exc_value, Terminated) else signal.SIGINT
-        timer = threading.Timer(_REPEAT_S, signal.raise_signal, (number,))  # at once, it would be lost here again
-        timer.daemon = True
-        timer.start()
+        stop: KeyboardInterrupt | None = lost.exc_value
+        while stop is not None:
+            number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+            timer = threading.Timer(_REPEAT_S, signal.raise_signal, (number,))  # at once, it would be lost here again
+            timer.daemon = True
+            try:
+                timer.start()
+                stop = None
+            except KeyboardInterrupt as early:  # on a busy machine, the timer is over before this has begun to wait
+                stop = early
 
     sys.unraisablehook = repeat
     try:

@@ -19,9 +19,14 @@ from voxlex.errors import DataError
 from voxlex.models import Autoencoder
 from voxlex.priors import HierarchicalPrior, MaskedPrior, Prior, TransformerPrior
 
-HEALTHY = torch.cat([generate_subject(number, size=32)[3:9] for number in range(6)])
 GROUPS = [f"sub-{number}" for number in range(6) for _ in range(6)]
 METHODS = ("combined", "restoration", "surprise", "reconstruction")
+
+
+@pytest.fixture(scope="module")
+def healthy() -> torch.Tensor:
+    """Six images of each of six subjects."""
+    return torch.cat([generate_subject(number, size=32)[3:9] for number in range(6)])
 
 
 def vocabulary(kind: str, *, dims: int = 2, codebooks: int = 1) -> tuple[Autoencoder, Prior]:
@@ -42,42 +47,44 @@ def vocabulary(kind: str, *, dims: int = 2, codebooks: int = 1) -> tuple[Autoenc
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", ["masked", "transformer"])
-def test_every_method_maps_pixels_of_healthy_scans_as_rarely_as_it_says(kind: str, method: str) -> None:
+def test_every_method_maps_pixels_of_healthy_scans_as_rarely_as_it_says(
+    healthy: torch.Tensor, kind: str, method: str
+) -> None:
     if kind == "transformer" and method == "restoration":
         pytest.skip("`combined` goes the same way")
     autoencoder, prior = vocabulary(kind)
-    detector = Detector(autoencoder, prior, healthy=HEALTHY, groups=GROUPS, method=method)
-    maps = detector(HEALTHY, GROUPS)
+    detector = Detector(autoencoder, prior, healthy=healthy, groups=GROUPS, method=method)
+    maps = detector(healthy, GROUPS)
     assert maps.shape == (36, 32, 32)
-    inside = maps.numpy()[heads_in(HEALTHY)]
+    inside = maps.numpy()[heads_in(healthy)]
     assert (inside > 1).mean() == pytest.approx(0.1, abs=0.01)
     assert (inside > 2).mean() == pytest.approx(0.01, abs=0.002)
-    highest = np.array([own[head].max() for own, head in zip(maps.numpy(), heads_in(HEALTHY), strict=True)])
+    highest = np.array([own[head].max() for own, head in zip(maps.numpy(), heads_in(healthy), strict=True)])
     np.testing.assert_allclose(detector.highest, np.sort(highest), rtol=1e-5)
     assert detector.quantiles(np.array([0.0, highest.max() + 1])).tolist() == [0.0, 36 / 37]
 
 
-def test_an_image_has_the_same_map_in_any_company() -> None:
+def test_an_image_has_the_same_map_in_any_company(healthy: torch.Tensor) -> None:
     autoencoder, prior = vocabulary("masked")
-    detector = Detector(autoencoder, prior, healthy=HEALTHY, groups=GROUPS)
-    together = detector(HEALTHY[:5])
-    torch.testing.assert_close(detector(HEALTHY[3:4])[0], together[3], rtol=1e-3, atol=1e-3)
+    detector = Detector(autoencoder, prior, healthy=healthy, groups=GROUPS)
+    together = detector(healthy[:5])
+    torch.testing.assert_close(detector(healthy[3:4])[0], together[3], rtol=1e-3, atol=1e-3)
 
 
-def test_a_lesion_that_the_autoencoder_cannot_decode_is_found() -> None:
+def test_a_lesion_that_the_autoencoder_cannot_decode_is_found(healthy: torch.Tensor) -> None:
     autoencoder, prior = vocabulary("masked")
-    detector = Detector(autoencoder, prior, healthy=HEALTHY, groups=GROUPS, method="reconstruction")
+    detector = Detector(autoencoder, prior, healthy=healthy, groups=GROUPS, method="reconstruction")
     random = torch.Generator().manual_seed(0)
-    planted = plant(HEALTHY[:6], kind="bright", size_mm=40, pixel_mm=6.5, contrast=0.8, generator=random)
+    planted = plant(healthy[:6], kind="bright", size_mm=40, pixel_mm=6.5, contrast=0.8, generator=random)
     maps = detector(planted.images, GROUPS[:6])
     inside = planted.masks[:, 0]
     assert maps[inside].mean() > 1.5 > maps[~inside].mean()
 
 
 @pytest.mark.parametrize(("dims", "codebooks"), [(3, 1), (2, 2)])
-def test_volumes_and_several_codes_in_a_cell(dims: int, codebooks: int) -> None:
+def test_volumes_and_several_codes_in_a_cell(healthy: torch.Tensor, dims: int, codebooks: int) -> None:
     autoencoder, prior = vocabulary("masked", dims=dims, codebooks=codebooks)
-    images = HEALTHY[::3]
+    images = healthy[::3]
     if dims == 3:
         images = torch.stack([generate_volume(number, size=32, spacing_mm=6.0) for number in range(8)])
     groups = list(range(len(images)))
@@ -86,26 +93,26 @@ def test_volumes_and_several_codes_in_a_cell(dims: int, codebooks: int) -> None:
     assert maps.isfinite().all()
 
 
-def test_codes_of_several_levels() -> None:
+def test_codes_of_several_levels(healthy: torch.Tensor) -> None:
     autoencoder = untrained()
     coarse, fine = autoencoder.layouts((32, 32))
     options = {"width": 8, "layers": 1, "kernel_size": 3}
     levels = [MaskedPrior(layout=coarse, **options), MaskedPrior(layout=fine, context=[coarse], **options)]
     prior = HierarchicalPrior(levels=levels).eval()
     for method in METHODS:
-        maps = Detector(autoencoder, prior, healthy=HEALTHY[:12], groups=GROUPS[:12], method=method)(HEALTHY[:2])
+        maps = Detector(autoencoder, prior, healthy=healthy[:12], groups=GROUPS[:12], method=method)(healthy[:2])
         assert maps.shape == (2, 32, 32)
         assert maps.isfinite().all()
 
 
-def test_what_cannot_be_calibrated_is_refused() -> None:
+def test_what_cannot_be_calibrated_is_refused(healthy: torch.Tensor) -> None:
     autoencoder, prior = vocabulary("masked")
     with pytest.raises(DataError, match="calibration: expected at least 8 healthy scans of two subjects"):
-        Detector(autoencoder, prior, healthy=HEALTHY[:4], groups=GROUPS[:4])
+        Detector(autoencoder, prior, healthy=healthy[:4], groups=GROUPS[:4])
     with pytest.raises(DataError, match="got 12 of 1"):
-        Detector(autoencoder, prior, healthy=HEALTHY[:12], groups=["one"] * 12)
+        Detector(autoencoder, prior, healthy=healthy[:12], groups=["one"] * 12)
     with pytest.raises(ValueError, match="expected 'reconstruction' for a run without a prior"):
-        Detector(autoencoder, None, healthy=HEALTHY, groups=GROUPS)
+        Detector(autoencoder, None, healthy=healthy, groups=GROUPS)
 
 
 def test_a_subject_with_a_single_other_scan_to_compare_with_has_rarities() -> None:
@@ -135,15 +142,15 @@ def test_rarities_rise_with_scores_also_beyond_all_healthy_ones() -> None:
     assert float(rarity(torch.full((1, 1, 1), 2.326))) == pytest.approx(2, abs=0.1)  # a normal's 99th percentile
 
 
-def test_baselines() -> None:
-    ranks = equalised_intensity(HEALTHY)
+def test_baselines(healthy: torch.Tensor) -> None:
+    ranks = equalised_intensity(healthy)
     assert ranks.min() == 0
     assert ranks.max() <= 1
-    brighter = equalised_intensity((HEALTHY * 0.5 + 0.0).clamp(0, 1))[HEALTHY[:, 0] > 0.3]
-    assert (brighter - ranks[HEALTHY[:, 0] > 0.3]).abs().mean() < 0.05  # contrast does not matter, but for what is air
-    nearest = NearestHealthy(HEALTHY)
-    assert nearest(HEALTHY[:3]).max() == 0
-    assert nearest(HEALTHY[:3] * 0.8)[0].max() > 0
+    brighter = equalised_intensity((healthy * 0.5 + 0.0).clamp(0, 1))[healthy[:, 0] > 0.3]
+    assert (brighter - ranks[healthy[:, 0] > 0.3]).abs().mean() < 0.05  # contrast does not matter, but for what is air
+    nearest = NearestHealthy(healthy)
+    assert nearest(healthy[:3]).max() == 0
+    assert nearest(healthy[:3] * 0.8)[0].max() > 0
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 12), (1, 8, 9, 10)])

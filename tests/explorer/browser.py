@@ -20,7 +20,7 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-expect.set_options(timeout=30_000)  # a machine may be busy
+expect.set_options(timeout=120_000)  # a machine may be busy
 
 
 @contextmanager
@@ -59,7 +59,7 @@ class Served:
 
     def stop(self) -> None:
         self.server.should_exit = True
-        self.thread.join(timeout=30)
+        self.thread.join(timeout=300)
         self.socket.close()
 
 

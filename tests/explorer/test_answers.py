@@ -43,7 +43,7 @@ def pixels_of(content: bytes, side: int) -> torch.Tensor:
 
 
 def finished(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while job["state"] in ("waiting", "running"):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -76,9 +76,9 @@ def test_it_prints_its_address_and_ends_with_ctrl_c(run_folder: Path, scans: Pat
     assert process.stdout is not None
     address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
     assert address is not None
-    with urllib.request.urlopen(f"{address[0]}api/run", timeout=60) as answer:
+    with urllib.request.urlopen(f"{address[0]}api/run", timeout=300) as answer:
         assert answer.status == 200
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert "Traceback" not in errors
     assert process.returncode in (0, 130)

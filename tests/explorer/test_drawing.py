@@ -56,7 +56,7 @@ def test_an_image_is_seen_while_it_is_drawn(name: str) -> None:
 
 
 def waited(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (found := look()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

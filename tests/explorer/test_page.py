@@ -16,6 +16,8 @@ from voxlex.training.pictures import Shown, Strip
 from .browser import Served, Watched, chromium
 from .conftest import GOLDEN, MARKUP
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -33,7 +35,7 @@ def served(run_folder: Path, scans: Path, other_run: Path) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def window(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(120_000)
     yield page
     page.close()
 

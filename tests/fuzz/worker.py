@@ -18,7 +18,7 @@ from fuzz.kinds import KINDS, packed, unpacked
 from fuzz.mutations import mutated
 from voxlex.errors import VoxlexError
 
-SECONDS = 20
+SECONDS, WAITING = 20, 600
 MORE_BYTES = 4 * 2**30
 """Address space for one file of a few kilobytes, beyond what the process has."""
 
@@ -34,6 +34,7 @@ def main(kinds: list[str], first: int, end: int, folder: Path) -> None:
     paths = {kind: _intact(kind, folder / str(number)) for number, kind in enumerate(kinds)}
     contents = {kind: unpacked(KINDS[kind], path.read_bytes()) for kind, path in paths.items()}
     _bound_memory()
+    signal.signal(signal.SIGPROF, _late)
     signal.signal(signal.SIGALRM, _late)
     for kind, path in paths.items():
         for number in range(first, end):
@@ -58,7 +59,8 @@ def _intact(kind: str, folder: Path) -> Path:
 
 def _problem(kind_name: str, path: Path) -> str:
     """Read a file, and return what went wrong; nothing if it is read, or refused by an error of ours."""
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # the machine may be busy with other work
+    signal.alarm(WAITING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -71,12 +73,13 @@ def _problem(kind_name: str, path: Path) -> str:
             return f"names no file: {said[:300]}"
         return ""
     except Late:
-        return f"takes longer than {SECONDS} s: {traceback.format_exc()[-600:]}"
+        return f"takes longer than {SECONDS} s, or waits: {traceback.format_exc()[-600:]}"
     except MemoryError:
         return "takes too much memory: " + traceback.format_exc()[-600:]
     except BaseException as cause:
         return f"{type(cause).__name__}: {str(cause)[:200]} {traceback.format_exc()[-500:]}"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
     return ""
 

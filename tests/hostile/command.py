@@ -24,7 +24,7 @@ FOREIGN = re.compile(
 """Words of other libraries and of Python, which tell a user nothing."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SECONDS = 30
+_SECONDS, _WAITING = 30, 600
 _BYTES = 6 * 2**30
 """Address space that a command may take beyond what the process has; PyTorch itself takes much."""
 
@@ -74,20 +74,23 @@ class Late(BaseException):
 
 @contextmanager
 def in_time(seconds: int) -> Iterator[None]:
-    """Fail if the block takes longer, and interrupt what it waits for."""
+    """Fail if the block takes more time of the processor, or waits for long, and interrupt what it waits for."""
 
     def late(number: int, frame: FrameType | None) -> None:
         raise Late
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    before = {number: signal.signal(number, late) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # the machine may be busy with other work
+    signal.setitimer(signal.ITIMER_REAL, _WAITING, 1)
     try:
         yield
     except Late:
-        pytest.fail(f"took longer than {seconds} s")
+        pytest.fail(f"took longer than {seconds} s, or waited")
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

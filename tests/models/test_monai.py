@@ -124,6 +124,7 @@ def test_codewords_that_ran_away_cost_no_precision(tmp_path: Path, capfd: pytest
     check_same(model, voxlex.load(tmp_path / "run"), torch.rand(2, 1, 32, 32))
 
 
+@pytest.mark.slow
 def test_a_converted_run_goes_through_the_commands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made, scans, out = tmp_path / "run", tmp_path / "scans", tmp_path / "out"
     PhantomSource(PhantomOptions(subjects=10, slices=2)).write(scans, Frame(size=32))

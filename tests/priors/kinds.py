@@ -100,6 +100,9 @@ CONDITIONAL = [case for case in CASES if case.conditional]
 FEW = [case for case in _EVERY if case.conditional and case.num_codebooks == case.dims - 1]
 """Of each kind, over one level and two: images with one codebook, volumes with two."""
 
+FEWER = [case for case in FEW if case.levels == case.num_codebooks]
+"""Of each kind: images with one codebook and one level, volumes with two codebooks and two levels."""
+
 
 def steps_of(prior):
     """The cells that a prior of one level with an exact likelihood draws together, step after step."""

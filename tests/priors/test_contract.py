@@ -17,6 +17,7 @@ from .kinds import (
     CONDITIONAL,
     EXACT,
     FEW,
+    FEWER,
     KINDS,
     Case,
     Replay,
@@ -36,6 +37,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 exact_cases = pytest.mark.parametrize("case", EXACT, ids=str)
 tiny_exact_cases = pytest.mark.parametrize("case", tiny(EXACT), ids=str)
 few_cases = pytest.mark.parametrize("case", FEW, ids=str)
+fewer_cases = pytest.mark.parametrize("case", FEWER, ids=str)
 tiny_few_cases = pytest.mark.parametrize("case", tiny([case for case in FEW if case in EXACT]), ids=str)
 conditional_cases = pytest.mark.parametrize("case", CONDITIONAL, ids=str)
 
@@ -442,7 +444,7 @@ def test_in_single_precision_draws_are_as_scored_and_autocast_does_not_change_th
     torch.testing.assert_close(prior.log_prob(plain, condition).double(), exact, rtol=1e-3, atol=1e-3)
 
 
-@few_cases
+@fewer_cases
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
 def test_priors_of_every_type_learn_score_and_draw(case, dtype, autocast):
@@ -465,7 +467,7 @@ def test_priors_of_every_type_learn_score_and_draw(case, dtype, autocast):
     prior.complete(known, hidden, n=2, candidates=2, generator=seeded())
 
 
-@few_cases
+@fewer_cases
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32], ids=str)
 def test_codes_of_every_type_of_whole_numbers_are_scored(case, dtype):
     prior = case.prior()

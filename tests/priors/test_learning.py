@@ -28,6 +28,7 @@ def trained(prior, make_batch, steps):
     return loss.item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GatedPixelCNN, TransformerPrior])
 def test_it_learns_the_pattern_of_each_class(kind):
     # Rows of one class repeat along the row, those of the other down the columns; each code alone is uniform.

@@ -2,7 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from kinds import KINDS
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_kind_compiles_as_one_graph_and_exports_to_plain_operators() -> None:

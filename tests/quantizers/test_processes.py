@@ -20,7 +20,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[States, States, St
     folder = tmp_path_factory.mktemp("processes")
     script = Path(__file__).parent / "two_processes.py"
     runs = [(0, 2), (1, 2), (0, 1)]
-    subprocess.run([sys.executable, str(script), str(folder)], check=True, timeout=240)
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, timeout=900)
     first, second, lone = (torch.load(folder / f"{r}-of-{w}.pt", weights_only=True) for r, w in runs)
     return first, second, lone
 

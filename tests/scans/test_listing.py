@@ -54,7 +54,7 @@ def test_a_folder_of_very_many_files_is_listed_in_seconds(tmp_path: Path):
         os.link(tmp_path / "0.png", tmp_path / f"{number}.png")
     started = time.process_time()
     assert len(find_scans(tmp_path)) == 20_000
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10
 
 
 def _series(folder: Path, count: int = 3, **more: Any) -> list[Path]:

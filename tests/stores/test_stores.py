@@ -91,6 +91,7 @@ def test_a_run_on_a_store_is_the_run(bucket: Bucket, scans: Path, capfd: Capture
     )
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_where_it_was(bucket: Bucket, scans: Path, tmp_path: Path, capfd: Capture) -> None:
     bucket.upload(scans, "scans")
     words = ["train", "s3://heads/scans", "--out", "s3://heads/run"]
@@ -302,9 +303,9 @@ def test_what_cannot_be_is_one_line(
 def test_denied_access_is_one_line(endpoint: str, bucket: Bucket, scans: Path, capfd: Capture) -> None:
     bucket.upload(scans, "scans")
     for words in (["encode", RUN, "s3://heads/scans"], ["encode", RUN, scans, "--out", "s3://heads/a.parquet"]):
-        requests.post(f"{endpoint}/moto-api/reset-auth", data="0", timeout=10)  # from now on, keys must be known
+        requests.post(f"{endpoint}/moto-api/reset-auth", data="0", timeout=120)  # from now on, keys must be known
         try:
             said = run(capfd, *words)
         finally:
-            requests.post(f"{endpoint}/moto-api/reset-auth", data="inf", timeout=10)
+            requests.post(f"{endpoint}/moto-api/reset-auth", data="inf", timeout=120)
         check_refusal(said, names="s3://heads/", says="the store denies access")

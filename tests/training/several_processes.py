@@ -1,10 +1,12 @@
-"""Train a toy in several processes: to the end of a budget in minutes, to a signal, on from there, and until the end.
+"""Train toys in teams of several processes: to the end of a budget, to a signal, on from there, and until the end.
 
-    python several_processes.py PROCESSES FOLDER END START
+    python several_processes.py FOLDER START PROCESSES-END...
 
-The last process hangs, fails or waits to be killed, according to END. Unless it is to be killed, the rest is left out.
-With START "here", the first process starts the others; with "launched", they are started as a launcher does it.
-Each process leaves `RANK.pid`, and `TURN-RANK.pt` with the step and the weights that a turn of training ended with.
+The last process of a team hangs, fails or waits to be killed, according to END. Only a team that waits to be killed
+does the rest, too. With START "here", the first process of the one team starts the others; with "launched", they are
+started as a launcher does it, and several teams train at once, because to import all this takes longest.
+Each process leaves `END-RANK.pid`, and `TURN-RANK.pt` with the step and the weights that a turn of training ended
+with. Each team leaves `END.txt`, what it said, and `END.status`, the exit status of its first process.
 """
 
 import os
@@ -12,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import shared_work
@@ -104,7 +106,7 @@ def train(toy: Toy, budget: Budget, *, turn: str, team: Team, folder: Path, resu
 
 
 def train_all(team: Team, folder: Path) -> None:
-    """Train as long as nothing is wrong."""
+    """Train as long as nothing is wrong. Four processes also share work, which two would do no differently."""
     last = team.rank == team.size - 1
     second = Budget(minutes=1 / 60)
     train(Toy(), second, turn="alike", team=team, folder=folder)
@@ -113,7 +115,23 @@ def train_all(team: Team, folder: Path) -> None:
     train(Toy(), steps, turn="whole", team=team, folder=folder)
     train(Toy(signal_at=8 if last else None), steps, turn="signal", team=team, folder=folder)
     train(Toy(), steps, turn="signal", team=team, folder=folder, resume=True)
-    shared_work.work(team, folder)
+    if team.size == 4:
+        shared_work.work(team, folder)
+
+
+def apart(teams: Sequence[str], folder: Path) -> str:
+    """Return in a new process for each of the teams; end when all of them have ended, and leave how."""
+    ends = {}
+    for team in teams:
+        child, end = os.fork(), team.partition("-")[2]
+        if not child:
+            os.dup2(os.open(folder / f"{end}.txt", os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+            return team
+        ends[child] = end
+    for child, end in ends.items():
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        (folder / f"{end}.status").write_text(str(status))
+    sys.exit()
 
 
 def fork(processes: int) -> None:
@@ -135,13 +153,15 @@ def fork(processes: int) -> None:
 
 
 def main() -> None:
-    processes, folder = int(sys.argv[1]), Path(sys.argv[2])
-    end, start = sys.argv[3:]
+    folder, start, *teams = Path(sys.argv[1]), *sys.argv[2:]
     torch.set_num_threads(1)
+    started = "LOCAL_RANK" in os.environ  # by the first process
+    count, end = (teams[0] if started else apart(teams, folder)).split("-")
+    processes = int(count)
     if start == "launched":
         fork(processes)
     team = launch(choose_devices(accelerator="cpu", devices=processes))
-    (folder / f"{team.rank}.pid").write_text(str(os.getpid()))
+    (folder / f"{end}-{team.rank}.pid").write_text(str(os.getpid()))
     if end == "killed":
         train_all(team, folder)
         team = Team(team.fabric, team.watch)  # the interruption has ended the first one

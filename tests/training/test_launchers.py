@@ -19,10 +19,10 @@ from voxlex.training.devices import choose_devices
 from voxlex.training.processes import Launched, is_first_process, launched
 
 FULL = os.environ.get("VOXLEX_PROCESSES") == "1"
-TINY = ["--size", "32", "--data.phantom.subjects", "12", "--model.network.width", "8", "--prior.width", "8"]
+TINY = ["--size", "32", "--model.network.width", "8", "--prior.width", "8"]
 TINY += ["--model.quantizer.num-embeddings", "16", "--prior.layers", "1", "--training.autoencoder.batch-size", "2"]
 TINY += ["--precision", "32-true", "--accelerator", "cpu", "--stage", "autoencoder"]
-WAIT_S = 240
+WAIT_S = 900
 
 TORCHRUN = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "1"}
 TORCHRUN |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "none"}
@@ -72,8 +72,13 @@ def test_without_a_launcher_processes_are_started_here(
     assert isinstance(strategy.cluster_environment, LightningEnvironment)
 
 
-def train_words(run: Path, *more: str) -> list[str]:
-    return ["-m", "voxlex", "train", "phantom", "--out", str(run), *TINY, *more]
+@pytest.fixture
+def source(make_folder: Callable[..., Path]) -> Path:
+    return make_folder(24)
+
+
+def train_words(source: Path, run: Path, *more: str) -> list[str]:
+    return ["-m", "voxlex", "train", str(source), "--out", str(run), *TINY, *more]
 
 
 def of_voxlex(said: str) -> list[str]:
@@ -81,7 +86,7 @@ def of_voxlex(said: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_torchrun_trains_one_run(tmp_path: Path) -> None:
+def test_torchrun_trains_one_run(source: Path, tmp_path: Path) -> None:
     run, cache = tmp_path / "run", tmp_path / "cache"
     command = [
         sys.executable,
@@ -89,7 +94,7 @@ def test_torchrun_trains_one_run(tmp_path: Path) -> None:
         "torch.distributed.run",
         "--nproc-per-node",
         "2",
-        *train_words(run, "--steps", "2"),
+        *train_words(source, run, "--steps", "2"),
     ]
     variables = os.environ | {"VOXLEX_CACHE": str(cache)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False, env=variables)
@@ -104,29 +109,29 @@ def test_torchrun_trains_one_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FULL, reason="VOXLEX_PROCESSES=1 runs it")
-def test_torchrun_tells_all_to_stop(tmp_path: Path) -> None:
+def test_torchrun_tells_all_to_stop(source: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    process = start([*command, *train_words(run, "--steps", "100000")])
+    process = start([*command, *train_words(source, run, "--steps", "100000")])
     wait_until(lambda: is_training(run), process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=WAIT_S)
     (told,) = of_voxlex(said)
     assert "stopped by SIGTERM at step" in told
-    resume(run)
+    resume(source, run)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FULL, reason="VOXLEX_PROCESSES=1 runs it")
 @pytest.mark.parametrize("signaled", [signal.SIGTERM, signal.SIGKILL])
-def test_tasks_of_slurm_end_together(tmp_path: Path, signaled: signal.Signals) -> None:
+def test_tasks_of_slurm_end_together(source: Path, tmp_path: Path, signaled: signal.Signals) -> None:
     run = tmp_path / "run"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     common = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
     common |= {"SLURM_JOB_NAME": "voxlex", "SLURM_JOB_ID": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, *train_words(run, "--steps", "100000")]
+    command = [sys.executable, *train_words(source, run, "--steps", "100000")]
     first, second = (start(command, common | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in ("0", "1"))
     wait_until(lambda: is_training(run), first)
     second.send_signal(signaled)
@@ -136,7 +141,7 @@ def test_tasks_of_slurm_end_together(tmp_path: Path, signaled: signal.Signals) -
     if signaled == signal.SIGTERM:
         assert (first.returncode, second.returncode) == (143, 143)
         assert "stopped by SIGTERM" in told[0]
-        resume(run)
+        resume(source, run)
     else:
         assert first.returncode == 1
         assert "and the others cannot continue without it; --resume continues from the last saved state" in told[0]
@@ -160,8 +165,10 @@ def wait_until(found: Callable[[], bool], process: subprocess.Popen[str]) -> Non
         time.sleep(0.1)
 
 
-def resume(run: Path) -> None:
+def resume(source: Path, run: Path) -> None:
     """Go on with one process."""
     steps = ["--steps", "1", "--resume"]
-    done = subprocess.run([sys.executable, *train_words(run, *steps)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *train_words(source, run, *steps)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

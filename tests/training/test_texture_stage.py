@@ -30,6 +30,8 @@ from voxlex.training.team import Team
 from voxlex.training.texture import LIMITS, TextureObjective
 from voxlex.types import Image
 
+pytestmark = pytest.mark.slow
+
 SCHEDULE = TextureStageConfig(validations=8, batch_size=8, spectrum_weight=0.1)
 MODEL = replace(Config().model, network=replace(Config().model.network, width=48))
 

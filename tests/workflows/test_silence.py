@@ -121,18 +121,19 @@ CALLS = {
 }
 
 
-def demo_of_few(name: str) -> Config:
-    """Return the recipe of the demo with a fortieth of its pseudo-subjects."""
+def small_demo(name: str) -> Config:
+    """Return the recipe of the demo for few pseudo-subjects, with small images and small networks."""
     recipe = load_recipe(name)
-    phantom = replace(recipe.data.phantom, subjects=recipe.data.phantom.subjects // 40)
-    return replace(recipe, data=replace(recipe.data, phantom=phantom))
+    data = replace(recipe.data, size=32, phantom=replace(recipe.data.phantom, subjects=16))
+    model = replace(recipe.model, network=replace(recipe.model.network, width=16))
+    return replace(recipe, data=data, model=model, prior=replace(recipe.prior, width=16, layers=1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_only_commands_speak(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    monkeypatch.setattr("voxlex.commands.demo.load_recipe", demo_of_few)
+    monkeypatch.setattr("voxlex.commands.demo.load_recipe", small_demo)
     monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
     monkeypatch.setattr("voxlex.hub.pushed", lambda *arguments, **options: "0" * 40)
     # The checks of shapes, which tests put on every function, cannot be traced.
