@@ -1,6 +1,5 @@
 """The index of a data set: a table with a row for each scan of a folder or of a user's table."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,17 +9,16 @@ import numpy as np
 import pandas as pd
 
 from voxlex.errors import DataError
-from voxlex.names import accented, as_on_disk, distinct, printable, resolved
+from voxlex.names import printable, resolved
 from voxlex.scans.listing import list_scans
 from voxlex.scans.places import InMemory, Place
-from voxlex.stores.addresses import address_of, is_address, joined
-from voxlex.stores.fetching import copies
 from voxlex.tables.columns import PATHS, SESSIONS, called, find, split_column
 from voxlex.tables.joining import RENAMED, join
 from voxlex.tables.label_maps import notes_on_label_maps
 from voxlex.tables.labels import note_without_label, notes_on_labels, unified
 from voxlex.tables.layouts import anonymous, describe_paths, folder_splits, number_visits, published_splits, read_layout
 from voxlex.tables.naming import day_in, is_table, split_named
+from voxlex.tables.paths import below_one_root, copied_here, printable_paths
 from voxlex.tables.persons import same_subjects
 from voxlex.tables.reading import check_no_workbook, holds_days, identifies, named_splits, read_cells, typed
 from voxlex.tables.subjects import subjects_of, unknown_subjects
@@ -112,7 +110,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
     folder = Path(source)
     name = printable(anonymous(resolved(folder).name))
     if folder.is_file():
-        paths, places = _printable([folder.name], root=folder.parent)
+        paths, places = printable_paths([folder.name], root=folder.parent)
         return Index(name=name, root=folder.parent, table=_ordered(describe_paths(paths)), places=places)
     if not folder.exists():
         raise DataError(f"{folder}: no such file or folder")
@@ -123,7 +121,7 @@ def index_source(source: str | Path, *, split_folders: bool = False, subject: st
         folder = resolved(folder)
         paths = [(Path(folder.name) / path).as_posix() for path in paths]
         folder = folder.parent
-    paths, places = _printable(paths, root=folder)
+    paths, places = printable_paths(paths, root=folder)
     table, left_out, remarks = _with_participants(folder, paths)
     splits = _splits(paths, where=folder, split_folders=split_folders)
     if splits is not None:
@@ -182,8 +180,8 @@ def _index_table(path: Path, *, subject: str | None) -> Index:
     column = find(list(raw.columns), PATHS)
     if column is None:
         raise DataError(f"{path}: expected a column 'path', got {', '.join(raw.columns)}")
-    root, paths = _below_one_root(path, _at_hand(path, raw[column]), cells.lines)
-    paths, places = _printable(paths, root=root)
+    root, paths = below_one_root(path, copied_here(path, raw[column]), cells.lines)
+    paths, places = printable_paths(paths, root=root)
     layout = read_layout(paths)
     table = layout.table
     session = find([name for name in raw.columns if name != "SES"], SESSIONS)  # SES is the socioeconomic status
@@ -228,59 +226,6 @@ def _check_groups(path: Path, raw: pd.DataFrame, table: pd.DataFrame) -> None:
             f"{path}: the column 'group' is reserved for rows that must stay in one split. Rename it, for example to "
             f"{RENAMED['group']!r}, or give rows that belong together the same 'subject'"
         )
-
-
-def _printable(paths: list[str], *, root: Path) -> tuple[list[str], dict[str, Place]]:
-    """Return paths as text for tables, and where each is on the disk that is called otherwise there."""
-    names = distinct(paths)
-    return names, {name: root / path for name, path in zip(names, paths, strict=True) if name != path}
-
-
-def _below_one_root(table: Path, column: pd.Series, lines: np.ndarray) -> tuple[Path, list[str]]:
-    """Find the folder that contains all scans of a table, and return it with the paths of the scans in it."""
-    empty = np.flatnonzero(column == "")
-    if len(empty):
-        raise DataError(f"{table}: line {lines[empty[0]]}: expected a path, got an empty cell")
-    home = Path(os.path.normpath(table.parent.absolute()))
-    places = [_place(home, path.replace("\\", "/")) for path in column]
-    twice = np.flatnonzero(pd.Series(places, dtype=object).duplicated())  # strings of pandas are Unicode
-    if len(twice):
-        raise DataError(f"{table}: line {lines[twice[0]]}: expected a new scan, got one that an earlier line names")
-    try:
-        common = os.path.commonpath([home, *places])
-        if common != str(home):
-            common = os.path.commonpath([str(Path(place).parent) for place in places])
-    except ValueError as cause:
-        raise DataError(f"{table}: expected scans on one drive, got several drives") from cause
-    return (table.parent if common == str(home) else Path(common)), [
-        Path(place).relative_to(common).as_posix() for place in places
-    ]
-
-
-def _at_hand(table: Path, column: pd.Series) -> pd.Series:
-    """Copy the scans at addresses, and return a column of paths on this machine.
-
-    In a table that is itself the copy of one at an address, paths are relative to that address.
-    """
-    home = address_of(resolved(table).parent)
-    named = column.map(lambda path: path if is_address(path) else "")
-    if home is not None:
-        inner = (column != "") & (named == "") & ~column.map(os.path.isabs)
-        named = named.where(~inner, column.map(lambda path: joined(home, path)))
-    wanted = [address for address in named if address]
-    if not wanted:
-        return column
-    found = dict(zip(wanted, copies(wanted, name=f"the scans of {table}"), strict=True))
-    return pd.Series([str(found.get(address, path)) for address, path in zip(named, column, strict=True)], dtype=object)
-
-
-def _place(home: Path, path: str) -> str:
-    """Return where a scan is; a table may name it as text that can be printed, or in another encoding of accents."""
-    place = os.path.normpath(home / path)
-    if os.path.lexists(place):
-        return place
-    others = (os.path.normpath(home / other) for other in (as_on_disk(path), *accented(path)))
-    return next((other for other in others if os.path.lexists(other)), place)
 
 
 def _with_participants(folder: Path, paths: list[str]) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -25,7 +25,6 @@ from voxlex.models.weights import load_weights
 from voxlex.names import resolved
 from voxlex.outputs import check_apart
 from voxlex.priors import Conditions, Prior
-from voxlex.priors.conditions import Table
 from voxlex.training.batch_size import number_of, sized
 from voxlex.training.devices import Precision, automatic_precision, choose_devices
 from voxlex.training.memory import BYTES_PER_WEIGHT, estimate_step_memory, memory_of
@@ -34,6 +33,7 @@ from voxlex.workflows.extent import Extent, check_extent, estimate_extent, exten
 from voxlex.workflows.opening import files_of, frame_of, source_of
 from voxlex.workflows.plan import Plan, Stage, plan_training
 from voxlex.workflows.pretrained import Pretrained
+from voxlex.workflows.prior_data import conditions_in, conditions_of
 
 _OF_REPORT = 30e6  # bytes of the report, the pictures and the curves
 
@@ -286,7 +286,7 @@ class Experiment:
         if index is None:
             return Conditions()
         names = [name for name in self.config.prior.condition_columns if name in index.table or name not in COLUMNS]
-        return _conditions(index.table, names)
+        return conditions_in(index.table, names)
 
     @cached_property
     def models(self) -> tuple[Autoencoder, Prior]:
@@ -324,29 +324,6 @@ def check(
         overwrite: See `train`.
     """
     return Experiment(source, out=out, config=config, stage=stage, resume=resume, overwrite=overwrite).findings()
-
-
-def conditions_of(config: Config, dataset: PreparedDataset) -> Conditions:
-    """Return the conditions of the prior, from the table of the training images.
-
-    Raises:
-        ConfigError: If a column is missing, or cannot be used.
-        DataError: If there are no training images.
-    """
-    return _conditions(dataset.subset("train").manifest, config.prior.condition_columns)
-
-
-def _conditions(table: Table, names: Sequence[str]) -> Conditions:
-    personal = {"path", "subject", "group"} & set(names)
-    if personal:
-        raise ConfigError(
-            f"prior.condition_columns: expected columns that do not name persons or files, got {min(personal)!r}; the "
-            "values of conditions are kept beside the weights"
-        )
-    try:
-        return Conditions.of(table, names)
-    except ValueError as cause:
-        raise ConfigError(f"prior.condition_columns: {cause}") from cause
 
 
 def _weights(network: torch.nn.Module) -> int:

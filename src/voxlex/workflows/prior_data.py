@@ -1,13 +1,18 @@
 """The training data of a prior: codes of images and of their variations, with the condition of each image."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from voxlex.codes import concatenate, for_each_level
+from voxlex.config import Config
 from voxlex.data.dataset import PreparedDataset
+from voxlex.errors import ConfigError
 from voxlex.models import Autoencoder
 from voxlex.models.batches import BATCH_SIZE, encode_dataset
 from voxlex.priors import Conditions
+from voxlex.priors.conditions import Table
 from voxlex.progress import Phases, silent
 from voxlex.rows import batches
 from voxlex.training.augmentation import Augmentation
@@ -53,3 +58,31 @@ def prior_data(
                 found.append(for_each_level(Tensor.cpu, autoencoder.encode(varied)))
                 progress(variation * len(parts) + done, variations * len(parts))
     return CodeBatch(concatenate(found), known.repeat(1 + variations, 1))
+
+
+def conditions_of(config: Config, dataset: PreparedDataset) -> Conditions:
+    """Return the conditions of the prior, from the table of the training images.
+
+    Raises:
+        ConfigError: If a column is missing, or cannot be used.
+        DataError: If there are no training images.
+    """
+    return conditions_in(dataset.subset("train").manifest, config.prior.condition_columns)
+
+
+def conditions_in(table: Table, names: Sequence[str]) -> Conditions:
+    """Return the conditions of a prior, from columns of a table.
+
+    Raises:
+        ConfigError: If a column is missing, names persons or files, or cannot be used.
+    """
+    personal = {"path", "subject", "group"} & set(names)
+    if personal:
+        raise ConfigError(
+            f"prior.condition_columns: expected columns that do not name persons or files, got {min(personal)!r}; the "
+            "values of conditions are kept beside the weights"
+        )
+    try:
+        return Conditions.of(table, names)
+    except ValueError as cause:
+        raise ConfigError(f"prior.condition_columns: {cause}") from cause

@@ -14,10 +14,11 @@ from voxlex.training.display import SILENCE, Display
 from voxlex.training.processes import is_first_process
 from voxlex.training.team import Team
 from voxlex.training.threads import fixed_threads
-from voxlex.workflows.check import Experiment, conditions_of
+from voxlex.workflows.check import Experiment
 from voxlex.workflows.extent import check_extent, extent_of
 from voxlex.workflows.opening import open_for, skipped_lines
 from voxlex.workflows.plan import Stage
+from voxlex.workflows.prior_data import conditions_of
 from voxlex.workflows.report import write_run_report
 from voxlex.workflows.stages import Stages
 
