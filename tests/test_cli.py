@@ -146,6 +146,8 @@ def test_samples_of_a_label(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "unknown value 'cat'; known are healthy, tumour" in capsys.readouterr().err
     assert main([*arguments, "--condition", "tumour"]) == 1
     assert "--condition: expected NAME=VALUE, got 'tumour'" in capsys.readouterr().err
+    assert main([*arguments, "--condition", "label="]) == 1
+    assert "--condition: expected NAME=VALUE, got 'label='" in capsys.readouterr().err
     assert main([*arguments, "--condition", "label=healthy", "label=tumour"]) == 1
     assert "--condition: expected one value for 'label', got 'healthy' and 'tumour'" in capsys.readouterr().err
     assert main([*arguments, "--condition", "lable=tumour"]) == 1

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from voxlex.commands.common import Run, Source, name_of, place, say
 from voxlex.config import ReadingOptions
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -85,7 +86,7 @@ class Anomaly:
         show_notes(found.notes)
         if found.figures:
             _show(found.figures)
-        say(f"{len(found.scores)} maps in {out}; open {out / 'anomalies.html'}")
+        say(f"{counted(len(found.scores), 'map')} in {out}; open {out / 'anomalies.html'}")
 
 
 def _show(figures: Mapping[str, Mapping[str, float]]) -> None:

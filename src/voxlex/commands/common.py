@@ -111,7 +111,7 @@ def wanted(conditions: tuple[str, ...]) -> dict[str, str]:
     values: dict[str, str] = {}
     for condition in conditions:
         name, equals, value = condition.partition("=")
-        if not equals:
+        if not equals or not value.strip():  # "label=$UNSET" does not mean any label
             raise ConfigError(f"--condition: expected NAME=VALUE, got {condition!r}")
         if name in values:
             raise ConfigError(f"--condition: expected one value for {name!r}, got {values[name]!r} and {value!r}")

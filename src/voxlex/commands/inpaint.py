@@ -8,6 +8,7 @@ import tyro
 
 from voxlex.commands.common import Run, name_of, place, say, wanted
 from voxlex.config import Decoding, ReadingOptions
+from voxlex.names import counted
 
 
 @dataclass(kw_only=True)
@@ -63,4 +64,4 @@ class Inpaint:
             overwrite=self.overwrite,
             phases=progress_bar,
         )
-        say(f"{self.count} draws in {out}")
+        say(f"{counted(self.count, 'draw')} in {out}")
