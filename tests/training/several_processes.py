@@ -9,6 +9,7 @@ Each process leaves `END-RANK.pid`, and `TURN-RANK.pt` with the step and the wei
 with. Each team leaves `END.txt`, what it said, and `END.status`, the exit status of its first process.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -155,6 +156,7 @@ def fork(processes: int) -> None:
 def main() -> None:
     folder, start, *teams = Path(sys.argv[1]), *sys.argv[2:]
     torch.set_num_threads(1)
+    gc.freeze()  # what is imported is no garbage, and need not be looked at before the processes end
     started = "LOCAL_RANK" in os.environ  # by the first process
     count, end = (teams[0] if started else apart(teams, folder)).split("-")
     processes = int(count)
