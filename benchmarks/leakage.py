@@ -20,11 +20,10 @@ from voxlex.config import load_recipe, with_budget
 from voxlex.data.dataset import PreparedDataset
 from voxlex.data.division import assign_splits
 from voxlex.data.scan_source import ScanSource
-from voxlex.evaluation.likelihood import evaluate_prior
-from voxlex.evaluation.reconstruction import evaluate_reconstruction
 from voxlex.images.frame import Frame
 from voxlex.tables.manifest import index_source
 from voxlex.vocabulary import Vocabulary, load
+from voxlex.workflows.evaluate import evaluate
 from voxlex.workflows.train import train
 
 SHOWN = ("reconstruction.ssim", "reconstruction.psnr_db", "reconstruction.l1", "prior.bits_per_code")
@@ -72,12 +71,7 @@ def rows_of(dataset: PreparedDataset, chosen: np.ndarray) -> PreparedDataset:
 
 def figures_of(vocabulary: Vocabulary, images: PreparedDataset) -> dict[str, float]:
     """Measure reconstructions and bits per code."""
-    found = evaluate_reconstruction(vocabulary.autoencoder, images)
-    figures = dict(found.figures)
-    if vocabulary.prior is not None:
-        conditions = vocabulary.prior.conditions.look_up(images.manifest)
-        pixels = images.images[0, 0].size
-        figures |= evaluate_prior(vocabulary.prior, found.codes, conditions, pixels_per_image=pixels)
+    figures = evaluate(vocabulary, images, split="all").figures
     return {name: figures[name] for name in SHOWN if name in figures}
 
 

@@ -42,7 +42,7 @@ def few_divisions_samples_and_draws() -> Iterator[None]:
     """Judge new images by two divisions of the held-out ones instead of four, show few, and draw labels once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("voxlex.workflows.judge.SHOWN_SAMPLES", 16)
-        patch.setattr("voxlex.evaluation.generation.judge.ROUNDS", 2)
+        patch.setattr("voxlex.evaluation.generation.plan.ROUNDS", 2)
         patch.setattr("voxlex.evaluation.labels.DRAWS", 1)
         yield
 

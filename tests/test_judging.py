@@ -25,7 +25,7 @@ from voxlex.priors import Conditions, GatedPixelCNN
 from voxlex.quantizers import VectorQuantizer
 from voxlex.run_folder import RunFolder
 from voxlex.workflows.evaluate import write_figures
-from voxlex.workflows.judge import generate_and_judge
+from voxlex.workflows.judge import plan_generation
 from voxlex.workflows.report import write_run_report
 
 pytestmark = pytest.mark.slow
@@ -109,8 +109,7 @@ def test_images_without_a_known_label_ask_for_none(known: list[str], asked: list
     vocabulary = Vocabulary(autoencoder=autoencoder.eval(), prior=prior.eval(), config=Config(), metadata={})
     manifest = pd.DataFrame({"label": ["a", "b", "", "a", "c"], "split": ["train"] + ["test"] * 4})
     images = PreparedDataset(images=np.zeros((5, 1, 8, 8), np.uint8), manifest=manifest, name="five", fingerprint="")
-    codes = vocabulary.encode(images.subset("test").tensor())
-    assert generate_and_judge(vocabulary, images, codes=codes, count=8).labels == asked
+    assert plan_generation(vocabulary, images, count=8).labels == asked
 
 
 def test_figures_that_are_not_finite_are_null(tmp_path: Path) -> None:

@@ -230,10 +230,10 @@ def test_volumes_larger_than_those_of_the_run_are_stored(tmp_path: Path) -> None
 
 
 def test_figures_are_those_of_the_levels_and_their_totals(model: MultiScaleVQVAE, images: PreparedDataset) -> None:
-    found = evaluate_reconstruction(model, images)
-    figures = found.figures
+    figures = evaluate_reconstruction(model, images).figures
     coarse, fine = (
-        codebook_health(quantizer, level) for quantizer, level in zip(model.quantizers, found.codes, strict=True)
+        codebook_health(quantizer, level)
+        for quantizer, level in zip(model.quantizers, model.encode(images.tensor()), strict=True)
     )
     assert figures["codebook.0.perplexity"] == coarse.perplexity
     assert figures["codebook.1.norm_longest"] == fine.norms[2]
@@ -289,15 +289,14 @@ def test_a_region_is_drawn_anew_at_both_levels(taught: Vocabulary, images: Prepa
 
 
 def test_the_whole_is_evaluated(taught: Vocabulary, images: PreparedDataset) -> None:
-    found = evaluate(taught, images, split="all", samples=0)
-    figures = found.figures
+    figures = evaluate(taught, images, split="all", samples=0).figures
     (coarse, fine), bits = taught.layouts, [figures[f"prior.{level}.bits_per_code"] for level in (0, 1)]
     assert figures["prior.0.uniform_bits_per_code"] == 3
     assert figures["prior.bits_per_code"] == pytest.approx((16 * bits[0] + 128 * bits[1]) / 144)
     assert figures["prior.rate_bpp"] == pytest.approx(figures["prior.bits_per_code"] * 144 / 32**2)
     condition = taught.conditions.look_up(images.manifest)
     with torch.no_grad():
-        nats = -taught.prior.log_prob(found.reconstruction.codes, condition).sum().item()
+        nats = -taught.prior.log_prob(taught.encode(images.tensor()), condition).sum().item()
     assert figures["prior.bits_per_code"] == pytest.approx(nats / np.log(2) / (len(images) * 144))
     assert (coarse.codes_per_image, fine.codes_per_image) == (16, 128)
     named = {(measure.name, level) for _, measure, level in measured(figures)}

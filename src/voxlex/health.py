@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from voxlex import metrics
 from voxlex.codes import levels_of
@@ -87,15 +89,20 @@ class Health:
         return [f"level {number}: {level.warning}" for number, level in enumerate(self.levels) if level.warning]
 
 
-def health_of(quantizers: Sequence[Quantizer], codes: Codes | Levels) -> Health:
+def counts_of(quantizers: Sequence[Quantizer], codes: Codes | Levels) -> tuple[Int64[Tensor, "q k"], ...]:
+    """Return how often each codeword of each codebook occurs in codes, for every level. Counts of batches add up."""
+    pairs = zip(quantizers, levels_of(codes), strict=True)
+    return tuple(metrics.code_counts(level, quantizer.num_embeddings) for quantizer, level in pairs)
+
+
+def health_of(quantizers: Sequence[Quantizer], counts: Sequence[Int64[Tensor, "q k"]]) -> Health:
     """Examine the codebooks of every level.
 
     Args:
         quantizers: The quantizer of each level, coarsest first.
-        codes: Codes of a whole data set from an autoencoder. The codes of a single batch are too few.
+        counts: How often each codeword occurs in a whole data set, as `counts_of` returns it. A batch is too few.
     """
-    pairs = zip(quantizers, levels_of(codes), strict=True)
-    return Health(tuple(codebook_health(quantizer, level) for quantizer, level in pairs))
+    return Health(tuple(_health(quantizer, level) for quantizer, level in zip(quantizers, counts, strict=True)))
 
 
 def codebook_health(quantizer: Quantizer, codes: LevelCodes) -> CodebookHealth:
@@ -105,12 +112,15 @@ def codebook_health(quantizer: Quantizer, codes: LevelCodes) -> CodebookHealth:
         quantizer: The quantizer.
         codes: Codes of a whole data set from `quantizer.encode`. The codes of a single batch are too few.
     """
-    counts = metrics.code_counts(codes, quantizer.num_embeddings)
+    return _health(quantizer, metrics.code_counts(codes, quantizer.num_embeddings))
+
+
+def _health(quantizer: Quantizer, counts: Int64[Tensor, "q k"]) -> CodebookHealth:
     norms = quantizer.codeword_norms().flatten()
     perplexity = metrics.perplexity(counts)
     in_use = metrics.usage(counts)
     found = perplexity if quantizer.equal_use else in_use * quantizer.num_embeddings
-    collapsed = found < _COLLAPSED * min(quantizer.num_embeddings, codes[:, 0].numel())
+    collapsed = found < _COLLAPSED * min(quantizer.num_embeddings, int(counts[0].sum()))
     share = f"{found:.0f} of {quantizer.num_embeddings} codewords"
     said = f"perplexity {share}" if quantizer.equal_use else f"{share} in use"
     warning = f"the codebook is collapsing: {said}; try {quantizer.remedy}"

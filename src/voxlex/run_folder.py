@@ -287,6 +287,11 @@ class RunFolder:
             check_shape(Metadata, content, where=str(self.metadata_file))
         except ConfigError as cause:
             raise RunError(str(cause)) from cause
+        except FileNotFoundError as cause:
+            raise RunError(
+                f"{self.metadata_file}: expected the description of a run, got no such file; an upload or a copy may "
+                f"have stopped half-way: copy the whole run again, or train into another folder"
+            ) from cause
         except OSError as cause:
             raise RunError(f"{self.metadata_file}: cannot be read: {cause.strerror or cause}") from cause
         except (ValueError, RecursionError) as cause:  # bytes that are not text, numbers without end, nested too deeply

@@ -13,7 +13,7 @@ from torchmetrics.image.fid import _compute_fid
 
 from voxlex.errors import DataError
 from voxlex.evaluation.generation import load_features, log_scattering
-from voxlex.evaluation.generation.diversity import mean_ms_ssim
+from voxlex.evaluation.generation.diversity import draw_pairs, mean_ms_ssim
 from voxlex.evaluation.generation.features import INCEPTION_WEIGHTS, describe
 from voxlex.evaluation.generation.frechet import frechet_distance
 from voxlex.evaluation.generation.memorisation import TrainingImages, memorisation_figures
@@ -181,16 +181,22 @@ def test_wasserstein_distance_wants_sets_of_one_size():
         sliced_wasserstein(smooth(4, side=15), smooth(4, side=15), generator=draws())
 
 
+def alike(images: Tensor) -> float:
+    return mean_ms_ssim(images.__getitem__, draw_pairs(len(images), generator=draws()))
+
+
 @pytest.mark.parametrize("side", [11, 20, 45, 96])
 def test_equal_images_are_fully_alike_at_every_size(side: int):
-    assert mean_ms_ssim(smooth(1, side=side).expand(3, -1, -1, -1), generator=draws()) == pytest.approx(1, abs=1e-4)
+    assert alike(smooth(1, side=side).expand(3, -1, -1, -1)) == pytest.approx(1, abs=1e-4)
 
 
 def test_different_images_are_less_alike():
     one_picture = smooth(1) + 0.02 * normal(20, 1, 32, 32)
-    assert mean_ms_ssim(smooth(20), generator=draws()) < 0.6 < 0.9 < mean_ms_ssim(one_picture, generator=draws())
-    with pytest.raises(ValueError, match="at least 2 of 11 pixels"):
-        mean_ms_ssim(smooth(1), generator=draws())
+    assert alike(smooth(20)) < 0.6 < 0.9 < alike(one_picture)
+    with pytest.raises(ValueError, match="at least 2, got 1"):
+        alike(smooth(1))
+    with pytest.raises(ValueError, match="at least 11 pixels"):
+        alike(smooth(2, side=10))
 
 
 def test_nearest_training_image_is_found_over_batches():

@@ -283,6 +283,9 @@ def test_the_cache_is_listed_and_cleaned(bucket: Bucket, scans: Path, tmp_path: 
         (["sample", RUN, "--out", "s3://heads"], "s3://heads", "expected a place in a bucket"),
         (["sample", RUN, "--out", "https://host.org/x"], "https://host.org/x", "expected a place on a store"),
         (["sample", RUN, "--out", "hf://datasets/owner/name"], "hf://datasets/owner/name", "voxlex push"),
+        (["sample", RUN, "--out", "hf://owner/name"], "hf://owner/name", "to this machine, .*voxlex push RUN"),
+        (["encode", RUN, "phantom", "--out=hf://owner/c.parquet"], "hf://owner/c.parquet", "expected a place on a"),
+        (["info", "s3://heads/half"], "s3://heads/half/metadata.json", "got no such file; an upload or a copy may"),
         (["encode", RUN, "s3://heads/both"], "s3://heads/both", "'a', which is both"),
         (["encode", RUN, "s3://heads/up"], "/../", "expected a name that a file can have"),
     ],
@@ -290,6 +293,7 @@ def test_the_cache_is_listed_and_cleaned(bucket: Bucket, scans: Path, tmp_path: 
 def test_what_cannot_be_is_one_line(
     words: list[str], names: str, says: str, bucket: Bucket, tmp_path: Path, capfd: Capture
 ) -> None:
+    bucket.put("half/config.yaml", RUN / "config.yaml")
     for key in ("both/a", "both/a/b.png", "up/../../../x.png"):
         bucket.put(key, b"x")
     before = bucket.content()

@@ -2,9 +2,10 @@
 
     python several_processes.py FOLDER START PROCESSES-END...
 
-The last process of a team hangs, fails or waits to be killed, according to END. Only a team that waits to be killed
-does the rest, too. With START "here", the first process of the one team starts the others; with "launched", they are
-started as a launcher does it, and several teams train at once, because to import all this takes longest.
+The last process of a team hangs, fails, stalls in a validation or waits to be killed, according to END. Only a team
+that waits to be killed does the rest, too. With START "here", the first process of the one team starts the others; with
+"launched", they are started as a launcher does it, and several teams train at once, because to import all this takes
+longest.
 Each process leaves `END-RANK.pid`, and `TURN-RANK.pt` with the step and the weights that a turn of training ended
 with. Each team leaves `END.txt`, what it said, and `END.status`, the exit status of its first process.
 """
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from voxlex.config import StageConfig
 from voxlex.errors import Interrupted, ToldElsewhere
 from voxlex.run_folder import RunFolder
+from voxlex.training import pace
 from voxlex.training.budget import Budget
 from voxlex.training.devices import choose_devices, launch
 from voxlex.training.loop import fit
@@ -35,7 +37,7 @@ from voxlex.training.team import Team
 
 SCHEDULE = StageConfig(batch_size=2, validations=3)
 SLOW_S, QUICK_S = 0.05, 0.005
-ENDS = ("killed", "hangs", "fails")
+ENDS = ("killed", "hangs", "fails", "stalls")
 
 
 class Toy(Objective[Tensor]):
@@ -46,6 +48,7 @@ class Toy(Objective[Tensor]):
         signal_at: The step in which this process gets a SIGTERM.
         hang_at: The step in which this process does not get on.
         fail_at: The step in which this process fails.
+        stall_at: The validation in which this process does not get on.
     """
 
     name = "toy"
@@ -58,6 +61,7 @@ class Toy(Objective[Tensor]):
         signal_at: int | None = None,
         hang_at: int | None = None,
         fail_at: int | None = None,
+        stall_at: int | None = None,
     ) -> None:
         torch.manual_seed(1)
         self.result = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, 4))
@@ -66,8 +70,8 @@ class Toy(Objective[Tensor]):
         self.points = torch.randn(64, 4)
         self.rows = len(self.points)
         self.seconds = seconds
-        self.signal_at, self.hang_at, self.fail_at = signal_at, hang_at, fail_at
-        self.taken = 0
+        self.signal_at, self.hang_at, self.fail_at, self.stall_at = signal_at, hang_at, fail_at, stall_at
+        self.taken = self.validated = 0
 
     def load(self, rows: Tensor, *, step: int) -> Tensor:
         return self.points[rows]
@@ -85,6 +89,9 @@ class Toy(Objective[Tensor]):
 
     @torch.no_grad()
     def validate(self, *, progress: float) -> dict[str, float]:
+        self.validated += 1
+        for piece in self.in_pieces(range(3)):
+            time.sleep(1000 if piece and self.validated == self.stall_at else 0)
         return {"error": float((self.player.on_devices(self.points) - self.points).square().mean())}
 
 
@@ -172,9 +179,13 @@ def main() -> None:
         "killed": Toy,
         "hangs": lambda: Toy(hang_at=at),
         "fails": lambda: Toy(fail_at=at),
+        "stalls": lambda: Toy(stall_at=2 if at else None),
     }
+    budget = Budget(minutes=10)
+    if end == "stalls":
+        pace._STUCK_S, budget = 3.0, Budget(steps=400)
     with team.ending_together():
-        train(toys[end](), Budget(minutes=10), turn=end, team=team, folder=folder)
+        train(toys[end](), budget, turn=end, team=team, folder=folder)
 
 
 if __name__ == "__main__":

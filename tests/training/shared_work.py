@@ -21,9 +21,10 @@ from voxlex.codes import CodeLayout, from_levels
 from voxlex.config import AutoencoderStageConfig, PriorStageConfig, StageConfig, TextureStageConfig
 from voxlex.data.dataset import PreparedDataset
 from voxlex.models import VQVAE, Decoder, Encoder
-from voxlex.priors import GatedPixelCNN, HierarchicalPrior, MaskedPrior, Prior, TransformerPrior
+from voxlex.priors import Conditions, GatedPixelCNN, HierarchicalPrior, MaskedPrior, Prior, TransformerPrior
 from voxlex.quantizers import VectorQuantizer
 from voxlex.run_folder import RunFolder
+from voxlex.training.augmentation import Augmentation
 from voxlex.training.budget import Budget
 from voxlex.training.journal import read_journal
 from voxlex.training.loop import fit
@@ -33,6 +34,7 @@ from voxlex.training.player import Player
 from voxlex.training.sharding import whole
 from voxlex.training.team import Team
 from voxlex.training.texture import TextureObjective
+from voxlex.workflows.prior_data import prior_data
 
 STEPS = 4
 OPTIMIZERS: tuple[Literal["muon", "adamw"], ...] = ("muon", "adamw")
@@ -176,6 +178,16 @@ def weights(objective: Objective[Any]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in whole(dict(objective.result.state_dict())).items()}
 
 
+def codes(team: Team | None) -> Tensor:
+    """Return the codes of images, and of a variation of each, for a prior."""
+    augmentation = Augmentation(flip=0.5, seed=0)
+    found = prior_data(
+        autoencoder().eval(), images(70), Conditions(), augmentation=augmentation, variations=1, team=team
+    )
+    assert isinstance(found.codes, Tensor)
+    return found.codes
+
+
 def prepared(folder: Path) -> list[str]:
     """Return what others have left in the folder before, and leave something."""
     seen = sorted(path.name for path in folder.glob("*.done"))
@@ -187,6 +199,7 @@ def prepared(folder: Path) -> list[str]:
 def work(team: Team, folder: Path) -> None:
     """Compute everything, and leave it in the folder."""
     left: dict[str, Any] = {"prepared": team.in_turn(lambda: prepared(folder), note="prepared")}
+    left |= {"codes alone": codes(None), "codes shared": codes(team)}
     for name in OBJECTIVES:
         at_once = trained(name, team, RunFolder(folder / f"{name} at once"))
         left[f"{name} at once"] = weights(at_once)

@@ -375,7 +375,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
 def test_a_state_that_finds_no_room_does_not_end_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
 
-    def full(path: Path, state: object) -> None:
+    def full(path: Path, state: object, **_: object) -> None:
         raise DataError(f"{path}: cannot be written: No space left on device")
 
     monkeypatch.setattr("voxlex.training.loop.save_state", full)

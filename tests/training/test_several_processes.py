@@ -62,7 +62,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    teams = ("4-killed", "2-hangs", "2-fails")
+    teams = ("4-killed", "2-hangs", "2-fails", "2-stalls")
     return made_once(tmp_path_factory, "launched", lambda folder: run(folder, "launched", *teams))
 
 
@@ -129,6 +129,11 @@ def test_the_first_process_prepares_and_the_others_find_it(shared: list[dict[str
     first, *others = [left["prepared"] for left in shared]
     assert first == []
     assert all(len(found) >= 1 for found in others)
+
+
+def test_images_for_the_prior_are_encoded_once(shared: list[dict[str, Any]]) -> None:
+    for left in shared:
+        assert torch.equal(left["codes shared"], left["codes alone"])
 
 
 @pytest.mark.parametrize("name", shared_work.OBJECTIVES)
@@ -227,6 +232,14 @@ def test_a_process_that_hangs_ends_all(request: pytest.FixtureRequest, count: in
     assert "of several_processes.py, and the others cannot continue without it; --resume continues" in told
     assert found.status == 1
     assert_resumes(found.folder, "hangs")
+
+
+def test_a_process_that_hangs_in_a_validation_ends_all(request: pytest.FixtureRequest) -> None:
+    found = ended(request, count=2, end="stalls", start="launched")
+    (told,) = found.said
+    assert "process 1 of 2 hangs at line " in told
+    assert found.status == 1
+    assert_resumes(found.folder, "stalls")
 
 
 @pytest.mark.parametrize(("count", "start"), WAYS)

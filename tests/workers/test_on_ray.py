@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from voxlex.vocabulary import load
 from voxlex.workers import HERE, Workers, workers_at
 from voxlex.workers.on_ray import RayWorkers
 from voxlex.workflows.encode import encode
+from voxlex.workflows.evaluate import evaluate
 from voxlex.workflows.originals import Originals
 
 pytestmark = pytest.mark.slow
@@ -87,6 +89,20 @@ def test_a_command_writes_the_same_bytes(
     assert written[0]
     assert written[0] == written[1]
     assert said[0] == said[1]
+
+
+def test_new_images_are_judged_alike(workers: Workers) -> None:
+    vocabulary = load(RUN)
+    dataset = open_source(PhantomSource(PhantomOptions(subjects=16, slices=8)), Frame(size=32))
+    held_out = np.arange(len(dataset)) >= 32
+    labels = [("a", "b")[row // 8 % 2] for row in range(len(dataset))]
+    manifest = dataset.manifest.assign(split=np.where(held_out, "test", "train"), label=labels)
+    found = [
+        evaluate(vocabulary, replace(dataset, manifest=manifest), samples=16, features="default", workers=own)
+        for own in (HERE, workers)
+    ]
+    assert found[0].figures == found[1].figures
+    assert {"generation.swd_reconstructed", "label.reconstructions.auroc"} <= set(found[0].figures)
 
 
 def test_results_come_in_order_and_a_few_at_a_time(workers: Workers) -> None:

@@ -19,7 +19,7 @@ from voxlex.errors import DataError, Interrupted, TrainingError
 from voxlex.files import cache_folder, workplace
 from voxlex.names import resolved
 from voxlex.progress import Phases
-from voxlex.stores.addresses import checked, is_address, masked, scheme_of, spelled
+from voxlex.stores.addresses import checked, is_address, looks_like_address, masked, scheme_of, spelled
 
 RESULTS = ("out", "json")
 """Options that name what a command writes."""
@@ -33,7 +33,7 @@ _COUNTS = ("WORLD_SIZE", "SLURM_NTASKS")  # of the processes that torchrun or Sl
 
 def has_addresses(words: Sequence[str]) -> bool:
     """Return whether an argument may be an address."""
-    return any(is_address(_value(word)) for word in words)
+    return any(looks_like_address(_value(word)) for word in words)
 
 
 def run(name: str, words: Sequence[str]) -> None:
@@ -75,13 +75,13 @@ def _value(word: str) -> str:
 
 
 def _results_among(kind: type[Any], words: Sequence[str]) -> list[int]:
-    """Return which words are the addresses of results."""
+    """Return which words are the addresses of results, be it on the Hub, to which `Result` refuses to write."""
     options = {f"--{one.name}" for one in fields(kind) if one.name in RESULTS and one.type is not bool}
     before = ["", *words]
     return [
         number
         for number, word in enumerate(words)
-        if is_address(_value(word)) and (before[number] in options or word.partition("=")[0] in options)
+        if looks_like_address(_value(word)) and (before[number] in options or word.partition("=")[0] in options)
     ]
 
 

@@ -13,7 +13,6 @@ import tyro
 from voxlex.commands.common import Source, name_of, place, say
 from voxlex.config import CHOICES, Config, beginning_with, load_recipe, with_budget, with_kinds, with_prior_of
 from voxlex.errors import ToldElsewhere, TrainingError, VoxlexError
-from voxlex.run_folder import RunFolder
 
 Settings = Annotated[Config, tyro.conf.arg(name="")]
 
@@ -133,10 +132,15 @@ def _settings_to_change(words: Sequence[str]) -> Config:
 
 def _settings_to_start_from(given: Namespace) -> Config:
     """Return a recipe, or the settings of the run that is continued, perhaps with the prior of a recipe."""
-    recipe = load_recipe(given.recipe or "default")
-    run = RunFolder(Path(given.out)) if given.out and (given.resume or given.stage in _LATER) else None
+    recipe = load_recipe(given.recipe) if given.recipe else Config()  # which is the default recipe
+    place = given.pretrained or recipe.training.pretrained
+    goes_on = given.out and (given.resume or given.stage in _LATER)
+    if not goes_on and place is None:
+        return recipe
+    from voxlex.run_folder import RunFolder  # a new run does not need it here
+
+    run = RunFolder(Path(given.out)) if goes_on else None
     if run is None or not run.config_file.exists():
-        place = given.pretrained or recipe.training.pretrained
         return recipe if place is None else beginning_with(recipe, place, RunFolder.open(Path(place)).config())
     own = run.config()
     if given.stage == "prior" and given.recipe:

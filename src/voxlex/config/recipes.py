@@ -155,6 +155,8 @@ def with_kinds(config: Config, kinds: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: If a kind is unknown; names the known ones.
     """
+    if not kinds:
+        return config
     content = plain(config)
     for setting, kind in kinds.items():
         *above, last = setting.split(".")

@@ -1,81 +1,70 @@
 """Evaluate how well a prior predicts held-out codes."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from voxlex import metrics
-from voxlex.codes import CodeLayout, for_each_level, levels_of, take
+from voxlex.codes import CodeLayout, for_each_level, levels_of
 from voxlex.priors.base import Prior
 from voxlex.priors.conditions import Condition
-from voxlex.rows import batches
 from voxlex.types import Codes, Levels
-from voxlex.workers import HERE, Workers
-
-BATCH_SIZE = 32
 
 
-def evaluate_prior(
-    prior: Prior,
-    codes: Codes | Levels,
-    condition: Condition | None,
-    *,
-    pixels_per_image: int,
-    workers: Workers = HERE,
-) -> dict[str, float]:
-    """Score codes under a prior, and under two simpler distributions for comparison.
+@torch.inference_mode()
+def nats_of(prior: Prior, codes: Codes | Levels, condition: Condition | None) -> list[float]:
+    """Return the negative log-likelihood of the codes of each level, summed over the images of a batch.
 
     Args:
         prior: The prior, in eval mode.
-        codes: Codes of held-out images.
+        codes: Codes of some images.
         condition: Condition of each image, or None.
+    """
+    some = for_each_level(lambda level: level.to(prior.device), codes)
+    given = None if condition is None else condition.to(prior.device)
+    return [-float(level.double().sum()) for level in levels_of(prior.code_log_probs(some, given))]
+
+
+def prior_figures(
+    prior: Prior,
+    nats: Sequence[float],
+    counts: Sequence[Int64[Tensor, "q k"]],
+    *,
+    images: int,
+    pixels_per_image: int,
+) -> dict[str, float]:
+    """Compare the likelihood of codes under a prior with that under two simpler distributions.
+
+    Args:
+        prior: The prior.
+        nats: The negative log-likelihood of the codes of each level, summed over all images; see `nats_of`.
+        counts: How often each codeword occurs, for each level; see `health.counts_of`.
+        images: Number of images.
         pixels_per_image: Number of pixels of one image.
-        workers: Who scores the codes.
 
     Returns:
         Means over all codes:
 
-        - `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior only has a bound of its likelihood; -
-        `prior.marginal_bits_per_code`, the entropy of the frequencies of these codes. This is a lower bound for priors
-          that treat all codes as independent and identically distributed;
+        - `prior.bits_per_code`, or `prior.bits_per_code_at_most` if the prior only has a bound of its likelihood;
+        - `prior.marginal_bits_per_code`, the entropy of the frequencies of these codes. This is a lower bound for
+          priors that treat all codes as independent and identically distributed;
         - `prior.uniform_bits_per_code`, log₂K;
 
         and `prior.rate_bpp`, the bits per pixel if the prior compresses the codes. With several levels, each level also
         has its own means, such as `prior.0.bits_per_code` for the coarsest level.
     """
-    levels, layouts = levels_of(codes), prior.layouts
-    bits = [metrics.bits(nats) for nats in _nats(prior, codes, condition, workers)]
-    marginal_bits = [
-        level.numel() * metrics.entropy_bits(metrics.code_counts(level, layout.num_embeddings))
-        for level, layout in zip(levels, layouts, strict=True)
-    ]
+    layouts = prior.layouts
+    bits = [metrics.bits(level) for level in nats]
+    marginal_bits = [int(level.sum()) * metrics.entropy_bits(level) for level in counts]
     figures: dict[str, float] = {}
-    if len(levels) > 1:
+    if len(layouts) > 1:
         for number, layout in enumerate(layouts):
             own = slice(number, number + 1)
-            figures |= _means(f"prior.{number}", prior, [layout], len(levels[0]), bits[own], marginal_bits[own])
-    figures |= _means("prior", prior, layouts, len(levels[0]), bits, marginal_bits)
-    return figures | {"prior.rate_bpp": sum(bits) / (len(levels[0]) * pixels_per_image)}
-
-
-def _nats(prior: Prior, codes: Codes | Levels, condition: Condition | None, workers: Workers) -> list[float]:
-    """Return the negative log-likelihood of the codes of each level, summed over all images."""
-    nats = [0.0] * len(prior.layouts)
-    rows = batches(len(levels_of(codes)[0]), pixels_per_image=1, at_most=BATCH_SIZE)
-    pairs = ((take(codes, own), None if condition is None else condition[own]) for own in rows)
-    for sums in workers.map(partial(_nats_of_batch, prior), pairs):
-        for number, own in enumerate(sums):
-            nats[number] += own
-    return nats
-
-
-@torch.inference_mode()
-def _nats_of_batch(prior: Prior, pair: tuple[Codes | Levels, Condition | None]) -> list[float]:
-    codes, condition = pair
-    some = for_each_level(lambda level: level.to(prior.device), codes)
-    given = None if condition is None else condition.to(prior.device)
-    return [-float(level.double().sum()) for level in levels_of(prior.code_log_probs(some, given))]
+            figures |= _means(f"prior.{number}", prior, [layout], images, bits[own], marginal_bits[own])
+    figures |= _means("prior", prior, layouts, images, bits, marginal_bits)
+    return figures | {"prior.rate_bpp": sum(bits) / (images * pixels_per_image)}
 
 
 def _means(

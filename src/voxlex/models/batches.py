@@ -32,6 +32,11 @@ class Codec(Protocol):
 Decode = Callable[[Codes | Levels], Image]
 
 
+def batch_rows(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[slice]:
+    """Yield the rows of each batch."""
+    return batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=at_most)
+
+
 def image_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[Image]:
     """Yield the images of a data set in batches, in [0, 1], on the CPU."""
     return map(unit_images, pixel_batches(dataset, at_most=at_most))
@@ -39,14 +44,8 @@ def image_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Ite
 
 def pixel_batches(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[np.ndarray]:
     """Yield the stored images of the same batches, `(b, 1, *space)`, read from the disk, so that they can be sent."""
-    for rows in _rows(dataset, at_most=at_most):
+    for rows in batch_rows(dataset, at_most=at_most):
         yield np.array(dataset.images[rows])
-
-
-def code_batches(codes: Codes | Levels, dataset: PreparedDataset) -> Iterator[Codes | Levels]:
-    """Yield the codes of the images of each batch."""
-    for rows in _rows(dataset):
-        yield take(codes, rows)
 
 
 def reconstruct_in_batches(
@@ -65,20 +64,13 @@ def reconstruct_in_batches(
         yield x, codes, x_hat
 
 
-def decode_in_batches(
-    decode: Decode, codes: Codes | Levels, dataset: PreparedDataset, *, workers: Workers = HERE
-) -> Iterator[Image]:
-    """Yield what the codes of images decode to in batches, in [0, 1], on the CPU."""
-    return workers.map(partial(decoded_batch, decode), code_batches(codes, dataset))
-
-
 def encode_in_batches(
     codec: Codec, dataset: PreparedDataset, *, progress: Progress | None = None, workers: Workers = HERE
 ) -> Iterator[Codes | Levels]:
     """Yield the codes of each batch of images, on the CPU."""
     done = 0
     for rows, codes in zip(
-        _rows(dataset), workers.map(partial(encoded_batch, codec), pixel_batches(dataset)), strict=True
+        batch_rows(dataset), workers.map(partial(encoded_batch, codec), pixel_batches(dataset)), strict=True
     ):
         yield codes
         done += rows.stop - rows.start
@@ -110,16 +102,7 @@ def encoded_batch(codec: Codec, pixels: np.ndarray) -> Codes | Levels:
     return for_each_level(Tensor.cpu, codec.encode(unit_images(pixels)))
 
 
-def decoded_batch(decode: Decode, codes: Codes | Levels) -> Image:
-    """Return the images of a batch of codes, on the CPU."""
-    return decode(codes).cpu()
-
-
 def reconstructed_batch(codec: Codec, decode: Decode | None, pixels: np.ndarray) -> tuple[Codes | Levels, Image]:
     """Return the codes of a batch and what they decode to, on the CPU."""
     codes = codec.encode(unit_images(pixels))
     return for_each_level(Tensor.cpu, codes), (decode or codec.decode)(codes).cpu()
-
-
-def _rows(dataset: PreparedDataset, *, at_most: int = BATCH_SIZE) -> Iterator[slice]:
-    return batches(len(dataset), pixels_per_image=dataset.images[0].size, at_most=at_most)

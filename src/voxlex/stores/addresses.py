@@ -48,6 +48,11 @@ def is_address(place: str | Path) -> bool:
     return whole is not None and not _RUN_ON_THE_HUB.fullmatch(found[0])
 
 
+def looks_like_address(place: str | Path) -> bool:
+    """Return whether a place is spelled as an address, be it a run on the Hub."""
+    return _ADDRESS.fullmatch(spelled(place)) is not None
+
+
 def checked(address: str) -> str:
     """Return an address with its scheme in small letters and without slashes at the end of a folder on a store.
 

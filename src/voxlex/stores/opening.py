@@ -125,7 +125,7 @@ def _in_one_line(cause: BaseException, name: str, what: str) -> DataError:
     if any(status in _DENIED for status in statuses) or "PermissionError" in kinds:
         return fail("the store denies access with these credentials")
     if "bucket does not exist" in str(cause).lower() or "NoSuchBucket" in kinds:
-        return fail("no such bucket")
+        return fail("no such bucket; check its name")
     if any(status in _MISSING for status in statuses):
         return nothing
     if statuses:

@@ -97,7 +97,8 @@ class Result:
         """
         scheme = scheme_of(address)
         if scheme in (*WEB, "hf"):
-            other = "; `voxlex push` writes a run into a repository of the Hub" if scheme == "hf" else ""
+            push = "; write it to this machine, and if it is a run, `voxlex push RUN owner/name` brings it to the Hub"
+            other = push if scheme == "hf" else ""
             raise DataError(f"{masked(address)}: expected a place on a store such as s3:// or gs:// to write{other}")
         system, path = opened(address)
         place = place_for(path, scheme)

@@ -2,7 +2,8 @@
 
 import io
 import math
-from collections.abc import Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,38 @@ from torch import Tensor
 from voxlex.errors import RunError, brief
 from voxlex.files import atomic_file
 
+_PART = 2**24  # bytes that are written before it is told
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state that an interrupted stage needs to continue."""
-    buffer = io.BytesIO()  # torch reports a full disk as an error of the archive; writing bytes raises an OSError
+
+def save_state(path: Path, state: Mapping[str, Any], *, told: Callable[[], None] = lambda: None) -> None:
+    """Write the state that an interrupted stage needs to continue.
+
+    Args:
+        path: The file.
+        state: Tensors and plain values.
+        told: Called each time when a part of the state is on the disk, or is ready for it.
+    """
+    buffer = _Told(told)  # torch reports a full disk as an error of the archive; writing bytes raises an OSError
     torch.save(dict(state), buffer)
-    with atomic_file(path) as building:
-        building.write_bytes(buffer.getbuffer())
+    content = buffer.getbuffer()
+    with atomic_file(path) as building, building.open("wb") as file:
+        for start in range(0, len(content), _PART):
+            file.write(content[start : start + _PART])
+            file.flush()
+            os.fsync(file.fileno())  # so that the disk does not take all of it at the end
+            told()
+
+
+class _Told(io.BytesIO):
+    """Bytes, of which each tensor is a part that is told."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        super().__init__()
+        self._told = told
+
+    def write(self, content: Any, /) -> int:
+        self._told()
+        return super().write(content)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -187,14 +187,14 @@ class _Trainer:
         started = time.perf_counter() - self.elapsed_s
         validations = math.floor(self.progress * self.schedule.validations)
         last_shown = last_saved = self.elapsed_s
-        if self.unknown_best:
-            self._validate(journal, display, progress=self.progress)
-        self._train_mode(True)
-        with stop_requests() as stop, self.load, self.team.getting_on():
+        with stop_requests() as stop, self.load, self.team.working("steps"):
+            if self.unknown_best:
+                self._validate(journal, display, progress=self.progress)
+            self._train_mode(True)
             while (before := self.progress) < 1 and not self.ended:
-                with self.team.step():
-                    step = self._take_step(threads)
-                    signal_name = self._agree(started, stop)
+                step = self._take_step(threads)
+                signal_name = self._agree(started, stop)
+                self.team.gets_on()
                 if self.elapsed_s - last_shown >= _SHOW_EVERY_S or self.step == 1 or self.progress >= 1:
                     last_shown = self.elapsed_s
                     self._show(step, journal, display)
@@ -207,7 +207,7 @@ class _Trainer:
                 if self.elapsed_s - last_saved >= self.save_every_s:
                     last_saved = self.elapsed_s
                     self._save_or_note()
-        self._save_or_note()
+            self._save_or_note()
 
     def _take_step(self, threads: ThreadChooser | None) -> Step:
         began = time.perf_counter()
@@ -271,7 +271,8 @@ class _Trainer:
 
     def _validate(self, journal: Journal, display: StageDisplay, *, progress: float) -> None:
         self._train_mode(False)
-        figures = self.objective.validate(progress=progress)
+        with self.team.working("a validation"):
+            figures = self.objective.validate(progress=progress)
         self._train_mode(True)
         self._compare(figures)
         journal.write(
@@ -304,11 +305,15 @@ class _Trainer:
 
     def save(self) -> None:
         """Write the state for resuming."""
-        random = self.team.gathered(random_state())
-        players = {name: player.state(keep=self.team.first) for name, player in self.objective.players.items()}
-        best = None if self.best is None else whole(dict(vars(self.best)), keep=self.team.first)
-        if not self.team.first:
-            return
+        with self.team.working("a saving"):
+            random = self.team.gathered(random_state())
+            kept = self.objective.in_pieces(self.objective.players.items())
+            players = {name: player.state(keep=self.team.first) for name, player in kept}
+            best = None if self.best is None else whole(dict(vars(self.best)), keep=self.team.first)
+            if self.team.first:
+                self._write(players, random, best)
+
+    def _write(self, players: Mapping[str, Any], random: list[Any], best: Mapping[str, Any] | None) -> None:
         state = {
             "players": players,
             "random": random[0],
@@ -318,7 +323,7 @@ class _Trainer:
             "best": best,
             "objective": self.objective.state(),
         }
-        save_state(self.state_file, state)
+        save_state(self.state_file, state, told=self.team.gets_on)
 
     def restore(self) -> bool:
         """Restore the saved state. Return whether there was one."""

@@ -1,7 +1,7 @@
 """The base classes of objectives, which say what a stage of training optimizes and how it is validated."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -17,6 +17,7 @@ from voxlex.training.player import Player
 from voxlex.training.team import Team
 
 Batch = TypeVar("Batch")
+Piece = TypeVar("Piece")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,13 @@ class Objective(ABC, Generic[Batch]):
             return rows
         each = -(-len(rows) // self.team.size)
         return rows[(torch.arange(each) + each * self.team.rank).clamp(max=len(rows) - 1)]
+
+    def in_pieces(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Yield pieces of work, such as of a validation, and tell the other processes after each that it gets on."""
+        for piece in pieces:
+            yield piece
+            if self.team is not None:
+                self.team.gets_on()
 
     def of_all(self, own: Shaped[Tensor, "m *shape"], *, rows: int) -> Shaped[Tensor, "n *shape"]:
         """Return, in all processes and on the CPU, what they have computed of `own_rows`, in the order of the rows."""

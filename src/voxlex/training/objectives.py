@@ -12,7 +12,7 @@ from voxlex import metrics
 from voxlex.codes import concatenate, for_each_level, levels_of, take
 from voxlex.config import StageConfig
 from voxlex.data.dataset import PreparedDataset
-from voxlex.health import health_of
+from voxlex.health import counts_of, health_of
 from voxlex.losses import reconstruction_losses
 from voxlex.models import Autoencoder
 from voxlex.priors.base import Prior
@@ -137,7 +137,7 @@ class AutoencoderObjective(OnePlayer[Image]):
         codes: list[Codes | Levels] = []
         seen: list[Shown] = []
         every = torch.arange(len(self.held_out))
-        for rows in in_batches(self.held_out, self.own_rows(every)):
+        for rows in self.in_pieces(in_batches(self.held_out, self.own_rows(every))):
             x = self.held_out[rows].to(self.autoencoder.device)
             outputs = self.player.on_devices(x, quantize=self._quantizes(progress))
             x_hat = outputs.x_hat.float().clamp(0, 1)
@@ -151,7 +151,7 @@ class AutoencoderObjective(OnePlayer[Image]):
         self.warning = None
         if codes:
             of_all = for_each_level(lambda level: self.of_all(level, rows=len(every)), concatenate(codes))
-            health = health_of(self.autoencoder.quantizers, of_all)
+            health = health_of(self.autoencoder.quantizers, counts_of(self.autoencoder.quantizers, of_all))
             named = {name.removeprefix("codebook."): value for name, value in health.figures.items()}
             figures |= {name: value for name, value in named.items() if name.endswith(("perplexity", "usage"))}
             self.warning = "; ".join(health.warnings) or None
@@ -246,7 +246,8 @@ class PriorObjective(OnePlayer[CodeBatch]):
         """Return the bits per code of the held-out codes."""
         device = self.prior.device
         count, found = len(self.validation_batches), list[Tensor]()
-        for place in self.own_rows(torch.arange(count)).tolist():  # masks of a masked prior depend on the whole batch
+        own = self.own_rows(torch.arange(count)).tolist()  # masks of a masked prior depend on the whole batch
+        for place in self.in_pieces(own):
             codes, condition = self.validation_batches[place]
             on_device = for_each_level(lambda level: level.to(device), codes)
             found.append(self.player.on_devices.loss(on_device, condition.to(device)).cpu().double())

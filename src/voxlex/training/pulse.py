@@ -17,8 +17,6 @@ from torch import distributed
 
 _EVERY_S = 1.0
 _SILENT = 15  # looks, one each second, without a sign of a process after which it counts as lost
-_STUCK = 15  # looks that a step may take at least before its process counts as hanging
-_OTHERWISE = 600  # the same for all that is not a step, such as a validation, and for the first step
 _GRACE = 5  # looks in which training may still end by itself
 _TORCH = str(Path(torch.__file__).parent)
 
@@ -181,16 +179,6 @@ def store_at(address: str, port: int) -> distributed.Store:
     return distributed.PrefixStore(
         "voxlex", distributed.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=30))
     )
-
-
-def step_patience(longest_s: float | None) -> float:
-    """Return how many seconds a step may take, given the longest one so far; None if there was none."""
-    return _OTHERWISE if longest_s is None else max(_STUCK, 3 * longest_s)
-
-
-def other_patience() -> float:
-    """Return how many seconds all that is not a step may take."""
-    return _OTHERWISE
 
 
 def end_process(trouble: Trouble, *, speaks: bool, others: Sequence[Any] = ()) -> None:

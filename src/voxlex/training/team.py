@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -12,8 +12,9 @@ from lightning_fabric.strategies import ParallelStrategy
 from torch import Tensor, distributed
 
 from voxlex.errors import Interrupted, Terminated, ToldElsewhere, TrainingError, VoxlexError
+from voxlex.training.pace import Pace
 from voxlex.training.processes import Watch
-from voxlex.training.pulse import Pulse, Trouble, end_process, other_patience, step_patience, store_at
+from voxlex.training.pulse import Pulse, Trouble, end_process, store_at
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Team:
         self.rank = fabric.global_rank
         self.size = fabric.world_size
         self.watch = watch
-        self._longest_s: float | None = None
+        self._pace = Pace(self._expect)
         self._all_know = False
         self._group: distributed.ProcessGroup | None = None
         self._pulse: Pulse | None = None
@@ -75,6 +76,14 @@ class Team:
         values = [None] * self.size if self.first else None
         distributed.gather_object(value, values, dst=0, group=self._group)
         return values or [value]
+
+    def own(self, count: int) -> slice:
+        """Return which of so many things this process does: the next ones after those of the process before.
+
+        Each does as many, but the last ones may have fewer, or none.
+        """
+        each = -(-count // self.size)
+        return slice(min(each * self.rank, count), min(each * (self.rank + 1), count))
 
     def joined(self, rows: Shaped[Tensor, "m *shape"]) -> Shaped[Tensor, "n *shape"]:
         """Return the rows of all processes in their order, in all of them. Each has as many, on the CPU."""
@@ -113,23 +122,13 @@ class Team:
             self._pulse.post(note)
         return done
 
-    @contextmanager
-    def getting_on(self) -> Iterator[None]:
-        """Expect that steps get on, and all else, such as a validation, ends within ten minutes."""
-        self._expect(other_patience())
-        try:
-            yield
-        finally:
-            self._expect(None)
+    def working(self, kind: str) -> AbstractContextManager[None]:
+        """Expect that work of a kind, such as "steps", gets on until the block ends; see `Pace`."""
+        return self._pace.of(kind)
 
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        """Expect that the work that begins now takes about as long as the longest step so far."""
-        self._expect(step_patience(self._longest_s))
-        began = time.monotonic()
-        yield
-        self._longest_s = max(self._longest_s or 0.0, time.monotonic() - began)
-        self._expect(other_patience())
+    def gets_on(self) -> None:
+        """Tell that a piece of the work is done."""
+        self._pace.gets_on()
 
     def ending(self, error: VoxlexError) -> VoxlexError:
         """Return the error to raise in this process when all processes end. Only the first process reports it."""

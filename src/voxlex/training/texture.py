@@ -202,7 +202,7 @@ class TextureObjective(Objective[Image]):
         generator = torch.Generator().manual_seed(0)
         every = torch.arange(len(self.held_out))
         noise, planted = self._drawn(generator)
-        own = in_batches(self.held_out, self.own_rows(every))
+        own = self.in_pieces(in_batches(self.held_out, self.own_rows(every)))
         part = _Gauges.joined([self._gauged(self.held_out[rows], noise[rows], planted.rows(rows)) for rows in own])
         found = _Gauges(**{name: self.of_all(values, rows=len(every)) for name, values in vars(part).items()})
         self.shown = Shown.joined([Shown.of(found.x, found.drawn)])

@@ -2,24 +2,28 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from voxlex.codes import take
-from voxlex.data.dataset import PreparedDataset
+from voxlex.data.dataset import PreparedDataset, unit_images
 from voxlex.evaluation.code_features import described_codes
 from voxlex.evaluation.generation import chosen_features, load_features
 from voxlex.evaluation.generation.features import Features, describe
-from voxlex.evaluation.generation.judge import FEWEST
+from voxlex.evaluation.generation.plan import FEWEST
 from voxlex.evaluation.generation.scattering import SMALLEST
 from voxlex.evaluation.labels import Described, label_figures, labelled
-from voxlex.evaluation.likelihood import evaluate_prior
+from voxlex.evaluation.likelihood import prior_figures
+from voxlex.evaluation.looking import FAITHFUL, Look, Looked, Wanted, look_at
 from voxlex.evaluation.probe import Target
-from voxlex.evaluation.reconstruction import ReconstructionFigures, evaluate_reconstruction, evaluate_texture
+from voxlex.evaluation.reconstruction import ReconstructionFigures, reconstruction_figures, texture_figures
 from voxlex.evaluation.simple_features import grey_shares
 from voxlex.files import write_json
 from voxlex.pages import generation_measures
@@ -28,7 +32,7 @@ from voxlex.rows import batches
 from voxlex.types import Codes, Levels
 from voxlex.vocabulary import Vocabulary
 from voxlex.workers import HERE, Workers
-from voxlex.workflows.judge import Generation, can_judge, generate_and_judge
+from voxlex.workflows.judge import Generation, Judging, can_judge, plan_generation, ways_of
 
 _MOST_LABELLED = 384  # images whose labels are read
 _BATCH_SIZE = 32
@@ -40,7 +44,7 @@ class Evaluation:
 
     Attributes:
         figures: All figures by name.
-        reconstruction: The figures of the autoencoder, and the codes.
+        reconstruction: The figures of the autoencoder.
         generation: New images and their comparison with real images; None if no images were drawn.
         features: Name of the features by which they were compared.
         warnings: What a reader must know to judge the figures.
@@ -76,7 +80,7 @@ def evaluate(
         samples: Number of new images to compare; 0 for none.
         features: Features by which new images are compared; see `evaluation.generation.load_features`.
         shown: Whether new images are also shown. If so, some are drawn even if there are too few to compare.
-        workers: Who reconstructs, scores and draws. Samples are judged, and labels read, in this process.
+        workers: Who reconstructs, scores and draws. What they return of each image is small.
         phases: Receives the progress of the work.
 
     Raises:
@@ -87,36 +91,31 @@ def evaluate(
         raise ValueError(f"samples: expected at least 0, got {samples}")
     measured = load_features(features)
     images = dataset.subset(split)
+    generating = vocabulary.prior is not None and samples > 0 and split == "test"
+    judging = None
+    if generating and (shown or can_judge(samples=samples, held_out=len(images))):
+        judging = plan_generation(vocabulary, dataset, count=samples, features=measured, phases=phases)
+    rows = _labelled_rows(images)
     with phases("reconstructing") as progress:
-        reconstruction = evaluate_reconstruction(vocabulary.autoencoder, images, progress=progress, workers=workers)
-    figures, generation = dict(reconstruction.figures), None
-    if vocabulary.texture is not None:
-        decode = partial(vocabulary.decode, decoding="textured")
-        with phases("drawing texture") as progress:
-            figures |= evaluate_texture(decode, reconstruction.codes, images, progress=progress, workers=workers)
-    if vocabulary.prior is not None:
-        figures |= evaluate_prior(
-            vocabulary.prior,
-            reconstruction.codes,
-            vocabulary.prior.conditions.look_up(images.manifest),
-            pixels_per_image=images.images[0, 0].size,
+        looked = look_at(
+            _look(vocabulary, judging, features=measured),
+            images,
+            wanted=replace(Wanted() if judging is None else judging.wanted, codes=rows.tolist()),
+            progress=progress,
             workers=workers,
         )
+    reconstruction = reconstruction_figures(looked, vocabulary.autoencoder, images)
+    figures = reconstruction.figures | _figures_of_codes(vocabulary, looked, images)
     warnings = list(reconstruction.warnings)
-    if vocabulary.prior is not None and samples and split == "test":
-        if shown or can_judge(samples=samples, held_out=len(images)):
-            generation = generate_and_judge(
-                vocabulary,
-                dataset,
-                codes=reconstruction.codes,
-                count=samples,
-                features=measured,
-                workers=workers,
-                phases=phases,
-            )
-            figures |= generation.report.figures if generation.report else {}
+    generation = None if judging is None else judging.judged(looked, workers=workers, phases=phases)
+    if generation is not None and generation.report is not None:
+        figures |= generation.report.figures
+    if generating:
         warnings += _warnings_of_new_images(figures, samples=samples, held_out=len(images))
-    figures |= _label_figures(vocabulary, images, reconstruction.codes, generation, features=measured, phases=phases)
+    if len(rows):
+        figures |= _label_figures(
+            vocabulary, images, rows, looked.codes, generation, features=measured, workers=workers, phases=phases
+        )
     if split == "test":
         warnings += _warnings_of_split(vocabulary, dataset)
     return Evaluation(
@@ -128,40 +127,80 @@ def evaluate(
     )
 
 
+def _look(vocabulary: Vocabulary, judging: Judging | None, *, features: Features) -> Look:
+    """Return what is measured of each image."""
+    others = [way for way in ways_of(vocabulary) if way != FAITHFUL]
+    return Look(
+        autoencoder=vocabulary.autoencoder,
+        decoders={way: partial(vocabulary.decode, decoding=way) for way in others},
+        prior=vocabulary.prior,
+        features=features,
+        known=None if judging is None else judging.known,
+        spectra=judging is not None,
+    )
+
+
+def _figures_of_codes(vocabulary: Vocabulary, looked: Looked, images: PreparedDataset) -> dict[str, float]:
+    """Return the figures of the textured decoder and of the prior, if there are any."""
+    figures = {} if vocabulary.texture is None else texture_figures(looked, images)
+    if vocabulary.prior is None:
+        return figures
+    pixels = images.images[0, 0].size
+    return figures | prior_figures(
+        vocabulary.prior, looked.nats, looked.counts, images=len(images), pixels_per_image=pixels
+    )
+
+
+def _labelled_rows(images: PreparedDataset) -> Int64[np.ndarray, " n"]:
+    """Return the images whose labels are read; none where there are no labels, or too few."""
+    rows = labelled(list(images.manifest["label"]), list(images.manifest["group"]), at_most=_MOST_LABELLED)
+    return rows if images.size >= SMALLEST else rows[:0]
+
+
 def _label_figures(
     vocabulary: Vocabulary,
     images: PreparedDataset,
+    rows: Int64[np.ndarray, " n"],
     codes: Codes | Levels,
     generation: Generation | None,
     *,
     features: Features,
+    workers: Workers,
     phases: Phases,
 ) -> dict[str, float]:
-    """Return how well labels are read; nothing where there are none, or too few."""
-    rows = labelled(list(images.manifest["label"]), list(images.manifest["group"]), at_most=_MOST_LABELLED)
-    if not len(rows) or images.size < SMALLEST:
-        return {}
+    """Return how well the labels of some images are read."""
     labels, groups = ([str(name) for name in images.manifest[column].iloc[rows]] for column in ("label", "group"))
-    chosen = take(codes, rows.tolist())
-    greys, real, again = [], [], []
+    parts = list(batches(len(rows), pixels_per_image=images.images[0].size, at_most=_BATCH_SIZE))
+    items = ((np.array(images.images[rows[part]]), take(codes, part)) for part in parts)
+    described = []
     with phases("reading labels") as progress:
-        for some in batches(len(rows), pixels_per_image=images.images[0].size, at_most=_BATCH_SIZE):
-            x = images.tensor(rows[some])
-            greys.append(grey_shares(x))
-            real.append(describe(x, features))
-            again.append(describe(vocabulary.decode(take(chosen, some)).cpu(), features))
-            progress(some.stop, len(rows))
-        described = Described(
-            codes=described_codes(vocabulary.autoencoder, chosen, vocabulary.layouts),
-            greys=torch.cat(greys).numpy(),
-            images=torch.cat(real).numpy(),
-            reconstructed=torch.cat(again).numpy(),
-        )
+        for part, own in zip(parts, workers.map(partial(_described, vocabulary, features), items), strict=True):
+            described.append(own)
+            progress(part.stop, len(rows))
+        greys, real, again = (torch.cat(own).numpy() for own in zip(*described, strict=True))
         asked = None if generation is None else generation.labels
         samples = describe(generation.samples, features).numpy() if generation is not None and asked else None
         return label_figures(
-            Target.of_names("label", labels), groups, described, samples=samples, sample_labels=asked or ()
+            Target.of_names("label", labels),
+            groups,
+            Described(
+                codes=described_codes(vocabulary.autoencoder, codes, vocabulary.layouts),
+                greys=greys,
+                images=real,
+                reconstructed=again,
+            ),
+            samples=samples,
+            sample_labels=asked or (),
         )
+
+
+def _described(
+    vocabulary: Vocabulary, features: Features, item: tuple[np.ndarray, Codes | Levels]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the grey values of images, and the features of the images and of what their codes decode to."""
+    pixels, codes = item
+    x = unit_images(pixels)
+    return grey_shares(x), describe(x, features), describe(vocabulary.decode(codes).cpu(), features)
 
 
 def _warnings_of_new_images(figures: Mapping[str, float], *, samples: int, held_out: int) -> list[str]:

@@ -7,10 +7,8 @@ import pandas as pd
 import yaml
 from torch import Tensor
 
-from voxlex.codes import levels_of, take
 from voxlex.config import dump_config
 from voxlex.data.dataset import PreparedDataset
-from voxlex.metrics import code_counts
 from voxlex.names import counted, resolved, sentence
 from voxlex.pages.pictures import quality_captions, reconstruction_sheet, sample_sheet
 from voxlex.pages.report import ClosePair, ReportContent, pair_captions, write_report
@@ -42,7 +40,7 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Pha
     evaluation = evaluate(vocabulary, dataset, shown=True, phases=phases)
     rows = evenly_spaced(len(test), SHOWN_RECONSTRUCTIONS)
     originals = test.tensor(rows)
-    reconstructions = vocabulary.decode(take(evaluation.reconstruction.codes, rows))
+    reconstructions = vocabulary.reconstruct(originals)
     paths = [str(path) for path in test.manifest["path"].iloc[rows]]
     captions = quality_captions(originals, reconstructions, paths)
     reconstruction_sheet(folder.reconstructions_file, originals, reconstructions, captions=captions)
@@ -65,10 +63,7 @@ def write_run_report(folder: RunFolder, dataset: PreparedDataset, *, phases: Pha
         pairs=_closest_pairs(evaluation, dataset),
         real=test.tensor(evenly_spaced(len(test), SHOWN_IN_REPORT)),
         journal=read_journal(folder.journal_file),
-        code_counts=[
-            code_counts(level, layout.num_embeddings)
-            for level, layout in zip(levels_of(evaluation.reconstruction.codes), vocabulary.layouts, strict=True)
-        ],
+        code_counts=evaluation.reconstruction.counts,
         facts=_facts(vocabulary),
         warnings=_warnings(dataset, evaluation),
     )

@@ -151,9 +151,12 @@ class Stages:
             self.conditions,
             augmentation=self._augmentation(stage.augment) if stage.variations else None,
             variations=stage.variations,
+            team=self.team,
             phases=self.display.phase,
         )
-        validation = prior_data(autoencoder, self.validation, self.conditions, phases=self.display.phase)
+        validation = prior_data(
+            autoencoder, self.validation, self.conditions, team=self.team, phases=self.display.phase
+        )
         torch.manual_seed(self.config.training.seed)
         prior = build_prior(
             self.config.prior,

@@ -1,9 +1,11 @@
 """Image features for comparisons: a default that needs no weights, or a network whose weights the user provides."""
 
+import io
 import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -79,12 +81,30 @@ def load_features(name_or_path: str | Path) -> Features:
             "not a file"
         )
     try:
+        return _ScriptFeatures(path.read_bytes())
+    except (OSError, RuntimeError, ValueError) as cause:
+        raise DataError(f"{path}: expected a TorchScript file, got another or a damaged file") from cause
+
+
+class _ScriptFeatures:
+    """Features by a TorchScript file. A network of TorchScript cannot be pickled for workers, but its file can.
+
+    Raises:
+        RuntimeError, ValueError: If it is not one.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
         with warnings.catch_warnings():  # TorchScript is deprecated, but weights are still shared in it
             warnings.simplefilter("ignore", DeprecationWarning)
-            network = torch.jit.load(path, map_location="cpu").eval()
-    except (RuntimeError, ValueError) as cause:
-        raise DataError(f"{path}: expected a TorchScript file, got another or a damaged file") from cause
-    return lambda images: _pooled(network(_three_channels(images)))
+            self._network = torch.jit.load(io.BytesIO(content), map_location="cpu").eval()
+
+    def __call__(self, images: Image) -> Float[Tensor, "n f"]:
+        """Return the features of images `(n, 1 or 3, h, w)` in [0, 1]."""
+        return _pooled(self._network(_three_channels(images)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ScriptFeatures, (self._content,)
 
 
 def _load_inception() -> Features:

@@ -9,22 +9,17 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from voxlex.evaluation.generation.diversity import mean_ms_ssim
+from voxlex.evaluation.generation.diversity import Numbers, mean_ms_ssim
 from voxlex.evaluation.generation.features import Features, describe
 from voxlex.evaluation.generation.frechet import frechet_distance
 from voxlex.evaluation.generation.memorisation import Pair, TrainingImages, copy_distance, memorisation_figures
 from voxlex.evaluation.generation.neighbours import overlap
+from voxlex.evaluation.generation.plan import FLOOR, SAMPLES, Plan, Round, plan_judging
 from voxlex.evaluation.generation.scattering import log_scattering
 from voxlex.evaluation.generation.two_sample import chance_of_accuracy, told_apart
 from voxlex.evaluation.generation.wasserstein import sliced_wasserstein
 from voxlex.evaluation.intervals import bootstrap_interval
 from voxlex.types import Image
-
-FEWEST = 16
-"""Smallest number of samples, and of images in half of the held-out set, that gives useful figures."""
-
-ROUNDS = 4
-"""Number of random divisions of the held-out images over which figures are averaged."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +57,39 @@ class GenerationReport:
     copies: list[Pair]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A set of images, of which some are compared.
+
+    Attributes:
+        images: Gives the images with some numbers, in [0, 1].
+        rows: The numbers of those that are compared, sorted.
+        features: The features of these.
+        near: The distance of every image of the set to the nearest training image.
+        groups: The group of every image by number.
+    """
+
+    images: Callable[[Numbers], Image]
+    rows: Int64[Tensor, " k"]
+    features: Float[Tensor, "k f"]
+    near: Float[Tensor, " n"]
+    groups: Int64[Tensor, " n"]
+
+    def take(self, numbers: Int64[Tensor, " m"]) -> "_Set":
+        """Return some of the images that are compared."""
+        features = self.features[torch.searchsorted(self.rows, numbers)]
+        return _Set(self.images(numbers), features, self.near[numbers], self.groups[numbers])
+
+
+class _Set(NamedTuple):
+    """Images, their features, their distances to the training images, and their groups by number."""
+
+    images: Image
+    features: Float[Tensor, "n f"]
+    near: Float[Tensor, " n"]
+    groups: Int64[Tensor, " n"]
+
+
 def judge_samples(
     samples: Float[Tensor, "n _ *_"],
     held_out: Float[Tensor, "m _ *_"],
@@ -96,52 +124,80 @@ def judge_samples(
     Raises:
         ValueError: If there are too few images, or their shapes differ.
     """
-    members = _numbered(groups, images=len(held_out))
-    size = _compared(samples, held_out, members)
-    generator = torch.Generator().manual_seed(seed)
-    report = progress or (lambda done, total: None)
-    report(0, ROUNDS + 1)
+    if samples.shape[1:] != held_out.shape[1:]:
+        shapes = f"{tuple(samples.shape[1:])} and {tuple(held_out.shape[1:])}"
+        raise ValueError(f"expected samples and held-out images of the same shape, got {shapes}")
+    if groups is not None and len(groups) != len(held_out):
+        raise ValueError(f"groups: expected one for each of {len(held_out)} held-out images, got {len(groups)}")
+    plan = plan_judging(
+        len(samples),
+        len(held_out) if groups is None else groups,
+        shape=samples.shape[1:],
+        reconstructions=reconstructed or {},
+        seed=seed,
+    )
     known = TrainingImages(training)
-    (near, nearest), (real_near, _) = known.nearest(samples), known.nearest(held_out)
-    alone = torch.arange(len(samples)) + len(held_out)  # drawn one by one; no group of real images is theirs
-    made = _Described.of(samples, features, near, alone)
-    real = _Described.of(held_out, features, real_near, members)
-    again = {end: _Described.of(images, features, real_near, members) for end, images in (reconstructed or {}).items()}
-    sides = {"": made, "_floor": real} | again
-    varied = {end: mean_ms_ssim(side.images, generator=generator) for end, side in sides.items()}
+    near = known.nearest(held_out)[0]
+
+    def compared(images: Image, rows: Int64[Tensor, " k"]) -> Compared:
+        described = describe(images[rows], features)
+        return Compared(images=images.__getitem__, rows=rows, features=described, near=near, groups=plan.groups)
+
+    return judge(
+        plan,
+        samples,
+        compared(held_out, plan.held_out),
+        known,
+        reconstructed={end: compared(images, plan.reconstructed) for end, images in (reconstructed or {}).items()},
+        features=features,
+        progress=progress,
+    )
+
+
+def judge(
+    plan: Plan,
+    samples: Float[Tensor, "n _ *_"],
+    held_out: Compared,
+    known: TrainingImages,
+    *,
+    reconstructed: Mapping[str, Compared],
+    features: Features = log_scattering,
+    progress: Callable[[int, int], None] | None = None,
+) -> GenerationReport:
+    """Judge samples as `judge_samples` does, by images and features of which only those of a plan need be there.
+
+    Args:
+        plan: What is compared.
+        samples: Generated images in [0, 1].
+        held_out: Real images.
+        known: The images that the model was trained on.
+        reconstructed: Reconstructions of the held-out images, by the ends of the names of their figures.
+        features: The features by which all of these are described.
+        progress: Function that is called with the number of finished steps and the number of all steps.
+    """
+    report = progress or (lambda done, total: None)
+    report(0, len(plan.rounds) + 1)
+    near, nearest = known.nearest(samples)
+    every = torch.arange(len(samples))
+    alone = every + len(plan.groups)  # drawn one by one; no group of real images is theirs
+    described = describe(samples, features)
+    made = Compared(images=samples.__getitem__, rows=every, features=described, near=near, groups=alone)
+    sides = {SAMPLES: made, FLOOR: held_out, **reconstructed}
+    varied = {end: mean_ms_ssim(side.images, plan.pairs[end]) for end, side in sides.items()}
     rounds: list[dict[str, _Likeness]] = []
-    for number in range(ROUNDS):
-        report(number + 1, ROUNDS + 1)
-        rounds.append(_round(made, real, again, size=size, generator=generator, seed=seed + number))
-    report(ROUNDS + 1, ROUNDS + 1)
-    found = memorisation_figures(near, real_near)
+    for number, one in enumerate(plan.rounds):
+        report(number + 1, len(plan.rounds) + 1)
+        rounds.append(_round(one, sides, seed=plan.seed + number))
+    report(len(plan.rounds) + 1, len(plan.rounds) + 1)
+    found = memorisation_figures(near, held_out.near)
     for end in sides:
         found |= _over_rounds([one[end] for one in rounds], end=end) | {f"ms_ssim{end}": varied[end]}
-    found["c2st_p_value"] = chance_of_accuracy(found["c2st"], 2 * size)
+    found["c2st_p_value"] = chance_of_accuracy(found["c2st"], 2 * plan.size)
     figures = {f"generation.{key}": value for key, value in found.items()}
-    figures |= {"generation.n_samples": len(samples), "generation.n_compared": size}
+    figures |= {"generation.n_samples": len(samples), "generation.n_compared": plan.size}
     pairs = [Pair(int(row), int(nearest[row]), float(near[row])) for row in near.argsort(stable=True)]
-    limit = copy_distance(real_near)
+    limit = copy_distance(held_out.near)
     return GenerationReport(figures=figures, pairs=pairs, copies=[pair for pair in pairs if pair.distance < limit])
-
-
-@dataclass(frozen=True)
-class _Described:
-    """Images, their features, their distances to the training images, and their groups by number."""
-
-    images: Image
-    features: Float[Tensor, "n f"]
-    near: Float[Tensor, " n"]
-    groups: Int64[Tensor, " n"]
-
-    @classmethod
-    def of(
-        cls, images: Image, features: Features, near: Float[Tensor, " n"], groups: Int64[Tensor, " n"]
-    ) -> "_Described":
-        return cls(images, describe(images, features), near, groups)
-
-    def rows(self, chosen: Int64[Tensor, " m"]) -> "_Described":
-        return _Described(self.images[chosen], self.features[chosen], self.near[chosen], self.groups[chosen])
 
 
 class _PerImage(NamedTuple):
@@ -159,44 +215,21 @@ class _Likeness(NamedTuple):
     per_image: dict[str, _PerImage]
 
 
-def _round(
-    made: _Described,
-    real: _Described,
-    again: Mapping[str, _Described],
-    *,
-    size: int,
-    generator: torch.Generator,
-    seed: int,
-) -> dict[str, _Likeness]:
-    """Compare `size` samples, other real images, and their reconstructions, each with the same `size` real images."""
-    first, second = _halves(real.groups, size=size, generator=generator)
-    reference, other = real.rows(first), real.rows(second)
-    drawn = made.rows(torch.randperm(len(made.images), generator=generator)[:size])
-    floor = _likeness(other, reference, generator=generator, seed=seed)
-    floor.figures.update(memorisation_figures(other.near, reference.near))
-    found = {"_floor": floor, "": _likeness(drawn, reference, generator=generator, seed=seed)}
-    for end, rebuilt in again.items():
-        found[end] = _likeness(rebuilt.rows(second), reference, generator=generator, seed=seed)
+def _round(one: Round, sides: Mapping[str, Compared], *, seed: int) -> dict[str, _Likeness]:
+    """Compare samples, other real images, and their reconstructions, each with the same real images."""
+    reference = sides[FLOOR].take(one.reference)
+    found = {}
+    for end, state in one.states.items():
+        chosen = sides[end].take(one.drawn if end == SAMPLES else one.other)
+        generator = torch.Generator()
+        generator.set_state(state)
+        found[end] = _likeness(chosen, reference, generator=generator, seed=seed)
+        if end == FLOOR:
+            found[end].figures.update(memorisation_figures(chosen.near, reference.near))
     return found
 
 
-def _halves(
-    groups: Int64[Tensor, " n"], *, size: int, generator: torch.Generator
-) -> tuple[Int64[Tensor, " size"], Int64[Tensor, " size"]]:
-    """Draw two sets of rows, which share a group only if there are too few rows for sets without."""
-    place = torch.randperm(int(groups.max()) + 1, generator=generator)[groups]
-    order = place.argsort(stable=True)
-    halves = list(order.tensor_split(2))
-    last, following = groups[order[len(halves[0]) - 1]], groups[order[len(halves[0])]]
-    if last == following:
-        smaller = min((0, 1), key=lambda half: int((groups[halves[half]] == last).sum()))
-        others = halves[smaller][groups[halves[smaller]] != last]
-        halves[smaller] = others if len(others) >= size else halves[smaller]
-    first, second = (half[torch.randperm(len(half), generator=generator)[:size]] for half in halves)
-    return first, second
-
-
-def _likeness(x: _Described, y: _Described, *, generator: torch.Generator, seed: int) -> _Likeness:
+def _likeness(x: _Set, y: _Set, *, generator: torch.Generator, seed: int) -> _Likeness:
     by_scale = sliced_wasserstein(x.images, y.images, generator=generator)
     overlapping = overlap(x.features, y.features)
     figures = {
@@ -232,25 +265,3 @@ def _over_rounds(rounds: list[_Likeness], *, end: str) -> dict[str, float]:
         if np.isfinite([low, high]).all():
             found |= {f"{key}{end}_low": low, f"{key}{end}_high": high}
     return found
-
-
-def _numbered(groups: Sequence[str] | None, *, images: int) -> Int64[Tensor, " m"]:
-    if groups is None:
-        return torch.arange(images)
-    if len(groups) != images:
-        raise ValueError(f"groups: expected one for each of {images} held-out images, got {len(groups)}")
-    return torch.from_numpy(np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1])
-
-
-def _compared(samples: Float[Tensor, "n _ *_"], held_out: Float[Tensor, "m _ *_"], groups: Int64[Tensor, " m"]) -> int:
-    """Return the size of the sets to compare: what two halves without a common group can always have, at best."""
-    if samples.shape[1:] != held_out.shape[1:]:
-        shapes = f"{tuple(samples.shape[1:])} and {tuple(held_out.shape[1:])}"
-        raise ValueError(f"expected samples and held-out images of the same shape, got {shapes}")
-    if len(samples) < FEWEST or len(held_out) < 2 * FEWEST:
-        raise ValueError(
-            f"expected at least {FEWEST} samples and {2 * FEWEST} held-out images to judge samples, "
-            f"got {len(samples)} and {len(held_out)}"
-        )
-    apart = len(held_out) // 2 - int(groups.bincount().max()) // 2
-    return min(len(samples), max(FEWEST, apart))

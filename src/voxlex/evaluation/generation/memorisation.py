@@ -95,13 +95,14 @@ def memorisation_figures(distances: Float[Tensor, " n"], held_out: Float[Tensor,
         The figures by name.
     """
     p1, p5, median = held_out.quantile(held_out.new_tensor([0.01, 0.05, 0.5]))
-    closer = (distances[:, None] < held_out).double().mean() + (distances[:, None] == held_out).double().mean() / 2
+    ranked, pairs = held_out.sort().values, len(distances) * len(held_out)
+    first, last = (int(torch.searchsorted(ranked, distances, right=right).sum()) for right in (False, True))
     return {
         "copies": _share(distances < copy_distance(held_out)),
         "closer_than_p1": _share(distances < p1),
         "closer_than_p5": _share(distances < p5),
         "closer_than_median": _share(distances < median),
-        "memorisation_auc": float(closer),
+        "memorisation_auc": (pairs - last) / pairs + (last - first) / pairs / 2,
     }
 
 

@@ -5,9 +5,12 @@ takes random 7×7 patches from each level of a Laplacian pyramid, normalizes the
 random directions. It needs no trained weights.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -49,16 +52,30 @@ def sliced_wasserstein(
     """
     if x.shape != y.shape:
         raise ValueError(f"expected two sets of the same size and shape, got {tuple(x.shape)} and {tuple(y.shape)}")
-    if min(x.shape[2:]) < SMALLEST:
-        raise ValueError(f"images: expected at least {SMALLEST} pixels along each axis, got {tuple(x.shape[2:])}")
+    _check_sides(x.shape[2:])
     distances = {}
     for x_level, y_level in zip(laplacian_pyramid(x), laplacian_pyramid(y), strict=True):
-        y_patches = _draw_patches(y_level, generator)
+        draw = _draw(x_level.shape, generator)
+        y_patches = _patches(y_level, draw.y_corners)
         mean, deviation = y_patches.mean((0, 1)), y_patches.std((0, 1)).clamp_min(_FLAT)
-        both = (_draw_patches(x_level, generator), y_patches)
+        both = (_patches(x_level, draw.x_corners), y_patches)
         x_rows, y_rows = (((patches - mean) / deviation).flatten(1) for patches in both)
-        distances[min(x_level.shape[2:])] = _distance(x_rows, y_rows, generator)
+        distances[min(x_level.shape[2:])] = _distance(x_rows, y_rows, draw.directions)
     return distances
+
+
+def pass_over(shape: Sequence[int], *, generator: torch.Generator) -> None:
+    """Draw what a comparison of two sets of this shape, `(n, c, *space)`, would draw, and do nothing with it.
+
+    Raises:
+        ValueError: If the images are too small.
+    """
+    count, channels, *space = shape
+    _check_sides(space)
+    _draw((count, channels, *space), generator)
+    while min(space) >= 2 * SMALLEST:
+        space = [(side + 1) // 2 for side in space]
+        _draw((count, channels, *space), generator)
 
 
 def laplacian_pyramid(images: Level) -> list[Level]:
@@ -97,24 +114,41 @@ def _blurred(images: Level) -> Level:
     return images
 
 
-def _draw_patches(images: Level, generator: torch.Generator) -> Patches:
+def _check_sides(space: Sequence[int]) -> None:
+    if min(space) < SMALLEST:
+        raise ValueError(f"images: expected at least {SMALLEST} pixels along each axis, got {tuple(space)}")
+
+
+class _Draw(NamedTuple):
+    """What is drawn for one level: the corners of the patches of both sets along each axis, and the directions."""
+
+    y_corners: list[Int64[Tensor, " p"]]
+    x_corners: list[Int64[Tensor, " p"]]
+    directions: Float[Tensor, "f directions"]
+
+
+def _draw(shape: Sequence[int], generator: torch.Generator) -> _Draw:
+    images, channels, *space = shape
+    count = images * _PATCHES_PER_IMAGE
+    y_corners, x_corners = (
+        [torch.randint(side - PATCH + 1, (count,), generator=generator) for side in space] for _ in range(2)
+    )
+    directions = torch.randn(PATCH ** len(space) * channels, _DIRECTIONS, generator=generator)
+    return _Draw(y_corners, x_corners, directions / directions.norm(dim=0))
+
+
+def _patches(images: Level, corners: Sequence[Int64[Tensor, " p"]]) -> Patches:
     windows = images.movedim(1, -1)
     for axis in range(1, images.ndim - 1):
         windows = windows.unfold(axis, PATCH, 1)
     windows = windows.movedim(images.ndim - 1, -1)
-    count = len(images) * _PATCHES_PER_IMAGE
-    corners = [
-        torch.randint(windows.shape[axis], (count,), generator=generator).to(images.device)
-        for axis in range(1, images.ndim - 1)
-    ]
     owner = torch.arange(len(images), device=images.device).repeat_interleave(_PATCHES_PER_IMAGE)
-    return windows[(owner, *corners)].flatten(1, -2)
+    return windows[(owner, *(own.to(images.device) for own in corners))].flatten(1, -2)
 
 
-def _distance(x: Float[Tensor, "p f"], y: Float[Tensor, "p f"], generator: torch.Generator) -> float:
-    """Return the Wasserstein-1 distance along a random direction, averaged over directions (Rabin et al., 2011)."""
-    directions = torch.randn(x.shape[1], _DIRECTIONS, generator=generator)
-    directions = (directions / directions.norm(dim=0)).to(x)
+def _distance(x: Float[Tensor, "p f"], y: Float[Tensor, "p f"], directions: Float[Tensor, "f directions"]) -> float:
+    """Return the Wasserstein-1 distance along each direction, averaged over directions (Rabin et al., 2011)."""
+    directions = directions.to(x)
     # NumPy sorts floats with vector instructions. It is several times faster than torch, which also returns indices.
     x_sorted, y_sorted = (np.sort((directions.T @ rows.T).cpu().numpy(), axis=1) for rows in (x, y))
     return float(np.abs(x_sorted - y_sorted).mean(dtype=np.float64))
