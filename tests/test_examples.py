@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from lightning_utilities.core import rank_zero
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -32,6 +33,7 @@ def test_a_quantizer_in_a_lightning_module_learns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # which Lightning sets
+    monkeypatch.setattr(rank_zero, "log", rank_zero.log)  # in which it puts its own, for all that logs by this module
     run(monkeypatch, "lightning_module.py", "--steps", "8")
     found = re.search(r"held out: L1 ([\d.]+) before, ([\d.]+) after; (\d+) codes used", capsys.readouterr().out)
     assert found is not None

@@ -104,7 +104,7 @@ def test_an_archive_with_its_model_needs_no_run(tmp_path: Path, capsys: pytest.C
     alone = voxlex.open_archive(archive)
     assert {alone.record(number).coder for number in range(len(alone))} == {"prior"}
     assert all(torch.allclose(alone[number], image, atol=1e-5) for number, image in zip((0, 7), images, strict=True))
-    assert "1 scans" in said(capsys, "unpack", archive, "--only", "sub-00_0*", "--out", tmp_path / "out")
+    assert "1 scan in " in said(capsys, "unpack", archive, "--only", "sub-00_0*", "--out", tmp_path / "out")
     with pytest.raises(Exception, match="which only decodes"):
         alone.vocabulary.encode(np.zeros((1, 32, 32), np.uint8))
 

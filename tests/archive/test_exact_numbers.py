@@ -73,7 +73,7 @@ def test_a_file_that_has_another_shape_than_was_prepared_is_named(
         Image.fromarray(grey.T).save(path)
         return read_samples(path, reading)
 
-    monkeypatch.setattr(originals, "read_samples", read_later)
+    monkeypatch.setattr(originals, "samples_at", read_later)
     told = said(capsys, "pack", RUN, path, "--out", out, "--lossless", status=1)
     assert "grey.png: expected samples of shape (20, 24), as it was prepared, got (24, 20)" in told
     assert not out.exists()

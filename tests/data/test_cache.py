@@ -216,6 +216,6 @@ def test_trouble_while_volumes_are_measured_ends_it(
     def refuse(path: Path, *_: object, **__: object) -> object:
         raise DataError(f"{path}: cannot be read") from OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(scan_source, "read_scan", refuse)
+    monkeypatch.setattr(scan_source, "scan_at", refuse)
     with pytest.raises(DataError, match=r"000\.png: cannot be read at this moment: Too many open files"):
         scan_source.covering(Frame(size=16, spacing_mm=1.0), index, multiple_of=4)
