@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from voxlex.cli import main
 from voxlex.config import Config, beginning_with, load_recipe
-from voxlex.config.priors import PixelCNNConfig
 from voxlex.data.dataset import PreparedDataset
 from voxlex.errors import ConfigError, RunError
 from voxlex.run_folder import RunFolder
@@ -88,10 +87,12 @@ def test_other_conditions_begin_anew_and_the_rest_does_not(tmp_path: Path) -> No
     assert load(run.path).conditions.names == ["age"]
 
 
-def test_another_prior_begins_anew(tmp_path: Path) -> None:
-    config = replace(begun_with(), prior=PixelCNNConfig(width=8, layers=1))
-    run = train(PREPARED, out=tmp_path / "run", config=config)
-    assert weights(run, "prior").keys() != weights(RUN, "prior").keys()
+def test_another_prior_begins_anew_and_training_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--pretrained", str(RUN.path), "--steps", "1", "--training.texture-share", "0", "--prior.kind", "pixelcnn"]
+    assert main(["train", PREPARED, *words, "--out", str(tmp_path / "run")]) == 0
+    begins = f"begins with the weights of {RUN.path}; the prior begins with random weights, as there is none like it"
+    assert begins in capsys.readouterr().err
+    assert weights(RunFolder(tmp_path / "run"), "prior").keys() != weights(RUN, "prior").keys()
 
 
 def test_another_autoencoder_is_refused(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ class Experiment:
         """Check that both networks can be built, and that an autoencoder that is used as it is can be loaded."""
         if not self.plan.autoencoder_share:
             load_weights(self.plan.folder.autoencoder_file, build_autoencoder(self.config.model))
-        begun = "" if self.pretrained is None else f"; begins with the weights of {self.pretrained.place}"
+        begun = "" if self.pretrained is None else f"; {self.pretrained.said}"
         weights = [f"autoencoder {_weights(self.models[0]):,} weights"]
         weights += [f"prior {_weights(self.models[1]):,} weights"] * (self.plan.prior_share > 0)
         return ", ".join(weights) + begun

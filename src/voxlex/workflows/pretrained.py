@@ -54,6 +54,12 @@ class Pretrained:
         fits = folder.prior_file.exists() and config.data.size == own.data.size
         return cls(place, folder, fits and _without_free(config.prior) == _without_free(own.prior))
 
+    @property
+    def said(self) -> str:
+        """What training begins with, in words."""
+        prior = "" if self.prior_fits else "; the prior begins with random weights, as there is none like it"
+        return f"begins with the weights of {self.place}{prior}"
+
     def start_autoencoder(self, autoencoder: Autoencoder) -> None:
         """Give an autoencoder the weights of the run."""
         load_weights(self.folder.autoencoder_file, autoencoder)

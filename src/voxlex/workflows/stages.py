@@ -88,7 +88,10 @@ class Stages:
             "subject_unknown": int((self.dataset.manifest["subject"] == "").sum()),
             "skipped": len(self.dataset.skipped),
         }
-        begun_with = {} if self.pretrained is None else {"pretrained": self.pretrained.describe()}
+        begun_with = {}
+        if self.pretrained is not None:
+            self.display.note(self.pretrained.said)
+            begun_with["pretrained"] = self.pretrained.describe()
         self._note({"data": description} | begun_with)
 
     def autoencoder(self, share: float) -> Autoencoder:
