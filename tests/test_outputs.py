@@ -113,6 +113,14 @@ def test_results_do_not_go_into_a_run_or_a_prepared_set(name: str) -> None:
         check_folder(GOLDEN / name, overwrite=True)
 
 
+def test_results_in_a_folder_with_the_name_of_a_file(tmp_path: Path):
+    for name in ("new.png", "new.NII.gz", "new.tif"):
+        with pytest.raises(DataError, match=rf"{name}: expected a folder for the results.*got a file name"):
+            check_folder(tmp_path / name, overwrite=False)
+    (tmp_path / "old.png").mkdir()
+    check_folder(tmp_path / "old.png", overwrite=False)
+
+
 def test_a_file_is_replaced_when_that_is_asked_for_unless_it_is_read(tmp_path: Path) -> None:
     old, read = tmp_path / "old.csv", tmp_path / "read.csv"
     check_file(old, overwrite=False, reads=[read])

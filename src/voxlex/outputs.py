@@ -154,6 +154,8 @@ def check_folder(out: Path, *, overwrite: bool, reads: Iterable[Path] = ()) -> N
     """
     if is_there(out) and not out.is_dir():
         raise DataError(f"{out}: expected a folder for the results, got a file")
+    if not out.exists() and out.name.lower().endswith((*SUFFIXES.values(), *EXACT_SUFFIXES, ".jpg")):
+        raise DataError(f"{out}: expected a folder for the results, which are named after the scans, got a file name")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not overwrite:

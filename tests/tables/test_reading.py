@@ -151,6 +151,11 @@ def test_rows_without_a_split_are_listed() -> None:
         named_splits(words, where="t.csv")
 
 
+def test_a_parquet_table_with_text_stored_as_bytes(tmp_path: Path) -> None:
+    pd.DataFrame({"path": ["a.png"], "label": ["größer".encode()]}).to_parquet(tmp_path / "t.parquet")
+    assert list(read_table(tmp_path / "t.parquet")["label"]) == ["größer"]
+
+
 def test_a_parquet_table_of_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"path": ["aaaa.png", "bbbb.png"]}).to_parquet(tmp_path / "t.parquet", compression=None)
     content = (tmp_path / "t.parquet").read_bytes()

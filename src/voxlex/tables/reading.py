@@ -192,4 +192,6 @@ def _written(value: object) -> str:
     # Parquet returns integers with gaps as floats: 70.0 was 70.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, bytes):  # text whose writer did not say that it is text
+        value = value.decode(errors="replace")
     return without_controls(str(value)).strip()

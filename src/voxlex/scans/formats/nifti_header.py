@@ -246,7 +246,7 @@ def _dtype(header: Any) -> np.dtype:
 
 def _scaling(header: Any) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if slope == 0:  # which means that there is none
+    if slope == 0 or math.isnan(slope):  # both mean that there is none: nibabel's headers have NaN until they are set
         return 1.0, 0.0
     if not (math.isfinite(slope) and math.isfinite(intercept)):
         raise DataError(
