@@ -57,12 +57,17 @@ class TexturedDecoder(nn.Module):
 
     def forward(self, z_q: Latents, noise: Image) -> Image:
         """Decode latents, with standard normal noise for each pixel, to images that are not clamped."""
+        plain, grain = self.parts(z_q, noise)
+        return plain + grain
+
+    def parts(self, z_q: Latents, noise: Image) -> tuple[Image, Image]:
+        """Return D(z), the image without its noise, and the noise that is added to it."""
         amplitudes = self.amplitudes(z_q)
         side = 1
         while side < self.downsampling:
             amplitudes, side = depth_to_space(amplitudes, 2), 2 * side
         drawn = self.filters(noise).unsqueeze(1) * amplitudes.unflatten(1, (self.out_channels, -1))
-        return self.decoder(z_q) + drawn.sum(dim=2)
+        return self.decoder(z_q), drawn.sum(dim=2)
 
     @torch.no_grad()
     def decode(self, z_q: Latents, noise: Image) -> Image:
