@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -108,6 +109,20 @@ def test_detail_comes_nearer_to_that_of_the_images_within_the_limits(
     assert after["gauges/lesion_change"] < LIMITS["lesion_change"]  # planted lesions survive both decoders
     for name, tensor in trained.state_dict().items():  # codes and archives stay valid
         assert torch.equal(tensor, weights[name]), name
+
+
+def test_noise_is_drawn_as_strong_as_that_of_the_images(
+    trained: VQVAE, images: PreparedDataset, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).normal(scale=0.05, size=images.images.shape)
+    grey = (255 * (images.tensor().numpy() + noise)).round().clip(0, 255).astype(np.uint8)
+    noisy = replace(images, images=grey)
+    objective = objective_for(trained, noisy, replace(SCHEDULE, spectrum_weight=0.3, learning_rate=0.003))
+    run(objective, tmp_path, steps=120)
+    x = noisy.tensor()
+    with torch.no_grad():
+        _, grain = objective.texture.parts(trained.latents((trained.encode(x),)), torch.randn_like(x))
+    assert 0.5 < float(grain[images.tensor() > 0.3].std()) / 0.05 < 1.3  # in the head; black has no noise below it
 
 
 def test_weights_that_do_harm_are_not_kept(trained: VQVAE, images: PreparedDataset, tmp_path: Path) -> None:

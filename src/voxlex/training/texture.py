@@ -49,7 +49,7 @@ LIMITS: Mapping[str, float] = {
 - `detail_energy_excess` is by how much the energy of fine detail exceeds that of the images, as a share of it.
 - `detail_correlation_loss` is the decrease of the correlation of fine detail with that of the images, without noise.
 - `low_pass_error` is the mean absolute error without fine detail, divided by that of the faithful decoder.
-- `codes_lost` is the decrease of the share of codes that stay the same when decoded images are encoded again.
+- `codes_lost` is the decrease of the share of codes that stay the same when images without noise are encoded again.
 - `lesion_change` is the mean change of the contrast of planted lesions, as a share of it.
 - `lesion_made` is the largest change of an image at the size of a lesion, in contrasts of a lesion.
 """
@@ -280,7 +280,7 @@ class TextureObjective(Objective[Image]):
             plain=plain.cpu(),
             drawn=drawn.cpu(),
             codes_kept=torch.stack(
-                [_share_kept(self.autoencoder.encode(y), codes) for y in (faithful, drawn)], dim=1
+                [_share_kept(self.autoencoder.encode(y), codes) for y in (faithful, plain)], dim=1
             ).cpu(),
             contrasts=torch.stack(contrasts, dim=1).cpu(),
         )
