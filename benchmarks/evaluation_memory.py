@@ -6,6 +6,7 @@ Images are slices of the phantom of 32×32 pixels with noise, half of them held 
 the vocabulary is a small one of the tests. Each number is measured in a process of its own.
 """
 
+import argparse
 import gc
 import subprocess
 import sys
@@ -62,12 +63,16 @@ def _status(name: str) -> float:
 
 
 def main() -> None:
-    if sys.argv[1] == "--folder":
-        measure(Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("counts", nargs="*", type=int, default=[512, 2048, 8192], metavar="COUNT")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.folder is not None:
+        measure(options.folder)
         return
     few = open_source(PhantomSource(PhantomOptions(subjects=32, slices=16)), Frame(size=32))
     with tempfile.TemporaryDirectory() as place:
-        for count in map(int, sys.argv[1:]):
+        for count in options.counts:
             folder = Path(place) / str(count)
             many(few, count).write(folder)
             subprocess.run([sys.executable, __file__, "--folder", str(folder)], check=True)

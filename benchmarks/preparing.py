@@ -32,6 +32,7 @@ from voxlex.data.scan_source import ScanSource
 from voxlex.duplicates.pairs import find_duplicates
 from voxlex.duplicates.thumbnails import thumbnail
 from voxlex.images.frame import Frame
+from voxlex.training.batch_size import number_of
 from voxlex.training.batches import Batches
 from voxlex.training.devices import automatic_precision, choose_devices, launch
 from voxlex.training.objectives import AutoencoderObjective
@@ -137,7 +138,7 @@ def waiting_shares(dataset: PreparedDataset, config: Config, *, steps: int) -> I
     )
     fabric = launch(choose_devices(accelerator="cpu", precision=automatic_precision("cpu"))).fabric
     objective.player.set_up(fabric)
-    batches = Batches(rows=len(dataset), batch_size=config.training.autoencoder.batch_size, seed=0)
+    batches = Batches(rows=len(dataset), batch_size=number_of(config.training.autoencoder), seed=0)
     for number in range(steps):
         started = time.perf_counter()
         batch = objective.load(batches[number], step=number)

@@ -22,6 +22,7 @@ from voxlex.config.priors import TransformerPriorConfig
 from voxlex.metrics import bits
 from voxlex.priors import Conditions
 from voxlex.run_folder import RunFolder
+from voxlex.training.batch_size import number_of
 from voxlex.training.batches import Batches
 from voxlex.training.budget import learning_rate_factor
 from voxlex.training.devices import automatic_precision, keep_freed_memory
@@ -60,7 +61,7 @@ def train(codes: Codes, config: PriorConfig, stage: PriorStageConfig, steps: int
     prior.start(codes.training.codes, vectors)
     optimizer = optimizer_of(prior, stage)
     order = Batches(
-        rows=len(codes.training.condition), batch_size=stage.batch_size, seed=0, rank=0, processes=1, setting=""
+        rows=len(codes.training.condition), batch_size=number_of(stage), seed=0, rank=0, processes=1, setting=""
     )
     taken = 0.0
     for step in range(steps):

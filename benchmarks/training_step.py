@@ -1,12 +1,16 @@
 """Compare the time of a training step with MONAI's VQVAE of the same shape, in turns in one run.
 
     python benchmarks/training_step.py [--batch 32] [--size 128] [--rounds 7]
-    python benchmarks/training_step.py --beside 2 [--seconds 30]
+    python benchmarks/training_step.py --compile [--batch 4]
+    python benchmarks/training_step.py --beside 2 [--batch 4] [--seconds 30]
 
 Prints the median seconds of each and their ratio. Only the ratio carries to another machine.
 
-With --beside N, it prints instead how many steps of the default recipe, batch and all, are taken a second alone, and
-beside N processes that keep a core busy each: with one thread, with two, and with the number that training chooses.
+With --compile, it compares steps of the default recipe with those whose encoder and decoder `torch.compile` has
+compiled, and prints how long the first of these takes.
+
+With --beside N, it prints instead how many steps of the default recipe are taken a second alone, and beside N processes
+that keep a core busy each: with one thread, with two, and with the number that training chooses.
 """
 
 import argparse
@@ -15,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -30,11 +34,15 @@ from voxlex.training.player import Player
 from voxlex.training.threads import ThreadChooser, fixed_threads
 
 
-def our_step(x: torch.Tensor, precision: Precision) -> Callable[[], None]:
+def our_step(x: torch.Tensor, precision: Precision, *, compiles: bool = False) -> Callable[[], None]:
     """Return a function that takes one training step with the default recipe."""
     config = Config()
     fabric = launch(choose_devices(accelerator="cpu", precision=precision)).fabric
-    player = Player.scheduled(build_autoencoder(config.model), config.training.autoencoder)
+    autoencoder = build_autoencoder(config.model)
+    if compiles:
+        for network in (autoencoder.encoder, autoencoder.decoder):
+            network.compile()
+    player = Player.scheduled(autoencoder, config.training.autoencoder)
     player.set_up(fabric)
 
     def step() -> None:
@@ -70,9 +78,31 @@ def steps_a_second(step: Callable[[], None], *, threads: int | None, seconds: fl
     return count / (time.perf_counter() - started)
 
 
-def compare_beside(count: int, *, size: int, seconds: float) -> None:
+def in_turns(steps: Mapping[str, Callable[[], None]], *, rounds: int) -> dict[str, float]:
+    """Return the median seconds of each step; a first round warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(rounds + 1):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def compare_compiled(x: torch.Tensor, *, rounds: int) -> None:
+    """Print the seconds of a step, compiled and not, and of the first compiled one."""
+    precision = automatic_precision("cpu")
+    steps = {"as it is": our_step(x, precision), "compiled": our_step(x, precision, compiles=True)}
+    started = time.perf_counter()
+    steps["compiled"]()
+    print(f"the first compiled step {time.perf_counter() - started:.0f} s")
+    for name, median in in_turns(steps, rounds=rounds).items():
+        print(f"{name:10s} {median:8.3f} s")
+
+
+def compare_beside(x: torch.Tensor, count: int, *, seconds: float) -> None:
     """Print the rates of the default recipe alone and beside other work."""
-    x = torch.rand(Config().training.autoencoder.batch_size, 1, size, size)
     step = our_step(x, automatic_precision("cpu"))
     for _ in range(5):
         step()
@@ -80,7 +110,7 @@ def compare_beside(count: int, *, size: int, seconds: float) -> None:
     alone = {name: steps_a_second(step, threads=number, seconds=seconds) for name, number in choices.items()}
     with busy_processes(count):
         beside = {name: steps_a_second(step, threads=number, seconds=seconds) for name, number in choices.items()}
-    print(f"batch {len(x)}, {size}×{size}, load before {os.getloadavg()[0]:.1f}; steps a second")
+    print(f"load before {os.getloadavg()[0]:.1f}; steps a second")
     best = max(alone.values())
     for name in choices:
         shares = f"{alone[name] / best:5.2f}, {beside[name] / best:5.2f} of the best alone"
@@ -92,14 +122,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--beside", type=int, metavar="N")
     parser.add_argument("--seconds", type=float, default=30.0)
     options = parser.parse_args()
-    if options.beside is not None:
-        compare_beside(options.beside, size=options.size, seconds=options.seconds)
-        return
     torch.manual_seed(0)
     x = torch.rand(options.batch, 1, options.size, options.size)
+    shape = f"batch {options.batch}, {options.size}×{options.size}"
+    print(f"{shape}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    if options.compile:
+        compare_compiled(x, rounds=options.rounds)
+        return
+    if options.beside is not None:
+        compare_beside(x, options.beside, seconds=options.seconds)
+        return
     theirs = monai_vqvae(num_embeddings=Config().model.quantizer.num_embeddings)
     optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-4)
     steps = {
@@ -107,19 +143,10 @@ def main() -> None:
         "voxlex default, float32": our_step(x, "32-true"),
         f"voxlex default, {automatic_precision('cpu')} (automatic)": our_step(x, automatic_precision("cpu")),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(options.rounds + 1):
-        for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            if turn:  # the first round warms up
-                seconds[name].append(time.perf_counter() - started)
-    first = statistics.median(next(iter(seconds.values())))
-    shape = f"batch {options.batch}, {options.size}×{options.size}"
-    print(f"{shape}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    for name, taken in seconds.items():
-        median = statistics.median(taken)
-        print(f"{name:45s} {median:8.3f} s   {first / median:5.2f} times as fast as MONAI")
+    medians = in_turns(steps, rounds=options.rounds)
+    for name, median in medians.items():
+        faster = medians["MONAI VQVAE, float32"] / median
+        print(f"{name:45s} {median:8.3f} s   {faster:5.2f} times as fast as MONAI")
 
 
 if __name__ == "__main__":
