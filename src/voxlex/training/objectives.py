@@ -238,7 +238,7 @@ class PriorObjective(OnePlayer[CodeBatch]):
 
     def forward(self, batch: CodeBatch, *, progress: float) -> Step:
         """Compute the negative log-likelihood of a batch, in nats per code."""
-        nll = self.player.on_devices.loss(*batch)
+        nll = self.player.compute("loss", *batch)
         return Step(losses={"nll": nll}, measure=lambda: {"bits_per_code": metrics.bits(float(nll.detach()))})
 
     @torch.no_grad()
@@ -250,7 +250,7 @@ class PriorObjective(OnePlayer[CodeBatch]):
         for place in self.in_pieces(own):
             codes, condition = self.validation_batches[place]
             on_device = for_each_level(lambda level: level.to(device), codes)
-            found.append(self.player.on_devices.loss(on_device, condition.to(device)).cpu().double())
+            found.append(self.player.compute("loss", on_device, condition.to(device)).cpu().double())
         nats = self.of_all(torch.stack(found), rows=count)
         sizes = nats.new_tensor([len(batch.condition) for batch in self.validation_batches])
         return {"bits_per_code": metrics.bits(float((nats * sizes).sum() / sizes.sum()))}

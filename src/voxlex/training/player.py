@@ -1,7 +1,7 @@
 """A module that learns, together with its optimizer."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -46,6 +46,7 @@ class Player:
         self.forward_methods = tuple(forward_methods)
         self.peaks = [group["lr"] for group in optimizer.param_groups]
         self.on_devices: Any = module
+        self.precision: Callable[[], AbstractContextManager[Any]] = nullcontext
         self.sharded = False
         self.skipped = 0
         self.skipped_in_a_row = 0
@@ -58,6 +59,7 @@ class Player:
 
     def set_up(self, fabric: Fabric) -> None:
         """Move the module and the optimizer to the devices."""
+        self.precision = fabric.autocast
         divides = self.sharded and fabric.world_size > 1
         if not divides:  # only contiguous tensors can be divided
             lay_out_channels_last(self.module)
@@ -77,6 +79,14 @@ class Player:
         parts = dict(self.module.named_parameters())
         for group in self.optimizer.param_groups:
             group["params"] = [parts[names[parameter]] for parameter in group["params"]]
+
+    def compute(self, method: str, *arguments: Any) -> Any:
+        """Call one of the forward methods on the devices, in their precision.
+
+        Fabric calls it in float32 if a single process holds the module.
+        """
+        with self.precision():
+            return getattr(self.on_devices, method)(*arguments)
 
     def set_rate(self, factor: float) -> None:
         """Multiply the peak learning rates by a factor, and set them."""

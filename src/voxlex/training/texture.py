@@ -181,7 +181,7 @@ class TextureObjective(Objective[Image]):
         with torch.no_grad(), fabric.autocast():
             z_q = self.autoencoder.latents(levels_of(self.autoencoder.encode(batch)))
             faithful = self.autoencoder.decoder(z_q).float() if self.critic else batch
-        plain, grain = self.player.on_devices.parts(z_q, torch.randn_like(batch))
+        plain, grain = self.player.compute("parts", z_q, torch.randn_like(batch))
         losses = reconstruction_losses(plain.float(), batch, self.loss_weights)
         drawn = plain.float() + grain.float()
         if self.spectrum_weight:
@@ -279,23 +279,20 @@ class TextureObjective(Objective[Image]):
             faithful=faithful.cpu(),
             plain=plain.cpu(),
             drawn=drawn.cpu(),
-            codes_kept=torch.stack(
-                [_share_kept(self.autoencoder.encode(y), codes) for y in (faithful, plain)], dim=1
-            ).cpu(),
+            codes_kept=torch.stack([self._share_kept(y, codes) for y in (faithful, plain)], dim=1).cpu(),
             contrasts=torch.stack(contrasts, dim=1).cpu(),
         )
+
+    def _share_kept(self, images: Image, before: Codes | Levels) -> Float[Tensor, "b"]:
+        """Return the share of the codes of each image, over all levels, that are as they were."""
+        levels = zip(levels_of(self.autoencoder.encode(images)), levels_of(before), strict=True)
+        return torch.cat([(own == former).flatten(1) for own, former in levels], dim=1).float().mean(dim=1)
 
     def _decode(self, codes: Codes | Levels, noise: Image) -> tuple[Image, Image]:
         """Decode codes without and with noise."""
         z_q = self.autoencoder.latents(levels_of(codes))
-        plain, grain = (part.float() for part in self.player.on_devices.parts(z_q, noise.to(z_q.device)))
+        plain, grain = (part.float() for part in self.player.compute("parts", z_q, noise.to(z_q.device)))
         return plain.clamp(0, 1), (plain + grain).clamp(0, 1)
-
-
-def _share_kept(codes: Codes | Levels, before: Codes | Levels) -> Float[Tensor, "b"]:
-    """Return the share of the codes of each image, over all levels, that are as they were."""
-    levels = zip(levels_of(codes), levels_of(before), strict=True)
-    return torch.cat([(own == former).flatten(1) for own, former in levels], dim=1).float().mean(dim=1)
 
 
 @dataclass(frozen=True)
